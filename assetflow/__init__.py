@@ -1,0 +1,83 @@
+"""assetflow: functions that produce tables, whose parameter names are the lineage.
+
+Public names are resolved on first use (PEP 562), so that `import assetflow` stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assetflow.errors import AssetflowError as AssetflowError
+    from assetflow.memory import materialize as materialize
+    from assetflow.model.checks import (
+        CheckResult as CheckResult,
+        accepted_values as accepted_values,
+        check as check,
+        foreign_key as foreign_key,
+        in_range as in_range,
+        not_null as not_null,
+        row_count as row_count,
+        schema as schema,
+        unique as unique,
+    )
+    from assetflow.model.context import Context as Context
+    from assetflow.model.declare import (
+        In as In,
+        Out as Out,
+        Result as Result,
+        Skip as Skip,
+        asset as asset,
+        assets as assets,
+        source as source,
+    )
+    from assetflow.model.policies import Freshness as Freshness, Retry as Retry
+    from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
+    from assetflow.project import Project as Project
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AssetflowError": "assetflow.errors",
+    "CheckResult": "assetflow.model.checks",
+    "Config": "assetflow.model.settings",
+    "Context": "assetflow.model.context",
+    "Freshness": "assetflow.model.policies",
+    "In": "assetflow.model.declare",
+    "Out": "assetflow.model.declare",
+    "Project": "assetflow.project",
+    "Resource": "assetflow.model.settings",
+    "Result": "assetflow.model.declare",
+    "Retry": "assetflow.model.policies",
+    "Secret": "assetflow.model.settings",
+    "Skip": "assetflow.model.declare",
+    "accepted_values": "assetflow.model.checks",
+    "asset": "assetflow.model.declare",
+    "assets": "assetflow.model.declare",
+    "check": "assetflow.model.checks",
+    "foreign_key": "assetflow.model.checks",
+    "in_range": "assetflow.model.checks",
+    "materialize": "assetflow.memory",
+    "not_null": "assetflow.model.checks",
+    "row_count": "assetflow.model.checks",
+    "schema": "assetflow.model.checks",
+    "source": "assetflow.model.declare",
+    "unique": "assetflow.model.checks",
+}
+
+__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'assetflow' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

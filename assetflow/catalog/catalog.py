@@ -1,0 +1,279 @@
+"""The catalog's verbs: each is one transaction or a fixed number of queries, however many assets there are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from assetflow.catalog.database import Database
+from assetflow.catalog.rows import (
+    attempt_facts,
+    attempt_from_row,
+    columns_json,
+    head_from_row,
+    inputs_by_trace,
+    run_from_row,
+    version_from_row,
+)
+from assetflow.errors import Superseded
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Run, Version
+
+Slot = tuple[AssetKey, str]
+"""An asset partition: key and partition key."""
+
+FileRow = tuple[str, int, int, int, int, str, int]
+"""path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did: `is_new` tells a new version from old content found again; `moved` whether the head follows."""
+
+    trace_id: int
+    version_id: int
+    number: int
+    is_new: bool
+    is_changed: bool
+    moved: bool
+
+
+class Catalog:
+    """The memory of a project. Readers see one consistent state per call; writers take turns."""
+
+    def __init__(self, path: Path, *, write: bool = False) -> None:
+        self.database = Database(path, write=write)
+        self._assets: dict[str, int] = {}
+        self._envs: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    # -- reading
+
+    def heads(self, env: str) -> dict[Slot, Head]:
+        """What is current in an environment. Two queries."""
+        inputs = inputs_by_trace(self.database.rows("head_inputs", env))
+        heads = (head_from_row(row, env, inputs) for row in self.database.rows("heads", env))
+        return {(head.trace.asset, head.trace.partition): head for head in heads}
+
+    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, Head]]:
+        """The newest trace of each input key of these assets, as heads that could be linked. Two queries."""
+        rows = self.database.rows("traces_of", json.dumps(list(assets)), limit)
+        inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
+        found: dict[Slot, dict[str, Head]] = {}
+        for row in rows:
+            head = head_from_row(row, env, inputs)
+            found.setdefault((head.trace.asset, head.trace.partition), {}).setdefault(head.trace.input_key, head)
+        return found
+
+    def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:
+        """Every move of the head of an asset, newest first; `verified_at` is when it moved. Two queries."""
+        rows = self.database.rows("history", env, asset, limit)
+        inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
+        return [head_from_row(row, env, inputs) for row in rows]
+
+    def version(self, asset: AssetKey, number: int, partition: str = UNPARTITIONED) -> Version | None:
+        """One version by its number."""
+        row = self.database.row("version", asset, partition, number)
+        return None if row is None else version_from_row(row)
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest runs, newest first."""
+        return [run_from_row(row) for row in self.database.rows("runs", limit)]
+
+    def run(self, run_id: int) -> Run | None:
+        """One run."""
+        row = self.database.row("run", run_id)
+        return None if row is None else run_from_row(row)
+
+    def running(self) -> list[Run]:
+        """The runs that have not ended, or whose process died before it could say so."""
+        return [run_from_row(row) for row in self.database.rows("running")]
+
+    def runs_by_id(self, run_ids: Iterable[int]) -> list[Run]:
+        """These runs, newest first."""
+        return [run_from_row(row) for row in self.database.rows("runs_by_id", json.dumps(sorted(set(run_ids))))]
+
+    def attempts(self, run_id: int) -> list[Attempt]:
+        """The attempts of a run in the order they began."""
+        return [attempt_from_row(row) for row in self.database.rows("attempts", run_id)]
+
+    def last_attempts(self, env: str) -> dict[Slot, Attempt]:
+        """The newest attempt of every asset partition."""
+        attempts = (attempt_from_row(row) for row in self.database.rows("last_attempts", env))
+        return {(attempt.asset, attempt.partition): attempt for attempt in attempts}
+
+    def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
+        """The newest attempts of one asset, newest first."""
+        return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit)]
+
+    def file_states(self) -> dict[str, FileRow]:
+        """What every source file looked like when it was hashed, by path."""
+        return {cast("str", row[0]): cast("FileRow", row) for row in self.database.rows("file_states")}
+
+    # -- writing
+
+    def begin_run(
+        self, env: str, *, selection: str, cause: str, user: str, host: str, pid: int, at: float
+    ) -> tuple[int, list[int]]:
+        """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`."""
+        with self._writing():
+            env_id = self._env(env)
+            dead = [cast("int", row[0]) for row in self.database.rows("end_dead_runs", at, env_id)]
+            for run_id in dead:
+                self.database.change("end_dead_attempts", at, run_id)
+            row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
+        return cast("tuple[int]", row)[0], dead
+
+    def finish_run(self, run_id: int, state: str, counts: Mapping[str, int], at: float) -> None:
+        """End a run; a run that has ended stays as it is."""
+        with self._writing():
+            self.database.change("finish_run", state, at, json.dumps(dict(counts)), run_id)
+
+    def commit(
+        self,
+        env: str,
+        run_id: int | None,
+        traces: Sequence[NewTrace],
+        at: float,
+        attempts: Sequence[Attempt] = (),
+        files: Iterable[FileRow] = (),
+        lost: Iterable[int] = (),
+    ) -> list[Committed]:
+        """Record traces with their versions and move the heads, all or nothing: the only commit point.
+
+        A version is new only when its content differs from the head's. A head moves by compare-and-swap from the trace
+        that the planner saw; if another run moved it, the trace is kept and `moved` is False. `lost` are versions whose bytes
+        are gone: they are marked so, and equal content is stored again as a new version.
+
+        Raises:
+            Superseded: the run is no longer running (it was declared dead or cancelled): nothing is recorded.
+        """
+        with self._writing():
+            if run_id is not None and self.database.row("run_state", run_id) != ("running",):
+                raise Superseded(f"run #{run_id} has been ended by another process; nothing more of it is recorded")
+            env_id = self._env(env)
+            for version_id in lost:
+                self.database.change("mark_lost", version_id)
+            done = [self._commit_one(env_id, run_id, trace, at) for trace in traces]
+            numbers = {(t.asset, t.partition): c.number for t, c in zip(traces, done, strict=True)}
+            for attempt in attempts:
+                self._save_attempt(env_id, attempt, numbers.get((attempt.asset, attempt.partition)))
+            for row in files:
+                self.database.change("save_file_state", *row)
+        return done
+
+    def save_attempts(self, env: str, attempts: Iterable[Attempt]) -> None:
+        """Write or rewrite attempts."""
+        with self._writing():
+            env_id = self._env(env)
+            for attempt in attempts:
+                self._save_attempt(env_id, attempt, None)
+
+    def verified(self, env: str, assets: Sequence[AssetKey], at: float) -> None:
+        """Note that these heads were found current."""
+        with self._writing():
+            self.database.change("verify_heads", at, self._env(env), json.dumps(list(assets)))
+
+    def save_file_states(self, files: Iterable[FileRow]) -> None:
+        """Remember what source files look like."""
+        with self._writing():
+            for row in files:
+                self.database.change("save_file_state", *row)
+
+    def _commit_one(self, env_id: int, run_id: int | None, trace: NewTrace, at: float) -> Committed:
+        asset_id = self._asset(trace.asset, at)
+        part_id = 0  # every key carries a partition from the first day; unpartitioned assets use partition 0
+        now = cast("tuple[int, str] | None", self.database.row("head_now", env_id, asset_id, part_id))
+        version_id, number, data_hash, is_new = self._version(asset_id, part_id, trace, now, at)
+        row = self.database.row(
+            "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,
+            trace.started_at, trace.finished_at, trace.as_of, json.dumps(dict(trace.metadata)),
+        )  # fmt: skip
+        trace_id = cast("tuple[int]", row)[0]
+        for one in trace.inputs:
+            upstream = self._asset(one.upstream, at)
+            self.database.change(
+                "add_trace_input", trace_id, one.parameter, upstream, one.mode, one.digest, one.version_number
+            )
+        is_changed = now is None or now[1] != data_hash
+        moved = self._move(env_id, asset_id, part_id, trace_id, trace.seen_trace_id, is_changed, run_id, at)
+        return Committed(trace_id, version_id, number, is_new, is_changed, moved)
+
+    def _version(
+        self, asset_id: int, part_id: int, trace: NewTrace, now: tuple[int, str] | None, at: float
+    ) -> tuple[int, int, str, bool]:
+        if trace.reuse_version_id is not None:
+            number, data_hash = cast("tuple[int, str]", self.database.row("version_number", trace.reuse_version_id))
+            return trace.reuse_version_id, number, data_hash, False
+        new = cast("NewVersion", trace.version)
+        if now is not None and now[1] == new.data_hash:
+            same = self.database.row("same_content", asset_id, part_id, new.data_hash, new.io)
+            if same is not None:
+                version_id, number = cast("tuple[int, int]", same)
+                return version_id, number, new.data_hash, False
+        row = self.database.row(
+            "add_version", asset_id, part_id, new.data_hash, new.io, new.location, new.rows, new.size_bytes,
+            columns_json(new.schema, new.columns), json.dumps(dict(new.details)), at,
+        )  # fmt: skip
+        version_id, number = cast("tuple[int, int]", row)
+        return version_id, number, new.data_hash, True
+
+    def _move(
+        self, env_id: int, asset_id: int, part_id: int, trace_id: int, seen: int | None, is_changed: bool,
+        run_id: int | None, at: float,
+    ) -> bool:  # fmt: skip
+        seq = cast("tuple[int]", self.database.row("next_seq"))[0]
+        if seen is None:
+            count = self.database.change("add_head", env_id, asset_id, part_id, trace_id, seq, seq, at)
+        else:
+            changed_seq = seq if is_changed else None
+            count = self.database.change("move_head", trace_id, seq, changed_seq, at, env_id, asset_id, part_id, seen)
+        if count == 1:
+            self.database.change("log_head", env_id, asset_id, part_id, seq, trace_id, run_id, at)
+        return count == 1
+
+    def _save_attempt(self, env_id: int, attempt: Attempt, number: int | None) -> None:
+        asset_id = self._asset(attempt.asset, attempt.started_at or 0.0)
+        version = attempt.version_number if number is None else number
+        self.database.change(
+            "save_attempt", attempt.run_id, asset_id, 0, attempt.number, attempt.state, attempt.started_at,
+            attempt.finished_at, version, attempt_facts(attempt),
+        )  # fmt: skip
+        self.database.change("save_last_attempt", env_id, asset_id, 0, attempt.run_id, attempt.number)
+
+    def _fp(self, trace: NewTrace) -> int:
+        parts, config = json.dumps(dict(trace.code_parts)), json.dumps(dict(trace.config))
+        digest = hashlib.sha256(json.dumps([trace.code, parts, config]).encode()).hexdigest()
+        self.database.change("add_fp", digest, trace.code, parts, config)
+        return cast("tuple[int]", self.database.row("fp_id", digest))[0]
+
+    def _asset(self, key: AssetKey, at: float) -> int:
+        return self._number(self._assets, key, "asset_id", "add_asset", (key, at))
+
+    def _env(self, name: str) -> int:
+        return self._number(self._envs, name, "env_id", "add_env", (name,))
+
+    def _number(self, known: dict[str, int], name: str, read: str, add: str, row: tuple[object, ...]) -> int:
+        if name not in known:
+            found = self.database.row(read, name) or self.database.row(add, *row)
+            known[name] = cast("tuple[int]", found)[0]
+        return known[name]
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            with self.database.transaction():
+                yield
+        except BaseException:
+            # Numbers given out in a transaction that was undone are not theirs any more.
+            self._assets.clear()
+            self._envs.clear()
+            raise

@@ -1,0 +1,191 @@
+"""One SQLite connection: how the catalog file is opened, locked, migrated and kept from ever saying "locked".
+
+Readers open the file read-only and never wait. Writers hold `catalog.lock` (a kernel lock) for the length of a
+transaction, also for checkpoints: SQLite before 3.51.3 can lose a commit when a checkpoint and a writer of another
+connection meet in WAL mode, and with one writer at a time they cannot meet. It also makes writers take turns fairly.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assetflow.catalog.locks import FileLock
+from assetflow.catalog.rows import queries
+from assetflow.errors import (
+    AssetflowError,
+    CatalogBusy,
+    DamagedCatalog,
+    DiskFull,
+    NewerCatalog,
+    NotWritable,
+    StorageFailed,
+)
+
+SCHEMA_VERSION = 1
+BUSY_S = 30.0
+
+
+class Database:
+    """The catalog's connection; `statements` counts what was executed, for tests that hold us to a budget."""
+
+    def __init__(self, path: Path, *, write: bool) -> None:
+        self.path = path
+        self.is_writer = write
+        self.statements = 0
+        self._lock = FileLock(path.with_name("catalog.lock"))
+        self._queries = queries()
+        with mapped(path):
+            self._connection = self._open_writer() if write else self._open_reader()
+            self._check_version()
+
+    def rows(self, name: str, *parameters: object) -> list[tuple[object, ...]]:
+        """The rows of a named query."""
+        self.statements += 1
+        with mapped(self.path):
+            return self._connection.execute(self._queries[name], parameters).fetchall()
+
+    def row(self, name: str, *parameters: object) -> tuple[object, ...] | None:
+        """The first row of a named query, or None."""
+        found = self.rows(name, *parameters)
+        return found[0] if found else None
+
+    def change(self, name: str, *parameters: object) -> int:
+        """Run a named query that changes rows; how many it changed."""
+        self.statements += 1
+        with mapped(self.path):
+            return self._connection.execute(self._queries[name], parameters).rowcount
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """One write transaction under the writers' lock; an exception undoes all of it.
+
+        Raises:
+            CatalogBusy: another process did not finish its transaction within 30 seconds.
+        """
+        if not self._acquire():
+            raise _busy(self.path)
+        try:
+            with mapped(self.path):
+                self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                with mapped(self.path):
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close the connection. The last writer to close folds the write-ahead log into the file."""
+        if not self.is_writer:
+            self._connection.close()
+            return
+        held = self._acquire()
+        try:
+            self._connection.close()
+        finally:
+            if held:
+                self._lock.release()
+
+    def _acquire(self) -> bool:
+        with mapped(self.path):
+            return self._lock.acquire(wait_s=BUSY_S)
+
+    def _open_writer(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._lock.acquire(wait_s=BUSY_S):
+            raise _busy(self.path)
+        try:
+            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                connection.executescript(
+                    "BEGIN IMMEDIATE;" + schema() + f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+                )
+            return connection
+        finally:
+            self._lock.release()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.executescript(schema() + f"PRAGMA user_version = {SCHEMA_VERSION};")
+            return connection
+        uri = self.path.resolve().as_uri() + "?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            # A folder that cannot be written holds no -shm file to share; nobody writes there, so the file is constant.
+            if self.path.with_name(self.path.name + "-wal").exists():
+                raise
+            connection.close()
+            connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        return connection
+
+    def _check_version(self) -> None:
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > SCHEMA_VERSION:
+            self._connection.close()
+            raise NewerCatalog(
+                f"the catalog {self.path} was written by a newer assetflow (format {found}; this one reads {SCHEMA_VERSION})",
+                fix="upgrade assetflow: pip install -U assetflow",
+            )
+
+
+def schema() -> str:
+    """The statements that make an empty catalog."""
+    return (Path(__file__).parent / "schema.sql").read_text()
+
+
+@contextmanager
+def mapped(path: Path) -> Generator[None]:
+    """Turn errors of SQLite and of the file system into errors that people can act on."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _map(error, path) from error
+    except OSError as error:
+        raise _not_writable(path, error.strerror or str(error)) from error
+
+
+def _map(error: sqlite3.Error, path: Path) -> AssetflowError:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return _busy(path)
+    if primary == sqlite3.SQLITE_FULL:
+        return DiskFull(
+            f"the disk is full: the catalog {path} could not grow",
+            fix="make room and run the command again; every version that was committed is still there",
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return _not_writable(path, str(error))
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedCatalog(
+            f"the catalog {path} is damaged: {error}",
+            fix="restore the file from a backup, or move it away to start with an empty catalog; stored versions are not touched",
+        )
+    return StorageFailed(f"the catalog {path} could not be used: {error}")
+
+
+def _not_writable(path: Path, reason: str) -> NotWritable:
+    return NotWritable(
+        f"the catalog {path} cannot be opened: {reason}",
+        fix=f"make {path.parent} writable, or set `catalog` in the project file to a place that is",
+    )
+
+
+def _busy(path: Path) -> CatalogBusy:
+    return CatalogBusy(
+        f"another process has been writing the catalog {path} for more than {BUSY_S:.0f} s",
+        fix="run the command again when it has finished",
+    )

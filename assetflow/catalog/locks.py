@@ -1,0 +1,93 @@
+"""Locks that the kernel holds: whoever dies, however it dies, lets go. No heartbeats, no stale lock files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; SQLite's own locks still keep the catalog whole there
+    fcntl = None
+
+_PAUSE_S = 0.02
+
+
+class FileLock:
+    """An exclusive advisory lock on a file, with a note of who holds it for people who have to wait.
+
+    The file stays when the lock is released: removing it would let two processes lock two different files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, *, wait_s: float = 0.0, note: str = "", on_wait: Callable[[], None] | None = None) -> bool:
+        """Take the lock, waiting at most `wait_s` seconds; False when somebody else still holds it.
+
+        Raises:
+            OSError: the lock file cannot be opened.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        deadline = time.monotonic() + wait_s
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return False
+            if on_wait is not None:
+                on_wait()
+                on_wait = None
+            time.sleep(_PAUSE_S)  # flock has no time limit of its own
+        self._descriptor = descriptor
+        if note:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
+        return True
+
+    def release(self) -> None:
+        """Let go of the lock; nothing happens when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def is_held_by_anyone(self) -> bool:
+        """Whether some process, maybe this one, holds the lock now."""
+        if self._descriptor is not None:
+            return True
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # no lock file: nobody ever took it (or nobody can, in a read-only folder)
+            return False
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def note(self) -> str:
+        """What the last holder wrote about itself."""
+        try:
+            return self.path.read_text(errors="replace")
+        except OSError:  # the note only helps a message; without it the message says less
+            return ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+
+
+def _try_lock(descriptor: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

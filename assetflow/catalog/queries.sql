@@ -1,0 +1,211 @@
+-- Named queries. A line `-- name: text` starts a query: its name, and what it answers. Parameters are positional.
+
+-- asset_id: the number of an asset
+SELECT asset_id FROM asset WHERE key = ?
+
+-- add_asset: give an asset a number
+INSERT INTO asset (key, first_seen) VALUES (?, ?) RETURNING asset_id
+
+-- env_id: the number of an environment
+SELECT env_id FROM env WHERE name = ?
+
+-- add_env: give an environment a number
+INSERT INTO env (name) VALUES (?) RETURNING env_id
+
+-- heads: all that is current in an environment, with its trace, definition and version
+SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM head h
+JOIN env e USING (env_id)
+JOIN asset a ON a.asset_id = h.asset_id
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+WHERE e.name = ?
+
+-- head_inputs: what the current traces of an environment read
+SELECT h.trace_id, i.parameter, u.key, i.mode, i.digest, i.number
+FROM head h
+JOIN env e USING (env_id)
+JOIN trace_in i ON i.trace_id = h.trace_id
+JOIN asset u ON u.asset_id = i.up_asset_id
+WHERE e.name = ?
+ORDER BY h.trace_id, i.parameter
+
+-- traces_of: the traces of these assets (a JSON list of keys) that have a live version, newest first
+SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM json_each(?) wanted
+JOIN asset a ON a.key = wanted.value
+JOIN trace t ON t.asset_id = a.asset_id
+JOIN part p ON p.part_id = t.part_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+ORDER BY t.trace_id DESC
+LIMIT ?
+
+-- inputs_of: what these traces (a JSON list of numbers) read
+SELECT i.trace_id, i.parameter, u.key, i.mode, i.digest, i.number
+FROM json_each(?) wanted
+JOIN trace_in i ON i.trace_id = wanted.value
+JOIN asset u ON u.asset_id = i.up_asset_id
+ORDER BY i.trace_id, i.parameter
+
+-- history: every move of the head of an asset in an environment, newest first
+SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM head_log l
+JOIN env e USING (env_id)
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+JOIN trace t ON t.trace_id = l.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+WHERE e.name = ? AND a.key = ?
+ORDER BY l.seq DESC
+LIMIT ?
+
+-- version: one version of an asset by its number
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM version v
+JOIN asset a USING (asset_id)
+JOIN part p ON p.part_id = v.part_id
+WHERE a.key = ? AND p.key = ? AND v.number = ?
+
+-- version_by_id: one version
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM version v
+JOIN asset a USING (asset_id)
+JOIN part p ON p.part_id = v.part_id
+WHERE v.version_id = ?
+
+-- same_content: the newest live version of an asset partition with this content
+SELECT version_id, number FROM version
+WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ?
+ORDER BY number DESC LIMIT 1
+
+-- add_version: a new version gets the next number of its asset partition
+INSERT INTO version (asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns, details, created_at)
+SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+FROM version WHERE asset_id = ?1 AND part_id = ?2
+RETURNING version_id, number
+
+-- mark_lost: the bytes of a version are gone
+UPDATE version SET state = 'lost' WHERE version_id = ?
+
+-- version_number: the number and content of a version
+SELECT number, data_hash FROM version WHERE version_id = ?
+
+-- add_fp: make sure that a definition is recorded
+INSERT INTO fp (digest, code, parts, config) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING
+
+-- fp_id: the number of a definition
+SELECT fp_id FROM fp WHERE digest = ?
+
+-- add_trace: one trace
+INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING trace_id
+
+-- add_trace_input: one thing that a trace read
+INSERT INTO trace_in (trace_id, parameter, up_asset_id, mode, digest, number) VALUES (?, ?, ?, ?, ?, ?)
+
+-- next_seq: count one more commit
+UPDATE counter SET value = value + 1 WHERE name = 'seq' RETURNING value
+
+-- head_now: the trace that is current, and its content
+SELECT h.trace_id, v.data_hash FROM head h JOIN trace t USING (trace_id) JOIN version v USING (version_id)
+WHERE h.env_id = ? AND h.asset_id = ? AND h.part_id = ?
+
+-- add_head: the first head of an asset partition, unless another run was faster
+INSERT INTO head (env_id, asset_id, part_id, trace_id, seq, changed_seq, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (env_id, asset_id, part_id) DO NOTHING
+
+-- move_head: compare and swap; no row changes when the head is not the trace that was seen
+UPDATE head SET trace_id = ?, seq = ?, changed_seq = coalesce(?, changed_seq), verified_at = ?
+WHERE env_id = ? AND asset_id = ? AND part_id = ? AND trace_id = ?
+
+-- log_head: remember the move
+INSERT INTO head_log (env_id, asset_id, part_id, seq, trace_id, run_id, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- verify_heads: the heads of these assets (a JSON list of keys) were found current
+UPDATE head SET verified_at = ?
+WHERE env_id = ? AND asset_id IN (SELECT asset_id FROM asset JOIN json_each(?) w ON w.value = asset.key)
+
+-- add_run: begin a run
+INSERT INTO run (env_id, state, selection, started_at, user, host, pid, cause) VALUES (?, 'running', ?, ?, ?, ?, ?, ?)
+RETURNING run_id
+
+-- run_state: the state of a run
+SELECT state FROM run WHERE run_id = ?
+
+-- finish_run: a running run ends; a terminal state never changes
+UPDATE run SET state = ?, finished_at = ?, counts = ? WHERE run_id = ? AND state = 'running'
+
+-- end_dead_runs: runs of an environment that nobody works on any more
+UPDATE run SET state = 'died', finished_at = ? WHERE state = 'running' AND env_id = ? RETURNING run_id
+
+-- end_dead_attempts: what a dead run left as running
+UPDATE attempt SET state = 'died', finished_at = ? WHERE state = 'running' AND run_id = ?
+
+-- runs_by_id: these runs (a JSON list of numbers)
+SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
+FROM run r JOIN env e USING (env_id) JOIN json_each(?) w ON w.value = r.run_id ORDER BY r.run_id DESC
+
+-- running: the runs that have not ended
+SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
+FROM run r JOIN env e USING (env_id) WHERE r.state = 'running'
+
+-- runs: the newest runs
+SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
+FROM run r JOIN env e USING (env_id) ORDER BY r.run_id DESC LIMIT ?
+
+-- run: one run
+SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
+FROM run r JOIN env e USING (env_id) WHERE r.run_id = ?
+
+-- save_attempt: write or rewrite an attempt
+INSERT INTO attempt (run_id, asset_id, part_id, number, state, started_at, finished_at, version, facts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, asset_id, part_id, number) DO UPDATE SET state = excluded.state, started_at = excluded.started_at,
+    finished_at = excluded.finished_at, version = excluded.version, facts = excluded.facts
+
+-- save_last_attempt: remember the newest attempt
+INSERT INTO last_attempt (env_id, asset_id, part_id, run_id, number) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET run_id = excluded.run_id, number = excluded.number
+
+-- attempts: the attempts of a run, in the order they began
+SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
+FROM attempt t JOIN asset a USING (asset_id) JOIN part p ON p.part_id = t.part_id
+WHERE t.run_id = ? ORDER BY coalesce(t.started_at, 1e99), a.key, t.number
+
+-- last_attempts: the newest attempt of every asset partition of an environment
+SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
+FROM last_attempt l
+JOIN env e USING (env_id)
+JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.part_id = l.part_id AND t.number = l.number
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+WHERE e.name = ?
+
+-- attempts_of: the newest attempts of an asset
+SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
+FROM attempt t JOIN asset a USING (asset_id) JOIN part p ON p.part_id = t.part_id
+WHERE a.key = ? ORDER BY t.run_id DESC, t.number DESC LIMIT ?
+
+-- file_states: what every source file looked like when it was hashed
+SELECT path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns FROM file_state
+
+-- save_file_state: what a source file looks like now
+INSERT INTO file_state (path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
+    ctime_ns = excluded.ctime_ns, digest = excluded.digest, recorded_ns = excluded.recorded_ns

@@ -1,0 +1,113 @@
+"""Database rows as records, and the named queries."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Attempt, CheckOutcome, Head, Run, Trace, TraceInput, Version
+
+Row = Sequence[Any]
+"""A row as sqlite3 gives it: the queries, not types, say what its columns hold."""
+
+
+@cache
+def queries() -> dict[str, str]:
+    """The named queries of queries.sql by name."""
+    found: dict[str, str] = {}
+    name, lines = "", list[str]()
+    for line in (Path(__file__).parent / "queries.sql").read_text().splitlines():
+        if line.startswith("-- ") and ": " in line and " " not in line[3:].partition(":")[0]:
+            if name:
+                found[name] = "\n".join(lines).strip()
+            name, lines = line[3:].partition(":")[0], []
+        else:
+            lines.append(line)
+    found[name] = "\n".join(lines).strip()
+    return found
+
+
+def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]:
+    """Rows of `head_inputs` or `inputs_of`, grouped by trace."""
+    grouped: defaultdict[int, list[TraceInput]] = defaultdict(list)
+    for trace_id, parameter, upstream, mode, digest, number in rows:
+        grouped[trace_id].append(TraceInput(parameter, AssetKey(upstream), mode, digest, number))
+    return {trace_id: tuple(found) for trace_id, found in grouped.items()}
+
+
+def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> Head:
+    """One row of `heads`, `traces_of` or `history`."""
+    (
+        key, partition, trace_id, seq, changed_seq, verified_at,
+        input_key, version_id, run_id, kind, started, finished, as_of, metadata,
+        code, parts, config,
+        number, data_hash, io, location, rows, size, columns, details, created, state,
+    ) = row  # fmt: skip
+    asset = AssetKey(key)
+    version = version_from_row(
+        (version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state)
+    )
+    trace = Trace(
+        trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
+        version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
+    )  # fmt: skip
+    return Head(env, trace, version, seq, changed_seq, verified_at)
+
+
+def version_from_row(row: Row) -> Version:
+    """One row of `version` or `version_by_id`."""
+    version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state = row
+    parsed = json.loads(columns) if columns != "[]" else []
+    return Version(
+        version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
+        {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed},
+        _mapping(details), created, state,
+    )  # fmt: skip
+
+
+def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
+    """Names, types and digests of columns as `version.columns` holds them."""
+    return json.dumps([[name, kind, digests.get(name, "")] for name, kind in schema.items()])
+
+
+def run_from_row(row: Row) -> Run:
+    """One row of `runs` or `run`."""
+    run_id, env, state, cause, selection, started, finished, user, host, pid, counts = row
+    return Run(run_id, env, state, cause, selection, started, finished, user, host, pid, _mapping(counts))
+
+
+def attempt_from_row(row: Row) -> Attempt:
+    """One row of `attempts`, `last_attempts` or `attempts_of`."""
+    run_id, key, partition, number, state, started, finished, version, facts = row
+    found = _mapping(facts)
+    return Attempt(
+        run_id, AssetKey(key), partition, number, state, started, finished, version,
+        tuple(found.get("reasons", ())), found.get("error"),
+        tuple(CheckOutcome(*check) for check in found.get("checks", ())),
+        found.get("seconds", {}), tuple(AssetKey(one) for one in found.get("blocked_by", ())),
+    )  # fmt: skip
+
+
+def attempt_facts(attempt: Attempt) -> str:
+    """The parts of an attempt that `attempt.facts` holds."""
+    facts: dict[str, object] = {}
+    if attempt.reasons:
+        facts["reasons"] = [dict(reason) for reason in attempt.reasons]
+    if attempt.error:
+        facts["error"] = dict(attempt.error)
+    if attempt.checks:
+        facts["checks"] = [[c.name, c.passed, c.blocking, c.message] for c in attempt.checks]
+    if attempt.seconds:
+        facts["seconds"] = dict(attempt.seconds)
+    if attempt.blocked_by:
+        facts["blocked_by"] = list(attempt.blocked_by)
+    return json.dumps(facts)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    return json.loads(text) if text != "{}" else {}

@@ -1,0 +1,87 @@
+"""What a verb's module offers, and the parser that reads its options together with the global ones."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from assetflow.cli.verbs import FORMATS, GLOBALS, Verb
+from assetflow.errors import UsageError, near_names
+
+if TYPE_CHECKING:
+    from assetflow.cli.answer import Answer
+    from assetflow.cli.session import Session
+
+
+def no_options(parser: ArgumentParser) -> None:
+    """For verbs that take nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A verb as its module builds it: `options` adds its arguments to a parser, `run` answers."""
+
+    run: Callable[[Session, Namespace], Answer]
+    options: Callable[[ArgumentParser], None] = no_options
+    examples: tuple[tuple[str, str], ...] = ()
+    formats: tuple[str, ...] = FORMATS
+
+
+class Parser(ArgumentParser):
+    """An argument parser that raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found."""
+        fix = f"{self.prog} --help"
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            word = message.removeprefix(prefix).split()[0]
+            known = [flag for action in self._actions for flag in action.option_strings]
+            near = near_names(word.partition("=")[0], known, 1) if word.startswith("-") else []
+            what = f"`{self.prog}` does not take `{word}`"
+            raise UsageError(what, fix=f"did you mean `{near[0]}`?" if near else fix)
+        raise UsageError(message.replace("invalid choice", "no such choice"), fix=fix)
+
+
+def parser_of(verb: Verb, command: Command) -> Parser:
+    """The parser of a verb."""
+    parser = Parser(
+        prog=f"assetflow {verb.name}",
+        usage=f"assetflow {verb.name} {verb.synopsis} [OPTIONS]".replace("  ", " "),
+        description=_description(verb, command),
+        formatter_class=RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    # The plain title would be "positional arguments"; a group of our own keeps the verb's options before the rest.
+    command.options(parser)
+    group = parser.add_argument_group("options of every verb")
+    for option in GLOBALS:
+        if option.takes:
+            choices = command.formats if option.takes == "FORMAT" else option.choices or None
+            summary = ", ".join(command.formats) if choices and option.takes == "FORMAT" else option.summary
+            group.add_argument(*option.flags, metavar=option.takes, choices=choices, help=summary)
+        else:
+            group.add_argument(*option.flags, action="store_true", help=option.summary)
+    return parser
+
+
+def _description(verb: Verb, command: Command) -> str:
+    lines = [verb.summary[0].upper() + verb.summary[1:] + "."]
+    if command.examples:
+        wide = max(len(text) for text, _ in command.examples)
+        lines += ["", "examples:", *(f"  {text:<{wide}}  {meaning}".rstrip() for text, meaning in command.examples)]
+    return "\n".join(lines)
+
+
+def add_selection(parser: ArgumentParser) -> None:
+    """Add the selection: words of the selection language, joined with spaces."""
+    parser.add_argument("selection", nargs="*", metavar="SELECTION", help="which assets (default: all)")
+
+
+def selection_text(options: Namespace) -> str | None:
+    """The selection as one text, or None for all."""
+    words: list[str] = options.selection
+    return " ".join(words) or None

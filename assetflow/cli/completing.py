@@ -1,0 +1,233 @@
+"""`completion`, and the hidden verb behind it: what could stand at the cursor. User code is never imported."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from assetflow.cli.answer import Answer
+from assetflow.cli.command import Command, parser_of
+from assetflow.cli.verbs import BY_NAME, GLOBALS, SHOWN, TAKING, Verb
+from assetflow.errors import AssetflowError, UsageError, error_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from assetflow.cli.session import Session
+    from assetflow.model.spec import AssetSpec
+
+_KEYS = ("status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs")
+
+BASH = r"""# assetflow completion for bash; load it with:  eval "$(assetflow completion bash)"
+_assetflow() {
+    local IFS=$'\n'
+    COMPREPLY=($("${COMP_WORDS[0]}" __complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null))
+    case "${COMPREPLY[*]}" in
+        *[:+]) compopt -o nospace ;;
+    esac
+}
+complete -o default -F _assetflow assetflow af
+"""
+
+ZSH = r"""#compdef assetflow af
+# assetflow completion for zsh; load it with:  eval "$(assetflow completion zsh)"
+_assetflow() {
+    local -a found
+    found=("${(@f)$("${words[1]}" __complete zsh "${(j: :)words[1,CURRENT]}" 2>/dev/null)}")
+    if [[ -n "${found[1]}" ]]; then
+        compadd -Q -- $found
+    else
+        _files
+    fi
+}
+compdef _assetflow assetflow af
+"""
+
+FISH = r"""# assetflow completion for fish; load it with:  assetflow completion fish | source
+function __assetflow_complete
+    assetflow __complete fish (commandline -cp) 2>/dev/null
+end
+complete -c assetflow -f -a '(__assetflow_complete)'
+complete -c af -f -a '(__assetflow_complete)'
+"""
+
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+def completion(session: Session, options: Namespace) -> Answer:
+    """The script for a shell."""
+    if options.shell not in SCRIPTS:
+        raise UsageError(f"there is no completion for `{options.shell}`", fix="choose bash, zsh or fish")
+    script = SCRIPTS[options.shell]
+    return Answer(lambda: {"shell": options.shell, "script": script}, text=script)
+
+
+def complete(session: Session, options: Namespace) -> Answer:
+    """What could stand at the end of a line, one candidate a line."""
+    shell, line = options.shell, options.line or ""
+    found = candidates(line)
+    current = _words(line)[-1]
+    if shell == "bash":
+        # bash takes : and = for ends of words, and wants only what comes after them.
+        cut = max(current.rfind(":"), current.rfind("=")) + 1
+        found = [one[cut:] for one in found if one.startswith(current[:cut])]
+    return Answer(lambda: {"candidates": found}, text="".join([one + "\n" for one in found]))
+
+
+def candidates(line: str) -> list[str]:
+    """Every word that could stand at the end of the command line, sorted; none where a file could stand."""
+    *before, current = _words(line)
+    before = before[1:]  # the command itself
+    verb, place = _verb_of(before)
+    last = before[-1] if before else ""
+    if last in ("-C", "--project"):
+        return []
+    if verb is None:
+        found = _flags_of(None) if current.startswith("-") else [name for one in SHOWN for name in (one.name,)]
+        if last in TAKING:
+            found = _values_of(None, last)
+    elif last.startswith("-") and (values := _values_of(verb, last)) is not None:
+        found = values
+    elif current.startswith("--") and "=" in current:
+        flag = current.partition("=")[0]
+        found = [f"{flag}={value}" for value in _values_of(verb, flag) or ()]
+    elif current.startswith("-"):
+        found = _flags_of(verb)
+    else:
+        found = _arguments_of(verb, before, place, current)
+    return sorted({one for one in found or () if one.startswith(current)})
+
+
+def _words(line: str) -> list[str]:
+    """The words of an unfinished line, the last one maybe empty; quotes are taken off."""
+    words = [""]
+    quote = ""
+    for sign in line:
+        if quote:
+            if sign == quote:
+                quote = ""
+            else:
+                words[-1] += sign
+        elif sign in "'\"":
+            quote = sign
+        elif sign.isspace():
+            if words[-1]:
+                words.append("")
+        else:
+            words[-1] += sign
+    return words if len(words) > 1 else [words[0], ""]
+
+
+def _verb_of(before: list[str]) -> tuple[Verb | None, int]:
+    index = 0
+    while index < len(before):
+        if not before[index].startswith("-"):
+            return BY_NAME.get(before[index]), index
+        index += 2 if before[index] in TAKING else 1
+    return None, index
+
+
+def _command(verb: Verb) -> Command:
+    return cast("Mapping[str, Command]", import_module(f"assetflow.cli.{verb.module}").COMMANDS)[verb.name]
+
+
+def _flags_of(verb: Verb | None) -> list[str]:
+    if verb is None:
+        return [flag for option in GLOBALS for flag in option.flags if flag.startswith("--")]
+    actions = parser_of(verb, _command(verb))._actions  # argparse offers no other way
+    return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
+
+
+def _values_of(verb: Verb | None, flag: str) -> list[str] | None:
+    """The values that a flag takes: a list, empty for anything (files), None when it takes none."""
+    if verb is None:
+        return next((list(option.choices) for option in GLOBALS if flag in option.flags and option.takes), None)
+    for action in parser_of(verb, _command(verb))._actions:
+        if flag in action.option_strings and action.nargs != 0:
+            return [str(choice) for choice in action.choices or ()]
+    return None
+
+
+def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> Iterable[str]:
+    if verb.name == "explain":
+        return list(error_classes())
+    if verb.name == "completion":
+        return list(SCRIPTS)
+    if verb.name == "runs":
+        return ["ls", "show"] if before[place + 1 :] == [] else []
+    if verb.name not in _KEYS:
+        return []
+    specs = _specs(_project_folder(before))
+    if verb.name in ("show", "history", "preview", "logs"):
+        return [spec.key for spec in specs]
+    return selection_words(specs, current)
+
+
+def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:
+    """How the selection that ends in `current` could go on: keys behind `+` and brackets, attributes, their values."""
+    from assetflow.plan.selection_words import CLOSED
+
+    start = len(current)
+    while start and current[start - 1] not in "+(!| ":
+        start -= 1
+    lead, word = current[:start], current[start:]
+    name, colon, _ = word.partition(":")
+    specs = list(specs)
+    if not colon:
+        found = [
+            *(spec.key for spec in specs),
+            *(f"{name}:" for name in ("tag", "group", "owner", "is", "why", "last")),
+        ]
+    elif name == "tag":
+        found = [f"tag:{tag}" for spec in specs for tag in spec.tags]
+    elif name == "group":
+        found = [f"group:{spec.group}" for spec in specs]
+    elif name == "owner":
+        found = [f"owner:{owner}" for spec in specs for owner in spec.owners]
+    else:
+        found = [f"{name}:{value}" for value in CLOSED.get(name, ())]
+    return [lead + one for one in found]
+
+
+def _project_folder(before: list[str]) -> Path:
+    for flag, value in pairwise(before):
+        if flag in ("-C", "--project"):
+            return Path(value).expanduser()
+    return Path.cwd()
+
+
+def _specs(folder: Path) -> tuple[AssetSpec, ...]:
+    """The assets of the manifest, also when it is out of date; none when there is no project or no manifest."""
+    import json
+
+    from assetflow.load.settings import find_project
+    from assetflow.model.spec import spec_from_json
+
+    try:
+        path = find_project(folder).parent / ".assetflow" / "cache" / "manifest.json"
+        return tuple(spec_from_json(spec) for spec in json.loads(path.read_bytes())["specs"])
+    except (AssetflowError, OSError, ValueError, KeyError, TypeError):
+        return ()  # a key press is no time for errors
+
+
+def _completion_options(parser: ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="SHELL", help="bash, zsh or fish")
+
+
+def _complete_options(parser: ArgumentParser) -> None:
+    parser.add_argument("shell")
+    parser.add_argument("line", nargs="?")
+
+
+COMMANDS = {
+    "completion": Command(
+        completion,
+        _completion_options,
+        (('eval "$(assetflow completion bash)"', "in ~/.bashrc"), ('eval "$(assetflow completion zsh)"', "in ~/.zshrc"),
+         ("assetflow completion fish | source", "in config.fish")),
+    ),
+    "__complete": Command(complete, _complete_options),
+}  # fmt: skip

@@ -1,0 +1,139 @@
+"""`status`, `ls` and the home screen: where the project stands."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetflow.cli.answer import Answer
+from assetflow.cli.command import Command, add_selection, selection_text
+from assetflow.cli.documents import asset_document, status_document
+from assetflow.cli.render_status import (
+    asset_table,
+    counts_line,
+    freshness_below,
+    freshness_table,
+    home_lines,
+    sorted_rows,
+    status_table,
+)
+from assetflow.cli.text import Line, dim
+from assetflow.errors import ProjectNotFound, UsageError
+
+if TYPE_CHECKING:
+    from assetflow.cli.session import Session
+    from assetflow.project import AssetStatus, Status
+
+SORTS = ("topo", "name", "age", "size", "duration")
+
+
+def home(session: Session, options: Namespace) -> Answer:
+    """Where the project stands, and what to do next; outside of a project, the help."""
+    try:
+        project = session.project()
+    except ProjectNotFound:
+        if options.project is not None or session.screen.is_json:
+            raise
+        from assetflow.cli.help import main_help
+
+        hint: Line = (dim(" no project here; make one with "), "assetflow init shop")
+        return Answer(dict, text=main_help(), hints=(hint,))
+    status = project.status()
+
+    def data() -> object:
+        return {"project": project.name, "root": str(project.root), **status_document(status)}
+
+    return Answer(data, home_lines(status, project.name, session))
+
+
+def ls(session: Session, options: Namespace) -> Answer:
+    """The selected assets, one in each row."""
+    status = session.project().status(selection_text(options))
+    rows = sorted_rows(status.rows, options.sort)
+    return Answer(
+        lambda: {"env": status.env, "assets": [asset_document(row) for row in rows]},
+        table=asset_table(rows, session),
+        below=_below(session, options, status),
+    )
+
+
+def status(session: Session, options: Namespace) -> Answer:
+    """What is current, stale, failed or late, and why."""
+    found = session.project().status(selection_text(options))
+    rows = found.rows
+    if options.freshness:
+        rows = tuple(row for row in rows if row.spec.freshness is not None)
+        table, below = freshness_table(rows, session), freshness_below(rows, found, session)
+    else:
+        table, below = status_table(rows, session), _below(session, options, found)
+    is_late = any(str(row.freshness.timeliness) == "overdue" for row in rows)
+    is_bad = is_late or (not options.freshness and any(_needs_work(row) for row in rows))
+    return Answer(
+        lambda: status_document(found),
+        table=table,
+        below=below,
+        exit_code=4 if options.exit_code and is_bad else 0,
+    )
+
+
+def _needs_work(row: AssetStatus) -> bool:
+    return row.state not in ("current", "source", "running")
+
+
+def _below(session: Session, options: Namespace, status: Status) -> tuple[Line, ...]:
+    if not status.rows and options.selection:
+        total = len(session.project().graph)
+        return ((f" nothing selected: `{' '.join(options.selection)}` matches 0 of {total}",),)
+    return (counts_line(status.rows, session.elapsed_s),)
+
+
+def _ls_options(parser: ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--sort", choices=SORTS, default="topo", help="topo (default), name, age, size or duration")
+
+
+def _status_options(parser: ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--freshness", action="store_true", help="deadlines of the assets that have one")
+    parser.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="exit 4 when an asset is not current or is overdue (with --freshness: is overdue)",
+    )
+
+
+def known_folder(text: str | None) -> Path:
+    """The folder of `-C`, or the working directory.
+
+    Raises:
+        UsageError: it is not a folder.
+    """
+    folder = Path(text or ".")
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder `{text}`", fix="name a folder that exists with -C")
+    return folder
+
+
+COMMANDS = {
+    "home": Command(home),
+    "ls": Command(
+        ls,
+        _ls_options,
+        (
+            ("assetflow ls", "all assets"),
+            ("assetflow ls 'stg_*'", "those that fit a pattern"),
+            ("assetflow ls is:stale --sort age", "stale ones, the oldest first"),
+            ("assetflow ls --format csv > assets.csv", "for a spreadsheet"),
+        ),
+    ),
+    "status": Command(
+        status,
+        _status_options,
+        (
+            ("assetflow status", "every asset: state, and why"),
+            ("assetflow status is:failed", "those that failed last"),
+            ("assetflow status --freshness --exit-code", "for a monitor: exit 4 when something is late"),
+        ),
+    ),
+}

@@ -1,0 +1,126 @@
+"""The entry of the command line: finds the verb, reads its options, shows its answer, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from assetflow.cli.verbs import BY_NAME, GLOBALS, TAKING, Verb
+
+if TYPE_CHECKING:
+    from assetflow.cli.render import Screen
+    from assetflow.cli.session import Session
+    from assetflow.errors import AssetflowError
+
+INTERRUPTED = 130
+INTERNAL = 70
+
+
+def run() -> None:
+    """Run the command line and leave the process with its exit code."""
+    sys.exit(main())
+
+
+def main(argv: list[str] | None = None, *, now: float | None = None) -> int:
+    """The exit code of one call. `now` (UTC seconds) is what `2 h ago` on screens counts from; the clock by default."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    verb_name, rest = split(arguments)
+    # The two shortest ways import nothing that they do not need: they are also what shells and scripts call most.
+    if "--version" in _before_double_dash(arguments):
+        from assetflow.cli.render import write_version
+
+        write_version()
+        return 0
+    if verb_name is None and _asks_for_help(arguments):
+        from assetflow.cli.help import main_help
+        from assetflow.cli.render import Screen
+
+        screen = Screen(sys.stdout, sys.stderr)
+        screen.text(main_help(everything="--help-all" in arguments))
+        screen.close()
+        return 0
+    return _guarded(verb_name, arguments, rest, now)
+
+
+def split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The verb (None when there is none) and all other arguments, in their order."""
+    index = 0
+    while index < len(arguments):
+        argument = arguments[index]
+        if argument == "--":
+            break
+        if not argument.startswith("-") or argument == "-":
+            return argument, arguments[:index] + arguments[index + 1 :]
+        index += 2 if argument in TAKING else 1
+    return None, arguments
+
+
+def _before_double_dash(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    return not {"-h", "--help", "--help-all"}.isdisjoint(arguments)
+
+
+def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: float | None) -> int:
+    """Run the verb; whatever goes wrong ends as a block on the screen and an exit code."""
+    from assetflow.errors import AssetflowError
+
+    name = verb_name or "home"
+    verb = BY_NAME.get(name)
+    session: Session | None = None
+    screen = _first_screen(arguments)
+    try:
+        from assetflow.cli.session import Session
+
+        session = Session.start(verb, name, rest, screen, now)
+        screen = session.screen
+        code = session.carry_out()
+        screen.close()
+        return code
+    except AssetflowError as error:
+        return _failed(screen, verb.name if verb else name, error, session)
+    except KeyboardInterrupt:
+        screen.note(("interrupted",))
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
+        from assetflow.cli.crash import internal_error
+
+        return _failed(screen, verb.name if verb else name, internal_error(error, arguments, session), session)
+    finally:
+        if session is not None:
+            session.close()
+
+
+def _failed(screen: Screen, verb: str, error: AssetflowError, session: Session | None) -> int:
+    from assetflow.errors import AssetflowError as AnyError
+
+    if session is not None and session.wants_full_traceback:
+        import traceback
+
+        screen.notes([(line,) for line in "".join(traceback.format_exception(error)).splitlines()])
+    screen.error(verb, error, session.root_text if session is not None else None)
+    try:
+        screen.close()
+    except AnyError as lost:
+        screen.error(verb, lost)
+        return lost.exit_code
+    return error.exit_code
+
+
+def _first_screen(arguments: list[str]) -> Screen:
+    """A screen for errors in the arguments themselves, from what can be seen without reading them properly."""
+    from assetflow.cli.render import Screen
+
+    given = set(_before_double_dash(arguments))
+    color = next((argument.partition("=")[2] for argument in given if argument.startswith("--color=")), "auto")
+    return Screen(sys.stdout, sys.stderr, is_json="--json" in given, is_ascii="--ascii" in given, color=color)
+
+
+def known_flags() -> list[str]:
+    """Every flag of a global option."""
+    return [flag for option in GLOBALS for flag in option.flags]
+
+
+__all__ = ["Verb", "known_flags", "main", "run", "split"]

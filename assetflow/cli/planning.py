@@ -1,0 +1,220 @@
+"""`plan` and `materialize`: what would run, and running it."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from assetflow.cli.answer import Answer
+from assetflow.cli.command import Command, add_selection, selection_text
+from assetflow.cli.render_plan import plan_lines, plan_table
+from assetflow.cli.text import shell
+from assetflow.errors import AssetFailed, AssetflowError, BadConfig, UsageError
+from assetflow.model.durations import seconds
+
+if TYPE_CHECKING:
+    from assetflow.cli.progress import Watcher
+    from assetflow.cli.session import Session
+    from assetflow.project import Project
+    from assetflow.run.outcome import RunResult
+
+
+def plan(session: Session, options: Namespace) -> Answer:
+    """What would run, and why."""
+    project = session.project()
+    found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
+    screen_lines = plan_lines(
+        found,
+        name=project.name,
+        width=session.width,
+        elapsed_s=session.elapsed_s,
+        apply=_command(options),
+        max_rows=options.max_rows,
+        every_reason=options.verbose,
+    )
+    return Answer(
+        lambda: {"project": project.name, **found.to_json()},
+        screen_lines,
+        plan_table(found),
+        exit_code=4 if options.exit_code and not found.is_empty else 0,
+    )
+
+
+def materialize(session: Session, options: Namespace) -> Answer:
+    """Run what is not current in the selection, and what it needs."""
+    if options.dry_run:
+        return plan(session, options)
+    if session.screen.is_json and options.progress == "jsonl":
+        raise UsageError("--json and --progress=jsonl both want stdout", fix="leave one of them out")
+    config = config_values(options.set)
+    wait_s = _wait_s(options.wait)
+    project = session.project()
+    from assetflow.cli.progress import watcher_for
+
+    watcher = watcher_for(options.progress or "auto", session.screen)
+    try:
+        result = project.materialize(
+            selection_text(options),
+            force=options.force,
+            with_upstream=not options.only,
+            executor=options.executor,
+            workers=options.jobs,
+            fail_fast=options.fail_fast,
+            config=config,
+            wait_s=wait_s,
+            observer=watcher,
+        )
+    finally:
+        watcher.close()
+    return _answer(session, options, project, watcher, result)
+
+
+def _answer(session: Session, options: Namespace, project: Project, watcher: Watcher, result: RunResult) -> Answer:
+    from assetflow.cli import render_run
+
+    if result.run_id is None:
+        lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s)]
+    else:
+        every = options.progress == "summary"
+        lines = render_run.run_lines(result, watcher.plan, str(project.root), every_outcome=every)
+    text: str | None = None
+    if options.progress == "jsonl":
+        from assetflow.cli.progress import JsonWatcher
+
+        text = ""
+        if result.run_id is None and isinstance(watcher, JsonWatcher):
+            watcher.nothing_to_do(result)
+    return Answer(
+        lambda: {"project": project.name, **result.to_json()},
+        lines,
+        render_run.outcome_table(result),
+        text=text,
+        hints=render_run.next_lines(result, _selection_words(options)),
+        exit_code=0 if result.ok else 130 if result.interrupted else 1,
+        failure=_failure(result),
+    )
+
+
+def _failure(result: RunResult) -> AssetflowError | None:
+    """What a failed run is called in one line; None when it was fine."""
+    if result.ok:
+        return None
+    if result.interrupted:
+        return AssetFailed(f"run #{result.run_id} was interrupted; what was built is kept")
+    failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
+    blocked = sum(outcome.state == "blocked" for outcome in result)
+    named = ", ".join(f"`{key}`" for key in failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    what = f"{named} failed" if failed else "nothing failed"
+    return AssetFailed(f"{what}, {blocked} blocked" if blocked else what)
+
+
+def config_values(texts: list[str]) -> dict[str, dict[str, object]]:
+    """The values of `--set asset.field=value` by asset and field. Lists, objects, quoted text and null are JSON.
+
+    Raises:
+        BadConfig: a text does not have that form.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        asset, dot, field = path.strip().rpartition(".")
+        if not (equals and dot and asset and field):
+            raise BadConfig(f"`--set {text}` is not of the form asset.field=value", fix="--set rates.base=EUR")
+        found.setdefault(asset, {})[field] = _value(value.strip(), text)
+    return found
+
+
+def _value(text: str, whole: str) -> object:
+    if text != "null" and not text.startswith(("[", "{", '"')):
+        return text  # numbers and booleans too: the field's type says what the text means
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadConfig(f"the value in `--set {whole}` is not JSON: {error}") from error
+
+
+def _wait_s(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise UsageError(str(error), fix="--wait 5m") from error
+
+
+def _command(options: Namespace) -> str:
+    """The materialize command that carries out the plan that was asked for."""
+    words = ["assetflow"]
+    if options.project is not None:
+        words += ["-C", options.project]
+    if options.env is not None:
+        words += ["-e", options.env]
+    words += ["materialize", *options.selection]
+    words += ["--force"] if options.force else []
+    words += ["--only"] if options.only else []
+    return shell(words)
+
+
+def _selection_words(options: Namespace) -> str | None:
+    words: list[str] = options.selection
+    return shell(words) if words else None
+
+
+def _plan_options(parser: ArgumentParser) -> None:
+    _shared(parser)
+    parser.add_argument("--exit-code", action="store_true", help="exit 4 when there is something to do")
+
+
+def _shared(parser: ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--force", action="store_true", help="run the selected assets though they are current")
+    parser.add_argument("--only", action="store_true", help="the selection alone, on its inputs as they are")
+    parser.add_argument(
+        "--max-rows", type=int, default=40, metavar="N", help="rows of each section (default 40; 0: all)"
+    )
+
+
+def _materialize_options(parser: ArgumentParser) -> None:
+    _shared(parser)
+    parser.add_argument("-j", "--jobs", type=_positive, metavar="N", help="how many assets run at once")
+    parser.add_argument("--executor", metavar="NAME", help="threads or inline")
+    parser.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"
+    )
+    parser.add_argument("--wait", metavar="TIME", help="wait this long for another run, such as 5m")
+    parser.set_defaults(exit_code=False)
+
+
+def _positive(text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"`{text}` is not a number of 1 or more")
+    return int(text)
+
+
+COMMANDS = {
+    "plan": Command(
+        plan,
+        _plan_options,
+        (
+            ("assetflow plan", "everything"),
+            ("assetflow plan +daily_revenue", "one asset and what it is made of"),
+            ("assetflow plan --exit-code", "for CI: exit 4 when something is to be done"),
+            ("assetflow plan --format md", "a table for a pull request"),
+        ),
+    ),
+    "materialize": Command(
+        materialize,
+        _materialize_options,
+        (
+            ("assetflow materialize", "everything that is not current"),
+            ("assetflow materialize orders+", "orders and what is made of it"),
+            ("assetflow materialize daily_revenue --force", "though it is current"),
+            ("assetflow materialize --set rates.base=EUR", "with another config value"),
+        ),
+    ),
+}

@@ -1,0 +1,256 @@
+"""Who watches a run for the screen: live lines on a terminal, one line for each event elsewhere, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from assetflow.cli.render_run import live_lines, outcome_line
+from assetflow.cli.table import jsonable
+from assetflow.cli.text import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assetflow.cli.render import LiveLines, Screen
+    from assetflow.model.keys import AssetKey
+    from assetflow.plan.planner import Plan
+    from assetflow.plan.staleness import Reason
+    from assetflow.run.outcome import RunResult, StepOutcome
+
+HEARTBEAT_S = 30.0
+
+
+class Watcher:
+    """Remembers the plan and says nothing: `--progress=none` and `summary`; the others build on it."""
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.plan: Plan | None = None
+        self.run_id = 0
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """Remember the plan."""
+        self.run_id, self.plan = run_id, plan
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def run_finished(self, result: RunResult) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Write the warning."""
+        self.screen.warning(text)
+
+    def close(self) -> None:
+        """Leave the screen as a finished run leaves it, also after an exception."""
+
+
+class PlainWatcher(Watcher):
+    """One line for each event on stderr, and a sign of life every 30 seconds."""
+
+    def __init__(self, screen: Screen, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(screen)
+        self._clock = clock
+        self._running: dict[AssetKey, float] = {}
+        self._last = 0.0
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """Write how much is planned."""
+        super().run_started(run_id, plan, workers)
+        planned = len(plan.run) + len(plan.maybe) + len(plan.link)
+        self._say("start", planned=planned, current=len(plan.current), workers=workers, env=plan.env)
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Remember since when it runs."""
+        self._running[asset] = self._clock()
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Write the outcome."""
+        self._running.pop(outcome.asset, None)
+        facts: dict[str, object] = {"asset": outcome.asset, "status": outcome.state}
+        if outcome.version is not None:
+            facts["version"] = f"v{outcome.version}"
+        facts |= {"rows": outcome.rows, "bytes": outcome.size_bytes}
+        if outcome.seconds:
+            facts["secs"] = f"{outcome.total_s:.1f}"
+        if outcome.reasons:
+            facts["reason"] = outcome.reasons[0].code
+        if outcome.blocked_by:
+            facts["blocked_by"] = ",".join(outcome.blocked_by)
+        if outcome.error is not None:
+            facts["error"] = f"{outcome.error.type}: {outcome.error.message}".partition("\n")[0]
+        self._say("", **facts)
+
+    def tick(self) -> None:
+        """Write what runs, when nothing was written for a while: CI systems kill jobs that are silent."""
+        now = self._clock()
+        if self._running and now - self._last >= HEARTBEAT_S:
+            for asset, since in self._running.items():
+                self._say("", asset=asset, status="running", secs=f"{now - since:.1f}")
+
+    def run_finished(self, result: RunResult) -> None:
+        """Write the counts."""
+        facts: dict[str, object] = {"ok": str(result.ok).lower(), **result.counts, "current": result.current}
+        self._say("end", **facts, secs=f"{result.seconds:.1f}")
+
+    def _say(self, word: str, /, **facts: object) -> None:
+        now = self._last = self._clock()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        pairs = [f"{name}={_word(value)}" for name, value in facts.items() if value is not None]
+        self.screen.note((" ".join([stamp, f"run={self.run_id}", *([word] if word else []), *pairs]),))
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text or not text else text
+
+
+class JsonWatcher(Watcher):
+    """One JSON object for each event on stdout; `seq` has no gaps."""
+
+    def __init__(self, screen: Screen, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(screen)
+        self._clock = clock
+        self._seq = 0
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """Write the plan's counts."""
+        super().run_started(run_id, plan, workers)
+        counts = {"run": len(plan.run), "maybe": len(plan.maybe), "link": len(plan.link), "current": len(plan.current)}
+        self._event("run_started", env=plan.env, selection=plan.selection, planned=counts, workers=workers)
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Write which asset began, and why."""
+        self._event("asset_started", asset=asset, reasons=[reason.to_json() for reason in reasons])
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Write the outcome."""
+        self._event(f"asset_{outcome.state}", **outcome.to_json())
+
+    def run_finished(self, result: RunResult) -> None:
+        """Write the counts."""
+        self._event(
+            "run_finished", ok=result.ok, counts=dict(result.counts), current=result.current, seconds=result.seconds
+        )
+
+    def nothing_to_do(self, result: RunResult) -> None:
+        """Write that there was nothing to do."""
+        self._event("nothing_to_do", ok=True, current=result.current, seconds=result.seconds)
+
+    def _event(self, kind: str, **facts: object) -> None:
+        self._seq += 1
+        now = self._clock()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        found = {"schema": "assetflow.event/1", "seq": self._seq, "ts": stamp, "run": self.run_id or None, "type": kind}
+        self.screen.event(json.dumps(jsonable({**found, **facts})))
+
+
+class LiveWatcher(Watcher):
+    """Finished assets as lines that stay, and below them what is running, on a terminal."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(screen)
+        self._live: LiveLines | None = None
+        self._running: dict[AssetKey, float] = {}
+        self._done = 0
+        self._total = 0
+        self._began = time.monotonic()
+        self._wide = 24
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """Write the title and begin to draw."""
+        super().run_started(run_id, plan, workers)
+        planned = (*plan.run, *plan.maybe, *plan.link)
+        self._total = len(planned) + len(plan.blocked)
+        self._wide = min(max((cells(step.asset) for step in planned), default=24), 40)
+        self.screen.note(
+            (f" run #{run_id} · env {plan.env} · {len(planned)} planned · {workers} workers · ctrl-c stops it",)
+        )
+        self._live = self.screen.live()
+        self._live.__enter__()
+        self._draw()
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Add it to what is running."""
+        self._running[asset] = time.monotonic()
+        self._draw()
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Write its line; the block of a failure comes at the end, with the answer."""
+        self._running.pop(outcome.asset, None)
+        self._done += 1
+        if self._live is not None:
+            self._live.above([outcome_line(outcome, self.plan, self._wide)])
+        self._draw()
+
+    def tick(self) -> None:
+        """Draw anew."""
+        self._draw()
+
+    def run_finished(self, result: RunResult) -> None:
+        """Stop drawing."""
+        self.close()
+
+    def warn(self, text: str) -> None:
+        """Write the warning above what is running."""
+        if self._live is None:
+            super().warn(text)
+        else:
+            self.screen.warnings.append(text)
+            self._live.above([(f"warning: {text}",)])
+
+    def close(self) -> None:
+        """Take the block away."""
+        if self._live is not None:
+            self._live.__exit__()
+            self._live = None
+
+    def _draw(self) -> None:
+        if self._live is None:
+            return
+        now = time.monotonic()
+        running = [(str(key), now - since, self._usual_s(key)) for key, since in self._running.items()]
+        self._live.update(
+            live_lines(
+                title=f"run #{self.run_id}",
+                running=running,
+                done=self._done,
+                total=self._total,
+                elapsed_s=now - self._began,
+                size_of_screen=(self.screen.width, self.screen.height),
+            )
+        )
+
+    def _usual_s(self, key: AssetKey) -> float | None:
+        step = self.plan.steps.get(key) if self.plan is not None else None
+        return None if step is None else step.estimate_s
+
+
+def watcher_for(choice: str, screen: Screen) -> Watcher:
+    """The watcher that `--progress` asks for; `auto` is live on a terminal, plain elsewhere, silent with --quiet."""
+    if choice == "auto":
+        if screen.is_quiet:
+            choice = "none"
+        else:
+            choice = "rich" if screen.is_terminal_err and not is_dumb() else "plain"
+    if choice == "rich":
+        return LiveWatcher(screen)
+    if choice == "plain":
+        return PlainWatcher(screen)
+    return JsonWatcher(screen) if choice == "jsonl" else Watcher(screen)
+
+
+def is_dumb() -> bool:
+    """Whether the terminal cannot move its cursor, or a CI system reads it."""
+    import os
+
+    return os.environ.get("TERM") == "dumb" or bool(os.environ.get("CI"))

@@ -1,0 +1,144 @@
+"""The screen of `plan`: what would run, what may run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from assetflow.cli.table import Column, Table, cell
+from assetflow.cli.text import (
+    BLANK,
+    Line,
+    Span,
+    aligned,
+    cells,
+    clip,
+    count,
+    dim,
+    head,
+    state_mark,
+    strong,
+)
+from assetflow.model.durations import words
+
+if TYPE_CHECKING:
+    from assetflow.plan.planner import Plan, Step
+
+
+def plan_lines(
+    plan: Plan, *, name: str, width: int, elapsed_s: float, apply: str, max_rows: int = 40, every_reason: bool = False
+) -> list[Line]:
+    """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
+    own = [step for step in plan if not step.spec.is_source]
+    if plan.is_empty:
+        return [_empty(plan, len(own), elapsed_s)]
+    title = f" · env {plan.env} · {count(len(own), 'asset')} considered in {words(elapsed_s)}"
+    lines: list[Line] = [(" Plan for ", strong(name), title)]
+    sections = (
+        ("RUN", plan.run, "run them now"),
+        ("MAYBE", plan.maybe, "run only if the content above them really changes"),
+        ("REUSE", plan.link, "an earlier result fits again; nothing is computed"),
+        ("BLOCKED", plan.blocked, "cannot be built now"),
+    )
+    shown = [step for _, steps, _ in sections for step in steps[: max_rows or None]]
+    wide = min(max((cells(step.asset) for step in shown), default=0), 40)
+    for title, steps, meaning in sections:
+        if steps:
+            note = "" if title == "RUN" else f"   {meaning}"
+            lines += [BLANK, (head(f" {title} ({len(steps)})"), dim(note))]
+            lines += _section(steps, wide, width, max_rows, every_reason=every_reason)
+    lines += [BLANK, *_foot(plan, apply)]
+    return lines
+
+
+def _empty(plan: Plan, amount: int, elapsed_s: float) -> Line:
+    if not amount:
+        return (" nothing to do · no assets selected",)
+    return (" nothing to do · ", Span(f"all {amount:,} current", "good"), f" · checked in {words(elapsed_s)}")
+
+
+def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, every_reason: bool) -> list[Line]:
+    lines: list[Line] = []
+    shown = steps[: max_rows or None]
+    for step in shown:
+        estimate = step.estimate_s
+        last = "" if estimate is None else words(estimate)
+        room = max(12, width - wide - 6 - 9)
+        texts = [reason.text for reason in step.reasons]
+        first = " · ".join(texts[:1] if every_reason else texts)
+        key = step.asset + " " * max(0, wide - cells(step.asset))
+        shown_first = first if every_reason else clip(first, room)
+        space = " " * max(2, room - cells(shown_first) + 9 - cells(last))
+        lines.append(("  ", _mark(step), " ", strong(key), "  ", shown_first, *((space, dim(last)) if last else ())))
+        if every_reason:
+            lines += [(" " * (wide + 6), text) for text in texts[1:]]
+    if len(steps) > len(shown):
+        lines.append((dim(f"  … {len(steps) - len(shown):,} more (--max-rows 0 shows all)"),))
+    return lines
+
+
+def _mark(step: Step) -> Span:
+    codes = {reason.code for reason in step.reasons}
+    if "failed_last" in codes:
+        return state_mark("failed")
+    if str(step.action) == "run":
+        return state_mark("missing" if step.head is None else "stale")
+    return state_mark({"maybe": "maybe", "link": "reusable", "blocked": "blocked"}.get(str(step.action), "current"))
+
+
+def _foot(plan: Plan, apply: str) -> list[Line]:
+    rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(len(plan.current)))]
+    changed = plan.changed_sources
+    if changed:
+        names = [step.asset for step in changed]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        rows.append((head("changed sources"), ", ".join(names[:4]) + more))
+    roots = _root_causes(plan)
+    if roots:
+        rows.append((head("root causes"), roots))
+    rows.append((head("estimate"), _estimate(plan)))
+    rows.append((head("apply"), strong(apply)))
+    return aligned(rows, gap=3, limit=200)
+
+
+def _root_causes(plan: Plan) -> str:
+    """How many of the planned assets have a reason of their own, when that is not all of them."""
+    planned = (*plan.run, *plan.maybe)
+    roots = [step for step in planned if any(reason.is_root for reason in step.reasons)]
+    if not roots or len(roots) == len(planned):
+        return ""
+    return f"{count(len(roots), 'asset')} with a reason of its own explains {len(planned)}".replace(
+        "assets with a reason of its own explains", "assets with reasons of their own explain"
+    )
+
+
+def _estimate(plan: Plan) -> str:
+    known = [step.estimate_s for step in (*plan.run, *plan.maybe) if step.estimate_s is not None]
+    unknown = len(plan.run) + len(plan.maybe) - len(known)
+    parts = [f"{words(sum(known))} of work"] if known else []
+    if unknown:
+        parts.append(f"{count(unknown, 'asset')} never ran before")
+    return " · ".join(parts) or "nothing is computed"
+
+
+def plan_table(plan: Plan) -> Table:
+    """One row for each asset that is not current, for programs and pull requests."""
+    columns = (
+        Column("action", "ACTION"),
+        Column("asset", "ASSET"),
+        Column("reasons", "WHY"),
+        Column("estimate_seconds", "EST.", is_right=True),
+    )
+    steps = (*plan.run, *plan.maybe, *plan.link, *plan.blocked)
+    return Table(
+        columns,
+        tuple(
+            (
+                cell(str(step.action)),
+                cell(step.asset),
+                cell("; ".join(reason.code for reason in step.reasons), "; ".join(r.text for r in step.reasons)),
+                cell(step.estimate_s, None if step.estimate_s is None else words(step.estimate_s)),
+            )
+            for step in steps
+        ),
+    )

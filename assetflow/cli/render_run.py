@@ -1,0 +1,289 @@
+"""The screens of `materialize`: a line for each outcome, the block of a failure, the summary, and the live view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from assetflow.cli.render_errors import code_lines, shown_path
+from assetflow.cli.table import Column, Table, cell
+from assetflow.cli.text import (
+    BLANK,
+    Line,
+    Piece,
+    Span,
+    aligned,
+    bad,
+    cells,
+    clip_line,
+    count,
+    dim,
+    good,
+    head,
+    number,
+    size,
+    state_mark,
+    strong,
+)
+from assetflow.model.durations import words
+
+if TYPE_CHECKING:
+    from assetflow.model.keys import AssetKey
+    from assetflow.plan.planner import Plan
+    from assetflow.run.outcome import RunResult, StepOutcome
+
+SUMMARY = (
+    ("materialized", "materialized"), ("unchanged", "unchanged"), ("linked", "reused"), ("cut_off", "cut off"),
+    ("skipped", "skipped"), ("failed", "failed"), ("rejected", "rejected"), ("blocked", "blocked"),
+    ("cancelled", "not started"),
+)  # fmt: skip
+"""The states of outcomes in the order of the summary, with their words."""
+
+
+def no_op_line(current: int, elapsed_s: float, saved_s: float) -> Line:
+    """` ● all 14 current · nothing to do · 38 ms (saved ≈ 52 s)`."""
+    if not current:
+        return (" nothing selected · nothing to do",)
+    saved = dim(f" (saved ≈ {words(saved_s)})") if saved_s >= 0.1 else ""
+    what = "it is current" if current == 1 else f"all {current:,} current"
+    return (" ", good(f"● {what}"), f" · nothing to do · {words(elapsed_s)}", saved)
+
+
+def outcome_line(outcome: StepOutcome, plan: Plan | None, wide: int = 24) -> Line:
+    """One asset's outcome in one line; `wide` is the width of the column of keys."""
+    mark, key = state_mark(outcome.state), outcome.asset + " " * max(0, wide - cells(outcome.asset))
+    start: list[Piece] = [" ", mark, " ", strong(key), "  "]
+    version = f"v{outcome.version}" if outcome.version is not None else ""
+    took = words(outcome.total_s)
+    if outcome.state == "materialized":
+        rows = f"{number(outcome.rows)} rows" if outcome.rows is not None else ""
+        reason = outcome.reasons[0].code if outcome.reasons else ""
+        tried = f"   attempt {outcome.attempts}" if outcome.attempts > 1 else ""
+        facts = f"{version:<5} {rows:>14} {size(outcome.size_bytes):>9} {took:>8}   "
+        return (*start, facts, dim(reason + tried + _warnings(outcome)))
+    if outcome.state == "unchanged":
+        return (*start, f"unchanged: same content as {version or 'before'}", dim(f"   {took}"))
+    if outcome.state == "linked":
+        return (*start, f"{version:<5} an earlier result fits again, nothing was computed")
+    if outcome.state == "cut_off":
+        return (*start, "not needed: what it reads did not change")
+    if outcome.state == "blocked":
+        served = _served(outcome.asset, plan)
+        by = ", ".join(outcome.blocked_by)
+        return (*start, f"not run{f' ({by} failed)' if by else ''}{served}")
+    if outcome.state in ("failed", "rejected"):
+        return (*start, f"{took}   ", bad(_first_words(outcome)))
+    return (*start, f"{outcome.state.replace('_', ' ')}{': ' if outcome.message else ''}{outcome.message}")
+
+
+def _warnings(outcome: StepOutcome) -> str:
+    """`   3 checks passed`, or the names of the checks that warn."""
+    if not outcome.checks:
+        return ""
+    warned = [check.name for check in outcome.checks if not check.passed]
+    return f"   ▲ {', '.join(warned)}" if warned else f"   {count(len(outcome.checks), 'check')} passed"
+
+
+def _first_words(outcome: StepOutcome) -> str:
+    error = outcome.error
+    if outcome.state == "rejected":
+        names = [check.name for check in outcome.checks if check.blocking and not check.passed]
+        return f"check failed: {', '.join(names)}" if names else "rejected by a check"
+    if error is None:
+        return outcome.message or "failed"
+    first = error.message.partition("\n")[0]
+    return f"{error.type}: {first}" if error.code == "AF160" else f"[{error.code}] {first}"
+
+
+def _served(asset: AssetKey, plan: Plan | None) -> str:
+    step = plan.steps.get(asset) if plan is not None else None
+    if step is None or step.head is None:
+        return ""
+    return f" — v{step.head.version.number} is still served"
+
+
+# ------------------------------------------------------------------------------------------------------- failure
+
+
+def failure_lines(
+    outcome: StepOutcome, plan: Plan | None, rows: Mapping[AssetKey, int | None], root: str
+) -> list[Line]:
+    """The block of one failed asset: what, where, the code, what it read, and what is still served."""
+    lines: list[Line] = [
+        (
+            " ",
+            state_mark("failed"),
+            " ",
+            strong(outcome.asset),
+            f"   {words(outcome.total_s)}   ",
+            bad(_first_words(outcome)),
+        )
+    ]
+    error = outcome.error
+    if error is not None:
+        lines += [(f"     {line}",) for line in error.message.splitlines()[1:8]]
+        if error.file is not None:
+            inside = f" in {error.function}" if error.function else ""
+            place = f"{shown_path(error.file, root)}:{error.line}" if error.line else shown_path(error.file, root)
+            lines.append((f"     {place}", dim(inside)))
+        lines += code_lines(error.frame, error.line)
+        lines += [(f"     {line}",) for fact in error.facts for line in fact.splitlines()]
+    for check in outcome.checks:
+        if not check.passed:
+            mark = bad("✗ ") if check.blocking else Span("▲ ", "warn")
+            lines.append(("     ", mark, check.name, f"   {check.message}" if check.message else ""))
+    for given in outcome.inputs:
+        amount = rows.get(given.upstream)
+        facts = f" · {number(amount)} rows" if amount is not None else ""
+        version = f"@{given.version_number}" if given.version_number is not None else ""
+        lines.append((dim("     input  "), f"{given.upstream}{version}{facts}"))
+    served = _served(outcome.asset, plan).removeprefix(" — ")
+    if served:
+        lines.append((dim("     served "), served.replace("is still served", "stays current")))
+    if error is not None and error.fix:
+        lines.append(("     ", head("help"), f": {error.fix}"))
+    return lines
+
+
+def blocked_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, limit: int = 8) -> list[Line]:
+    """One line for all assets that did not run because of each set of failures."""
+    groups: dict[tuple[AssetKey, ...], list[StepOutcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.blocked_by, []).append(outcome)
+    lines: list[Line] = []
+    for blocked_by, members in groups.items():
+        names = [member.asset for member in members[:limit]]
+        more = f" and {len(members) - limit} more" if len(members) > limit else ""
+        cause = f"{', '.join(blocked_by)} failed" if blocked_by else "upstream failed"
+        heads = [step.head for m in members if plan is not None and (step := plan.steps.get(m.asset)) is not None]
+        versions = [f"v{found.version.number}" for found in heads if found is not None]
+        lines.append((" ", state_mark("blocked"), " ", strong(", ".join(names) + more), f"   not run ({cause})"))
+        if versions:
+            noun = "last good version" if len(versions) == 1 else "last good versions"
+            verb = "is" if len(versions) == 1 else "are"
+            lines.append((dim(f"     {noun} {', '.join(versions[:limit])} {verb} still served"),))
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------------- summary
+
+
+def run_lines(result: RunResult, plan: Plan | None, root: str, *, every_outcome: bool) -> list[Line]:
+    """What stdout gets at the end of a run: outcomes if asked for, failures in full, and the summary."""
+    lines: list[Line] = []
+    wide = min(max((cells(outcome.asset) for outcome in result), default=0), 40)
+    rows = input_rows(result, plan)
+    failed = [outcome for outcome in result if outcome.state in ("failed", "rejected")]
+    blocked = [outcome for outcome in result if outcome.state == "blocked"]
+    if every_outcome:
+        lines += [outcome_line(o, plan, wide) for o in result if o not in failed and o not in blocked]
+    for outcome in failed:
+        lines += [*failure_lines(outcome, plan, rows, root), BLANK]
+    lines += blocked_lines(blocked, plan)
+    if blocked or (lines and not failed):
+        lines.append(BLANK)
+    lines.append(summary_line(result))
+    return lines
+
+
+def input_rows(result: RunResult, plan: Plan | None) -> dict[AssetKey, int | None]:
+    """How many rows the version has that each asset ended with."""
+    found: dict[AssetKey, int | None] = {}
+    for step in plan or ():
+        if step.head is not None:
+            found[step.asset] = step.head.version.rows
+    found.update({outcome.asset: outcome.rows for outcome in result if outcome.rows is not None})
+    return found
+
+
+def summary_line(result: RunResult) -> Line:
+    """` run #42 ✓ 4 materialized · 1 unchanged · 9 already current   4.2 s (saved ≈ 38 s)`."""
+    counts = result.counts
+    parts = [f"{counts[state]} {word}" for state, word in SUMMARY if counts.get(state)]
+    if result.current:
+        parts.append(f"{result.current} already current")
+    name = f"run #{result.run_id}" if result.run_id is not None else "run"
+    mark = good("✓") if result.ok else bad("✗")
+    if result.interrupted:
+        parts.insert(0, "interrupted")
+    saved = dim(f" (saved ≈ {words(result.saved_s)})") if result.saved_s >= 0.1 else ""
+    return (f" {name} ", mark, f" {' · '.join(parts) or 'nothing to do'}   {words(result.seconds)}", saved)
+
+
+def outcome_table(result: RunResult) -> Table:
+    """One row for each outcome, for programs."""
+    columns = (
+        Column("asset", "ASSET"),
+        Column("state", "STATE"),
+        Column("version", "VERSION", is_right=True),
+        Column("rows", "ROWS", is_right=True),
+        Column("bytes", "SIZE", is_right=True),
+        Column("seconds", "TOOK", is_right=True),
+        Column("message", "MESSAGE"),
+    )
+    return Table(
+        columns,
+        tuple(
+            (
+                cell(outcome.asset),
+                cell(outcome.state),
+                cell(outcome.version),
+                cell(outcome.rows),
+                cell(outcome.size_bytes),
+                cell(round(outcome.total_s, 3), words(outcome.total_s)),
+                cell(outcome.message or (_first_words(outcome) if outcome.error else None)),
+            )
+            for outcome in result
+        ),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- live
+
+
+def live_lines(
+    *,
+    title: str,
+    running: Sequence[tuple[str, float, float | None]],
+    done: int,
+    total: int,
+    elapsed_s: float,
+    size_of_screen: tuple[int, int],
+) -> list[Line]:
+    """The block below the finished lines: each running asset with its time, and how far the run is.
+
+    `running` has key, seconds so far, and how long it took last time (or None). At most half of the screen is used.
+    """
+    width, height = size_of_screen
+    lines: list[Line] = []
+    room = max(1, height // 2 - 3)
+    wide = max((cells(key) for key, _, _ in running[:room]), default=0)
+    for key, seconds, usual in running[:room]:
+        expected = dim(f"  (last time {words(usual)})") if usual else ""
+        lines.append(
+            (" ", state_mark("running"), f" {key:<{wide}}  ", _bar(seconds, usual), f" {words(seconds):>8}", expected)
+        )
+    if len(running) > room:
+        lines.append((dim(f"   … {len(running) - room} more running"),))
+    rule = "─" * max(4, min(40, width - 40))
+    lines.append((dim(f" {rule} {title} · {done}/{total} · {words(elapsed_s)}"),))
+    return [clip_line(line, width - 1) for line in lines]
+
+
+def _bar(seconds: float, usual: float | None, wide: int = 18) -> Span:
+    share = min(1.0, seconds / usual) if usual else 0.0
+    full = int(share * wide)
+    return Span("━" * full + "─" * (wide - full), "head")
+
+
+def next_lines(result: RunResult, selection: str | None) -> list[Line]:
+    """The commands that help after a failure."""
+    failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
+    if result.ok or not failed:
+        return []
+    again = "assetflow materialize" + (f" {selection}" if selection else "")
+    rows: list[tuple[Piece, ...]] = [
+        (head("again"), strong(again), dim("what is built stays; only what is missing runs")),
+        (head("debug"), strong(f"assetflow logs {result.run_id} {failed[0]}")),
+    ]
+    return aligned(rows, gap=3, limit=80)

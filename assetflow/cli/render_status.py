@@ -1,0 +1,314 @@
+"""The screens of `ls`, `status` and the bare command, made from a status and a clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from assetflow.cli.documents import updated_at
+from assetflow.cli.table import Cell, Column, Table, cell
+from assetflow.cli.text import (
+    Line,
+    Piece,
+    Span,
+    ago,
+    aligned,
+    bad,
+    clip_line,
+    count,
+    dim,
+    head,
+    iso,
+    number,
+    size,
+    state_mark,
+    state_words,
+    stripped,
+    strong,
+    warn,
+)
+from assetflow.model.durations import words
+
+if TYPE_CHECKING:
+    from assetflow.model.records import Run
+    from assetflow.plan.freshness import FreshnessState
+    from assetflow.project import AssetStatus, Status
+
+ORDER = ("current", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
+"""States in the order in which counts name them."""
+
+
+class Clock(Protocol):
+    """What times are shown by: `now` in UTC seconds, and a moment in the user's zone as text."""
+
+    @property
+    def now(self) -> float:
+        """What `2 h ago` counts from."""
+        ...
+
+    def clock(self, moment: float | None) -> str:
+        """A moment as text."""
+        ...
+
+
+class Place(Clock, Protocol):
+    """A clock on a screen of some width."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the screen."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ ls
+
+
+def asset_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
+    """One row for each asset, with all that fits."""
+    columns = (
+        Column("asset", "ASSET"),
+        Column("state", "STATE"),
+        Column("version", "VERSION", is_right=True),
+        Column("rows", "ROWS", is_right=True, leave=1),
+        Column("bytes", "SIZE", is_right=True, leave=3),
+        Column("updated_at", "UPDATED", leave=2),
+        Column("deadline", "DUE", leave=4),
+        Column("kind", "KIND", leave=6),
+        Column("group", "GROUP", leave=5),
+    )
+    return Table(columns, tuple(_asset_cells(row, clock) for row in rows))
+
+
+def _asset_cells(row: AssetStatus, clock: Clock) -> tuple[Cell, ...]:
+    spec, found = row.spec, row.head
+    updated = updated_at(found)
+    rows = None if found is None else found.version.rows
+    size_bytes = None if found is None else found.version.size_bytes
+    return (
+        cell(spec.key, strong(spec.key)),
+        cell(row.state, state_words(row.state)),
+        _version_cell(row),
+        cell(rows, number(rows)),
+        cell(size_bytes, size(size_bytes)),
+        cell(iso(updated) or None, ago(updated, clock.now)),
+        _due_cell(row.freshness, clock),
+        cell(", ".join(spec.kinds) or spec.kind),
+        cell(spec.group),
+    )
+
+
+def _version_cell(row: AssetStatus) -> Cell:
+    if row.head is None:
+        return cell(None)
+    return cell(row.head.version.number, f"v{row.head.version.number}")
+
+
+def _due_cell(fresh: FreshnessState, clock: Clock) -> Cell:
+    return cell(iso(fresh.deadline) or None, due_words(fresh, clock))
+
+
+def due_words(fresh: FreshnessState, clock: Clock) -> Piece:
+    """`08:00 today`, or how late it is; a dash without a policy."""
+    word = str(fresh.timeliness)
+    if word == "overdue":
+        return bad(f"⏱ {words(fresh.late_s)} late")
+    if word in ("on_time", "due"):
+        text = clock.clock(fresh.deadline)
+        return warn(f"⏱ {text}") if word == "due" else f"{text} ✓"
+    return dim("unknown" if word == "unknown" else "–")
+
+
+def sorted_rows(rows: Sequence[AssetStatus], by: str) -> tuple[AssetStatus, ...]:
+    """The rows in lineage order (topo), by name, or with the oldest, biggest or slowest first."""
+    if by == "name":
+        return tuple(sorted(rows, key=lambda row: row.spec.key))
+    if by == "age":
+        return tuple(sorted(rows, key=lambda row: updated_at(row.head) or float("inf")))
+    if by == "size":
+        return tuple(sorted(rows, key=lambda row: -(row.head.version.size_bytes or 0) if row.head else 1))
+    if by == "duration":
+        return tuple(sorted(rows, key=lambda row: -(row.step.estimate_s or 0.0)))
+    return tuple(rows)
+
+
+def counts_line(rows: Sequence[AssetStatus], elapsed_s: float) -> Line:
+    """`14 assets · 8 current · 4 stale · 0.06 s`."""
+    own = [row for row in rows if not row.spec.is_source]
+    sources = len(rows) - len(own)
+    states = Counter(row.state for row in own)
+    parts = [count(len(own), "asset")]
+    if sources:
+        parts.append(count(sources, "source"))
+    parts += [f"{states[state]} {state}" for state in ORDER if states[state]]
+    late = sum(str(row.freshness.timeliness) == "overdue" for row in rows)
+    if late:
+        parts.append(f"{late} overdue")
+    return (dim(" " + " · ".join([*parts, words(elapsed_s)])),)
+
+
+# -------------------------------------------------------------------------------------------------------- status
+
+
+def status_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
+    """One row for each asset: both axes of its state, and why it is not current."""
+    columns = (
+        Column("asset", "ASSET"),
+        Column("state", "STATE"),
+        Column("version", "VERSION", is_right=True, leave=2),
+        Column("updated_at", "UPDATED", leave=3),
+        Column("timeliness", "DUE", leave=1),
+        Column("why", "WHY"),
+    )
+    return Table(
+        columns,
+        tuple(
+            (
+                cell(row.spec.key, strong(row.spec.key)),
+                cell(row.state, state_words(row.state)),
+                _version_cell(row),
+                cell(iso(updated_at(row.head)) or None, ago(updated_at(row.head), clock.now)),
+                cell(str(row.freshness.timeliness), due_words(row.freshness, clock)),
+                cell(why_text(row), why_text(row)),
+            )
+            for row in rows
+        ),
+    )
+
+
+def why_text(row: AssetStatus) -> str:
+    """Why an asset is not current, in one line; empty when it is."""
+    if row.state == "failed" and row.attempt is not None:
+        error = row.attempt.error or {}
+        message = str(error.get("message") or "").partition("\n")[0]
+        failed = [check.name for check in row.attempt.checks if not check.passed and check.blocking]
+        if failed:
+            return f"check {', '.join(failed)} failed in run #{row.attempt.run_id}"
+        kind = str(error.get("type") or "failed")
+        return f"{kind}: {message}" if message else kind
+    if row.state == "blocked" and row.attempt is not None and row.attempt.blocked_by:
+        return f"waits for {', '.join(row.attempt.blocked_by)}"
+    return " · ".join([reason.text for reason in row.step.reasons])
+
+
+def freshness_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
+    """One row for each asset that has a freshness policy."""
+    columns = (
+        Column("asset", "ASSET"),
+        Column("timeliness", "TIME"),
+        Column("deadline", "DUE"),
+        Column("late_seconds", "LATE", is_right=True),
+        Column("as_of", "DATA OF", leave=1),
+        Column("because", "BECAUSE OF", leave=2),
+        Column("policy", "POLICY", leave=3),
+    )
+    return Table(
+        columns,
+        tuple(
+            (
+                cell(row.spec.key, strong(row.spec.key)),
+                cell(str(row.freshness.timeliness), _timeliness(row.freshness)),
+                cell(iso(row.freshness.deadline) or None, clock.clock(row.freshness.deadline)),
+                cell(row.freshness.late_s, words(row.freshness.late_s) if row.freshness.late_s > 0 else "–"),
+                cell(iso(row.freshness.as_of) or None, clock.clock(row.freshness.as_of)),
+                cell(row.freshness.because),
+                cell(str(row.spec.freshness)),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _timeliness(fresh: FreshnessState) -> Piece:
+    word = str(fresh.timeliness)
+    if word == "on_time":
+        return Span("✓ on time", "good")
+    return state_words(word) if word in ("due", "overdue") else dim(word)
+
+
+def freshness_below(rows: Sequence[AssetStatus], status: Status, clock: Clock) -> tuple[Line, ...]:
+    """Counts, the next deadline, and what to do about what is late."""
+    late = [row for row in rows if str(row.freshness.timeliness) == "overdue"]
+    coming = [row.freshness.deadline for row in rows if row not in late and row.freshness.deadline is not None]
+    without = sum(row.spec.freshness is None and not row.spec.is_source for row in status.rows)
+    parts = [f"{len(late)} overdue"]
+    if coming:
+        parts.append(f"next due {clock.clock(min(coming))}")
+    if without:
+        parts.append(f"{without} without deadline")
+    return ((dim(" " + " · ".join(parts)),),)
+
+
+# ---------------------------------------------------------------------------------------------------------- home
+
+
+def home_lines(status: Status, name: str, place: Place) -> list[Line]:
+    """Counts, what is wrong with the command that tells more, and what to do next."""
+    own = [row for row in status.rows if not row.spec.is_source]
+    title: list[Piece] = [" ", strong(name), f" · env {status.env} · {count(len(own), 'asset')}"]
+    if status.running is not None:
+        title += [" · ", Span(f"▶ run #{status.running.run_id} since {place.clock(status.running.started_at)}", "head")]
+    elif status.last_run is not None:
+        title += [" · last run ", *_run_words(status.last_run, place)]
+    lines: list[Line] = [tuple(title)]
+    states = Counter(row.state for row in own)
+    marks: list[Piece] = ["   "]
+    for state in ORDER:
+        if states[state]:
+            marks += [_counted(state, states[state]), "   "]
+    if status.overdue:
+        marks += ["     ", bad(f"⏱ {len(status.overdue)} overdue")]
+    lines.append(tuple(marks))
+    lines += _trouble(own, place)
+    if any(states[state] for state in ORDER if state not in ("current", "running")):
+        lines.append((head(" next  "), "assetflow plan", dim(" · "), "assetflow materialize"))
+    else:
+        lines.append((head(" next  "), "assetflow ls", dim(" · "), "assetflow lineage"))
+    return [stripped(line) for line in lines]
+
+
+def _counted(state: str, amount: int) -> Span:
+    mark = state_mark(state)
+    return Span(f"{mark.text} {amount} {state}", mark.style)
+
+
+def _run_words(run: Run, clock: Clock) -> list[Piece]:
+    total = sum(run.counts.values())
+    failed = sum(run.counts.get(state, 0) for state in ("failed", "rejected"))
+    mark = state_mark("ok" if run.state == "ok" else "failed")
+    note = f" ({failed} of {total})" if failed else ""
+    return [
+        f"#{run.run_id} ",
+        Span(f"{mark.text} {run.state}", mark.style),
+        f" {ago(run.finished_at or run.started_at, clock.now)}{note}",
+    ]
+
+
+def _trouble(rows: Sequence[AssetStatus], place: Place, limit: int = 5) -> list[Line]:
+    """The assets to look at first: failed, then overdue, then stale by themselves."""
+    found: list[tuple[Span, str, str, str]] = []
+    for row in rows:
+        key = row.spec.key
+        if row.state == "failed":
+            found.append((state_mark("failed"), key, why_text(row), f"assetflow logs {key}"))
+    for row in rows:
+        if str(row.freshness.timeliness) == "overdue":
+            because = row.freshness.because
+            text = f"{words(row.freshness.late_s)} late" + (f", because of {because}" if because else "")
+            found.append((state_mark("overdue"), row.spec.key, text, "assetflow status --freshness"))
+    for row in rows:
+        if row.state == "stale":
+            found.append((state_mark("stale"), row.spec.key, why_text(row), f"assetflow show {row.spec.key}"))
+    more = len(found) - limit
+    if more > 0:
+        found = found[:limit]
+    wide = max((len(command) for *_, command in found), default=0)
+    names = max((len(key) for _, key, _, _ in found), default=0)
+    room = max(20, place.width - names - wide - 10)
+    lines = aligned(
+        [((mark, " ", strong(key)), clip_line((text,), room), dim(command)) for mark, key, text, command in found],
+        indent=3,
+    )
+    if more > 0:
+        lines.append((dim(f"   … {more} more: assetflow status"),))
+    return lines

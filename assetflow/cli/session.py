@@ -1,0 +1,167 @@
+"""One call of the command line: its options, its screen, its clock, and the project once a verb asks for it."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from assetflow.cli.command import Command, parser_of
+from assetflow.cli.render import Screen
+from assetflow.cli.verbs import SHOWN, Verb
+from assetflow.errors import ProjectNotFound, UsageError, near_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import tzinfo
+
+    from assetflow.project import Project
+
+HOME = Verb("", "home", (), "", "where the project stands", "looking")
+
+
+class Session:
+    """What a verb works with. Close it at the end."""
+
+    def __init__(self, verb: Verb, command: Command, options: Namespace, screen: Screen, now: float) -> None:
+        self.verb, self.command, self.options, self.screen, self.now = verb, command, options, screen, now
+        self._began = time.perf_counter()
+        self._project: Project | None = None
+        self._zone: tzinfo | None = None
+
+    @classmethod
+    def start(cls, verb: Verb | None, name: str, rest: list[str], screen: Screen, now: float | None) -> Session:
+        """The session of a call.
+
+        Raises:
+            UsageError: there is no such verb, or it does not take these arguments.
+        """
+        if verb is None:
+            if name != "home":
+                raise no_such_verb(name)
+            verb = HOME
+        command = cast("Mapping[str, Command]", import_module(f"assetflow.cli.{verb.module}").COMMANDS)[verb.name]
+        options = parser_of(verb, command).parse_intermixed_args(rest)
+        given = Screen(
+            screen.out,
+            screen.err,
+            form=options.format,
+            is_json=options.json,
+            color=options.color or "auto",
+            is_ascii=options.ascii,
+            is_quiet=options.quiet,
+        )
+        return cls(verb, command, options, given, time.time() if now is None else now)
+
+    def carry_out(self) -> int:
+        """Run the verb and show its answer; the exit code."""
+        if self.options.help:
+            self.screen.text(parser_of(self.verb, self.command).format_help())
+            return 0
+        if self.options.tz is not None or self.options.utc:
+            self.zone()  # a zone that does not exist is said before anything is done
+        answer = self.command.run(self, self.options)
+        self.screen.show(self.verb.name, answer)
+        return answer.exit_code
+
+    def project(self) -> Project:
+        """The project around the working directory or `-C`, loaded once.
+
+        Raises:
+            ProjectNotFound: there is none.
+            ProjectLoadError: it has problems.
+        """
+        if self._project is None:
+            from assetflow.project import Project
+
+            self._project = Project.load(self.options.project, env=self.options.env)
+        return self._project
+
+    def close(self) -> None:
+        """Close the project, if one was opened."""
+        if self._project is not None:
+            self._project.close()
+            self._project = None
+
+    @property
+    def width(self) -> int:
+        """Columns of the screen."""
+        return self.screen.width
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the call began."""
+        return time.perf_counter() - self._began
+
+    @property
+    def wants_full_traceback(self) -> bool:
+        """Whether frames of assetflow are to be shown."""
+        return self.options.traceback == "full"
+
+    @property
+    def root_text(self) -> str | None:
+        """The project's folder, as far as it is known."""
+        if self._project is not None:
+            return str(self._project.root)
+        from assetflow.load.settings import find_project
+
+        try:
+            return str(find_project(Path(self.options.project or ".")).parent)
+        except ProjectNotFound:
+            return None
+
+    def zone(self) -> tzinfo | None:
+        """The zone that times are shown in; None is the machine's own.
+
+        Raises:
+            UsageError: `--tz` names no zone.
+        """
+        if self._zone is None:
+            name = "UTC" if self.options.utc else self.options.tz
+            if name is None and self._project is not None and self._project.settings.tz != "local":
+                name = self._project.settings.tz
+            if name is not None:
+                self._zone = _zone(name)
+        return self._zone
+
+    def clock(self, moment: float | None) -> str:
+        """`13:40 today`, `22 Nov 13:40`, or `22 Nov 2025` for another year; a dash for nothing."""
+        if moment is None:
+            return "–"
+        from datetime import UTC, datetime
+
+        zone = self.zone()
+        then = datetime.fromtimestamp(moment, UTC).astimezone(zone)
+        today = datetime.fromtimestamp(self.now, UTC).astimezone(zone)
+        if then.date() == today.date():
+            return f"{then:%H:%M} today"
+        return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y}"
+
+    def place(self, file: str, line: int = 0) -> str:
+        """`assets/marts.py:24`: a place in the project, relative to its folder where it lies in it."""
+        text = file
+        if self._project is not None:
+            root = str(self._project.root).rstrip("/\\")
+            if file.startswith(root) and file[len(root) : len(root) + 1] in ("/", "\\"):
+                text = file[len(root) + 1 :]
+        return f"{text}:{line}" if line else text
+
+
+def no_such_verb(name: str) -> UsageError:
+    """The error for a verb that does not exist."""
+    near = near_names(name, [word for verb in SHOWN for word in (verb.name, *verb.aliases)], 1)
+    fix = f"did you mean `assetflow {near[0]}`?" if near else "assetflow --help lists the verbs"
+    return UsageError(f"there is no verb `{name}`", fix=fix)
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(
+            f"`{name}` is not a time zone", fix="write a name such as Europe/London, or use --utc"
+        ) from error

@@ -1,0 +1,1 @@
+"""What a function means: its canonical syntax tree and the closure of project code and constants that it reaches."""

@@ -1,0 +1,150 @@
+"""Which outside names a piece of code reads, found by the scoping rules of Python on its syntax tree.
+
+A parameter called `orders` hides the asset function `orders` of the same module, so names have to be told apart by
+scope, not by spelling. Where the rules are intricate (class bodies), a name too many is reported rather than too few.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+Chain = tuple[str, ...]
+"""`("tax", "rates", "get")` for `tax.rates.get`: a name and the attributes read from it."""
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedName:
+    """`from module import name` (name is empty for `import module`), `level` dots before the module."""
+
+    level: int
+    module: str
+    name: str
+
+
+def free_chains(node: ast.AST, dropped: Iterable[ast.AST] = ()) -> frozenset[Chain]:
+    """The chains in `node` whose first name is not bound inside it; nodes in `dropped` are not looked at."""
+    return frozenset(_free([node], {id(one) for one in dropped}))
+
+
+def imports_in(node: ast.AST) -> tuple[ImportedName, ...]:
+    """All imports written anywhere in `node`."""
+    found: list[ImportedName] = []
+    for item in ast.walk(node):
+        if isinstance(item, ast.Import):
+            found.extend(ImportedName(0, alias.name, "") for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            found.extend(ImportedName(item.level, item.module or "", alias.name) for alias in item.names)
+    return tuple(dict.fromkeys(found))
+
+
+def _free(nodes: Iterable[ast.AST], dropped: set[int]) -> set[Chain]:
+    """Chains free in these nodes, which all lie in one scope; names bound in that scope itself are not removed."""
+    found: set[Chain] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if id(node) in dropped:
+            continue
+        if isinstance(node, (ast.Attribute, ast.Name)):
+            chain, base = _chain(node)
+            if chain:
+                found.add(chain)
+            else:
+                waiting.append(base)
+        elif isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+            outside, inside = _function_parts(node)
+            waiting.extend(outside)
+            bound = _parameters(node) | _bound(inside)
+            found |= {chain for chain in _free(inside, dropped) if chain[0] not in bound}
+        elif isinstance(node, _COMPREHENSIONS):
+            first, *others = node.generators
+            waiting.append(first.iter)  # evaluated outside, so `[x for x in x]` reads the outer x
+            inside = [*_results(node), first.target, *first.ifs, *others]
+            bound = set(_stored([generator.target for generator in node.generators]))
+            found |= {chain for chain in _free(inside, dropped) if chain[0] not in bound}
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _chain(node: ast.Attribute | ast.Name) -> tuple[Chain, ast.expr]:
+    """The chain that a node spells, or an empty one and the expression that its attributes are read from."""
+    names: list[str] = []
+    base: ast.expr = node
+    while isinstance(base, ast.Attribute):
+        names.append(base.attr)
+        base = base.value
+    return ((base.id, *reversed(names)), base) if isinstance(base, ast.Name) else ((), base)
+
+
+def _results(node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> list[ast.expr]:
+    return [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+
+
+def _function_parts(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> tuple[list[ast.AST], list[ast.AST]]:
+    """What is evaluated around a function when it is defined, and what when it is called."""
+    given = node.args
+    outside: list[ast.AST] = [*given.defaults, *(default for default in given.kw_defaults if default is not None)]
+    if isinstance(node, ast.Lambda):
+        return outside, [node.body]
+    outside += node.decorator_list
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    outside += [one.annotation for one in every if one is not None and one.annotation is not None]
+    if node.returns is not None:
+        outside.append(node.returns)
+    outside += getattr(node, "type_params", [])
+    return outside, list(node.body)
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    given = node.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return {one.arg for one in every if one is not None}
+
+
+def _bound(body: Iterable[ast.AST]) -> set[str]:
+    """The names that statements bind in their own scope: not those of functions and classes inside."""
+    bound: set[str] = set()
+    outer: set[str] = set()
+    waiting = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            bound.add(node.name)
+            continue
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, _COMPREHENSIONS):
+            # Only `:=` reaches out of a comprehension.
+            bound.update(inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr))
+            continue
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            outer.update(node.names)
+        bound.update(_names_of(node))
+        waiting.extend(ast.iter_child_nodes(node))
+    return bound - outer
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0]
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+        if node.name:
+            yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
+
+
+def _stored(targets: Iterable[ast.AST]) -> Iterator[str]:
+    for target in targets:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                yield node.id

@@ -1,0 +1,442 @@
+"""Values to Arrow and Arrow to the forms that functions ask for: the bridge between user values and stored bytes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExact, WrongReturn
+from assetflow.io.base import Want
+from assetflow.io.columns import require_columns
+from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
+from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class TableStream:
+    """A table on its way to storage: its logical schema, and batches that can be taken once.
+
+    The logical schema is what readers get back. It has no views and no run-end encoding, dictionaries only at the top.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+    def read_all(self) -> pa.Table:
+        """The whole table in memory."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(list(self.batches), self.schema)
+
+
+def is_table(value: object) -> bool:
+    """Whether the value is a table: it offers an Arrow stream, and it is not a single column. Imports nothing."""
+    if _is_column(value):
+        return False
+    return hasattr(value, "__arrow_c_stream__") or _is_from(value, "polars", "LazyFrame") or _is_relation(value)
+
+
+def open_table(value: object, key: str) -> TableStream:
+    """The table as a stream, checked so that it comes back exactly.
+
+    Raises:
+        NotExact: something of it would be lost; the message names the column.
+        CannotStore: a column has a type that cannot be stored, or the value is not a table.
+    """
+    if _is_column(value):
+        raise WrongReturn(
+            f"`{key}` returned a single column ({type(value).__name__})", fix="return a table: `.to_frame()`"
+        )
+    if _is_from(value, "pandas", "DataFrame"):
+        from assetflow.io.frames import table_from_pandas
+
+        return _from_table(table_from_pandas(cast("Any", value), key), key)
+    if _is_from(value, "polars", "DataFrame") or _is_from(value, "polars", "LazyFrame"):
+        return _from_polars(value, key)
+    if _is_relation(value):
+        return _from_relation(value, key)
+    if isinstance(value, list):
+        return _from_records(cast("list[object]", value), key)
+    return _from_stream(value, key)
+
+
+def forms_of(stream: TableStream, want: Want, key: str) -> object:
+    """The stream in the form that is wanted; `want.columns` has been applied before.
+
+    Raises:
+        ContractBroken: a table cannot take this form.
+    """
+    form = want.form
+    if form == "reader":
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(stream.schema, stream.batches)
+    table = stream.read_all()
+    if form in ("pandas", "python"):
+        from assetflow.io.frames import pandas_from_table
+
+        return pandas_from_table(table)
+    if form == "arrow":
+        return table
+    if form in ("polars", "polars_lazy"):
+        import polars as pl
+
+        frame = cast("Any", pl.from_arrow(table))
+        return frame.lazy() if form == "polars_lazy" else frame
+    if form == "duckdb":
+        from assetflow.io.connection import relation_of
+
+        return relation_of(table, want.connection)
+    if form == "records":
+        return table.to_pylist()
+    raise ContractBroken(
+        f"`{key}` is a table and cannot arrive as {form_words(form)}",
+        fix="annotate the parameter as a table, such as `pd.DataFrame`",
+    )
+
+
+def convert(value: object, want: Want, key: str) -> object:
+    """A value that was never stored, such as what a source's function loaded, in the form that is wanted.
+
+    What already has the form is passed on as it is; a pandas frame as a shallow copy, so that writing to it does not
+    reach the next reader.
+
+    Raises:
+        ContractBroken: a wanted column is not there, or the value cannot take the form.
+        NotExact, CannotStore: something of a table would be lost on the way.
+    """
+    if not is_table(value):
+        return value_as(value, want, key)
+    if want.columns is None and want.form in ("python", form_of(type(value))):
+        return cast("Any", value).copy(deep=False) if _is_from(value, "pandas", "DataFrame") else value
+    return forms_of(select(open_table(value, key), want.columns, key), want, key)
+
+
+def value_as(value: object, want: Want, key: str) -> object:
+    """A value that is no table in the form that is wanted: as it is, or a list of dicts as a table.
+
+    Raises:
+        ContractBroken: it cannot take this form.
+    """
+    form = want.form
+    is_list = isinstance(value, list) and all(isinstance(row, dict) for row in cast("list[object]", value))
+    if form == "python" or (form == "records" and is_list and want.columns is None):
+        return value
+    if form in TABLE_FORMS and is_list:
+        stream = _from_table(records_table(cast("list[dict[str, object]]", value), key), key)
+        return forms_of(select(stream, want.columns, key), want, key)
+    if (form == "bytes" and isinstance(value, bytes)) or (form == "path" and isinstance(value, Path)):
+        return value
+    raise ContractBroken(
+        f"`{key}` holds {value_words(value)} and cannot arrive as {form_words(form)}",
+        fix=f"take away the annotation of the parameter, or return a table from `{key}`",
+    )
+
+
+def select(stream: TableStream, columns: Sequence[str] | None, key: str) -> TableStream:
+    """The stream with only these columns, in this order."""
+    if columns is None:
+        return stream
+    import pyarrow as pa
+
+    schema = project(stream.schema, columns, key)
+    places = [stream.schema.get_field_index(name) for name in columns]
+    make: Any = pa.RecordBatch
+    return TableStream(schema, (make.from_arrays([b.column(i) for i in places], schema=schema) for b in stream.batches))
+
+
+def project(schema: pa.Schema, columns: Sequence[str] | None, key: str) -> pa.Schema:
+    """The schema of the wanted columns in the wanted order.
+
+    Raises:
+        ContractBroken: a column is not there.
+    """
+    if columns is None:
+        return schema
+    require_columns(columns, schema.names, f"`{key}`")
+    from assetflow.io.frames import project_metadata
+
+    return project_metadata(schema, columns)
+
+
+def schema_to_text(schema: pa.Schema) -> str:
+    """The schema with its metadata as text, for the catalog."""
+    from base64 import b64encode
+
+    return b64encode(memoryview(schema.serialize())).decode("ascii")
+
+
+def schema_from_text(text: str) -> pa.Schema:
+    """The schema that `schema_to_text` wrote."""
+    from base64 import b64decode
+
+    import pyarrow as pa
+
+    raw = b64decode(text)
+    if any(name.encode() in raw for name in PANDAS_EXTENSIONS):
+        from assetflow.io.frames import register_extensions
+
+        register_extensions()
+    return pa.ipc.read_schema(pa.py_buffer(raw))
+
+
+def type_names(schema: pa.Schema) -> dict[str, str]:
+    """Column names in order with the names of their types, as people read them."""
+    return {field.name: type_name(field.type, field.name) for field in schema}
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema as it is stored: no dictionaries and no extension types. The metadata stays for other readers."""
+    import pyarrow as pa
+
+    fields = [pa.field(field.name, plain_type(field.type), field.nullable) for field in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def plain_type(kind: Any) -> Any:
+    """The type without views, encodings and extensions, at any depth."""
+    import pyarrow as pa
+
+    types: Any = pa.types
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    if types.is_string_view(kind):
+        return pa.large_string()
+    if types.is_binary_view(kind):
+        return pa.large_binary()
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(plain_type(kind.key_type), plain_type(kind.item_type), keys_sorted=kind.keys_sorted)
+    if types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)), kind.list_size)
+    if types.is_large_list(kind) or types.is_large_list_view(kind):
+        return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
+    if types.is_list(kind) or types.is_list_view(kind):
+        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
+    return kind
+
+
+def plain_array(array: Any, kind: Any) -> Any:
+    """The array as its plain type `kind`."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    elif pa.types.is_run_end_encoded(array.type):
+        import pyarrow.compute as pc
+
+        array = cast("Any", pc).run_end_decode(array)
+    elif isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    return array if array.type == kind else array.cast(kind)
+
+
+def typed_array(array: Any, kind: Any, categories: Any) -> Any:
+    """The plain array as its logical type again; `categories` are those of a dictionary type, or None."""
+    import pyarrow as pa
+
+    if array.type == kind:
+        return array
+    if isinstance(kind, pa.BaseExtensionType):
+        return cast("Any", pa.ExtensionArray).from_storage(kind, array.cast(kind.storage_type))
+    if not pa.types.is_dictionary(kind):
+        return array.cast(kind)
+    if categories is None:
+        return array.cast(kind.value_type).dictionary_encode().cast(kind)
+    import pyarrow.compute as pc
+
+    found: Any = cast("Any", pc).index_in(array, value_set=plain_array(categories, array.type))
+    if found.null_count != array.null_count:
+        raise ValueError("a value is not one of the recorded categories")
+    return pa.DictionaryArray.from_arrays(found.cast(kind.index_type), categories, ordered=kind.ordered)
+
+
+def blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of `rows` (the last one may be shorter); at least one batch, maybe empty."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    count, made = 0, False
+    for batch in batches:
+        rest = batch
+        while count + rest.num_rows >= rows:
+            waiting.append(rest.slice(0, rows - count))
+            yield _one(pa, waiting, schema)
+            rest = rest.slice(rows - count)
+            waiting, count, made = [], 0, True
+        if rest.num_rows or not waiting:
+            waiting.append(rest)
+            count += rest.num_rows
+    if count or not made:
+        yield _one(pa, waiting, schema)
+
+
+def _one(pa: Any, batches: list[Any], schema: Any) -> Any:
+    filled = [batch for batch in batches if batch.num_rows] or batches[:1]
+    if len(filled) == 1:
+        return filled[0]
+    if not filled:
+        return next(batches_of(schema.empty_table()))
+    return pa.concat_batches(filled)
+
+
+def _from_table(table: pa.Table, key: str) -> TableStream:
+    if any("dictionary" in str(kind) for kind in table.schema.types):
+        table = table.unify_dictionaries()
+    return _logical(table.schema, batches_of(table), key)
+
+
+def _logical(schema: pa.Schema, batches: Iterable[pa.RecordBatch], key: str) -> TableStream:
+    """The stream with types that can come back. Keeps dictionaries and extension types at the top only."""
+    import pyarrow as pa
+
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise NotExact(
+            f"`{key}` has two columns with the same name: {', '.join(f'`{name}`' for name in twice)}",
+            fix="rename or drop one of them before returning the table",
+        )
+    fields: list[Any] = []
+    for field in schema:
+        type_name(field.type, field.name)  # refuses what has no content hash
+        kind: Any = field.type
+        if isinstance(kind, pa.BaseExtensionType):
+            fields.append(field)
+        elif pa.types.is_dictionary(kind):
+            values = plain_type(kind.value_type)
+            fields.append(field.with_type(pa.dictionary(kind.index_type, values, kind.ordered)))
+        else:
+            fields.append(field.with_type(plain_type(kind)))
+    logical = pa.schema(fields, schema.metadata)
+    if logical.equals(schema):
+        return TableStream(logical, iter(batches))
+    return TableStream(logical, (_to_logical(pa, batch, logical) for batch in batches))
+
+
+def _to_logical(pa: Any, batch: Any, schema: Any) -> Any:
+    columns = [_logical_array(pa, column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _logical_array(pa: Any, array: Any, kind: Any) -> Any:
+    if array.type == kind:
+        return array
+    if pa.types.is_dictionary(kind):
+        values = plain_array(array.dictionary, kind.value_type)
+        return pa.DictionaryArray.from_arrays(array.indices, values, ordered=kind.ordered)
+    return plain_array(array, kind)
+
+
+def _from_polars(value: Any, key: str) -> TableStream:
+    import polars as pl
+
+    frame: Any = value.collect() if hasattr(value, "collect") else value
+    with _conversion(key):
+        table: pa.Table = frame.to_arrow()
+    stream = _from_table(table, key)
+    back = cast("Any", pl.from_arrow(stream.schema.empty_table()))
+    for name, dtype in frame.schema.items():
+        if back.schema[name] != dtype:
+            raise NotExact(
+                f"column `{name}` of `{key}` would come back as {back.schema[name]} instead of {dtype}",
+                fix=f"cast it before returning: `frame.with_columns(pl.col({name!r}).cast(...))`",
+            )
+    return stream
+
+
+def _from_relation(value: object, key: str) -> TableStream:
+    from assetflow.io.connection import relation_stream
+
+    reader = relation_stream(value, key)
+    return _logical(reader.schema, _guarded(reader, key), key)
+
+
+def records_table(rows: list[dict[str, object]], key: str) -> pa.Table:
+    """A list of dicts as a table; a key that a dict does not have is null in its row.
+
+    Raises:
+        CannotStore: the values of a key have no common type.
+    """
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with _conversion(key):
+        columns: list[Any] = [pa.array([row.get(name) for row in rows]) for name in names]
+        return pa.Table.from_arrays(columns, names=names)
+
+
+def _from_records(value: list[object], key: str) -> TableStream:
+    from assetflow.io.frames import same_value
+
+    if not all(isinstance(row, dict) for row in value):
+        raise CannotStore(
+            f"`{key}` returned a list that is not a list of dicts", fix="return a list of dicts or a table"
+        )
+    table = records_table(cast("list[dict[str, object]]", value), key)
+    if not same_value(value, table.to_pylist()):
+        raise NotExact(
+            f"the records of `{key}` do not all have the same keys and types",
+            fix="give every dict the same keys, and every key values of one type; or leave out io=, to store JSON",
+        )
+    return _from_table(table, key)
+
+
+def _from_stream(value: Any, key: str) -> TableStream:
+    import pyarrow as pa
+
+    with _conversion(key):
+        if isinstance(value, pa.Table):
+            return _from_table(value, key)
+        if isinstance(value, pa.RecordBatch):
+            return _logical(value.schema, [value], key)
+        reader: Any = value if isinstance(value, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(value)
+        return _logical(reader.schema, _guarded(reader, key), key)
+
+
+def _guarded(reader: Any, key: str) -> Iterator[pa.RecordBatch]:
+    """The batches of a reader; what fails in it is a failure of the value, not of the storage."""
+    with _conversion(key), reader:
+        yield from reader
+
+
+@contextmanager
+def _conversion(key: str) -> Generator[None]:
+    """Map what Arrow or a foreign library raises while it hands over a table."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except AssetflowError:
+        raise
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CannotStore(
+            f"`{key}` returned a table that could not be read",
+            facts=(f"reason:   {reason}",),
+            fix="read the table inside the function, to see where it fails",
+        ) from error
+
+
+def _is_from(value: object, module: str, name: str) -> bool:
+    """Whether `value` is an instance of a library's class; a library that is not loaded has no instances."""
+    cls = getattr(sys.modules.get(module), name, None)
+    return cls is not None and isinstance(value, cls)
+
+
+def _is_relation(value: object) -> bool:
+    return _is_from(value, "duckdb", "DuckDBPyRelation")
+
+
+def _is_column(value: object) -> bool:
+    pandas, polars = _is_from(value, "pandas", "Series"), _is_from(value, "polars", "Series")
+    return pandas or polars or _is_from(value, "pyarrow", "ChunkedArray")

@@ -1,0 +1,71 @@
+"""The seam of the io room: what an IO manager is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a manager may write: `directory` is new, empty and private until the version is published."""
+
+    key: AssetKey
+    partition: str
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a manager wrote into its target.
+
+    `rows` is None for what is not a table. `schema` maps column names, in order, to type names; `columns` to digests of
+    their content. `details` is what `read` needs besides the bytes (JSON-able).
+    """
+
+    data_hash: str
+    rows: int | None
+    schema: Mapping[str, str] = field(default_factory=dict[str, str])
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a reader asks for.
+
+    form: pandas, arrow, reader (a `RecordBatchReader`), polars, polars_lazy, duckdb (a relation), records
+    (`list[dict]`), path, bytes, or python: what was stored, as it was stored (a table arrives as pandas).
+    `columns` is a projection in this order, or None for all. `connection` is the DuckDB connection for relations.
+    """
+
+    form: str = "python"
+    columns: tuple[str, ...] | None = None
+    connection: object | None = None
+
+
+class IOManager(Protocol):
+    """Stores values of one kind. Four methods; `assetflow.testing.check_io_manager` is the suite for them."""
+
+    name: str
+
+    def write(self, value: object, target: Target) -> Written:
+        """Write the value into `target.directory`. Nothing is visible to readers yet."""
+        ...
+
+    def read(self, version: Version, directory: Path, want: Want) -> object:
+        """The value of a published version whose files lie in `directory`, in the form that is wanted."""
+        ...
+
+    def delete(self, version: Version, directory: Path) -> None:
+        """Remove what the manager keeps outside `directory`; the files inside are removed by the storage."""
+        ...
+
+    def verify(self, version: Version, directory: Path, *, deep: bool) -> list[str]:
+        """What is wrong with the stored version, as sentences; empty when all is well. `deep` hashes the content."""
+        ...

@@ -1,0 +1,350 @@
+"""The store: values are staged in private, published in one step, and read back checked.
+
+A version goes through write, maybe `read_staged` (checks), then publish or discard. What is published is durable before
+`publish` returns and never changes; naming it in the catalog is the caller's next step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WrongReturn, did_you_mean
+from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.files import Files, size_of
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import NewVersion, Version
+
+if TYPE_CHECKING:
+
+    from assetflow.io.duckdb_tables import DuckDBIO
+
+_STAGING = re.compile(r"(\d+)-[0-9a-f]{32}\Z")
+_KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+_MARKERS = {"parquet": "data.parquet", "duckdb": "table.txt", "json": "value.json", "pickle": "value.pickle"}
+"""The file that a built-in manager leaves in the folder of every version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A value that is written and durable but not published; `directory` is None for what lives in the process."""
+
+    key: AssetKey
+    partition: str
+    io: str
+    directory: Path | None
+    data_hash: str
+    rows: int | None
+    size_bytes: int | None
+    schema: Mapping[str, str]
+    columns: Mapping[str, str]
+    details: Mapping[str, object]
+
+
+class Storage:
+    """All values of a project: a folder of immutable versions, and a DuckDB file for those who want tables in one.
+
+    `managers` adds to the built-in IO managers or replaces them by name. Nothing is opened or made until it is needed.
+
+    Example:
+        >>> storage = Storage(Path("store"), warehouse=Path("warehouse.duckdb"))
+        >>> staged = storage.write(
+        ...     {"a": 1}, key="facts", partition="", io="parquet", io_is_explicit=False, declared=None, run_id=1
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        warehouse: Path,
+        allow_pickle: bool = False,
+        managers: Mapping[str, IOManager] | None = None,
+        files: Files | None = None,
+    ) -> None:
+        self._root, self._warehouse, self._allow_pickle = root, warehouse, allow_pickle
+        self._given = dict(managers or {})
+        self._made: Mapping[str, IOManager] | None = None
+        self._files = files or Files()
+
+    def write(
+        self,
+        value: object,
+        *,
+        key: AssetKey,
+        partition: str,
+        io: str,
+        io_is_explicit: bool,
+        declared: str | None,
+        run_id: int,
+    ) -> Staged:
+        """Write the value into a private staging directory, durably when the call returns; an error leaves nothing.
+
+        Raises:
+            WrongReturn: a table was declared and something else returned.
+            CannotStore, NotExact: the value cannot be stored, or not so that it comes back exactly.
+            DiskFull, NotWritable, StorageFailed: the disk refused.
+        """
+        _check_declared(value, declared, key)
+        name = io if io_is_explicit else _manager_for(value, io)
+        manager = self._manager(name)
+        if getattr(manager, "in_process", False):
+            written = manager.write(value, Target(key, partition, self._root))
+            return _staged(key, partition, name, None, written, None)
+        directory = self._root / "tmp" / f"{run_id}-{uuid4().hex}"
+        self._files.make_directory(directory)
+        try:
+            written = manager.write(value, Target(key, partition, directory))
+            self._files.sync_directory(directory)
+            size_bytes = size_of(directory)
+        except BaseException:
+            self._remove_quietly(directory)
+            raise
+        return _staged(key, partition, name, directory, written, size_bytes)
+
+    def read_staged(self, staged: Staged, want: Want) -> object:
+        """The staged value as readers will get it after it is published."""
+        directory = staged.directory or self._root
+        return self._manager(staged.io).read(_as_version(staged, str(directory)), directory, want)
+
+    def publish(self, staged: Staged) -> NewVersion:
+        """Move the staged value to its place for ever; it is durable when the call returns.
+
+        Raises:
+            WarehouseLocked: another program holds the DuckDB file; the value stays staged.
+            DiskFull, NotWritable, StorageFailed: the disk refused; the value stays staged.
+        """
+        if staged.directory is None:
+            return _new_version(staged, "", staged.size_bytes)
+        identity = uuid4().hex[:12]
+        digest = staged.data_hash.rpartition(":")[2][:16]
+        parent = Path(*staged.key.split("."), _folder_name(staged.partition))
+        location = parent / f"{digest}-{identity}"
+        manager = self._manager(staged.io)
+        if hasattr(manager, "publish"):
+            cast("DuckDBIO", manager).publish(_as_version(staged, str(location)), staged.directory, identity)
+            self._files.sync_directory(staged.directory)
+        size_bytes = staged.size_bytes
+        self._make_durably(self._root / parent)
+        self._files.rename(staged.directory, self._root / location)
+        self._files.sync_directory(self._root / parent)
+        return _new_version(staged, location.as_posix(), size_bytes)
+
+    def discard(self, staged: Staged) -> None:
+        """Remove what was staged."""
+        if staged.directory is not None:
+            self._files.remove_tree(staged.directory)
+        else:
+            self._manager(staged.io).delete(_as_version(staged, ""), self._root)
+
+    def read(self, version: Version, want: Want) -> object:
+        """The value of a published version in the form that is wanted.
+
+        Raises:
+            DamagedVersion: it is missing or is not what was written.
+            ContractBroken: a wanted column is not there, or the value cannot take the form.
+        """
+        return self._manager(version.io).read(version, self._root / version.location, want)
+
+    def convert(self, value: object, want: Want, *, key: AssetKey) -> object:
+        """A value that was never stored, such as what a source's function loaded, in the form that is wanted.
+
+        Raises:
+            ContractBroken: a wanted column is not there, or the value cannot take the form.
+            NotExact, CannotStore: something of a table would be lost on the way.
+        """
+        from assetflow.io.arrow import convert
+
+        return convert(value, want, key)
+
+    def parquet_files(self, version: Version) -> tuple[Path, ...]:
+        """The Parquet files of a version that SQL can read directly; none when it is stored in another way."""
+        if version.io != "parquet" or version.io in self._given:
+            return ()
+        return (self._root / version.location / _MARKERS["parquet"],)
+
+    def exists(self, version: Version) -> bool:
+        """Whether the version's files are there, by one look at the folder; `verify` looks at the content."""
+        if not version.location:
+            return version.io != "memory" or not self._manager("memory").verify(version, self._root, deep=False)
+        marker = "" if version.io in self._given else _MARKERS.get(version.io, "")
+        found = (self._root / version.location / marker).exists()
+        return found and (version.io != "duckdb" or version.io in self._given or self._warehouse.exists())
+
+    def verify(self, version: Version, *, deep: bool = False) -> list[str]:
+        """What is wrong with the version, as sentences; empty when all is well. `deep` reads and hashes the content."""
+        directory = self._root / version.location
+        if version.location and not directory.exists():
+            return [f"the folder {version.location} is missing"]
+        return self._manager(version.io).verify(version, directory, deep=deep)
+
+    def delete(self, version: Version) -> None:
+        """Remove the bytes of a version that nothing refers to any more."""
+        directory = self._root / version.location
+        with suppress(DamagedVersion):  # what is damaged can still be removed
+            self._manager(version.io).delete(version, directory)
+        if version.location:
+            self._files.remove_tree(directory)
+
+    def present(self, versions: Iterable[Version]) -> None:
+        """Point the DuckDB views at these current versions; nothing happens when none of them is in DuckDB.
+
+        All partitions of an asset must be given together. The views are derived: if this fails, call it again.
+        """
+        found = [(version, self._root / version.location) for version in versions if version.io == "duckdb"]
+        if found:
+            cast("DuckDBIO", self._manager("duckdb")).present(found)
+
+    def sweep(self, alive_runs: Collection[int]) -> int:
+        """Remove the staging directories of runs that are not alive; how many there were."""
+        staging = self._root / "tmp"
+        if not staging.is_dir():
+            return 0
+        dead = [
+            entry
+            for entry in staging.iterdir()
+            if (match := _STAGING.match(entry.name)) and int(match[1]) not in alive_runs
+        ]
+        tables = [marker.read_text() for entry in dead if (marker := entry / "table.txt").exists()]
+        if tables and hasattr(self._manager("duckdb"), "drop"):
+            cast("DuckDBIO", self._manager("duckdb")).drop(tables)
+        for entry in dead:
+            self._files.remove_tree(entry)
+        return len(dead)
+
+    def connection(self) -> Any:
+        """A DuckDB connection for one step: a new cursor of the in-memory database that `duckdb.sql` uses.
+
+        Relations made on it can be named in a user's `duckdb.sql(...)`. Several steps may hold one each at a time.
+        """
+        from assetflow.io.connection import new_cursor
+
+        return new_cursor()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold this while a function runs that may call `duckdb.sql`: DuckDB refuses two at once on that connection."""
+        from assetflow.io.connection import turn
+
+        return turn()
+
+    def convert(self, value: object, want: Want, *, key: str) -> object:
+        """A value that was never stored, in the form that is wanted, as if it had been stored and read.
+
+        Raises:
+            NotExact: a column cannot be represented exactly.
+            ContractBroken: the value cannot take the form, or a wanted column is not there.
+        """
+        from assetflow.io.arrow import forms_of, is_table, open_table
+        from assetflow.io.plain import value_as
+
+        return forms_of(open_table(value, key), want, key) if is_table(value) else value_as(value, want, key)
+
+    def parquet_files(self, version: Version) -> tuple[Path, ...]:
+        """The files of a version that any Parquet reader may read directly; empty when there are none."""
+        if version.io != "parquet" or "parquet" in self._given:
+            return ()
+        return tuple(sorted((self._root / version.location).glob("*.parquet")))
+
+    def _manager(self, name: str) -> IOManager:
+        if name in self._given:
+            return self._given[name]
+        if self._made is None:
+            from assetflow.io.managers import built_in_managers
+
+            self._made = built_in_managers(self._files, warehouse=self._warehouse, allow_pickle=self._allow_pickle)
+        if name in self._made:
+            return self._made[name]
+        known = [*self._given, *self._made]
+        raise BadConfig(
+            f"there is no IO manager `{name}`",
+            facts=(f"known:    {', '.join(sorted(set(known)))}",),
+            fix=did_you_mean(name, known),
+        )
+
+    def _make_durably(self, directory: Path) -> None:
+        """Make the directory and sync the folders above, as far up as they had to be made."""
+        made: list[Path] = []
+        place = directory
+        while not place.exists():
+            made.append(place)
+            place = place.parent
+        self._files.make_directory(directory)
+        for new in made:
+            self._files.sync_directory(new.parent)
+
+    def _remove_quietly(self, directory: Path) -> None:
+        """Remove what a failed write left; a second failure must not hide the first, and `sweep` comes again."""
+        with suppress(AssetflowError):
+            self._files.remove_tree(directory)
+
+
+def _manager_for(value: object, io: str) -> str:
+    """The manager for a value whose asset does not say: tables go to `io`, the rest by kind."""
+    from assetflow.io.arrow import is_table
+
+    if io not in ("parquet", "duckdb") or is_table(value):
+        return io
+    if value is None:
+        return "none"
+    return "file" if isinstance(value, bytes | bytearray | memoryview | Path) else "json"
+
+
+def _check_declared(value: object, declared: str | None, key: str) -> None:
+    """Refuse a value that is not of the kind that the annotation of the function says."""
+    from assetflow.io.arrow import is_table
+    from assetflow.io.forms import TABLE_FORMS, form_words, value_words
+
+    if declared in TABLE_FORMS:
+        fits = is_table(value) or (declared == "records" and isinstance(value, list))
+    elif declared in ("path", "bytes"):
+        fits = isinstance(value, Path if declared == "path" else bytes)
+    else:
+        return
+    if not fits:
+        raise WrongReturn(
+            f"`{key}` returned {value_words(value)}; its annotation says {form_words(declared)}",
+            fix="add the missing `return`" if value is None else "return what the annotation says, or change it",
+        )
+
+
+def _staged(
+    key: AssetKey, partition: str, io: str, directory: Path | None, written: Written, size_bytes: int | None
+) -> Staged:
+    return Staged(
+        key, partition, io, directory, written.data_hash, written.rows, size_bytes,
+        written.schema, written.columns, written.details,
+    )  # fmt: skip
+
+
+def _new_version(staged: Staged, location: str, size_bytes: int | None) -> NewVersion:
+    return NewVersion(
+        staged.data_hash, staged.io, location, staged.rows, size_bytes, staged.schema, staged.columns, staged.details
+    )
+
+
+def _as_version(staged: Staged, location: str) -> Version:
+    """The staged value as a version without a number, which is what managers read."""
+    return Version(
+        version_id=0, asset=staged.key, partition=staged.partition, number=0, data_hash=staged.data_hash, io=staged.io,
+        location=location, rows=staged.rows, size_bytes=staged.size_bytes, schema=staged.schema,
+        columns=staged.columns, details=staged.details, created_at=0.0,
+    )  # fmt: skip
+
+
+def _folder_name(partition: str) -> str:
+    """A folder name for a partition key: letters, digits, `-`, `_` and `.` stay, other bytes are written as `%41`."""
+    if not partition:
+        return "_"
+    letters = (chr(byte) for byte in partition.encode("utf-8", "surrogatepass"))
+    name = "".join(letter if letter in _KEPT else f"%{ord(letter):02X}" for letter in letters)
+    if name.strip("._") and len(name) <= 120:
+        return name
+    from hashlib import blake2b
+
+    # `.`, `..`, `_` and very long keys: `%-` cannot begin the name of any other key.
+    return f"%-{blake2b(name.encode(), digest_size=16).hexdigest()}"

@@ -1,0 +1,295 @@
+"""What each parameter of a function means: read from its name, its annotation and what the project declares."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, cast, get_args, get_origin
+
+from assetflow.errors import (
+    AmbiguousName,
+    BadDeclaration,
+    DefinitionError,
+    Location,
+    UnknownParameter,
+    near_names,
+)
+from assetflow.fingerprint.code import closure_values
+from assetflow.fingerprint.files import ProjectFiles
+from assetflow.io.forms import form_of
+from assetflow.load.live import Binding
+from assetflow.model.context import Context
+from assetflow.model.declare import In, SourceDefinition, place_of
+from assetflow.model.keys import AssetKey, last_name
+
+if TYPE_CHECKING:
+    from assetflow.model.settings import Config
+
+_VARIABLE_POSITIONAL, _VARIABLE_KEYWORD = 0x04, 0x08  # flags of code objects: *args, **kwargs
+
+
+class Names:
+    """All keys of the project and what a name in a declaration can mean."""
+
+    def __init__(self, keys: Iterable[str], sources: Mapping[str, SourceDefinition]) -> None:
+        self.keys = dict.fromkeys(keys)
+        self.sources = sources
+        self._by_last: dict[str, list[str]] = {}
+        for key in self.keys:
+            self._by_last.setdefault(last_name(key), []).append(key)
+
+    def fitting(self, name: str, own: Iterable[str] = ()) -> list[str]:
+        """The keys that `name` fits: the full key, else all with this last name, other assets before `own`."""
+        if name in self.keys:
+            return [name]
+        found = self._by_last.get(name, [])
+        others = [key for key in found if key not in own]
+        return others or list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """The declaration whose parameters are bound: an asset, or a check of the asset `prefers`."""
+
+    label: str
+    function: Callable[..., object]
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    own: tuple[str, ...] = ()
+    prefers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The bindings of a function, its `Config` class if it takes one, and the form that it says it returns."""
+
+    bindings: tuple[Binding, ...]
+    config_class: type[Config] | None
+    return_form: str | None
+
+
+def inner_function(function: Callable[..., object]) -> object:
+    """The function below all wrappers that say what they wrap."""
+    inner: object = function
+    while hasattr(inner, "__wrapped__"):
+        inner = getattr(inner, "__wrapped__")  # noqa: B009 - pyright knows no such attribute on object
+    return inner
+
+
+def function_place(function: Callable[..., object], files: ProjectFiles, parameter: str | None = None) -> Location:
+    """The place of the `def` line of a function, or of one of its parameters."""
+    import ast
+
+    inner = inner_function(function)
+    file, line = place_of(function)
+    if isinstance(inner, FunctionType):
+        for node in files.function(file, inner.__code__.co_qualname, line):
+            given = node.args
+            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+            for one in every if parameter else ():
+                if one is not None and one.arg == parameter:
+                    return Location(files.relative(file), one.lineno, one.col_offset + 1, len(parameter or ""))
+            column = node.col_offset + (5 if isinstance(node, ast.FunctionDef) else 1)
+            name_length = len(getattr(node, "name", ""))
+            return Location(files.relative(file), node.lineno, column, max(1, name_length))
+    return Location(files.relative(file), line)
+
+
+def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[DefinitionError]) -> Bound:
+    """The bindings of a function's parameters; what does not fit goes to `problems`."""
+    inner = inner_function(taker.function)
+    code = getattr(inner, "__code__", None)
+    if not isinstance(code, CodeType):
+        where = function_place(taker.function, files)
+        problems.append(BadDeclaration(f"{taker.label} is not a plain function", where=where))
+        return Bound((), None, None)
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    _check_signature(taker, code, parameters, files, problems)
+    hints = _annotations(cast("FunctionType", inner))
+    defaults = _with_default(cast("FunctionType", inner), code)
+    binder = _Binder(taker, names, files, problems)
+    found = [binder.one(name, hints.get(name), optional=name in defaults) for name in parameters]
+    returned = hints.get("return")
+    return Bound(
+        tuple(one for one in found if one is not None),
+        binder.config_class,
+        None if returned is None else form_of(returned),
+    )
+
+
+def _check_signature(
+    taker: Taker, code: CodeType, parameters: tuple[str, ...], files: ProjectFiles, problems: list[DefinitionError]
+) -> None:
+    star = len(parameters)
+    if code.co_flags & _VARIABLE_POSITIONAL:
+        _refuse_stars(taker, f"*{code.co_varnames[star]}", files, problems)
+        star += 1
+    if code.co_flags & _VARIABLE_KEYWORD:
+        _refuse_stars(taker, f"**{code.co_varnames[star]}", files, problems)
+    for name in parameters[: code.co_posonlyargcount]:
+        problems.append(
+            BadDeclaration(
+                f"{taker.label} takes `{name}` by position only, and inputs are passed by name",
+                fix="take the `/` out of the parameter list",
+                where=function_place(taker.function, files, name),
+            )
+        )
+    for name in taker.inputs:
+        if name not in parameters:
+            near = near_names(name, parameters, 1)
+            problems.append(
+                BadDeclaration(
+                    f"{taker.label} says inputs= for `{name}`, which is not one of its parameters",
+                    facts=[f"did you mean `{near[0]}`?"]
+                    if near
+                    else [f"parameters: {', '.join(parameters) or 'none'}"],
+                    fix="the left side of inputs= is a parameter, the right side an asset",
+                    where=function_place(taker.function, files),
+                )
+            )
+
+
+def _refuse_stars(taker: Taker, written: str, files: ProjectFiles, problems: list[DefinitionError]) -> None:
+    problems.append(
+        BadDeclaration(
+            f"{taker.label} takes `{written}`, and every parameter needs a name: parameter names are the lineage",
+            fix="name each input; a decorator of your own keeps the parameters visible with `functools.wraps`",
+            where=function_place(taker.function, files, written.lstrip("*")),
+        )
+    )
+
+
+class _Binder:
+    """Binds the parameters of one function."""
+
+    def __init__(self, taker: Taker, names: Names, files: ProjectFiles, problems: list[DefinitionError]) -> None:
+        self._taker, self._names, self._files, self._problems = taker, names, files, problems
+        self.config_class: type[Config] | None = None
+
+    def one(self, name: str, annotation: object, *, optional: bool) -> Binding | None:
+        """The binding of a parameter, or None when its default is used or a problem was found."""
+        special = self._special(name, annotation)
+        if special is not None:
+            return special
+        more = _in_of(annotation)
+        wanted = self._taker.inputs.get(name) or (more.key if more else None)
+        key = self._upstream(name, wanted, annotation, optional=optional)
+        if key is None:
+            return None
+        source = self._names.sources.get(key)
+        if source is not None and source.path is None and source.load is None:
+            self._say(
+                BadDeclaration,
+                name,
+                f"{self._taker.label} takes the source `{key}`, which has a version but no load=",
+                fix=f'give the source load=, or depend on it without its data: deps=["{key}"]',
+            )
+            return None
+        return Binding(
+            name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional
+        )
+
+    def _special(self, name: str, annotation: object) -> Binding | None:
+        """The binding of a parameter that its annotation alone decides."""
+        plain = _without_none(annotation)
+        if plain is Context or (isinstance(plain, str) and plain in ("Context", "af.Context", "assetflow.Context")):
+            return Binding(name, "context")
+        if form_of(annotation) == "connection":
+            return Binding(name, "connection", form="connection")
+        settings = sys.modules.get("assetflow.model.settings")  # when nothing imported it, nobody has such a class
+        if settings is None or not isinstance(plain, type):
+            return None
+        if issubclass(plain, settings.Resource):
+            return Binding(name, "resource", resource_class=plain)
+        if not issubclass(plain, settings.Config):
+            return None
+        if self._taker.prefers is not None or self.config_class is not None:
+            why = "a check takes no Config" if self._taker.prefers is not None else "an asset takes one Config"
+            self._say(BadDeclaration, name, f"{self._taker.label} takes `{name}: {plain.__name__}`, but {why}")
+        self.config_class = cast("type[Config]", plain)
+        return Binding(name, "config")
+
+    def _upstream(self, name: str, wanted: str | None, annotation: object, *, optional: bool) -> AssetKey | None:
+        target = self._taker.prefers
+        if wanted is None and target is not None and name in (target, last_name(target)):
+            return AssetKey(target)
+        found = self._names.fitting(wanted or name, self._taker.own)
+        if len(found) == 1:
+            return AssetKey(found[0])
+        if found:
+            choices = ", ".join(f"`{key}`" for key in found)
+            self._say(
+                AmbiguousName,
+                name,
+                f"{self._taker.label} takes `{wanted or name}`, which fits {len(found)} assets: {choices}",
+                fix=f'say which: {name}: Annotated[..., In("{found[0]}")]',
+            )
+        elif wanted is not None or not optional:
+            self._unknown(name, wanted, annotation)
+        return None
+
+    def _unknown(self, name: str, wanted: str | None, annotation: object) -> None:
+        near = near_names(wanted or name, self._names.keys, 1)
+        facts = [f"did you mean `{near[0]}`?"] if near else []
+        if isinstance(annotation, str) and form_of(annotation) is None:
+            facts.append(f"its annotation `{annotation}` could not be evaluated when the module was loaded")
+        if wanted is not None:
+            fix = f"correct the key: `{near[0]}`" if near else "declare that asset, or correct the key"
+        elif near:
+            short = last_name(near[0])
+            fix = f'rename the parameter to `{short}`, or map it: @asset(inputs={{"{name}": "{near[0]}"}})'
+        else:
+            fix = f"declare an asset or source `{name}`, or annotate it with a Config or Resource class"
+        what = f"{self._taker.label} needs `{wanted or name}`, which is not an asset, source or resource"
+        self._say(UnknownParameter, name, what, facts=facts, fix=fix)
+
+    def _say(
+        self, cls: type[DefinitionError], name: str, what: str, *, facts: Iterable[str] = (), fix: str | None = None
+    ) -> None:
+        where = function_place(self._taker.function, self._files, name)
+        self._problems.append(cls(what, facts=tuple(facts), fix=fix, where=where))
+
+
+def _annotations(function: FunctionType) -> dict[str, object]:
+    """The annotations, evaluated where that is possible; the others as text."""
+    try:
+        raw = dict(function.__annotations__)
+    except NameError:  # Python 3.14 evaluates them only now, and a name may be there for type checkers alone
+        import importlib
+
+        library = importlib.import_module("annotationlib")
+        raw = cast("dict[str, object]", library.get_annotations(function, format=library.Format.STRING))
+    inside = closure_values(function)
+    return {name: _evaluated(value, function.__globals__, inside) for name, value in raw.items()}
+
+
+def _evaluated(annotation: object, names: dict[str, object], inside: Mapping[str, object]) -> object:
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, names, dict(inside))  # noqa: S307 - the user's own annotation, as `typing` does it
+    except Exception:  # noqa: BLE001 - whatever the user's text raises, the text itself still says the form
+        return annotation
+
+
+def _with_default(function: FunctionType, code: CodeType) -> set[str]:
+    positional = code.co_varnames[: code.co_argcount]
+    count = len(function.__defaults__ or ())
+    return {*positional[len(positional) - count :], *(function.__kwdefaults__ or {})}
+
+
+def _in_of(annotation: object) -> In | None:
+    """The `In(...)` in `Annotated[X, In(...)]`."""
+    return next((one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, In)), None)
+
+
+def _without_none(annotation: object) -> object:
+    """`X` for `Annotated[X, ...]` and for `X | None`."""
+    if hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is not None or type(annotation).__name__ == "UnionType":
+        members = [one for one in get_args(annotation) if one is not type(None)]
+        if len(members) == 1 and type(None) in get_args(annotation):
+            return members[0]
+    return annotation

@@ -1,0 +1,251 @@
+"""A project loaded from its modules, or from values in memory: specs, functions, and all problems at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from assetflow.errors import (
+    Cycle,
+    DefinitionError,
+    ImportFailed,
+    Location,
+    ProjectLoadError,
+    UnknownParameter,
+    UsageError,
+)
+from assetflow.fingerprint.code import Fingerprinter
+from assetflow.fingerprint.encode import encode_value
+from assetflow.fingerprint.files import ProjectFiles
+from assetflow.fingerprint.hashing import digest
+from assetflow.load.binding import function_place
+from assetflow.load.collect import Collected, collect, definitions_in
+from assetflow.load.live import Loaded
+from assetflow.load.modules import Imported, import_project
+from assetflow.load.resolve import NotDeclared, Project, Resolver
+from assetflow.load.settings import Settings
+from assetflow.load.values import resource_tables
+from assetflow.model.declare import SourceDefinition
+from assetflow.model.keys import AssetKey
+from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.plan.graph import find_cycle
+
+if TYPE_CHECKING:
+    from assetflow.model.settings import Resource
+
+Overrides = Mapping[str, Mapping[str, object]]
+
+_FROM_MISSING_MODULES = (UnknownParameter, NotDeclared)
+"""Problems that go away by themselves when a module that failed to import declares what they miss."""
+
+
+def load_project(settings: Settings, config_overrides: Overrides | None = None) -> Loaded:
+    """The project with its functions, imported afresh.
+
+    Args:
+        settings: see `read_settings`.
+        config_overrides: values for `Config` fields by asset key, over those of the project file (`--set`).
+
+    Raises:
+        ProjectLoadError: with everything that is wrong, in the order of files and lines.
+    """
+    imported = import_project(settings.root, settings.modules)
+    files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()})
+    project = Project(settings, files, collect(imported.modules), problems=list(imported.problems))
+    if not project.declared and not project.problems:
+        modules = ", ".join(f"`{name}`" for name in settings.modules)
+        fix = "decorate a function with @asset, or set `modules` in the project file"
+        project.problems.append(DefinitionError(f"no assets were found in {modules}", fix=fix))
+    Resolver(project, config_overrides or {}).resolve()
+    given = None if imported.problems else settings  # a table's class may be in a module that failed
+    resources = resource_tables(given, _resource_classes(project, imported), project.problems)
+    specs = _with_check_inputs(project)
+    _report_cycles(project, specs)
+    _raise_problems(project.problems)
+    known = sorted(files.relative(path) for path in imported.sources)
+    return Loaded(
+        _with_code(project, specs), project.nodes, project.sources, resources, tuple(known), imported=imported
+    )
+
+
+def load_definitions(
+    values: Iterable[object], given: Iterable[str] = (), config_overrides: Overrides | None = None
+) -> Loaded:
+    """Decorated functions, checks and sources as they are, without a project: for `assetflow.materialize` in memory.
+
+    Args:
+        values: decorated functions and sources, also in lists or dicts.
+        given: names whose values the caller brings; what takes them needs no declaration of them.
+        config_overrides: fields of asset configs by asset key.
+
+    Raises:
+        UsageError: a value is neither a decorated function nor a source.
+        ProjectLoadError: with everything that does not fit together.
+    """
+    declared: dict[int, Collected] = {}
+    for value in values:
+        found = list(definitions_in(value))
+        if not found:
+            raise UsageError(
+                f"{value!r} is not an asset",
+                fix="give functions decorated with @asset, @assets or @check, and sources",
+            )
+        for definition in found:
+            module = getattr(getattr(definition, "function", None), "__module__", None) or "main"
+            declared.setdefault(id(definition), Collected(definition, module))
+    keys = {out.key for one in declared.values() for out in getattr(one.definition, "outputs", ())}
+    keys |= {one.definition.key for one in declared.values() if isinstance(one.definition, SourceDefinition)}
+    names = frozenset(given)
+    project = Project(None, ProjectFiles([]), list(declared.values()), given=names - keys)
+    Resolver(project, config_overrides or {}).resolve()
+    resources = resource_tables(None, _resource_classes(project, None), project.problems)
+    specs = _with_check_inputs(project)
+    _report_cycles(project, specs)
+    _raise_problems(project.problems)
+    outside = [_given_spec(name) for name in sorted(names - keys)]
+    return Loaded((*outside, *specs), project.nodes, project.sources, resources, given=frozenset(map(AssetKey, names)))
+
+
+def _given_spec(name: str) -> AssetSpec:
+    """The spec of a value that the caller brings along, so that the graph has something to point at."""
+    return AssetSpec(
+        key=AssetKey(name), kind="source", node=name, inputs=(), group="given", owners=(), tags={},
+        description="given by the caller", io="", file="", line=0,
+    )  # fmt: skip
+
+
+def _resource_classes(project: Project, imported: Imported | None) -> list[type[Resource]]:
+    """The resource classes that parameters take, and those that the project's modules contain."""
+    library = sys.modules.get("assetflow.model.settings")
+    found: dict[type[Resource], None] = {}
+    for node in project.nodes.values():
+        checks = [check for output in node.outputs for check in output.custom_checks]
+        for binding in (*node.bindings, *(binding for check in checks for binding in check.bindings)):
+            if binding.resource_class is not None:
+                found[binding.resource_class] = None
+    for module in imported.modules.values() if imported is not None and library is not None else ():
+        for value in list(vars(module).values()):
+            base = None if library is None else library.Resource
+            if base is not None and isinstance(value, type) and issubclass(value, base) and value is not base:
+                found[value] = None
+    return list(found)
+
+
+def _with_check_inputs(project: Project) -> list[AssetSpec]:
+    """The specs, with an `order` input for each asset that checks read, unless that would close a circle.
+
+    Checks of an asset run when it is built, so what they read should be built first. Where that cannot be (a check of
+    `orders` against `summary`, which is made of `orders`), the check reads what is there.
+    """
+    by_key = {spec.key: spec for spec in project.specs}
+    node_of = {key: spec.node for key, spec in by_key.items()}
+    above: dict[str, set[str]] = {}
+    for spec in project.specs:
+        mine = above.setdefault(spec.node, set())
+        mine.update(node_of[one.upstream] for one in spec.inputs if one.upstream in node_of)
+    for key, other in dict.fromkeys(project.check_needs):
+        spec, needed = by_key.get(AssetKey(key)), by_key.get(AssetKey(other))
+        if spec is None or needed is None or any(one.upstream == other for one in spec.inputs):
+            continue
+        if not _reaches(needed.node, spec.node, above):
+            by_key[spec.key] = replace(spec, inputs=(*spec.inputs, InputSpec("", needed.key, "order")))
+            above[spec.node].add(needed.node)
+    return list(by_key.values())
+
+
+def _reaches(start: str, goal: str, above: Mapping[str, set[str]]) -> bool:
+    seen = {start}
+    waiting = [start]
+    while waiting:
+        node = waiting.pop()
+        if node == goal:
+            return True
+        fresh = above.get(node, set()) - seen
+        seen |= fresh
+        waiting.extend(fresh)
+    return False
+
+
+def _report_cycles(project: Project, specs: Iterable[AssetSpec]) -> None:
+    """One problem for each circle; circles that share an asset with one that is reported wait until that is solved."""
+    by_key = {spec.key: spec for spec in specs}
+    edges: dict[str, list[str]] = {key: [str(one.upstream) for one in spec.inputs] for key, spec in by_key.items()}
+    while (circle := find_cycle(edges)) is not None:
+        facts: list[str] = []
+        for taker, taken in pairwise(circle):
+            spec = by_key[AssetKey(taker)]
+            facts.append(f"{taker} ({spec.file}:{spec.line}) takes `{taken}`")
+        first = by_key[AssetKey(circle[0])]
+        alone = len(circle) == 2
+        parameter = next((one.parameter for one in first.inputs if one.upstream == circle[1]), "")
+        node = project.nodes[first.node]
+        where = function_place(node.function, project.files, parameter) if parameter else None
+        project.problems.append(
+            Cycle(
+                f"asset `{circle[0]}` takes itself"
+                if alone
+                else f"these assets form a cycle: {' → '.join(reversed(circle))}",
+                facts=() if alone else facts,
+                fix="rename the parameter, or the asset, so that it reads something else"
+                if alone
+                else "take one of these inputs away, or split an asset so that data flows one way only",
+                where=where or Location(first.file, first.line),
+            )
+        )
+        for key in circle:
+            edges.pop(key, None)
+
+
+def _raise_problems(problems: list[DefinitionError]) -> None:
+    """Raise what is wrong. What may follow from a module that did not import is counted, not listed.
+
+    Raises:
+        ProjectLoadError: there are problems.
+    """
+    if not problems:
+        return
+    failed = [one for one in problems if isinstance(one, ImportFailed)]
+    if failed:
+        others = [one for one in problems if not isinstance(one, ImportFailed)]
+        kept = [one for one in others if not isinstance(one, _FROM_MISSING_MODULES)]
+        hidden = len(others) - len(kept)
+        if hidden:
+            last = failed[-1]
+            some = f"{hidden} more problem{'s' if hidden > 1 else ''} may follow from this and will be checked after it"
+            told = ImportFailed(last.what, facts=(*last.facts, some), fix=last.fix, where=last.where)
+            failed[-1] = told
+        problems = [*failed, *kept]
+    raise ProjectLoadError(sorted(problems, key=_order))
+
+
+def _order(problem: DefinitionError) -> tuple[bool, str, int, int, str]:
+    """Modules that did not import first, then by place; what has no place comes before what has one."""
+    where = problem.where or Location("", 0)
+    return (not isinstance(problem, ImportFailed), where.file, where.line, where.column, problem.what)
+
+
+def _with_code(project: Project, specs: Iterable[AssetSpec]) -> tuple[AssetSpec, ...]:
+    """The specs with the fingerprint of their code; a source's says how it is read, so that options count too."""
+    fingerprinter = Fingerprinter(project.files)
+    by_node = {name: fingerprinter.of(node.function) for name, node in project.nodes.items()}
+    found: list[AssetSpec] = []
+    for spec in specs:
+        if spec.source is None:
+            code = by_node[spec.node]
+            found.append(replace(spec, code=code.digest, code_parts=code.parts))
+            continue
+        load = project.sources[spec.key].load
+        loader = None if load is None else fingerprinter.of(load)
+        reading = {"format": spec.source.format, "options": dict(spec.source.options)}
+        text = encode_value(reading, lambda value, _: repr(value).encode())
+        found.append(
+            replace(
+                spec,
+                code=digest("source", text, b"" if loader is None else loader.digest.encode()),
+                code_parts=None if loader is None else loader.parts,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,121 @@
+"""The loaded project with its functions: what a run needs besides the specs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from assetflow.errors import BadConfig, ProjectLoadError
+from assetflow.model.checks import ReadyCheck
+from assetflow.model.declare import SourceDefinition
+from assetflow.model.keys import AssetKey
+from assetflow.model.policies import Retry
+from assetflow.model.spec import AssetSpec
+
+if TYPE_CHECKING:
+    from assetflow.load.modules import Imported
+    from assetflow.model.settings import Config, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a parameter gets.
+
+    kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
+    object of `resource_class`), or `connection` (DuckDB's). `optional`: the parameter has a default.
+    """
+
+    parameter: str
+    kind: str
+    upstream: AssetKey | None = None
+    form: str = "python"
+    columns: tuple[str, ...] | None = None
+    resource_class: type[Resource] | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCheck:
+    """A `@check` function and what its parameters get."""
+
+    name: str
+    function: Callable[..., object]
+    blocking: bool
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOutput:
+    """One output of a function. `io_is_explicit`: the declaration says the io, so another one is not tried."""
+
+    key: AssetKey
+    io: str
+    io_is_explicit: bool
+    ready_checks: tuple[ReadyCheck, ...] = ()
+    custom_checks: tuple[LiveCheck, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNode:
+    """A function and everything that it takes and makes. `return_form` is None when the annotation says none."""
+
+    function: Callable[..., object]
+    outputs: tuple[LiveOutput, ...]
+    several: bool
+    bindings: tuple[Binding, ...]
+    return_form: str | None = None
+    retry: Retry | None = None
+    config: Config | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
+
+    `given` holds the keys whose values the caller of `load_definitions` brings along. `imported` is what the manifest
+    is keyed by.
+    """
+
+    specs: tuple[AssetSpec, ...]
+    nodes: Mapping[str, LiveNode]
+    sources: Mapping[AssetKey, SourceDefinition]
+    resources: Mapping[type[Resource], Mapping[str, object]] = field(
+        default_factory=dict["type[Resource]", Mapping[str, object]]
+    )
+    files: tuple[str, ...] = ()
+    given: frozenset[AssetKey] = frozenset()
+    imported: Imported | None = None
+
+
+def make_resource(
+    cls: type[Resource], settings: Mapping[str, object], environment: Mapping[str, str] = os.environ
+) -> Resource:
+    """A resource with its settings: environment variables first, then the project file's table, then its defaults.
+
+    Raises:
+        ProjectLoadError: a setting is missing, or is not what the resource takes.
+    """
+    from pydantic import ValidationError
+
+    names = {name: cls.environment_name(name) for name in cls.model_fields}
+    from_environment = {name: environment[variable] for name, variable in names.items() if variable in environment}
+    try:
+        return cls.model_validate({**settings, **from_environment})
+    except ValidationError as error:
+        problems: list[BadConfig] = []
+        for one in error.errors(include_url=False, include_input=False):  # an input may be a secret
+            name = str(one["loc"][0]) if one["loc"] else ""
+            variable = names.get(name, "")
+            message = one["msg"].removeprefix("Value error, ")
+            problems.append(
+                BadConfig(
+                    f"resource `{cls.__name__}`: `{name}` is missing"
+                    if one["type"] == "missing"
+                    else f"resource `{cls.__name__}`: `{name}`: {message[:1].lower()}{message[1:]}",
+                    facts=[f"it came from ${variable}"] if name in from_environment else [],
+                    fix=f"set {variable}, or `{name}` under [resources.{cls.__name__}] in the project file",
+                )
+            )
+        raise ProjectLoadError(problems) from error

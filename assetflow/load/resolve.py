@@ -1,0 +1,433 @@
+"""From definitions to specs: every name looked up, every argument checked, all problems kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from assetflow.errors import (
+    AmbiguousName,
+    BadDeclaration,
+    DefinitionError,
+    DuplicateKey,
+    ImportFailed,
+    Location,
+    near_names,
+)
+from assetflow.fingerprint.files import ProjectFiles
+from assetflow.io.checks import check_arguments
+from assetflow.io.forms import kind_badge
+from assetflow.io.sources import check_options, format_of, plain_format
+from assetflow.load.binding import Bound, Names, Taker, bind, function_place
+from assetflow.load.collect import Collected
+from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
+from assetflow.load.settings import Defaults, Settings
+from assetflow.load.values import ConfigTables, config_texts, make_config
+from assetflow.model.checks import CheckDefinition, ReadyCheck
+from assetflow.model.declare import (
+    AssetDefinition,
+    AssetLike,
+    Out,
+    SourceDefinition,
+    definition_of,
+)
+from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
+from assetflow.model.policies import Freshness
+from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
+
+T = TypeVar("T")
+
+IO_NAMES = ("parquet", "duckdb", "json", "file", "pickle")
+"""What `io=` of an asset can be."""
+
+
+class NotDeclared(BadDeclaration):
+    """A declaration has an argument that names something which is not declared, as far as modules could be imported."""
+
+
+@dataclass(slots=True)
+class Project:
+    """What resolving has found so far."""
+
+    settings: Settings | None
+    files: ProjectFiles
+    declared: list[Collected]
+    given: frozenset[str] = frozenset()
+    problems: list[DefinitionError] = field(default_factory=list[DefinitionError])
+    specs: list[AssetSpec] = field(default_factory=list[AssetSpec])
+    nodes: dict[str, LiveNode] = field(default_factory=dict[str, LiveNode])
+    sources: dict[AssetKey, SourceDefinition] = field(default_factory=dict[AssetKey, SourceDefinition])
+    check_needs: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Pairs of an asset and another one that its checks read."""
+
+
+@dataclass(slots=True)
+class _CustomCheck:
+    definition: CheckDefinition
+    target: str
+
+
+class Resolver:
+    """Resolves the definitions of one project; see `resolve`."""
+
+    def __init__(self, project: Project, overrides: Mapping[str, Mapping[str, object]]) -> None:
+        self._project = project
+        self._problems = project.problems
+        assets, sources, checks = _sorted_out(project.declared)
+        keys = self._unique_keys(assets, sources)
+        kept = {id(definition) for definition in keys.values()}
+        self._assets = [(one, module) for one, module in assets if id(one) in kept]
+        self._sources = [(one, module) for one, module in sources if id(one) in kept]
+        by_key = {key: one for key, one in keys.items() if isinstance(one, SourceDefinition)}
+        self._names = Names([*keys, *project.given], by_key)
+        self._tables = ConfigTables(project.settings, overrides, keys)
+        self._checks: dict[str, list[_CustomCheck]] = {}
+        for check in checks:
+            self._assign(check)
+
+    def resolve(self) -> None:
+        """Fill the project with specs and nodes, or with problems."""
+        for definition, module in self._sources:
+            self._source(definition, module)
+        for definition, module in self._assets:
+            self._asset(definition, module)
+        if not any(isinstance(one, ImportFailed) for one in self._problems):
+            self._problems.extend(self._tables.left_over())  # what they name may be in a module that failed
+            self._check_group_names()
+
+    # ------------------------------------------------------------------------------------------ keys
+
+    def _unique_keys(
+        self, assets: list[tuple[AssetDefinition, str]], sources: list[tuple[SourceDefinition, str]]
+    ) -> dict[str, AssetDefinition | SourceDefinition]:
+        """The definition of each key, the first where two have the same; illegal keys stay known, to be taken."""
+        found: dict[str, AssetDefinition | SourceDefinition] = {}
+        seen: dict[str, tuple[str, Location]] = {}
+        pairs = [(source.key, source) for source, _ in sources]
+        every = [*pairs, *((out.key, one) for one, _ in assets for out in one.outputs)]
+        for key, definition in every:
+            where = self._place(definition)
+            self._try(lambda key=key, where=where: parse_key(key, where))
+            folded = key.lower()
+            if folded not in seen:
+                seen[folded] = (key, where)
+                found[key] = definition
+                continue
+            other, first = seen[folded]
+            both = (
+                f"both called `{key}`" if other == key else f"called `{other}` and `{key}`, which differ in case only"
+            )
+            self._problems.append(
+                DuplicateKey(
+                    f"two declarations are {both}: {first} and {where}",
+                    fix='rename one, or give it a schema: @asset(key="staging.orders")',
+                    where=where,
+                )
+            )
+        return found
+
+    def _place(self, definition: AssetDefinition | SourceDefinition | CheckDefinition) -> Location:
+        if isinstance(definition, SourceDefinition):
+            return Location(self._project.files.relative(definition.file), definition.line)
+        return function_place(definition.function, self._project.files)
+
+    def _try(self, check: Callable[[], object]) -> None:
+        try:
+            check()
+        except DefinitionError as error:
+            self._problems.append(error)
+
+    def _lookup(self, value: AssetLike, what: str, where: Location) -> list[str]:
+        """The keys that a reference in an argument means; several for a function with several outputs."""
+        definition = None if isinstance(value, str) else definition_of(value)
+        if isinstance(definition, AssetDefinition):
+            wanted = [out.key for out in definition.outputs]
+        elif isinstance(definition, SourceDefinition):
+            wanted = [definition.key]
+        elif isinstance(value, str):
+            wanted = [value]
+        else:
+            text = f"{what} names {value!r}, which is neither a key nor a declared asset or source"
+            self._problems.append(BadDeclaration(text, where=where))
+            return []
+        return [key for one in wanted for key in self._named(one, what, where)]
+
+    def _named(self, name: str, what: str, where: Location) -> list[str]:
+        found = self._names.fitting(name)
+        if len(found) == 1:
+            return found
+        if found:
+            choices = ", ".join(f"`{key}`" for key in found)
+            fix = f"write the full key, such as `{found[0]}`"
+            self._problems.append(AmbiguousName(f"{what} names `{name}`, which fits {choices}", fix=fix, where=where))
+        else:
+            self._problems.append(_unknown(name, what, self._names, where))
+        return []
+
+    # ------------------------------------------------------------------------------------------ sources
+
+    def _source(self, definition: SourceDefinition, module: str) -> None:
+        where = self._place(definition)
+        label = f"source `{definition.key}`"
+        self._labels(definition.group, definition.tags, definition.freshness, label, where)
+        settings = self._project.settings
+        path = definition.path
+        source_format = definition.format or (format_of(path) if path is not None else "")
+        if path is not None:
+            try:
+                source_format = plain_format(source_format, where)
+                check_options(source_format, definition.options, where)
+            except DefinitionError as error:
+                self._problems.append(error)
+        elif definition.options:
+            some = ", ".join(f"`{name}`" for name in definition.options)
+            self._problems.append(BadDeclaration(f"{label} has no file, so it takes no {some}", where=where))
+        group, defaults = self._group(definition.group, _module_of(definition.file, module))
+        root = settings.root if settings is not None else Path.cwd()
+        key = AssetKey(definition.key)
+        self._project.sources[key] = definition
+        self._project.specs.append(
+            AssetSpec(
+                key=key, kind="source", node=key, inputs=(), group=group,
+                owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
+                tags=_all_tags(defaults, definition.tags), description=definition.description, io="",
+                file=where.file, line=where.line, freshness=definition.freshness,
+                kinds=(source_format,) if source_format else (),
+                source=SourceSpec(
+                    path=None if path is None else str(root / path), format=source_format, ttl_s=definition.ttl_s,
+                    options=definition.options, has_token=definition.version is not None,
+                    has_as_of=definition.as_of is not None, loadable=path is not None or definition.load is not None,
+                ),
+            )
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------ assets
+
+    def _asset(self, definition: AssetDefinition, module: str) -> None:
+        where = self._place(definition)
+        keys = [out.key for out in definition.outputs]
+        label = f"asset `{keys[0]}`" if len(keys) == 1 else f"assets {', '.join(f'`{key}`' for key in keys)}"
+        taker = Taker(label, definition.function, definition.inputs, tuple(keys))
+        bound = bind(taker, self._names, self._project.files, self._problems)
+        config = None
+        if bound.config_class is not None:
+            config = make_config(bound.config_class, label, keys, self._tables, self._problems)
+        texts = {} if config is None else config_texts(config, label, where, self._problems)
+        for out in definition.outputs:
+            tags = {**definition.tags, **out.tags}
+            self._labels(definition.group, tags, out.freshness, label, where)
+        inputs = self._inputs(definition, bound, label, where)
+        group, defaults = self._group(definition.group, module)
+        retry = _first(definition.retry, *(one.retry for one in defaults))
+        outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
+        self._project.nodes[keys[0]] = LiveNode(
+            definition.function, tuple(outputs), definition.several, bound.bindings,
+            None if definition.several else bound.return_form, retry, config,
+        )  # fmt: skip
+        for out, live in zip(definition.outputs, outputs, strict=True):
+            badges = [
+                None if definition.several else kind_badge(bound.return_form),
+                live.io if live.io_is_explicit else None,
+            ]
+            self._project.specs.append(
+                AssetSpec(
+                    key=live.key, kind="asset", node=keys[0], inputs=inputs, group=group,
+                    owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
+                    tags=_all_tags(defaults, {**definition.tags, **out.tags}), description=out.description or "",
+                    io=live.io, file=where.file, line=where.line, config=texts, freshness=out.freshness,
+                    checks=_check_specs(live, self._checks.get(out.key, ())),
+                    kinds=tuple(dict.fromkeys(badge for badge in badges if badge)),
+                    retries=retry.times if retry is not None else 0,
+                )
+            )  # fmt: skip
+
+    def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
+        found = [
+            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or ())
+            for one in bound.bindings
+            if one.upstream is not None
+        ]
+        taken = {one.upstream for one in found}
+        for dep in definition.deps:
+            for key in self._lookup(dep, f"{label}: deps=", where):
+                if key not in taken:
+                    # A source is never built, so order alone would mean nothing: its version counts.
+                    mode = "version" if key in self._names.sources else "order"
+                    found.append(InputSpec("", AssetKey(key), mode))
+                    taken.add(AssetKey(key))
+        return tuple(found)
+
+    def _output(self, out: Out, definition: AssetDefinition, defaults: list[Defaults], where: Location) -> LiveOutput:
+        settings = self._project.settings
+        explicit = out.io or definition.io
+        io = explicit or _first(*(one.io for one in defaults)) or (settings.io if settings is not None else "parquet")
+        label = f"asset `{out.key}`"
+        if io not in IO_NAMES:
+            near = near_names(io, IO_NAMES, 1)
+            facts = [f"did you mean `{near[0]}`?" if near else f"known: {', '.join(IO_NAMES)}"]
+            self._problems.append(BadDeclaration(f'{label}: io="{io}" is not known', facts=facts, where=where))
+        elif io == "pickle" and settings is not None and not settings.allow_pickle:
+            what = f'{label}: io="pickle" is off, because reading a pickle runs whatever code it contains'
+            fix = (
+                "write `allow_pickle = true` in the project file, or return a table, JSON-able values, bytes or a Path"
+            )
+            self._problems.append(BadDeclaration(what, fix=fix, where=where))
+        maybe = [self._ready_check(check, out.key, label, where) for check in out.checks]
+        ready = tuple(check for check in maybe if check is not None)
+        custom = tuple(self._custom_check(check) for check in self._checks.get(out.key, ()))
+        return LiveOutput(AssetKey(out.key), io, explicit is not None, ready, custom)
+
+    # ------------------------------------------------------------------------------------------ checks
+
+    def _ready_check(self, check: ReadyCheck, key: str, label: str, where: Location) -> ReadyCheck | None:
+        if not isinstance(check, ReadyCheck):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+            what = f'{label}: checks= takes ready-made checks such as not_null("id"), not {check!r}'
+            fix = "a function of your own becomes a check with @check(asset)"
+            self._problems.append(BadDeclaration(what, fix=fix, where=where))
+            return None
+        try:
+            check_arguments(check, where)
+        except BadDeclaration as error:
+            told = BadDeclaration(f"{label}: {error.what}", facts=error.facts, fix=error.fix, where=error.where)
+            self._problems.append(told)
+            return None
+        if check.kind != "foreign_key":
+            return check
+        found = self._named(str(check.arguments["to"]), f"{label}: {check.name}", where)
+        if not found:
+            return check
+        self._project.check_needs.append((key, found[0]))
+        return replace(check, arguments={**check.arguments, "to": found[0]})
+
+    def _assign(self, check: CheckDefinition) -> None:
+        """File the check under the asset that it judges."""
+        where = self._place(check)
+        found = self._lookup(check.target, f"check `{check.name}`", where)
+        if len(found) > 1:
+            what = f"check `{check.name}` is for a function that makes several assets"
+            self._problems.append(BadDeclaration(what, fix=f'name one: @check("{found[0]}")', where=where))
+        elif found and found[0] in self._names.sources:
+            what = f"check `{check.name}` is for the source `{found[0]}`, and only what assets make is checked"
+            self._problems.append(BadDeclaration(what, fix="check the asset that reads it", where=where))
+        elif found:
+            others = self._checks.setdefault(found[0], [])
+            if any(other.definition.name == check.name for other in others):
+                what = f"asset `{found[0]}` has two checks called `{check.name}`"
+                fix = f'rename one: @check({last_name(found[0])}, name="...")'
+                self._problems.append(BadDeclaration(what, fix=fix, where=where))
+            others.append(_CustomCheck(check, found[0]))
+
+    def _custom_check(self, check: _CustomCheck) -> LiveCheck:
+        definition = check.definition
+        label = f"check `{definition.name}` of `{check.target}`"
+        taker = Taker(label, definition.function, prefers=check.target)
+        bound = bind(taker, self._names, self._project.files, self._problems)
+        others = {one.upstream for one in bound.bindings if one.upstream is not None}
+        self._project.check_needs.extend((check.target, other) for other in sorted(others - {AssetKey(check.target)}))
+        return LiveCheck(definition.name, definition.function, definition.blocking, bound.bindings)
+
+    # ------------------------------------------------------------------------------------------ the rest
+
+    def _labels(
+        self, group: str | None, tags: Mapping[str, str], freshness: Freshness | None, label: str, where: Location
+    ) -> None:
+        if group is not None:
+            self._try(lambda: parse_label(group, f"{label}: group", where))
+        for tag in tags:
+            self._try(lambda tag=tag: parse_label(tag, f"{label}: tag", where))
+        if freshness is not None:
+            self._problems.extend(_freshness_problems(freshness, label, where))
+
+    def _group(self, explicit: str | None, module: str) -> tuple[str, list[Defaults]]:
+        """The group of a definition, and where it takes its defaults from: the group's first, then the project's."""
+        group = explicit or module.rpartition(".")[2].strip("_") or "main"
+        settings = self._project.settings
+        if settings is None:
+            return group, []
+        return group, [*filter(None, [settings.groups.get(group)]), settings.defaults]
+
+    def _check_group_names(self) -> None:
+        settings = self._project.settings
+        known = {spec.group for spec in self._project.specs}
+        for name in settings.groups if settings is not None else ():
+            if name not in known and settings is not None:
+                near = near_names(name, known, 1)
+                facts = [f"did you mean `{near[0]}`?"] if near else []
+                keys = [key for key in settings.origins if key.startswith(f"groups.{name}.")]
+                where = settings.place(*keys[0].split(".")) if keys else None
+                self._problems.append(
+                    BadDeclaration(f"[groups.{name}]: no asset is in the group `{name}`", facts=facts, where=where)
+                )
+
+
+def _sorted_out(
+    declared: Iterable[Collected],
+) -> tuple[list[tuple[AssetDefinition, str]], list[tuple[SourceDefinition, str]], list[CheckDefinition]]:
+    assets: list[tuple[AssetDefinition, str]] = []
+    sources: list[tuple[SourceDefinition, str]] = []
+    checks: list[CheckDefinition] = []
+    for one in declared:
+        if isinstance(one.definition, AssetDefinition):
+            assets.append((one.definition, one.module))
+        elif isinstance(one.definition, SourceDefinition):
+            sources.append((one.definition, one.module))
+        else:
+            checks.append(one.definition)
+    return assets, sources, checks
+
+
+def _unknown(name: str, what: str, names: Names, where: Location) -> DefinitionError:
+    near = near_names(name, names.keys, 1)
+    return NotDeclared(
+        f"{what} names `{name}`, which is not declared",
+        facts=[f"did you mean `{near[0]}`?"] if near else [],
+        fix=f"write `{near[0]}`" if near else "declare it, or import the module that does",
+        where=where,
+    )
+
+
+def _module_of(file: str, module: str) -> str:
+    """The module that a source was written in: it may have been found in one that imports it."""
+    path = Path(file)
+    if path.suffix != ".py":
+        return module
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
+def _first(*values: T | None) -> T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _all_tags(defaults: list[Defaults], own: Mapping[str, str]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for one in reversed(defaults):
+        tags.update(one.tags)
+    return {**tags, **own}
+
+
+def _check_specs(live: LiveOutput, custom: Iterable[_CustomCheck]) -> tuple[CheckSpec, ...]:
+    ready = [CheckSpec(check.name, check.blocking) for check in live.ready_checks]
+    own = [CheckSpec(c.definition.name, c.definition.blocking, c.definition.description) for c in custom]
+    return (*ready, *own)
+
+
+def _freshness_problems(freshness: Freshness, label: str, where: Location) -> list[DefinitionError]:
+    problems: list[DefinitionError] = []
+    if freshness.by is not None:
+        from croniter import croniter
+
+        if not croniter.is_valid(freshness.by):
+            what = f"{label}: `{freshness.by}` is not a cron expression"
+            fix = "five fields: minute, hour, day, month, weekday, such as `0 8 * * *`"
+            problems.append(BadDeclaration(what, fix=fix, where=where))
+    if freshness.tz != "UTC":
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(freshness.tz)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            what = f"{label}: `{freshness.tz}` is not a time zone"
+            problems.append(BadDeclaration(what, fix='write a name such as "Europe/London"', where=where))
+    return problems

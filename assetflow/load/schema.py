@@ -1,0 +1,304 @@
+"""The schema of the project file as pydantic models, and its problems in words with their line.
+
+Imported only when a settings file, a variable or a flag changed; see `settings`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from assetflow.errors import (
+    AssetflowError,
+    BadConfig,
+    DefinitionError,
+    Location,
+    ProjectLoadError,
+    did_you_mean,
+)
+from assetflow.load.places import KeyPath, key_places, nearest_place
+from assetflow.load.settings import FILE, LOCAL_FILE
+from assetflow.model.durations import seconds
+from assetflow.model.keys import parse_label
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_BY_KEY = ("config", "resources", "selections", "groups", "defaults")
+"""The tables whose entries have their own origin; layers are merged entry by entry."""
+
+
+def _words(check: Callable[[str], object]) -> Callable[[str], str]:
+    """A validator that turns our own errors into the sentence that they start with."""
+
+    def validate(value: str) -> str:
+        try:
+            check(value)
+        except AssetflowError as error:
+            raise ValueError(error.what) from error
+        return value
+
+    return validate
+
+
+def _module(value: str) -> str:
+    if not _MODULE.match(value):
+        raise ValueError(f'`{value}` is not a module name; write it as in an import: "shop" or "shop.assets"')
+    return value
+
+
+def _catalog(value: str) -> str:
+    if not value.startswith("sqlite:///") or value == "sqlite:///":
+        raise ValueError(f"`{value}` is not a catalog; write sqlite:///PATH, such as sqlite:///.assetflow/catalog.db")
+    return value
+
+
+def _path(value: str) -> str:
+    if not value or "://" in value:
+        raise ValueError(f"`{value}` is not a path; write a folder or file, relative to the project or absolute")
+    return value
+
+
+def _zone(value: str) -> str:
+    if value != "local":
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f'`{value}` is not a time zone; write "Europe/London", "UTC" or "local"') from error
+    return value
+
+
+def _tags(value: object) -> object:
+    return dict.fromkeys(cast("list[object]", value), "") if isinstance(value, list) else value
+
+
+def _split(value: object) -> object:
+    """Variables and flags hold lists as text: `ASSETFLOW_MODULES=shop,marts`."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class _Retry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    times: Annotated[int, Field(ge=0)] = 1
+    delay: Annotated[float, BeforeValidator(seconds)] = 0.0
+    backoff: Annotated[float, Field(ge=1)] = 1.0
+
+
+def _retry(value: object) -> object:
+    return {"times": value} if isinstance(value, int) else value
+
+
+IO = Literal["parquet", "duckdb"]
+Group = Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "group")))]
+Modules = Annotated[list[Annotated[str, AfterValidator(_module)]], BeforeValidator(_split), Field(min_length=1)]
+Tables = dict[str, dict[str, Any]]
+
+
+class _Defaults(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    retry: Annotated[_Retry | None, BeforeValidator(_retry)] = None
+    owners: list[str] | None = None
+    io: IO | None = None
+    tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
+
+
+class _Layer(BaseModel):
+    """One file, or the variables, or the flags: every key may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str | None = None
+    modules: Modules | None = None
+    io: IO | None = None
+    storage: Annotated[str, AfterValidator(_path)] | None = None
+    catalog: Annotated[str, AfterValidator(_catalog)] | None = None
+    warehouse: Annotated[str, AfterValidator(_path)] | None = None
+    executor: Literal["threads", "inline"] | None = None
+    workers: Annotated[int, Field(ge=1, le=1000)] | None = None
+    env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
+    tz: Annotated[str, AfterValidator(_zone)] | None = None
+    allow_pickle: bool | None = None
+    defaults: _Defaults | None = None
+    groups: dict[Group, _Defaults] | None = None
+    config: Tables | None = None
+    resources: Tables | None = None
+    selections: dict[str, str] | None = None
+
+
+def merged_settings(
+    project_file: str, texts: Mapping[str, bytes], variables: Mapping[str, str], overrides: Mapping[str, str]
+) -> dict[str, object]:
+    """The validated settings of all layers as JSON-able values, without those that are default, and their `origins`.
+
+    Raises:
+        ProjectLoadError: with every problem of every layer.
+    """
+    problems: list[DefinitionError] = []
+    merged: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for file in (project_file, LOCAL_FILE):
+        if file in texts:
+            _merge(merged, origins, *_file_layer(file, texts[file], problems))
+    for values, origin in ((variables, _variable), (overrides, _flag)):
+        layer = _validated(dict(values), lambda path, origin=origin: origin(path[0]), problems)
+        _merge(merged, origins, layer, lambda path, origin=origin: str(origin(path[0])))
+    if problems:
+        raise ProjectLoadError(sorted(problems, key=_order))
+    return {**merged, "origins": origins}
+
+
+def _order(problem: DefinitionError) -> tuple[str, int, int, str]:
+    where = problem.where
+    return (where.file, where.line, where.column, problem.what) if where else ("", 0, 0, problem.what)
+
+
+def _variable(key: str) -> str:
+    return f"$ASSETFLOW_{key.upper()}"
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+Origin = Callable[[KeyPath], "Location | str"]
+
+
+def _file_layer(
+    file: str, content: bytes, problems: list[DefinitionError]
+) -> tuple[dict[str, object], Callable[[KeyPath], str]]:
+    """The validated values of one file, and a function that says where each stands."""
+    try:
+        text = content.decode("utf-8-sig")
+        parsed: dict[str, object] = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        problems.append(BadConfig(f"`{file}` is not UTF-8 text", fix="save it as UTF-8", where=Location(file, line)))
+        return {}, str
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        place = Location(file, int(at[1]), int(at[2])) if at else Location(file, max(1, len(content.splitlines())))
+        problems.append(BadConfig(f"`{file}` is not TOML: {str(error).partition(' (at')[0]}", where=place))
+        return {}, str
+    places = key_places(text, file)
+    prefix: KeyPath = ("tool", "assetflow") if file == "pyproject.toml" else ()
+    table = parsed
+    for part in prefix:
+        table = cast("dict[str, object]", table.get(part, {}))
+
+    def where(path: KeyPath) -> Location:
+        return nearest_place(places, (*prefix, *path), file)
+
+    layer = _validated(table, where, problems)
+    return layer, lambda path: str(where(path))
+
+
+def _validated(values: Mapping[str, object], origin: Origin, problems: list[DefinitionError]) -> dict[str, object]:
+    """The valid values of a layer; what is wrong with the others goes to `problems`."""
+    try:
+        layer = _Layer.model_validate(_plain(values))
+    except ValidationError as error:
+        problems.extend(_problem(one, origin) for one in _per_place(error))
+        return {}
+    found: dict[str, object] = layer.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    for defaults in (found.get("defaults"), *cast("dict[str, object]", found.get("groups", {})).values()):
+        retry = cast("dict[str, dict[str, object]]", defaults or {}).get("retry")
+        if retry:
+            filled = _Retry.model_validate(retry)
+            cast("dict[str, object]", defaults)["retry"] = [filled.times, filled.delay, filled.backoff]
+    return found
+
+
+def _plain(value: object) -> object:
+    """TOML's dates as ISO text, so that every setting is JSON-able; the `Config` class reads them back."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in cast("list[object]", value)]
+    return value.isoformat() if isinstance(value, (datetime, date, time)) else value
+
+
+def _per_place(error: ValidationError) -> Iterable[Mapping[str, Any]]:
+    """The errors, one for each key: pydantic reports every member of a union by itself."""
+    found: dict[KeyPath, Mapping[str, Any]] = {}
+    for one in error.errors(include_url=False):
+        path = tuple(str(part) for part in one["loc"] if not str(part).startswith(("function-", "list[", "dict[")))
+        found.setdefault(path, {**one, "loc": path})
+    return found.values()
+
+
+def _problem(error: Mapping[str, Any], origin: Origin) -> BadConfig:
+    path: KeyPath = error["loc"]
+    place = origin(path)
+    where = place if isinstance(place, Location) else None
+    name = place if isinstance(place, str) else f"`{'.'.join(path)}`"
+    kind: str = error["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path, where)
+    given = _shown(error.get("input"))
+    if kind == "literal_error":
+        choices: list[str] = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        near = did_you_mean(str(error.get("input")), choices)
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        return BadConfig(f"{name} is {given}, but takes {expected}", facts=[near] if near else [], where=where)
+    message: str = error["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return BadConfig(f"{name}: {message}", where=where)
+    return BadConfig(f"{name} is {given}: {message[:1].lower()}{message[1:]}", where=where)
+
+
+def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
+    *parents, key = path
+    known: Mapping[str, object] = _Layer.model_fields
+    if parents:
+        known = _Retry.model_fields if parents[-1] == "retry" else _Defaults.model_fields
+    near = did_you_mean(key, known)
+    inside = f" in `{'.'.join(parents)}`" if parents else ""
+    fix = f"known keys{inside}: {', '.join(known)}"
+    if not parents and key == "tool":
+        fix = f"in `{FILE}` the keys stand at the top, without [tool.assetflow]"
+    return BadConfig(f"unknown key `{key}`{inside}", facts=[near] if near else [], fix=fix, where=where)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value).lower() if isinstance(value, bool) else str(value)[:60]
+
+
+def _merge(
+    merged: dict[str, object],
+    origins: dict[str, str],
+    layer: Mapping[str, object],
+    origin: Callable[[KeyPath], str],
+) -> None:
+    """Put a layer over what is there: tables key by key, everything else as a whole."""
+    for key, value in layer.items():
+        if key in _BY_KEY:
+            target = cast("dict[str, object]", merged.setdefault(key, {}))
+            _merge_table(target, origins, cast("dict[str, object]", value), (key,), origin)
+        else:
+            merged[key] = value
+            origins[key] = origin((key,))
+
+
+def _merge_table(
+    target: dict[str, object],
+    origins: dict[str, str],
+    table: Mapping[str, object],
+    path: KeyPath,
+    origin: Callable[[KeyPath], str],
+) -> None:
+    for key, value in table.items():
+        inner = (*path, key)
+        if isinstance(value, dict):
+            below = target.get(key)
+            nested = cast("dict[str, object]", below if isinstance(below, dict) else {})
+            target[key] = nested
+            _merge_table(nested, origins, cast("dict[str, object]", value), inner, origin)
+        else:
+            target[key] = value
+            origins[".".join(inner)] = origin(inner)

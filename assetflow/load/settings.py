@@ -1,0 +1,303 @@
+"""The settings of a project: found, merged by precedence, validated, and remembered while nothing changed.
+
+An unchanged project reads one JSON file here; TOML and pydantic are imported (by `schema`) only when something changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
+from assetflow.model.policies import Retry
+
+FILE = "assetflow.toml"
+LOCAL_FILE = "assetflow.local.toml"
+ENVIRONMENT_KEYS = (
+    "env", "io", "executor", "workers", "storage", "catalog", "warehouse", "modules", "name", "tz", "allow_pickle",
+)  # fmt: skip
+"""The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
+
+_TABLE = re.compile(rb"(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*[\"']?assetflow[\"']?[ \t]*[\].]")
+_CACHE_FORMAT = 1
+_CACHED_ENTRIES = 8  # one for each combination of flags and variables that somebody alternates between
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the assets of a project or a group take when they do not say it themselves; None says nothing."""
+
+    retry: Retry | None = None
+    owners: tuple[str, ...] | None = None
+    io: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one project.
+
+    `origins` says where each came from: `assetflow.toml:3`, `$ASSETFLOW_IO`, `--env`; what is default is not in it.
+    """
+
+    root: Path
+    file: Path | None
+    name: str
+    modules: tuple[str, ...]
+    io: str = "parquet"
+    storage: str = ".assetflow/data"
+    catalog: str = "sqlite:///.assetflow/catalog.db"
+    warehouse: str = ".assetflow/warehouse.duckdb"
+    executor: str = "threads"
+    workers: int = 1
+    env: str = "dev"
+    tz: str = "local"
+    allow_pickle: bool = False
+    defaults: Defaults = field(default_factory=Defaults)
+    groups: Mapping[str, Defaults] = field(default_factory=dict[str, Defaults])
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    resources: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    selections: Mapping[str, str] = field(default_factory=dict[str, str])
+    origins: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def state_path(self) -> Path:
+        """The folder `.assetflow` of the project."""
+        return self.root / ".assetflow"
+
+    @property
+    def storage_path(self) -> Path:
+        """The folder of stored versions, absolute."""
+        return self.root / self.storage
+
+    @property
+    def catalog_path(self) -> Path:
+        """The file of the SQLite catalog, absolute."""
+        return self.root / self.catalog.removeprefix("sqlite:///")
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that holds tables of `io = "duckdb"`, absolute."""
+        return self.root / self.warehouse
+
+    def origin(self, *path: str) -> str:
+        """Where the setting came from; that of the table around it, else `default`."""
+        for end in range(len(path), 0, -1):
+            found = self.origins.get(".".join(path[:end]))
+            if found is not None:
+                return found
+        return "default"
+
+    def place(self, *path: str) -> Location | None:
+        """The place in a file that the setting came from, or None when it came from elsewhere."""
+        file, colon, line = self.origin(*path).rpartition(":")
+        return Location(file, int(line)) if colon and line.isdigit() else None
+
+
+def find_project(start: Path) -> Path:
+    """The file that makes `start`, or the nearest folder above it, a project.
+
+    Raises:
+        ProjectNotFound: there is no `assetflow.toml` and no `pyproject.toml` with `[tool.assetflow]` up to the root.
+        ProjectLoadError: one folder has both.
+    """
+    folder = start.absolute()
+    for candidate in (folder, *folder.parents):
+        own, shared = candidate / FILE, candidate / "pyproject.toml"
+        content = _content(shared)
+        has_table = content is not None and _TABLE.search(content) is not None
+        if own.is_file():
+            if has_table:
+                raise ProjectLoadError([
+                    DefinitionError(
+                        f"the settings are in two files: `{FILE}` and [tool.assetflow] in `pyproject.toml`",
+                        facts=(f"in {candidate}",),
+                        fix=f"keep one: move the keys into `{FILE}`, or delete it",
+                        where=Location(FILE, 1),
+                    )
+                ])  # fmt: skip
+            return own
+        if has_table:
+            return shared
+    raise ProjectNotFound(
+        f"no project in {folder}, nor in a folder above it",
+        facts=(f"looked for `{FILE}`, and for [tool.assetflow] in `pyproject.toml`",),
+        fix="run it inside a project, name one with `-C DIR`, or make one with `assetflow init DIR`",
+    )
+
+
+def read_settings(
+    start: Path, overrides: Mapping[str, str] | None = None, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings of the project around `start`.
+
+    A value comes from the first that has it: `overrides` (flags), `ASSETFLOW_*` variables, `assetflow.local.toml`, the
+    project file, the default.
+
+    Raises:
+        ProjectNotFound: `start` is not inside a project.
+        ProjectLoadError: some settings are not what they should be; every problem is in it.
+    """
+    from assetflow import __version__
+    from assetflow.fingerprint.hashing import digest
+
+    file = find_project(start)
+    root = file.parent
+    contents = [(path.name, _content(path)) for path in (file, root / LOCAL_FILE)]
+    names = {key: f"ASSETFLOW_{key.upper()}" for key in ENVIRONMENT_KEYS}
+    variables = {key: environment[name] for key, name in names.items() if name in environment}
+    facts = [__version__, str(root), sorted((overrides or {}).items()), sorted(variables.items())]
+    texts = {name: text for name, text in contents if text is not None}
+    parts = (part for name in texts for part in (name.encode(), texts[name]))
+    key = digest("settings", json.dumps(facts).encode(), *parts)
+    cache = root / ".assetflow" / "cache" / "settings.json"
+    entries = _read_cache(cache)
+    values = entries.get(key)
+    if values is None:
+        from assetflow.load.schema import merged_settings
+
+        values = merged_settings(file.name, texts, variables, overrides or {})
+        _write_cache(cache, {key: values, **entries})
+    return _settings(file, values)
+
+
+def settings_to_json(settings: Settings) -> dict[str, object]:
+    """The settings as JSON-able values, for another process."""
+    found: dict[str, object] = {name: getattr(settings, name) for name in Settings.__slots__}
+    found["root"], found["file"] = str(settings.root), str(settings.file or settings.root / FILE)
+    found["defaults"] = _defaults_to_json(settings.defaults)
+    found["groups"] = {name: _defaults_to_json(one) for name, one in settings.groups.items()}
+    return found
+
+
+def settings_from_json(values: Mapping[str, object]) -> Settings:
+    """The settings that `settings_to_json` wrote."""
+    found = {name: value for name, value in values.items() if name not in ("root", "file")}
+    return _settings(Path(cast("str", values["file"])), found)
+
+
+def _defaults_to_json(defaults: Defaults) -> dict[str, object]:
+    retry = defaults.retry
+    return {
+        "retry": None if retry is None else [retry.times, retry.delay_s, retry.backoff],
+        "owners": defaults.owners,
+        "io": defaults.io,
+        "tags": dict(defaults.tags),
+    }
+
+
+def _settings(file: Path, values: Mapping[str, object]) -> Settings:
+    found = dict(values)
+    root = file.parent
+    modules = cast("list[str]", found.pop("modules", None) or _default_modules(root))
+    defaults = _defaults(found.pop("defaults", None))
+    groups = {name: _defaults(one) for name, one in cast("dict[str, object]", found.pop("groups", {})).items()}
+    name = cast("str", found.pop("name", None) or root.name)
+    workers = cast("int", found.pop("workers", None) or min(8, 2 * (os.cpu_count() or 1)))
+    rest = cast("dict[str, str]", found)  # every other key has the type of its field: the schema said so
+    return Settings(
+        root=root, file=file, name=name, modules=tuple(modules), workers=workers, defaults=defaults, groups=groups,
+        **rest,  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+
+
+def _defaults(values: object) -> Defaults:
+    found = dict(cast("Mapping[str, object]", values or {}))
+    retry = cast("tuple[int, float, float] | None", found.get("retry"))
+    owners = cast("list[str] | None", found.get("owners"))
+    return Defaults(
+        retry=None if retry is None else Retry(retry[0], delay=retry[1], backoff=retry[2]),
+        owners=None if owners is None else tuple(owners),
+        io=cast("str | None", found.get("io")),
+        tags=cast("dict[str, str]", found.get("tags") or {}),
+    )
+
+
+def _default_modules(root: Path) -> list[str]:
+    """`assets` if it is there, else the one top-level module or package that mentions assetflow."""
+    folders = [root, root / "src"]
+    for folder in folders:
+        if (folder / "assets.py").is_file() or (folder / "assets").is_dir():
+            return ["assets"]
+    candidates = sorted({name for folder in folders if folder.is_dir() for name in _mentioning(folder)})
+    if len(candidates) == 1:
+        return candidates
+    some = ", ".join(f"`{name}`" for name in candidates[:6])
+    problem = DefinitionError(
+        "several modules here could hold the assets" if candidates else "the project has no assets yet",
+        facts=[f"found: {some}"] if candidates else [f"in {root} is no `assets.py`, and no module that uses assetflow"],
+        fix=f'say which in the project file: modules = ["{candidates[0]}"]'
+        if candidates
+        else 'write `assets.py`, or name the module in the project file: modules = ["shop"]',
+    )
+    raise ProjectLoadError([problem])
+
+
+def _mentioning(folder: Path) -> list[str]:
+    """Top-level modules and packages in `folder` whose text has the word assetflow."""
+    found: list[str] = []
+    for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+        name = entry.name.removesuffix(".py")
+        if not name.isidentifier() or name in ("tests", "test", "conftest", "setup", "src", "docs", "noxfile"):
+            continue
+        if entry.is_dir():
+            files = [file for file in Path(entry.path).glob("*.py") if file.name != "__main__.py"]
+        else:
+            files = [Path(entry.path)] if entry.name.endswith(".py") else []
+        if any(b"assetflow" in (_content(file) or b"") for file in files):
+            found.append(name)
+    return found
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        problem = DefinitionError(f"`{path.name}` cannot be read: {error.strerror}", facts=(f"in {path.parent}",))
+        raise ProjectLoadError([problem]) from error
+
+
+# The cache saves time and nothing else. Whatever is wrong with it (unreadable, cut short, on a read-only disk), the
+# settings are worked out again from the files, so ignoring it is exact, and failing the command would help nobody.
+
+
+def _read_cache(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        stored = json.loads(path.read_bytes())
+        if stored["format"] == _CACHE_FORMAT and all(isinstance(entry, dict) for entry in stored["entries"].values()):
+            return stored["entries"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    return {}
+
+
+def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
+    newest = dict(list(entries.items())[:_CACHED_ENTRIES])
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        make_cache_folder(path.parent)
+        # Readable by its owner alone: settings of resources may hold passwords that the project file is guarded for.
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(json.dumps({"format": _CACHE_FORMAT, "entries": newest}).encode())
+        temporary.replace(path)
+    except (OSError, ValueError, TypeError):
+        pass
+
+
+def make_cache_folder(folder: Path) -> None:
+    """Make the cache folder, and keep the folder `.assetflow` around it out of git.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder.parent / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")

@@ -1,0 +1,342 @@
+"""What people write: `@asset`, `@assets`, `source`, and the small values that go with them.
+
+A decorated function stays the plain function it was; the definition hangs on it as an attribute and nothing is
+registered anywhere. A project finds definitions by looking at what its modules contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar, overload
+
+from assetflow.model.checks import CheckDefinition, ReadyCheck
+from assetflow.model.durations import seconds
+from assetflow.model.policies import Freshness, Retry
+
+F = TypeVar("F", bound=Callable[..., object])
+
+ATTRIBUTE = "__assetflow__"
+"""The attribute of a function that holds its definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Says more about an input: `orders: Annotated[pd.DataFrame, In("marts.orders", columns=["id", "net"])]`.
+
+    With `columns`, only these columns are loaded, in this order, and a change elsewhere in the upstream table does
+    not make the asset stale.
+    """
+
+    key: str | None = None
+    columns: tuple[str, ...] | None = None
+
+    def __init__(self, key: str | None = None, *, columns: Iterable[str] | None = None) -> None:
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "columns", None if columns is None else tuple(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A returned value with more to record: `metadata` (JSON-able values) and the data's own time `as_of` (aware)."""
+
+    value: object
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    as_of: datetime | None = None
+
+
+class Skip(Exception):
+    """Raise this in an asset to keep the last version: the step counts as skipped, not as failed."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """One output of `@assets`: a key and the settings that can differ between outputs; None takes the function's."""
+
+    key: str
+    description: str | None = None
+    io: str | None = None
+    checks: tuple[ReadyCheck, ...] = ()
+    freshness: Freshness | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class AssetDefinition:
+    """What `@asset` and `@assets` attached to a function; None means: take the default of group or project."""
+
+    function: Callable[..., object]
+    outputs: tuple[Out, ...]
+    several: bool
+    group: str | None
+    owners: tuple[str, ...] | None
+    tags: Mapping[str, str]
+    io: str | None
+    inputs: Mapping[str, str]
+    deps: tuple[AssetLike, ...]
+    retry: Retry | None
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDefinition:
+    """Data that is made elsewhere; see `source`."""
+
+    key: str
+    path: str | None
+    format: str | None
+    version: Callable[[], object] | None
+    load: Callable[[], object] | None
+    as_of: Callable[[], datetime] | None
+    ttl_s: float | None
+    options: Mapping[str, object]
+    group: str | None
+    owners: tuple[str, ...] | None
+    tags: Mapping[str, str]
+    description: str
+    freshness: Freshness | None
+    file: str
+    line: int
+
+    def __repr__(self) -> str:
+        return f"source({self.key!r})"
+
+
+AssetLike = str | Callable[..., object] | SourceDefinition
+"""How one declaration names another: by key, by decorated function, or by source."""
+
+Definition = AssetDefinition | SourceDefinition | CheckDefinition
+
+
+@overload
+def asset(function: F, /) -> F: ...
+@overload
+def asset(
+    *,
+    key: str | None = None,
+    group: str | None = None,
+    owners: Iterable[str] | None = None,
+    tags: Mapping[str, str] | Iterable[str] = (),
+    description: str | None = None,
+    io: str | None = None,
+    inputs: Mapping[str, AssetLike] | None = None,
+    deps: Iterable[AssetLike] = (),
+    checks: Iterable[ReadyCheck] = (),
+    freshness: Freshness | None = None,
+    retry: Retry | int | None = None,
+) -> Callable[[F], F]: ...
+def asset(
+    function: F | None = None,
+    /,
+    *,
+    key: str | None = None,
+    group: str | None = None,
+    owners: Iterable[str] | None = None,
+    tags: Mapping[str, str] | Iterable[str] = (),
+    description: str | None = None,
+    io: str | None = None,
+    inputs: Mapping[str, AssetLike] | None = None,
+    deps: Iterable[AssetLike] = (),
+    checks: Iterable[ReadyCheck] = (),
+    freshness: Freshness | None = None,
+    retry: Retry | int | None = None,
+) -> F | Callable[[F], F]:
+    """Declare a function as an asset: what it returns is stored as a new version under its key.
+
+    Each parameter is an upstream asset of that name, unless its annotation is `Context`, a `Config` or a `Resource`
+    class, or DuckDB's connection class. The key defaults to the function's name, the description to the first line
+    of its docstring, the group to the last part of its module's name.
+
+    Example:
+        >>> @asset(group="staging")
+        ... def clean(raw: list[int]) -> list[int]:
+        ...     return [value for value in raw if value >= 0]
+        >>> clean([3, -1])
+        [3]
+    """
+
+    def attach(fn: F) -> F:
+        text = first_line(fn.__doc__) if description is None else description
+        output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
+        attach_definition(fn, _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry))
+        return fn
+
+    return attach if function is None else attach(function)
+
+
+def assets(
+    *outputs: str | Out,
+    group: str | None = None,
+    owners: Iterable[str] | None = None,
+    tags: Mapping[str, str] | Iterable[str] = (),
+    io: str | None = None,
+    inputs: Mapping[str, AssetLike] | None = None,
+    deps: Iterable[AssetLike] = (),
+    retry: Retry | int | None = None,
+) -> Callable[[F], F]:
+    """Declare a function that makes several assets: it returns a mapping by key (or last name), or a tuple in order.
+
+    The function runs once for all its outputs; each output is versioned, checked and cut off by itself.
+
+    Example:
+        >>> @assets("paid", "unpaid")
+        ... def split(orders: list[dict[str, object]]) -> dict[str, object]:
+        ...     return {"paid": [o for o in orders if o["paid"]], "unpaid": [o for o in orders if not o["paid"]]}
+    """
+    if not outputs:
+        raise ValueError('assets() takes at least one output: @assets("a", "b")')
+    outs = tuple(Out(output) if isinstance(output, str) else output for output in outputs)
+
+    def attach(fn: F) -> F:
+        text = first_line(fn.__doc__)
+        filled = tuple(
+            Out(
+                out.key,
+                text if out.description is None else out.description,
+                out.io,
+                out.checks,
+                out.freshness,
+                out.tags,
+            )
+            for out in outs
+        )
+        attach_definition(fn, _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry))
+        return fn
+
+    return attach
+
+
+def source(
+    key: str,
+    *,
+    path: str | None = None,
+    format: str | None = None,
+    version: Callable[[], object] | None = None,
+    load: Callable[[], object] | None = None,
+    as_of: Callable[[], datetime] | None = None,
+    ttl: str | float | timedelta | None = None,
+    group: str | None = None,
+    owners: Iterable[str] | None = None,
+    tags: Mapping[str, str] | Iterable[str] = (),
+    description: str = "",
+    freshness: Freshness | None = None,
+    **options: object,
+) -> SourceDefinition:
+    """Declare data that is made elsewhere.
+
+    `path`: a file, or a glob (`data/orders-*.csv`, read as one table in file-name order), relative to the project.
+    Its version is the content. `format` is csv, tsv, parquet, json, jsonl, arrow, or `file` for anything else; by
+    default it follows from the file's ending. `options` go to the reader of the format (csv: `delimiter`, `nulls`,
+    `types`, `encoding`, `header`).
+    `version`: a function that returns a token (an ETag, a maximum of `updated_at`); a new token is a new version.
+    With `load`, a function that returns the data, assets can take the source as a parameter.
+    `ttl`: how long an observation of `version` holds; without it, each plan asks again.
+    `as_of`: a function that returns the data's own time (aware); by default the newest modification time of the
+    files, or the time of the observation that found a new token.
+
+    Raises:
+        ValueError: neither or both of `path` and `version` are given, or `load` comes without `version`.
+    """
+    if (path is None) == (version is None):
+        raise ValueError(f"source({key!r}) takes either path= or version=")
+    if load is not None and version is None:
+        raise ValueError(f"source({key!r}): load= goes with version=")
+    file, line = caller_place()
+    return SourceDefinition(
+        key, path, format, version, load, as_of, None if ttl is None else seconds(ttl), dict(options), group,
+        None if owners is None else tuple(owners), tag_mapping(tags), description, freshness, file, line,
+    )  # fmt: skip
+
+
+def definition_of(value: object) -> Definition | None:
+    """The definition that `value` is or carries, or None. Never raises, whatever `value` is."""
+    if isinstance(value, SourceDefinition):
+        return value
+    attributes = getattr(value, "__dict__", None)
+    found = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
+    return found if isinstance(found, (AssetDefinition, CheckDefinition)) else None
+
+
+def key_text(value: AssetLike) -> str:
+    """The key that a reference names.
+
+    Raises:
+        TypeError: `value` is not a key, a source or a decorated function with one output.
+    """
+    if isinstance(value, str):
+        return value
+    found = definition_of(value)
+    if isinstance(found, SourceDefinition):
+        return found.key
+    if isinstance(found, AssetDefinition) and len(found.outputs) == 1:
+        return found.outputs[0].key
+    raise TypeError(f"expected an asset key or a function decorated with @asset, not {value!r}")
+
+
+def tag_mapping(tags: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
+    """Tags as a mapping; a list of bare tags gets empty values."""
+    if isinstance(tags, Mapping):
+        return dict(tags)
+    return {str(tag): "" for tag in tags}
+
+
+def attach_definition(function: Callable[..., object], definition: Definition) -> None:
+    """Hang the definition on the function."""
+    setattr(function, ATTRIBUTE, definition)
+
+
+def first_line(docstring: str | None) -> str:
+    """The first paragraph's first line of a docstring, without white space around it."""
+    return (docstring or "").strip().partition("\n")[0].strip()
+
+
+def place_of(function: Callable[..., object]) -> tuple[str, int]:
+    """The file and the line of the `def` of a function, below any wrappers."""
+    inner: object = function
+    while hasattr(inner, "__wrapped__"):
+        inner = getattr(inner, "__wrapped__")  # noqa: B009 - pyright knows no such attribute on object
+    code = getattr(inner, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code is not None else ("<unknown>", 0)
+
+
+def caller_place() -> tuple[str, int]:
+    """The file and line that called the function that called this one."""
+    import sys
+
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - inspect would cost 15 ms of import
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _asset_definition(
+    fn: Callable[..., object],
+    outputs: tuple[Out, ...],
+    several: bool,
+    group: str | None,
+    owners: Iterable[str] | None,
+    tags: Mapping[str, str] | Iterable[str],
+    io: str | None,
+    inputs: Mapping[str, AssetLike] | None,
+    deps: Iterable[AssetLike],
+    retry: Retry | int | None,
+) -> AssetDefinition:
+    file, line = place_of(fn)
+    return AssetDefinition(
+        function=fn,
+        outputs=outputs,
+        several=several,
+        group=group,
+        owners=None if owners is None else tuple(owners),
+        tags=tag_mapping(tags),
+        io=io,
+        inputs={name: key_text(value) for name, value in (inputs or {}).items()},
+        deps=tuple(deps),
+        retry=Retry(retry) if isinstance(retry, int) else retry,
+        file=file,
+        line=line,
+    )

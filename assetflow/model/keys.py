@@ -1,0 +1,62 @@
+"""Asset keys and the other names that users choose: what is legal, and why not."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import NewType
+
+from assetflow.errors import IllegalName, Location
+
+AssetKey = NewType("AssetKey", str)
+"""`name` or `schema.name`; in SQL the same text names the table."""
+
+UNPARTITIONED = ""
+"""The partition key of an asset that has no partitions."""
+
+_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,62}\Z")
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))])
+_SCHEMAS = frozenset(["main", "temp", "system", "information_schema", "pg_catalog", "_assetflow"])
+
+
+def parse_key(text: str, where: Location | None = None) -> AssetKey:
+    """`text` as an asset key.
+
+    Raises:
+        IllegalName: it is not one or two ASCII identifiers, or a part is reserved by Python, SQL or a file system.
+    """
+    parts = text.split(".")
+    fix = "use letters, digits and underscores: `orders` or `marts.orders`"
+    if len(parts) > 2:
+        raise IllegalName(f"asset key `{text}` has more than two parts", fix=fix, where=where)
+    for part in parts:
+        if not _PART.match(part):
+            raise IllegalName(f"asset key `{text}` is not a legal name", fix=fix, where=where)
+        if keyword.iskeyword(part):
+            raise IllegalName(f"asset key `{text}` contains the Python keyword `{part}`", fix=fix, where=where)
+        if part.lower() in _DEVICES:
+            raise IllegalName(f"asset key `{text}` contains `{part}`, a device name on Windows", fix=fix, where=where)
+    if len(parts) == 2 and parts[0].lower() in _SCHEMAS:
+        raise IllegalName(
+            f"asset key `{text}` uses the schema `{parts[0]}`, which DuckDB keeps for itself",
+            fix="choose another schema name, or write the key without a schema",
+            where=where,
+        )
+    return AssetKey(text)
+
+
+def parse_label(text: str, what: str, where: Location | None = None) -> str:
+    """`text` as a group, tag or environment name: 1 to 63 of letters, digits, `_`, `.`, `-`."""
+    if not _LABEL.match(text):
+        raise IllegalName(
+            f"{what} `{text}` is not a legal name",
+            fix="use 1 to 63 letters, digits, `_`, `.` or `-`, not starting with `.` or `-`",
+            where=where,
+        )
+    return text
+
+
+def last_name(key: str) -> str:
+    """`orders` for `marts.orders`: the name that a parameter uses."""
+    return key.rpartition(".")[2]

@@ -1,0 +1,168 @@
+"""What the catalog remembers: versions, traces, heads, runs, attempts. Frozen rows; times are UTC seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable stored value of an asset partition; people write it `orders@3`.
+
+    `schema` maps column names, in order, to type names; `columns` to the digest of each column's content. `location`
+    is relative to the storage folder and means something to the IO manager `io` alone; a source's version has none.
+    `details` is what the IO manager needs to read the value back exactly (JSON-able).
+    """
+
+    version_id: int
+    asset: AssetKey
+    partition: str
+    number: int
+    data_hash: str
+    io: str
+    location: str
+    rows: int | None
+    size_bytes: int | None
+    schema: Mapping[str, str]
+    columns: Mapping[str, str]
+    details: Mapping[str, object]
+    created_at: float
+    state: str = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceInput:
+    """What a trace read: `version_number` of `upstream` by `parameter`; `digest` is the part of it that mattered."""
+
+    parameter: str
+    upstream: AssetKey
+    mode: str
+    digest: str
+    version_number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The fact that a definition, applied to these inputs, gave this version. Never changed once written.
+
+    kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so.
+    """
+
+    trace_id: int
+    asset: AssetKey
+    partition: str
+    input_key: str
+    code: str
+    code_parts: Mapping[str, str]
+    config: Mapping[str, str]
+    inputs: tuple[TraceInput, ...]
+    version_id: int
+    version_number: int
+    data_hash: str
+    run_id: int | None
+    kind: str
+    started_at: float
+    finished_at: float
+    as_of: float | None
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is current in an environment: the trace, its version, and since when (`seq` counts commits)."""
+
+    env: str
+    trace: Trace
+    version: Version
+    seq: int
+    changed_seq: int
+    verified_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """One check of one attempt."""
+
+    name: str
+    passed: bool
+    blocking: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one asset partition within a run.
+
+    state: running, materialized, unchanged, linked, cut_off, skipped, failed, blocked, rejected (a blocking check), died.
+    `error` has type, message, file, line, text (rendered traceback), and fix; `seconds` the parts load, compute, check,
+    write, commit; `reasons` are `Reason` values as JSON.
+    """
+
+    run_id: int
+    asset: AssetKey
+    partition: str
+    number: int
+    state: str
+    started_at: float | None
+    finished_at: float | None
+    version_number: int | None = None
+    reasons: tuple[Mapping[str, object], ...] = ()
+    error: Mapping[str, object] | None = None
+    checks: tuple[CheckOutcome, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    blocked_by: tuple[AssetKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One `materialize`. state: running, ok, failed, cancelled, died. `counts` has a number for each attempt state."""
+
+    run_id: int
+    env: str
+    state: str
+    trigger: str
+    selection: str
+    started_at: float
+    finished_at: float | None
+    user: str
+    host: str
+    pid: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version about to be committed, without the numbers that the catalog gives it."""
+
+    data_hash: str
+    io: str
+    location: str
+    rows: int | None
+    size_bytes: int | None
+    schema: Mapping[str, str]
+    columns: Mapping[str, str]
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrace:
+    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored."""
+
+    asset: AssetKey
+    input_key: str
+    code: str
+    code_parts: Mapping[str, str]
+    config: Mapping[str, str]
+    inputs: tuple[TraceInput, ...]
+    kind: str
+    started_at: float
+    finished_at: float
+    as_of: float | None
+    metadata: Mapping[str, object]
+    version: NewVersion | None
+    reuse_version_id: int | None
+    seen_trace_id: int | None
+    partition: str = UNPARTITIONED

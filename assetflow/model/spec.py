@@ -1,0 +1,121 @@
+"""The serializable description of a project: what graph, planner, screens and manifest see instead of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from assetflow.model.keys import AssetKey
+from assetflow.model.policies import Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One edge of the lineage: the asset takes `upstream` by the parameter `parameter` (empty for `deps`).
+
+    mode: `value` depends on the whole table, `columns` on the listed columns and the row count, `order` on nothing but
+    having been built before (also what checks read), `version` on the token of a source without loading it.
+    """
+
+    parameter: str
+    upstream: AssetKey
+    mode: str = "value"
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A check as screens and records know it."""
+
+    name: str
+    blocking: bool
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How a source is observed: by the content of `path` (absolute, maybe a glob), or by a function's token."""
+
+    path: str | None
+    format: str
+    ttl_s: float | None
+    options: Mapping[str, object]
+    has_token: bool
+    has_as_of: bool
+    loadable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssetSpec:
+    """Everything that is known of an asset or a source without its function.
+
+    `node` names the function that makes it: the outputs of one `@assets` function share it. `kind` is `asset` or
+    `source`; `kinds` are badges such as `pandas`, `duckdb`, `csv`. `config` holds the canonical JSON text of each config
+    field. `code` is the code fingerprint, and `code_parts` the digest of each function or constant it is made of, by name.
+    """
+
+    key: AssetKey
+    kind: str
+    node: str
+    inputs: tuple[InputSpec, ...]
+    group: str
+    owners: tuple[str, ...]
+    tags: Mapping[str, str]
+    description: str
+    io: str
+    file: str
+    line: int
+    code: str = ""
+    code_parts: Mapping[str, str] | None = None
+    config: Mapping[str, str] | None = None
+    checks: tuple[CheckSpec, ...] = ()
+    freshness: Freshness | None = None
+    kinds: tuple[str, ...] = ()
+    source: SourceSpec | None = None
+    retries: int = 0
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the asset is made elsewhere and only observed."""
+        return self.kind == "source"
+
+
+def spec_to_json(spec: AssetSpec) -> dict[str, object]:
+    """The spec as JSON-able values, without what is empty."""
+    found: dict[str, object] = {
+        "key": spec.key, "kind": spec.kind, "node": spec.node, "group": spec.group, "io": spec.io,
+        "file": spec.file, "line": spec.line, "code": spec.code,
+        "inputs": [[i.parameter, i.upstream, i.mode, list(i.columns)] for i in spec.inputs],
+    }  # fmt: skip
+    optional: dict[str, object] = {
+        "owners": list(spec.owners), "tags": dict(spec.tags), "description": spec.description,
+        "code_parts": dict(spec.code_parts or {}), "config": dict(spec.config or {}), "kinds": list(spec.kinds),
+        "checks": [[c.name, c.blocking, c.description] for c in spec.checks], "retries": spec.retries,
+    }  # fmt: skip
+    found.update({name: value for name, value in optional.items() if value})
+    if spec.freshness is not None:
+        policy = spec.freshness
+        found["freshness"] = [policy.within_s, policy.by, policy.tz, policy.warn_s]
+    if spec.source is not None:
+        s = spec.source
+        found["source"] = [s.path, s.format, s.ttl_s, dict(s.options), s.has_token, s.has_as_of, s.loadable]
+    return found
+
+
+def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
+    """The spec that `spec_to_json` wrote."""
+    from typing import Any, cast
+
+    get = cast("dict[str, Any]", found).get
+    freshness, origin = get("freshness"), get("source")
+    return AssetSpec(
+        key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
+        inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c)) for p, u, m, c in get("inputs", ())),
+        group=get("group", ""), owners=tuple(get("owners", ())), tags=get("tags", {}), description=get("description", ""),
+        io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),
+        code_parts=get("code_parts"), config=get("config"), kinds=tuple(get("kinds", ())),
+        checks=tuple(CheckSpec(*one) for one in get("checks", ())), retries=get("retries", 0),
+        freshness=None if freshness is None
+        else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
+        source=None if origin is None else SourceSpec(*origin),
+    )  # fmt: skip

@@ -1,0 +1,308 @@
+"""The plan: what would run, what may run, what is current, for a selection. Also what `status` shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from assetflow.errors import AssetflowError
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Head
+from assetflow.model.spec import AssetSpec
+from assetflow.plan.graph import AssetGraph
+from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, upstream_runs
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNow:
+    """What a source looks like now: its token and its data's own time (UTC seconds), or the problem of reading it."""
+
+    token: str
+    as_of: float | None = None
+    size_bytes: int | None = None
+    problem: AssetflowError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a decision may depend on, gathered before planning. `lost` are assets whose current bytes are gone.
+
+    `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; it is called at most once.
+    """
+
+    graph: AssetGraph
+    env: str
+    heads: Mapping[tuple[AssetKey, str], Head]
+    sources: Mapping[AssetKey, SourceNow]
+    traces: Callable[[list[AssetKey]], Mapping[tuple[AssetKey, str], Mapping[str, Head]]]
+    lost: frozenset[AssetKey] = frozenset()
+
+    def head(self, key: AssetKey) -> Head | None:
+        """The head of an unpartitioned asset."""
+        return self.heads.get((key, UNPARTITIONED))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One asset partition of a plan."""
+
+    spec: AssetSpec
+    partition: str
+    action: Action
+    reasons: tuple[Reason, ...]
+    head: Head | None
+    link: Head | None = None
+    is_changed_source: bool = False
+
+    @property
+    def asset(self) -> AssetKey:
+        """The asset key."""
+        return self.spec.key
+
+    @property
+    def estimate_s(self) -> float | None:
+        """How long the asset took when it was last computed, in seconds; None when it never was."""
+        if self.head is None or self.spec.is_source:
+            return None
+        return max(0.0, self.head.trace.finished_at - self.head.trace.started_at)
+
+    def to_json(self) -> dict[str, object]:
+        """The step as JSON-able values."""
+        return {
+            "asset": self.asset,
+            "partition": self.partition or None,
+            "action": str(self.action),
+            "reasons": [reason.to_json() for reason in self.reasons],
+            "base_version": None if self.head is None else self.head.version.number,
+            "link_version": None if self.link is None else self.link.version.number,
+            "estimate": {"seconds": self.estimate_s},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `materialize` would do, in topological order. Sources are in `steps` too, but are never run."""
+
+    env: str
+    selection: str
+    targets: tuple[AssetKey, ...]
+    steps: Mapping[AssetKey, Step]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps.values())
+
+    def __getitem__(self, key: str) -> Step:
+        return self.steps[AssetKey(key)]
+
+    def _having(self, *actions: Action) -> tuple[Step, ...]:
+        return tuple(step for step in self if step.action in actions and not step.spec.is_source)
+
+    @property
+    def run(self) -> tuple[Step, ...]:
+        """The assets that will run."""
+        return self._having(Action.RUN)
+
+    @property
+    def maybe(self) -> tuple[Step, ...]:
+        """The assets that run only if the content above them really changes."""
+        return self._having(Action.MAYBE)
+
+    @property
+    def link(self) -> tuple[Step, ...]:
+        """The assets whose earlier result fits again: a pointer moves, nothing is computed."""
+        return self._having(Action.LINK)
+
+    @property
+    def current(self) -> tuple[Step, ...]:
+        """The assets that are what their code and inputs would produce."""
+        return self._having(Action.CURRENT)
+
+    @property
+    def blocked(self) -> tuple[Step, ...]:
+        """The assets that cannot be built: a source is not there, or (without upstreams) an input has no version."""
+        return self._having(Action.BLOCKED)
+
+    @property
+    def changed_sources(self) -> tuple[Step, ...]:
+        """The sources that differ from what was last observed."""
+        return tuple(step for step in self if step.is_changed_source)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.run or self.maybe or self.link or self.blocked)
+
+    def to_json(self) -> dict[str, object]:
+        """The plan as JSON-able values."""
+        return {
+            "env": self.env,
+            "selection": self.selection,
+            "items": [step.to_json() for step in self if not step.spec.is_source],
+            "sources": [step.to_json() for step in self if step.spec.is_source],
+        }
+
+    def __repr__(self) -> str:
+        counts = f"run={len(self.run)}, maybe={len(self.maybe)}, link={len(self.link)}, current={len(self.current)}"
+        return f"<Plan {counts}>"
+
+    def _repr_html_(self) -> str:
+        from assetflow.plan.notebook import plan_html
+
+        return plan_html(self)
+
+
+def make_plan(
+    world: World,
+    targets: Iterable[AssetKey],
+    *,
+    selection: str = "",
+    with_upstream: bool = True,
+    forced: frozenset[AssetKey] = frozenset(),
+) -> Plan:
+    """The plan for these targets, and for what they need unless `with_upstream` is False.
+
+    Linear in the edges. Traces are looked up once, for all assets that are not current on their heads alone.
+    """
+    wanted = tuple(targets)
+    members = _members(world.graph, wanted, with_upstream)
+    steps = _pass(world, members, forced, {}, with_upstream)
+    candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE) and step.head]
+    if candidates:
+        found = world.traces(candidates)
+        if found:
+            steps = _pass(world, members, forced, found, with_upstream)
+    return Plan(world.env, selection, wanted, steps)
+
+
+def _members(graph: AssetGraph, targets: tuple[AssetKey, ...], with_upstream: bool) -> list[AssetKey]:
+    by_node = siblings(graph)
+    found: set[AssetKey] = set()
+    waiting = list(targets)
+    while waiting:
+        key = waiting.pop()
+        if key in found:
+            continue
+        found.add(key)
+        waiting.extend(by_node[graph.specs[key].node])
+        if with_upstream:
+            waiting.extend(graph.upstream(key))
+        else:
+            waiting.extend(up for up in graph.upstream(key) if graph.specs[up].is_source)
+    return [key for key in graph.order if key in found]
+
+
+def siblings(graph: AssetGraph) -> Mapping[str, list[AssetKey]]:
+    """The assets that each function makes, by node."""
+    by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
+    for key, spec in graph.specs.items():
+        by_node[spec.node].append(key)
+    return by_node
+
+
+def _pass(
+    world: World,
+    members: list[AssetKey],
+    forced: frozenset[AssetKey],
+    traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
+    with_upstream: bool,
+) -> dict[AssetKey, Step]:
+    steps: dict[AssetKey, Step] = {}
+    by_node = siblings(world.graph)
+    inside = set(members)
+    for key in members:
+        spec = world.graph.specs[key]
+        if key in steps:
+            continue
+        if spec.is_source:
+            steps[key] = _source_step(world, spec)
+            continue
+        together = [one for one in by_node[spec.node] if one in inside]
+        decided = {one: _decide(world, one, steps, traces, forced, with_upstream) for one in together}
+        for one, decision in _joined(decided).items():
+            steps[one] = Step(
+                world.graph.specs[one], UNPARTITIONED, decision.action, decision.reasons, world.head(one), decision.link
+            )
+    return {key: steps[key] for key in members}
+
+
+def _decide(
+    world: World,
+    key: AssetKey,
+    steps: Mapping[AssetKey, Step],
+    traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
+    forced: frozenset[AssetKey],
+    with_upstream: bool,
+) -> Decision:
+    spec = world.graph.specs[key]
+    contents: dict[AssetKey, Content | None] = {}
+    for given in spec.inputs:
+        step = steps.get(given.upstream)
+        if step is not None and step.action is Action.BLOCKED:
+            return Decision(Action.BLOCKED, (_blocked(given.upstream, step),))
+        contents[given.upstream] = _content(world, given.upstream, step)
+        if not with_upstream and step is None and contents[given.upstream] is None and given.mode != "order":
+            text = f"{given.upstream} has no version"
+            return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
+    return decide(
+        spec,
+        world.head(key),
+        contents,
+        traces.get((key, UNPARTITIONED), {}),
+        is_forced=key in forced,
+        is_lost=key in world.lost,
+    )
+
+
+def _content(world: World, key: AssetKey, step: Step | None) -> Content | None:
+    if world.graph.specs[key].is_source:
+        return source_content(world.sources[key], world.head(key))
+    if step is not None and step.action in (Action.RUN, Action.MAYBE):
+        return None
+    head = step.link if step is not None and step.link is not None else world.head(key)
+    return None if head is None else Content.of(head.version)
+
+
+def source_content(now: SourceNow, head: Head | None) -> Content:
+    """The content of a source as it is now; its version number is None until the change is recorded."""
+    is_same = head is not None and head.version.data_hash == now.token
+    return Content(now.token, None, {}, head.version.number if head is not None and is_same else None)
+
+
+def _source_step(world: World, spec: AssetSpec) -> Step:
+    now, head = world.sources[spec.key], world.head(spec.key)
+    if now.problem is not None:
+        reason = Reason("source_unavailable", now.problem.what, {"source": spec.key})
+        return Step(spec, UNPARTITIONED, Action.BLOCKED, (reason,), head)
+    if head is not None and head.version.data_hash == now.token:
+        return Step(spec, UNPARTITIONED, Action.CURRENT, (), head)
+    is_changed = head is not None
+    reason = Reason("input_changed", "the source changed") if is_changed else Reason("never_materialized", "first seen")
+    return Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), head, None, is_changed)
+
+
+def _blocked(key: AssetKey, step: Step) -> Reason:
+    first = step.reasons[0]
+    if first.code == "source_unavailable" and step.spec.is_source:
+        return Reason("source_unavailable", first.text, {"source": key})
+    return replace(first, is_root=False)
+
+
+def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
+    """Outputs of one function run together: where one runs, the others may change with it."""
+    if len(decided) == 1:
+        return decided
+    runs = [key for key, decision in decided.items() if decision.action is Action.RUN]
+    maybe = [key for key, decision in decided.items() if decision.action is Action.MAYBE]
+    if not runs and not maybe:
+        return decided
+    joined: dict[AssetKey, Decision] = {}
+    for key, decision in decided.items():
+        if decision.action in (Action.CURRENT, Action.LINK):
+            if runs:
+                text = f"made together with {runs[0]}"
+                decision = Decision(Action.MAYBE, (Reason("made_together", text, {"with": runs[0]}, is_root=False),))
+            else:
+                decision = Decision(Action.MAYBE, (upstream_runs([maybe[0]]),))
+        joined[key] = decision
+    return joined

@@ -1,0 +1,51 @@
+"""The words of the selection language: attributes, and the closed lists of values that some of them take."""
+
+from __future__ import annotations
+
+STATES = (
+    "missing", "stale", "maybe", "current", "failed", "blocked", "running", "overdue", "due", "on_time",
+)  # fmt: skip
+"""Words of `is:` that are looked up in the facts."""
+
+KINDS = ("source", "external", "asset", "materializable")
+"""Words of `is:` that the declaration alone answers: sources are external, all else is materializable."""
+
+REASONS = (
+    "never_materialized", "code_changed", "helper_changed", "config_changed", "input_changed", "input_added",
+    "input_removed", "data_missing", "forced", "upstream_runs", "made_together", "source_unavailable",
+    "upstream_missing", "failed_last",
+)  # fmt: skip
+"""Words of `why:`: the codes of the reasons for which an asset would run."""
+
+ATTEMPTS = (
+    "running", "materialized", "unchanged", "linked", "cut_off", "skipped", "failed", "blocked", "rejected", "died",
+)  # fmt: skip
+"""Words of `last:`: how the last attempt at an asset ended."""
+
+CHANGES = {"code": ("code_changed", "helper_changed"), "config": ("config_changed",), "input": ("input_changed",)}
+"""Words of `changed:` with the reasons that they stand for: code is the asset's own and that of its helpers."""
+
+ATTRIBUTES = (
+    "key", "tag", "group", "kind", "owner", "path", "io", "is", "why", "last", "store", "status", "changed",
+    "code_changed",
+)  # fmt: skip
+"""Every word that may stand before a colon."""
+
+ALIASES = {"store": "io", "status": "is"}
+"""Second names of attributes."""
+
+FUNCTIONS = ("roots", "sinks")
+
+HABITS = {
+    "fresh": "current", "materialized": "current", "late": "overdue", "outdated": "stale", "unsynced": "stale",
+    "executable": "materializable", "error": "failed", "pending": "maybe",
+}  # fmt: skip
+"""Words that other tools use for a state, with ours."""
+
+CLOSED = {
+    "is": (*STATES, *KINDS),
+    "why": (*REASONS, "<null>"),
+    "last": (*ATTEMPTS, "<null>"),
+    "changed": tuple(CHANGES),
+}
+"""The values that an attribute takes, for those that do not take any text; `<null>` is for assets that have none."""

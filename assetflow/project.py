@@ -1,0 +1,521 @@
+"""One open project and the verbs that every edge shares. The only place that chooses implementations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import DiskFull, NoSuchVersion, NotWritable, UsageError
+from assetflow.io.storage import Storage
+from assetflow.load.manifest import read_manifest, write_manifest
+from assetflow.load.settings import Settings, read_settings
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Attempt, Run, Version
+from assetflow.plan.freshness import data_times, freshness_state
+from assetflow.plan.graph import AssetGraph
+from assetflow.plan.planner import Plan, World, make_plan
+from assetflow.plan.selection import parse_selection
+from assetflow.run.locks import run_lock
+from assetflow.run.survey import Survey, remember, survey
+from assetflow.views import (
+    AssetStatus,
+    AssetView,
+    Facts,
+    HistoryEntry,
+    LogFile,
+    Preview,
+    Status,
+    content_state,
+    reason_code,
+    schema_change,
+    source_text,
+    with_failures,
+)
+
+if TYPE_CHECKING:
+    from assetflow.io.base import Want
+    from assetflow.io.sql import QueryResult, TableRef
+    from assetflow.load.live import Loaded
+    from assetflow.run.outcome import Observer, RunResult
+    from assetflow.run.session import Request
+
+
+class Project:
+    """A project on disk: what it declares, what was built, and what to build.
+
+    Example:
+        project = Project.load()
+        project.materialize("+marts.daily_revenue").raise_for_status()
+        frame = project.read("marts.daily_revenue")
+    """
+
+    def __init__(self, settings: Settings, graph: AssetGraph) -> None:
+        self.settings = settings
+        self.graph = graph
+        self.storage = Storage(
+            settings.storage_path, warehouse=settings.warehouse_path, allow_pickle=settings.allow_pickle
+        )
+        self._loaded: Loaded | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        env: str | None = None,
+        reload: bool = False,
+        overrides: Mapping[str, str] | None = None,
+    ) -> Project:
+        """The project at `path`, or in the nearest folder above it (default: the working directory).
+
+        User code is imported only when a file changed since the last time, and then in a child process.
+
+        Raises:
+            ProjectNotFound: there is no project file.
+            ProjectLoadError: the configuration or the declarations have problems; all of them are in `problems`.
+        """
+        given = dict(overrides or {})
+        if env is not None:
+            given["env"] = env
+        settings = read_settings(Path(path) if path is not None else Path.cwd(), given)
+        manifest = None if reload else read_manifest(settings)
+        if manifest is None:
+            from assetflow.load.refresh import refresh_in_child
+
+            manifest = refresh_in_child(settings)
+        return cls(settings, AssetGraph(manifest.specs))
+
+    @property
+    def root(self) -> Path:
+        """The folder of the project file."""
+        return self.settings.root
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.settings.name
+
+    @property
+    def env(self) -> str:
+        """The environment that verbs read and write."""
+        return self.settings.env
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Project {self.name}: {len(self.graph.specs)} assets, env {self.env}>"
+
+    def close(self) -> None:
+        """Nothing is held between verbs; here for `with`."""
+
+    # -- looking
+
+    def select(self, expression: str | None = None) -> tuple[AssetKey, ...]:
+        """The assets and sources that a selection such as `+orders and not tag:slow` names; all without one.
+
+        Raises:
+            SelectionSyntaxError: the expression cannot be read.
+            NoSuchAsset: it names an asset that does not exist.
+        """
+        if not expression:
+            return self.graph.order
+        return parse_selection(expression).select(
+            self.graph, Facts(self.settings.selections, lambda: list(self.status()))
+        )
+
+    def plan(self, expression: str | None = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
+        """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=True)
+            return self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+
+    def status(self, expression: str | None = None) -> Status:
+        """Content and freshness of the selected assets. Sources with a version function are not asked."""
+        with self._catalog() as catalog:
+            world = self._survey(catalog, ask=False).world
+            attempts = self._attempts(catalog)
+            runs = catalog.runs(1)
+        plan = self._plan(world, None, False, True, attempts)
+        rows = self._statuses(world, plan, attempts)
+        if expression:
+            wanted = set(parse_selection(expression).select(self.graph, Facts(self.settings.selections, lambda: rows)))
+            rows = [row for row in rows if row.spec.key in wanted]
+        last = self._seen_alive(runs[0]) if runs else None
+        return Status(self.env, tuple(rows), last if last is not None and last.state == "running" else None, last)
+
+    def show(self, key: str) -> AssetView:
+        """All about one asset.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+        """
+        found = self.graph.resolve(key)
+        status = self.status()[found]
+        history = self.history(found)
+        with self._catalog() as catalog:
+            attempts = catalog.attempts_of(found, 1)
+        below = self.graph.walk([found], up=False) - {found}
+        return AssetView(
+            status,
+            self.graph.downstream(found),
+            len(below),
+            attempts[0].checks if attempts else (),
+            history,
+            source_text(self.root / status.spec.file, status.spec.line),
+        )
+
+    def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
+        """How the head of an asset moved, newest first.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+        """
+        found = self.graph.resolve(key)
+        with self._catalog() as catalog:
+            heads = catalog.history(self.env, found, limit + 1)
+            attempts = {attempt.run_id: attempt for attempt in catalog.attempts_of(found, 10 * limit)}
+            runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
+        entries: list[HistoryEntry] = []
+        for place, head in enumerate(heads[:limit]):
+            before = heads[place + 1] if place + 1 < len(heads) else None
+            run = runs.get(head.trace.run_id or 0)
+            entries.append(
+                HistoryEntry(
+                    head,
+                    None if before is None else before.version.rows,
+                    schema_change(before, head),
+                    reason_code(attempts.get(head.trace.run_id or 0), head),
+                    f"{run.user}@{run.host}" if run is not None else "",
+                    place == 0,
+                )
+            )
+        return tuple(entries)
+
+    def runs(self, limit: int = 20) -> tuple[Run, ...]:
+        """The newest runs, newest first. A run whose process is gone is shown as died."""
+        with self._catalog() as catalog:
+            return tuple(self._seen_alive(run) for run in catalog.runs(limit))
+
+    def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
+        """One run and its attempts, in the order they began.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        with self._catalog() as catalog:
+            run = catalog.run(run_id)
+            if run is None:
+                raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
+            return self._seen_alive(run), tuple(catalog.attempts(run_id))
+
+    def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
+        """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
+
+        Raises:
+            UsageError: there is no such run, or none yet.
+        """
+        with self._catalog() as catalog:
+            if key is not None:
+                found = self.graph.resolve(key)
+                attempts = [a for a in catalog.attempts_of(found, 1000) if run_id is None or a.run_id == run_id]
+                attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
+            else:
+                latest = catalog.runs(1)
+                chosen = run_id if run_id is not None else latest[0].run_id if latest else None
+                if chosen is None or catalog.run(chosen) is None:
+                    what = f"there is no run #{chosen}" if chosen is not None else "there has been no run yet"
+                    raise UsageError(what, fix="`assetflow runs` lists the runs")
+                attempts = catalog.attempts(chosen)
+        logs = (self._log(attempt) for attempt in attempts)
+        return tuple(log for log in logs if log is not None)
+
+    # -- reading data
+
+    def read(
+        self,
+        key: str,
+        *,
+        version: int | None = None,
+        columns: Iterable[str] | None = None,
+        as_: object = None,
+    ) -> object:
+        """The value of an asset: the current version, or an earlier one by `version=3` or `"orders@3"`.
+
+        A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`) or
+        form (`"arrow"`). `columns` reads only these, in this order.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+            NoSuchVersion: it has no such version, or none yet.
+            DamagedVersion: the stored bytes are not what was recorded.
+        """
+        from assetflow.io.base import Want
+        from assetflow.io.forms import form_of
+
+        form = as_ if isinstance(as_, str) else form_of(as_) if as_ is not None else "python"
+        if form is None:
+            raise UsageError(f"cannot read as {as_!r}", fix="give a class such as pa.Table, or a name such as 'arrow'")
+        want = Want(form, None if columns is None else tuple(columns))
+        found, number = self._split(key, version)
+        if self.graph.specs[found].is_source and number is None:
+            return self._read_source(found, want)
+        return self.storage.read(self._version(found, number), want)
+
+    def preview(self, key: str, *, rows: int = 10, columns: Iterable[str] | None = None, tail: bool = False) -> Preview:
+        """The first (or last) rows of an asset, and its columns with their types.
+
+        Raises:
+            NoSuchVersion: there is nothing to show yet.
+            ContractBroken: what is stored is not a table.
+        """
+        from assetflow.io.sql import preview_rows
+
+        found, number = self._split(key, None)
+        value: Any = self.read(key, as_="arrow", columns=columns)
+        part = preview_rows(value, rows, tail=tail)
+        if number is None and not self.graph.specs[found].is_source:
+            number = self._version(found, None).number
+        names = tuple(part.column_names)
+        types = tuple(str(field.type) for field in part.schema)
+        values = [column.to_pylist() for column in part.columns]
+        cells = tuple(zip(*values, strict=True)) if values else ()
+        return Preview(found, number, names, types, cells, value.num_rows, part)
+
+    def sql(self, text: str, *, limit: int | None = None) -> QueryResult:
+        """The answer of a read-only query in which every asset and source is a table by its key.
+
+        Earlier versions are tables too, in quotes: `select * from "orders@3"`.
+
+        Raises:
+            QueryError: the text is not one reading statement, or DuckDB cannot run it.
+        """
+        from assetflow.io.sql import query
+
+        return query(_Tables(self), text, limit=limit)
+
+    # -- doing
+
+    def materialize(
+        self,
+        expression: str | None = None,
+        *,
+        force: bool = False,
+        with_upstream: bool = True,
+        executor: str | None = None,
+        workers: int | None = None,
+        fail_fast: bool = False,
+        config: Mapping[str, Mapping[str, object]] | None = None,
+        wait_s: float = 0.0,
+        observer: Observer | None = None,
+    ) -> RunResult:
+        """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
+
+        `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
+        inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
+        environment.
+
+        Raises:
+            RunConflict: another run is going on in this environment.
+            NotWritable, DiskFull: the folder of the project cannot be written.
+        """
+        from assetflow.run.session import Request, run_session
+
+        request = Request(expression, force, with_upstream, executor, workers, fail_fast, wait_s)
+        began = time.monotonic()
+        if not config:
+            result = self._no_op(request, began)
+            if result is not None:
+                return result
+        loaded = self._load(config)
+        graph = AssetGraph(loaded.specs)
+        targets = self.select(expression)
+        return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, began)
+
+    def table_ref(self, name: str) -> TableRef:
+        """How SQL reads the asset, source or version (`orders@3`) of this name.
+
+        Raises:
+            KeyError: there is nothing of this name.
+        """
+        from assetflow.io.sql import TableRef
+
+        key, number = self._split(name, None)
+        if self.graph.specs[key].is_source and number is None:
+            return TableRef(load=lambda: self.read(name, as_="arrow"))
+        version = self._version(key, number)
+        files = self.storage.parquet_files(version)
+        if files:
+            return TableRef(parquet=files)
+        return TableRef(load=lambda: self.read(name, as_="arrow"))
+
+    def _no_op(self, request: Request, began: float) -> RunResult | None:
+        """The result if there is nothing to do, found from the manifest and the catalog alone."""
+        from assetflow.run.outcome import is_quiet, nothing_to_do
+
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=True)
+            plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
+        if not is_quiet(plan):
+            return None
+        if found.rehashed or found.asked:
+            self._remember(found)
+        return nothing_to_do(plan, began)
+
+    def _remember(self, found: Survey) -> None:
+        try:
+            catalog = Catalog(self.settings.catalog_path, write=True)
+            try:
+                remember(catalog, self.env, found)
+            finally:
+                catalog.close()
+        except (NotWritable, DiskFull):
+            # It only saves time later; what was asked for is done: there was nothing to do.
+            return
+
+    # -- helpers
+
+    @contextmanager
+    def _catalog(self) -> Generator[Catalog]:
+        catalog = Catalog(self.settings.catalog_path)
+        try:
+            yield catalog
+        finally:
+            catalog.close()
+
+    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None)
+
+    def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
+        """The live project: imports user code in this process, once."""
+        if self._loaded is None or config:
+            from assetflow.load.definitions import load_project
+
+            loaded = load_project(self.settings, config or {})
+            if not config:
+                self._loaded = loaded
+                write_manifest(self.settings, loaded)
+            self.graph = AssetGraph(loaded.specs)
+            return loaded
+        return self._loaded
+
+    def _plan(
+        self,
+        world: World,
+        expression: str | None,
+        force: bool,
+        with_upstream: bool,
+        attempts: Mapping[tuple[AssetKey, str], Attempt],
+    ) -> Plan:
+        targets = self.select(expression)
+        forced = frozenset(targets) if force else frozenset[AssetKey]()
+        text = expression or ""
+        plan = make_plan(world, targets, selection=text, with_upstream=with_upstream, forced=forced)
+        return with_failures(plan, attempts)
+
+    def _statuses(
+        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]
+    ) -> list[AssetStatus]:
+        times, now = data_times(world), time.time()
+        rows: list[AssetStatus] = []
+        for step in plan:
+            attempt = attempts.get((step.asset, step.partition))
+            fresh = freshness_state(step.spec.freshness, times.get(step.asset), now)
+            rows.append(AssetStatus(step.spec, content_state(step, attempt), step, attempt, fresh))
+        return rows
+
+    def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:
+        """The last attempts; what a process that is gone left as running is shown as died."""
+        attempts = catalog.last_attempts(self.env)
+        if any(attempt.state == "running" for attempt in attempts.values()) and not self._is_alive(self.env):
+            for slot, attempt in attempts.items():
+                if attempt.state == "running":
+                    attempts[slot] = replace(attempt, state="died")
+        return attempts
+
+    def _is_alive(self, env: str) -> bool:
+        return run_lock(self.settings, env).is_held_by_anyone()
+
+    def _seen_alive(self, run: Run) -> Run:
+        if run.state == "running" and not self._is_alive(run.env):
+            return replace(run, state="died")
+        return run
+
+    def _log(self, attempt: Attempt) -> LogFile | None:
+        path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{attempt.asset}.{attempt.number}.log"
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:  # outputs of one function share the log of the first
+            return None
+        except OSError as error:
+            raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
+        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
+
+    def _split(self, key: str, version: int | None) -> tuple[AssetKey, int | None]:
+        name, _, number = key.partition("@")
+        if number:
+            text = number.removeprefix("v")
+            if not text.isdigit() or version is not None:
+                raise NoSuchVersion(f"`{key}` does not name a version", fix=f"write a number: `{name}@3`")
+            version = int(text)
+        return self.graph.resolve(name), version
+
+    def _version(self, key: AssetKey, number: int | None) -> Version:
+        with self._catalog() as catalog:
+            if number is not None:
+                found = catalog.version(key, number)
+            else:
+                head = catalog.heads(self.env).get((key, UNPARTITIONED))
+                found = None if head is None else head.version
+        if found is None:
+            what = f"{key} has no version {number}" if number is not None else f"{key} has not been materialized"
+            fix = f"assetflow history {key}" if number is not None else f"assetflow materialize {key}"
+            raise NoSuchVersion(what, fix=fix)
+        if found.io == "source":
+            raise NoSuchVersion(
+                f"{key} is a source: assetflow records its versions but keeps no copies of them",
+                fix=f"read it without a version: `{key}`",
+            )
+        return found
+
+    def _read_source(self, key: AssetKey, want: Want) -> object:
+        from assetflow.io.sources import read_source
+
+        spec = self.graph.specs[key]
+        if spec.source is not None and spec.source.path is None:
+            load = self._load().sources[key].load
+            if load is None:
+                raise UsageError(f"source {key} has no load function, so there is nothing to read")
+            return self.storage.convert(load(), want, key=key)
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=False)
+        problem = found.world.sources[key].problem
+        if problem is not None:
+            raise problem
+        assert spec.source is not None, "a source without a problem has a place"
+        return read_source(spec.source, found.observations[key], want)
+
+
+class _Tables(Mapping[str, "TableRef"]):
+    """The tables that SQL can name: made only when a query does."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def __getitem__(self, name: str) -> TableRef:
+        return self._project.table_ref(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._project.graph.specs)
+
+    def __len__(self) -> int:
+        return len(self._project.graph.specs)

@@ -1,0 +1,124 @@
+"""Where steps are carried out: in this thread, or in a pool of threads. Both behind one small interface."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from assetflow.run.task import NodeResult, Task
+
+Work = Callable[[Task], NodeResult]
+"""Carries out one task. It never raises: what goes wrong is in the result."""
+
+
+class Executor(Protocol):
+    """Carries out tasks. `start` is only called while there is `capacity`."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can be carried out at the same time."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many more tasks can be started now."""
+        ...
+
+    def start(self, task: Task) -> None:
+        """Begin a task."""
+        ...
+
+    def wait(self, timeout_s: float) -> list[NodeResult]:
+        """The results that have come, waiting at most `timeout_s` for the first."""
+        ...
+
+    def close(self) -> None:
+        """Free what the executor holds; tasks that are still running are left alone."""
+        ...
+
+
+class InlineExecutor:
+    """Carries out each task in the calling thread when `wait` is called: a debugger works, nothing runs at once."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._waiting: deque[Task] = deque()
+
+    @property
+    def workers(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def capacity(self) -> int:
+        """One when nothing waits."""
+        return 1 - len(self._waiting)
+
+    def start(self, task: Task) -> None:
+        """Keep the task until somebody waits for it."""
+        self._waiting.append(task)
+
+    def wait(self, timeout_s: float) -> list[NodeResult]:
+        """Carry out the task that waits."""
+        return [self._work(self._waiting.popleft())] if self._waiting else []
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ThreadExecutor:
+    """Carries out tasks in threads of this process: pandas, Arrow and DuckDB release the lock for heavy work.
+
+    The threads are daemons, so that a second Ctrl-C ends the process though a step does not.
+    """
+
+    def __init__(self, work: Work, workers: int) -> None:
+        self._work = work
+        self._workers = workers
+        self._running = 0
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._results: SimpleQueue[NodeResult] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def workers(self) -> int:
+        """The size of the pool."""
+        return self._workers
+
+    @property
+    def capacity(self) -> int:
+        """The workers that are idle."""
+        return self._workers - self._running
+
+    def start(self, task: Task) -> None:
+        """Hand the task to an idle thread, starting one if there are fewer than allowed."""
+        self._running += 1
+        if len(self._threads) < self._running:
+            thread = threading.Thread(target=self._serve, name=f"assetflow-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._tasks.put(task)
+
+    def wait(self, timeout_s: float) -> list[NodeResult]:
+        """The results that have come, waiting at most `timeout_s` for the first."""
+        results: list[NodeResult] = []
+        try:
+            results.append(self._results.get(timeout=timeout_s))
+            while True:
+                results.append(self._results.get_nowait())
+        except Empty:
+            pass
+        self._running -= len(results)
+        return results
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        for _ in self._threads:
+            self._tasks.put(None)
+
+    def _serve(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._results.put(self._work(task))

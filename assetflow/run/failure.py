@@ -1,0 +1,85 @@
+"""Exceptions as values that can be shown and stored, with a traceback that starts at the user's line."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from assetflow.errors import AssetFailed, AssetflowError
+from assetflow.run.outcome import StepError
+
+_OURS = str(Path(__file__).resolve().parent.parent)
+_CONTEXT_LINES = 1
+
+
+def step_error(error: BaseException, root: Path | None) -> StepError:
+    """What went wrong. For errors of the user's code, the place is the innermost line within the project."""
+    if isinstance(error, AssetflowError):
+        return StepError(
+            error.code,
+            type(error).__name__,
+            error.what,
+            error.where.file if error.where else None,
+            error.where.line if error.where else None,
+            facts=error.facts,
+            fix=error.fix,
+        )
+    trace = _user_part(error.__traceback__)
+    summary = traceback.TracebackException(type(error), error, trace)
+    place = _place(trace, root)
+    file, line, function = place if place is not None else (None, None, None)
+    return StepError(
+        AssetFailed.code,
+        type(error).__qualname__,
+        _text(error),
+        file,
+        line,
+        function,
+        _frame(file, line),
+        tuple(getattr(error, "__notes__", ())),
+        _hint(error),
+        "".join(summary.format()),
+    )
+
+
+def _user_part(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of ours that come before the user's."""
+    current = trace
+    while current is not None and current.tb_frame.f_code.co_filename.startswith(_OURS):
+        current = current.tb_next
+    return current or trace
+
+
+def _place(trace: TracebackType | None, root: Path | None) -> tuple[str, int, str] | None:
+    found: tuple[str, int, str] | None = None
+    inside = f"{root}/" if root is not None else None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        is_users = code.co_filename.startswith(inside) if inside else "site-packages" not in code.co_filename
+        if found is None or (is_users and "site-packages" not in code.co_filename):
+            found = (code.co_filename, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return found
+
+
+def _frame(file: str | None, line: int | None) -> tuple[tuple[int, str], ...]:
+    if file is None or line is None:
+        return ()
+    numbers = range(max(1, line - _CONTEXT_LINES), line + _CONTEXT_LINES + 1)
+    lines = [(number, linecache.getline(file, number).rstrip()) for number in numbers]
+    return tuple((number, text) for number, text in lines if text or number == line)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - str() of a user's exception runs the user's code
+        return f"<its message could not be read: {type(broken).__name__}>"
+
+
+def _hint(error: BaseException) -> str | None:
+    if type(error).__module__.startswith(("duckdb", "_duckdb")) and "another database" in str(error):
+        return "query relations on the connection of the step: add a parameter `con: duckdb.DuckDBPyConnection`"
+    return None

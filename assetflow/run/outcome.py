@@ -1,0 +1,217 @@
+"""What a run did: one outcome for each asset that was planned, and the result of the whole."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from assetflow.errors import AssetFailed, AssetflowError, error_classes, near_names
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import CheckOutcome, TraceInput
+from assetflow.plan.planner import Plan
+from assetflow.plan.staleness import Reason
+
+MADE = ("materialized", "unchanged", "linked")
+"""States of outcomes that moved a head."""
+
+FAILED = ("failed", "rejected")
+"""States of outcomes that make a run fail. `blocked` follows from one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why a step failed, without the exception itself, so that it can be stored and cross processes.
+
+    `frame` holds line numbers and texts around the failing line of the user's code; `text` is the traceback from the
+    user's first line on. `code` is an assetflow error code, AF160 for an exception of the user's code.
+    """
+
+    code: str
+    type: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    function: str | None = None
+    frame: tuple[tuple[int, str], ...] = ()
+    facts: tuple[str, ...] = ()
+    fix: str | None = None
+    text: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The error as JSON-able values."""
+        return {
+            "code": self.code, "type": self.type, "message": self.message, "file": self.file, "line": self.line,
+            "function": self.function, "facts": list(self.facts), "fix": self.fix, "text": self.text,
+        }  # fmt: skip
+
+    def to_exception(self) -> AssetflowError:
+        """An exception of the class that the code stands for."""
+        cls = error_classes().get(self.code, AssetFailed)
+        what = f"{self.type}: {self.message}" if cls is AssetFailed else self.message
+        return cls(what, facts=self.facts, fix=self.fix)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What happened to one asset in a run.
+
+    state: materialized (a new version), unchanged (computed, same content), linked (an earlier result fits again),
+    cut_off (not computed: the content above it did not change), skipped (`raise Skip`), failed, rejected (a blocking
+    check), blocked (an upstream failed), cancelled (not started). `seconds` has load, compute, check, write, commit.
+    """
+
+    asset: AssetKey
+    state: str
+    version: int | None = None
+    rows: int | None = None
+    size_bytes: int | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    reasons: tuple[Reason, ...] = ()
+    error: StepError | None = None
+    checks: tuple[CheckOutcome, ...] = ()
+    blocked_by: tuple[AssetKey, ...] = ()
+    message: str = ""
+    attempts: int = 1
+    inputs: tuple[TraceInput, ...] = ()
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the first input read to the commit."""
+        return sum(self.seconds.values())
+
+    def to_json(self) -> dict[str, object]:
+        """The outcome as JSON-able values."""
+        return {
+            "asset": self.asset, "state": self.state, "version": self.version, "rows": self.rows,
+            "bytes": self.size_bytes, "seconds": dict(self.seconds), "reasons": [r.to_json() for r in self.reasons],
+            "error": None if self.error is None else self.error.to_json(),
+            "checks": [{"name": c.name, "passed": c.passed, "blocking": c.blocking, "message": c.message}
+                       for c in self.checks],
+            "blocked_by": list(self.blocked_by), "message": self.message, "attempts": self.attempts,
+            "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number}
+                       for i in self.inputs],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What `materialize` did. `run_id` is None when there was nothing to do and so no run.
+
+    `current` counts assets that were current already; `saved_s` is how long everything that did not run took last time.
+    """
+
+    run_id: int | None
+    env: str
+    outcomes: Mapping[AssetKey, StepOutcome]
+    current: int
+    seconds: float
+    saved_s: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed, was blocked or was interrupted."""
+        return not self.interrupted and all(o.state not in (*FAILED, "blocked") for o in self.outcomes.values())
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many assets ended in each state."""
+        return dict(Counter(outcome.state for outcome in self.outcomes.values()))
+
+    def __getitem__(self, key: str) -> StepOutcome:
+        if key not in self.outcomes:
+            near = near_names(key, self.outcomes)
+            raise KeyError(f"{key} was not part of this run" + (f"; did you mean {near[0]}?" if near else ""))
+        return self.outcomes[AssetKey(key)]
+
+    def __iter__(self) -> Iterator[StepOutcome]:
+        return iter(self.outcomes.values())
+
+    def raise_for_status(self) -> None:
+        """Raise the error of the first asset that failed.
+
+        Raises:
+            AssetflowError: the run was not ok; `AssetFailed` where the user's code raised.
+        """
+        for outcome in self:
+            if outcome.error is not None:
+                raise outcome.error.to_exception()
+        if not self.ok:
+            raise AssetFailed("the run was interrupted" if self.interrupted else "some assets were blocked")
+
+    def to_json(self) -> dict[str, object]:
+        """The result as JSON-able values."""
+        return {
+            "run": self.run_id, "env": self.env, "ok": self.ok, "interrupted": self.interrupted,
+            "current": self.current, "seconds": self.seconds, "saved_seconds": self.saved_s,
+            "counts": dict(self.counts), "outcomes": [outcome.to_json() for outcome in self],
+        }  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        from assetflow.run.notebook import result_html
+
+        return result_html(self)
+
+
+class Observer(Protocol):
+    """Who watches a run. All calls come from the thread that coordinates it."""
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """The run exists and begins."""
+        ...
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """An asset is being computed."""
+        ...
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """An asset has reached its outcome."""
+        ...
+
+    def tick(self) -> None:
+        """Time passes: about ten times a second while assets are being computed."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something that does not make the run fail went wrong."""
+        ...
+
+    def run_finished(self, result: RunResult) -> None:
+        """The run has ended."""
+        ...
+
+
+class SilentObserver:
+    """Watches and says nothing."""
+
+    def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
+        """Nothing."""
+
+    def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def run_finished(self, result: RunResult) -> None:
+        """Nothing."""
+
+
+def is_quiet(plan: Plan) -> bool:
+    """Whether there is nothing to do and nothing to record."""
+    return plan.is_empty and not plan.changed_sources and all(step.head is not None for step in plan)
+
+
+def nothing_to_do(plan: Plan, began: float) -> RunResult:
+    """The result of a `materialize` that found everything current; `began` is monotonic."""
+    saved = sum(step.estimate_s or 0.0 for step in plan.current)
+    return RunResult(None, plan.env, {}, len(plan.current), time.monotonic() - began, saved)

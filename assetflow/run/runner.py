@@ -1,0 +1,448 @@
+"""The one loop that owns a run: what is settled, what starts next, what is committed. Only this thread writes the catalog."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from assetflow.catalog.catalog import Catalog, Committed
+from assetflow.errors import Superseded
+from assetflow.io.sources import Observation
+from assetflow.load.live import Loaded
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
+from assetflow.model.spec import AssetSpec
+from assetflow.plan.planner import Plan, SourceNow, Step, World, siblings, source_content
+from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, digest_of, input_key
+from assetflow.run.executor import Executor
+from assetflow.run.failure import step_error
+from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
+from assetflow.run.survey import file_row
+from assetflow.run.task import Made, NodeResult, Task
+
+_TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt."""
+
+    root: Path
+    log_folder: Path
+    forced: frozenset[AssetKey] = frozenset()
+    fail_fast: bool = False
+
+
+@dataclass(slots=True)
+class _Progress:
+    """The state of one node (one function) within the run."""
+
+    keys: list[AssetKey]
+    waits_for: int = 0
+    reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
+    attempt: int = 1
+    result: NodeResult | None = None
+
+
+class Runner:
+    """Carries out one plan. Make one for each run."""
+
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        loaded: Loaded,
+        catalog: Catalog,
+        executor: Executor,
+        observations: Mapping[AssetKey, Observation],
+        settings: RunSettings,
+    ) -> None:
+        self._world, self._plan, self._loaded = world, plan, loaded
+        self._catalog, self._executor, self._settings = catalog, executor, settings
+        self._observations = observations
+        self._heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
+        self._outcomes: dict[AssetKey, StepOutcome] = {}
+        self._nodes: dict[str, _Progress] = {}
+        self._dependents: defaultdict[str, list[str]] = defaultdict(list)
+        self._ready: list[tuple[int, str]] = []
+        self._later: list[tuple[float, str]] = []
+        self._rank: dict[str, int] = {}
+        self._running = 0
+        self._stopping = False
+        self._traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]] = {}
+
+    def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
+        """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
+        self._run_id, self._observer = run_id, observer
+        observer.run_started(run_id, self._plan, self._executor.workers)
+        interrupted = False
+        self._observe_sources()
+        self._arrange()
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            # Once: nothing new starts, what runs is awaited and committed. A second one goes through to the caller.
+            interrupted = True
+            self._stopping = True
+            self._loop()
+        for node in self._nodes.values():
+            self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
+        current = [step for step in self._plan.current if step.asset not in self._outcomes]
+        saved = [
+            *current,
+            *(self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked")),
+        ]
+        return RunResult(
+            run_id,
+            self._plan.env,
+            {step.asset: self._outcomes[step.asset] for step in self._plan if step.asset in self._outcomes},
+            len(current),
+            time.monotonic() - began,
+            sum(step.estimate_s or 0.0 for step in saved),
+            interrupted,
+        )
+
+    # -- preparing
+
+    def _observe_sources(self) -> None:
+        """Record every source of the plan that differs from its head: runs pin what they read."""
+        now = time.time()
+        traces: list[NewTrace] = []
+        for step in self._plan:
+            if not step.spec.is_source:
+                continue
+            source = self._world.sources[step.asset]
+            if source.problem is not None:
+                self._settle(StepOutcome(step.asset, "failed", error=step_error(source.problem, self._settings.root)))
+            elif step.head is None or step.head.version.data_hash != source.token:
+                traces.append(observed(step, source, now))
+        if not traces:
+            return
+        files = [file_row(state) for trace in traces for state in self._observations[trace.asset].files]
+        done = self._catalog.commit(self._plan.env, self._run_id, traces, now, files=files)
+        for trace, committed in zip(traces, done, strict=True):
+            self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
+
+    def _arrange(self) -> None:
+        """Group the planned assets by function and count what each function waits for."""
+        by_node = siblings(self._world.graph)
+        to_settle = {s.asset for s in self._plan if not s.spec.is_source and s.action is not Action.CURRENT}
+        for rank, step in enumerate(self._plan):
+            if step.asset in to_settle and step.spec.node not in self._nodes:
+                keys = [key for key in by_node[step.spec.node] if key in to_settle]
+                self._nodes[step.spec.node] = _Progress(keys)
+                self._rank[step.spec.node] = rank
+        for name, node in self._nodes.items():
+            upstream = {self._node_of(up) for key in node.keys for up in self._world.graph.upstream(key)} - {name}
+            for other in upstream & self._nodes.keys():
+                self._dependents[other].append(name)
+                node.waits_for += 1
+        self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
+        for name, node in self._nodes.items():
+            if node.waits_for == 0:
+                heapq.heappush(self._ready, (self._rank[name], name))
+
+    def _node_of(self, key: AssetKey) -> str:
+        return self._world.graph.specs[key].node
+
+    # -- the loop
+
+    def _loop(self) -> None:
+        while self._running or ((self._ready or self._later) and not self._stopping):
+            now = time.monotonic()
+            while self._later and self._later[0][0] <= now and not self._stopping:
+                heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
+            while self._ready and self._executor.capacity > 0 and not self._stopping:
+                self._begin(heapq.heappop(self._ready)[1])
+            if self._running:
+                for result in self._executor.wait(_TICK_S):
+                    self._running -= 1
+                    self._finish(result)
+            elif self._later and not self._ready and not self._stopping:
+                time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
+            self._observer.tick()
+
+    def _begin(self, name: str) -> None:
+        """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
+        node = self._nodes[name]
+        blocked_by = self._blockers(node)
+        if blocked_by:
+            for key in node.keys:
+                reasons = self._plan.steps[key].reasons
+                self._settle(StepOutcome(key, "blocked", blocked_by=blocked_by, reasons=reasons))
+            self._release(name)
+            return
+        decisions = {key: self._decide(key) for key in node.keys}
+        if node.attempt == 1 and not any(decision.action is Action.RUN for decision in decisions.values()):
+            for key, decision in decisions.items():
+                self._settle_without_running(key, decision)
+            self._release(name)
+            return
+        for key, decision in decisions.items():
+            node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
+            self._observer.step_started(key, node.reasons[key])
+        now = time.time()
+        started = [
+            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "running", now, None,
+                    reasons=tuple(reason.to_json() for reason in node.reasons[key]))
+            for key in node.keys
+        ]  # fmt: skip
+        self._catalog.save_attempts(self._plan.env, started)
+        self._executor.start(self._task(name, node))
+        self._running += 1
+
+    def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
+        found: dict[AssetKey, None] = {}
+        for key in node.keys:
+            for upstream in self._world.graph.upstream(key):
+                outcome = self._outcomes.get(upstream)
+                if outcome is None:
+                    if self._plan.steps[key].action is Action.BLOCKED and upstream not in self._heads:
+                        found[upstream] = None
+                elif outcome.state in FAILED:
+                    found[upstream] = None
+                elif outcome.state == "blocked":
+                    found.update(dict.fromkeys(outcome.blocked_by))
+        return tuple(found)
+
+    def _decide(self, key: AssetKey) -> Decision:
+        spec = self._world.graph.specs[key]
+        traces = self._traces.get((key, UNPARTITIONED), {})
+        is_forced, is_lost = key in self._settings.forced, key in self._world.lost
+        return decide(spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost)
+
+    def _contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
+        contents: dict[AssetKey, Content | None] = {}
+        for given in spec.inputs:
+            head = self._heads.get(given.upstream)
+            if self._world.graph.specs[given.upstream].is_source:
+                contents[given.upstream] = source_content(self._world.sources[given.upstream], head)
+            else:
+                contents[given.upstream] = None if head is None else Content.of(head.version)
+        return contents
+
+    def _task(self, name: str, node: _Progress) -> Task:
+        upstreams = {one.upstream for key in node.keys for one in self._world.graph.specs[key].inputs}
+        sources = {up for up in upstreams if self._world.graph.specs[up].is_source}
+        return Task(
+            node=name,
+            run_id=self._run_id,
+            env=self._plan.env,
+            attempt=node.attempt,
+            versions={up: self._heads[up].version for up in upstreams - sources if up in self._heads},
+            observations={up: self._observations[up] for up in sources},
+            present_hashes={
+                key: self._heads[key].version.data_hash
+                for key in node.keys
+                if key in self._heads and key not in self._world.lost
+            },
+            log_file=self._settings.log_folder / str(self._run_id) / f"{node.keys[0]}.{node.attempt}.log",
+        )
+
+    # -- settling
+
+    def _settle_without_running(self, key: AssetKey, decision: Decision) -> None:
+        head = self._heads[key]
+        spec = self._world.graph.specs[key]
+        if decision.action is Action.LINK and decision.link is not None:
+            found = decision.link.version
+            outcome = StepOutcome(
+                key,
+                "linked",
+                found.number,
+                found.rows,
+                found.size_bytes,
+                reasons=decision.reasons,
+                inputs=self._read(spec),
+            )
+            self._commit(key, self._link(spec, decision.link), found, outcome)
+            return
+        version = head.version
+        self._settle(StepOutcome(key, "cut_off", version.number, version.rows, version.size_bytes))
+
+    def _link(self, spec: AssetSpec, found: Head) -> NewTrace:
+        trace = found.trace
+        return NewTrace(
+            spec.key, trace.input_key, trace.code, trace.code_parts, trace.config, self._read(spec), "link",
+            trace.started_at, trace.finished_at, trace.as_of, trace.metadata, None, trace.version_id, self._seen(spec.key),
+        )  # fmt: skip
+
+    def _finish(self, result: NodeResult) -> None:
+        """Take a result in: commit it, retry it, or let its dependents know that it failed."""
+        node = self._nodes[result.task.node]
+        node.result = result
+        spec_retries = self._world.graph.specs[node.keys[0]].retries
+        if result.error is not None and result.is_retryable and node.attempt <= spec_retries and not self._stopping:
+            self._retry(result, node)
+            return
+        for key in node.keys:
+            self._finish_output(key, node, result)
+        if self._settings.fail_fast and any(self._outcomes[key].state in FAILED for key in node.keys):
+            self._stopping = True
+        self._release(result.task.node)
+
+    def _retry(self, result: NodeResult, node: _Progress) -> None:
+        retry = self._loaded.nodes[result.task.node].retry
+        wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
+        failed = [
+            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
+                    error=None if result.error is None else result.error.to_json(), seconds=result.seconds)
+            for key in node.keys
+        ]  # fmt: skip
+        self._catalog.save_attempts(self._plan.env, failed)
+        node.attempt += 1
+        node.result = None
+        heapq.heappush(self._later, (time.monotonic() + wait_s, result.task.node))
+
+    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
+        spec, head = self._world.graph.specs[key], self._heads.get(key)
+        base = StepOutcome(
+            key, "failed", None if head is None else head.version.number, seconds=result.seconds,
+            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec), error=result.error,
+        )  # fmt: skip
+        if result.error is not None:
+            self._settle(base, result)
+        elif result.skipped is not None:
+            self._settle(replace(base, state="skipped", message=result.skipped), result)
+        else:
+            made = result.outputs[key]
+            base = replace(base, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error)
+            if made.error is not None:
+                self._settle(replace(base, state="rejected"), result)
+            else:
+                state = "unchanged" if made.version is None else "materialized"
+                kept = None if head is None else head.version
+                self._commit(key, self._new_trace(spec, made, result), kept, replace(base, state=state), result)
+
+    def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
+        read = self._read(spec)
+        head = self._heads.get(spec.key)
+        reuse = head.version.version_id if made.version is None and head is not None else None
+        contents = self._contents(spec)
+        known = [
+            (one, digest_of(one, content)) for one in spec.inputs if (content := contents[one.upstream]) is not None
+        ]
+        return NewTrace(
+            spec.key, input_key(spec, known), spec.code, spec.code_parts or {}, spec.config or {}, read, "run",
+            result.started_at, result.finished_at, self._as_of(spec, made, result), made.metadata, made.version, reuse,
+            self._seen(spec.key),
+        )  # fmt: skip
+
+    def _as_of(self, spec: AssetSpec, made: Made, result: NodeResult) -> float:
+        if made.as_of is not None:
+            return made.as_of
+        times: list[float] = []
+        for one in spec.inputs:
+            source, head = self._world.sources.get(one.upstream), self._heads.get(one.upstream)
+            time_of_data = source.as_of if source is not None else head.trace.as_of if head is not None else None
+            if one.mode != "order" and time_of_data is not None:
+                times.append(time_of_data)
+        return min(times, default=result.started_at)
+
+    def _read(self, spec: AssetSpec) -> tuple[TraceInput, ...]:
+        contents = self._contents(spec)
+        found: list[TraceInput] = []
+        for one in spec.inputs:
+            content = contents[one.upstream]
+            if content is not None:
+                number = content.number
+                if number is None and one.upstream in self._heads:
+                    number = self._heads[one.upstream].version.number
+                found.append(TraceInput(one.parameter, one.upstream, one.mode, digest_of(one, content), number))
+        return tuple(found)
+
+    def _seen(self, key: AssetKey) -> int | None:
+        head = self._heads.get(key)
+        return None if head is None else head.trace.trace_id
+
+    def _commit(
+        self,
+        key: AssetKey,
+        trace: NewTrace,
+        kept: Version | None,
+        outcome: StepOutcome,
+        result: NodeResult | None = None,
+    ) -> None:
+        """Make an outcome true: record the trace, move the head, and only then tell anybody.
+
+        `kept` is the version that the head has afterwards when no new one is stored.
+        """
+        began, now = time.perf_counter(), time.time()
+        before = self._heads.get(key)
+        lost = [before.version.version_id] if before is not None and key in self._world.lost else []
+        attempt = self._attempt(outcome, result, now)
+        done = self._catalog.commit(self._plan.env, self._run_id, [trace], now, [attempt], lost=lost)[0]
+        if not done.moved:
+            error = Superseded(
+                f"another run moved {key} while this one computed it; its version stays current",
+                fix="run `assetflow plan` to see what is left to do",
+            )
+            self._settle(replace(outcome, state="failed", error=step_error(error, None)), result)
+            return
+        self._heads[key] = head_after(self._plan.env, trace, done, kept, self._run_id, now)
+        seconds = {**outcome.seconds, "commit": time.perf_counter() - began}
+        self._tell(replace(outcome, version=done.number, seconds=seconds))
+
+    def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
+        """An asset has reached an outcome that commits nothing: record the attempt and tell the observer."""
+        if outcome.state != "cut_off":
+            self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result, time.time())])
+        self._tell(outcome)
+
+    def _tell(self, outcome: StepOutcome) -> None:
+        self._outcomes[outcome.asset] = outcome
+        self._observer.step_finished(outcome)
+
+    def _attempt(self, outcome: StepOutcome, result: NodeResult | None, now: float) -> Attempt:
+        return Attempt(
+            self._run_id, outcome.asset, UNPARTITIONED, outcome.attempts, outcome.state,
+            now if result is None else result.started_at, now, outcome.version,
+            tuple(reason.to_json() for reason in outcome.reasons),
+            None if outcome.error is None else outcome.error.to_json(), outcome.checks, outcome.seconds,
+            outcome.blocked_by,
+        )  # fmt: skip
+
+    def _leave(self, node: _Progress, state: str, message: str) -> None:
+        for key in node.keys:
+            if key not in self._outcomes:
+                self._settle(StepOutcome(key, state, message=message))
+
+    def _release(self, name: str) -> None:
+        for other in self._dependents[name]:
+            node = self._nodes[other]
+            node.waits_for -= 1
+            if node.waits_for == 0:
+                heapq.heappush(self._ready, (self._rank[other], other))
+
+
+def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
+    """The trace that says: this source looked like this."""
+    version = NewVersion(source.token, "source", "", None, source.size_bytes, {}, {}, {})
+    seen = None if step.head is None else step.head.trace.trace_id
+    return NewTrace(
+        step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
+    )
+
+
+def head_after(
+    env: str, trace: NewTrace, done: Committed, kept: Version | None, run_id: int, now: float
+) -> Head:  # fmt: skip
+    """The head that a commit made, without asking the catalog again."""
+    version = kept
+    new = trace.version
+    if new is not None and (done.is_new or kept is None):
+        version = Version(
+            done.version_id, trace.asset, trace.partition, done.number, new.data_hash, new.io, new.location, new.rows,
+            new.size_bytes, new.schema, new.columns, new.details, now,
+        )  # fmt: skip
+    assert version is not None, "a commit either stores a version or keeps one"
+    made = Trace(
+        done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
+        trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
+        trace.finished_at, trace.as_of, trace.metadata,
+    )  # fmt: skip
+    return Head(env, made, version, 0, 0, now)

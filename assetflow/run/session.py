@@ -1,0 +1,179 @@
+"""One `materialize` from lock to summary: what is set up around a run, and put away again however it ends."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import time
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import RunConflict, UsageError
+from assetflow.io.files import storage_error
+from assetflow.io.storage import Storage
+from assetflow.load.live import Loaded, make_resource
+from assetflow.load.settings import Settings
+from assetflow.model.keys import AssetKey
+from assetflow.plan.graph import AssetGraph
+from assetflow.plan.planner import make_plan
+from assetflow.run.capture import capturing
+from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.locks import run_lock
+from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.resources import ResourcePool
+from assetflow.run.runner import Runner, RunSettings
+from assetflow.run.step import Workbench, run_step
+from assetflow.run.survey import remember, survey
+
+EXECUTORS = ("threads", "inline")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked of `materialize`."""
+
+    expression: str | None = None
+    force: bool = False
+    with_upstream: bool = True
+    executor: str | None = None
+    workers: int | None = None
+    fail_fast: bool = False
+    wait_s: float = 0.0
+
+
+def run_session(
+    settings: Settings,
+    loaded: Loaded,
+    graph: AssetGraph,
+    targets: tuple[AssetKey, ...],
+    storage: Storage,
+    request: Request,
+    observer: Observer | None,
+    began: float,
+) -> RunResult:
+    """Plan under the lock of the environment and carry the plan out. `began` is monotonic, for the total time.
+
+    Raises:
+        RunConflict: another run holds the environment for longer than the request waits.
+        UsageError: there is no such executor.
+    """
+    watcher = SilentObserver() if observer is None else observer
+    with ExitStack() as stack:
+        stack.enter_context(_locked(settings, request.wait_s))
+        catalog = Catalog(settings.catalog_path, write=True)
+        stack.callback(catalog.close)
+        found = survey(graph, settings.env, catalog, storage, lambda: loaded)
+        remember(catalog, settings.env, found)
+        forced = frozenset(targets) if request.force else frozenset[AssetKey]()
+        plan = make_plan(
+            found.world,
+            targets,
+            selection=request.expression or "",
+            with_upstream=request.with_upstream,
+            forced=forced,
+        )
+        if is_quiet(plan):
+            return nothing_to_do(plan, began)
+        run_id, _ = catalog.begin_run(
+            settings.env,
+            selection=request.expression or "",
+            cause="cli",
+            user=_user(),
+            host=platform.node(),
+            pid=os.getpid(),
+            at=time.time(),
+        )
+        storage.sweep(_alive(settings, catalog))
+        resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
+        executor = _executor(settings, request, lambda task: run_step(bench, task))
+        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
+        runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings)
+        return _carry_out(runner, run_id, watcher, began, catalog, executor, resources, storage, settings.env)
+
+
+def _carry_out(
+    runner: Runner,
+    run_id: int,
+    observer: Observer,
+    began: float,
+    catalog: Catalog,
+    executor: Executor,
+    resources: ResourcePool,
+    storage: Storage,
+    env: str,
+) -> RunResult:
+    state = "failed"
+    counts: Mapping[str, int] = {}
+    try:
+        with capturing():
+            result = runner.run(run_id, observer, began)
+            counts = result.counts
+            state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
+            errors = resources.close()
+        for error in errors:
+            # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
+            observer.warn(f"tear_down raised {type(error).__name__}: {error}")
+        storage.present([head.version for head in catalog.heads(env).values()])
+    except KeyboardInterrupt:
+        state = "cancelled"
+        raise
+    finally:
+        executor.close()
+        catalog.finish_run(run_id, state, counts, time.time())
+    observer.run_finished(result)
+    return result
+
+
+@contextmanager
+def _locked(settings: Settings, wait_s: float) -> Generator[None]:
+    lock = run_lock(settings, settings.env)
+    note = json.dumps({"pid": os.getpid(), "user": _user(), "host": platform.node(), "since": time.time()})
+    try:
+        is_mine = lock.acquire(wait_s=wait_s, note=note)
+    except OSError as error:
+        raise storage_error("locking the environment with", lock.path, error) from error
+    if not is_mine:
+        raise _conflict(settings.env, lock.note())
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _alive(settings: Settings, catalog: Catalog) -> list[int]:
+    """The runs that are going on, this one and those of other environments: their staged files are theirs."""
+    return [run.run_id for run in catalog.running() if run_lock(settings, run.env).is_held_by_anyone()]
+
+
+def _conflict(env: str, note: str) -> RunConflict:
+    try:
+        holder = json.loads(note)
+        since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
+        who = f" (pid {holder['pid']}, {holder['user']}@{holder['host']}) since {since}"
+    except (ValueError, KeyError, TypeError):  # the other run has not written its note yet
+        who = ""
+    return RunConflict(
+        f"another run is materializing in env {env}{who}",
+        fix="wait for it with `assetflow materialize --wait 5m`, or try again when it has finished",
+    )
+
+
+def _executor(settings: Settings, request: Request, work: Work) -> Executor:
+    name = request.executor or settings.executor
+    if name == "inline":
+        return InlineExecutor(work)
+    if name == "threads":
+        return ThreadExecutor(work, max(1, request.workers or settings.workers))
+    raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name for this user id, as in some containers
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

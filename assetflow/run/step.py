@@ -1,0 +1,293 @@
+"""One step: read the inputs, call the function, store what it returned aside, check it, make it durable.
+
+This is one of the two places that may catch every exception: what the user's code raises becomes a value here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
+from assetflow.io.base import Want
+from assetflow.io.files import storage_error
+from assetflow.io.forms import value_words
+from assetflow.io.sources import read_source
+from assetflow.io.storage import Staged, Storage
+from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
+from assetflow.model.checks import CheckResult
+from assetflow.model.context import Context
+from assetflow.model.declare import Result, Skip
+from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
+from assetflow.model.records import CheckOutcome
+from assetflow.model.spec import AssetSpec
+from assetflow.run.capture import writing_to
+from assetflow.run.failure import step_error
+from assetflow.run.resources import ResourcePool
+from assetflow.run.task import Made, NodeResult, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What a worker needs besides the task: the loaded project, the storage, the resources of the run."""
+
+    root: Path
+    loaded: Loaded
+    specs: Mapping[AssetKey, AssetSpec]
+    storage: Storage
+    resources: ResourcePool
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call in progress: its clock and what it holds for a moment."""
+
+    task: Task
+    node: LiveNode
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    connection: object | None = None
+    metadata: dict[str, object] = field(default_factory=dict[str, object])
+
+    def timed(self, part: str) -> _Timer:
+        return _Timer(self.seconds, part)
+
+
+class _Timer:
+    """Adds the time of a `with` block to one of the parts of a step."""
+
+    def __init__(self, seconds: dict[str, float], part: str) -> None:
+        self._seconds, self._part = seconds, part
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._part] = self._seconds.get(self._part, 0.0) + time.perf_counter() - self._began
+
+
+def run_step(bench: Workbench, task: Task) -> NodeResult:
+    """Carry out a task; whatever goes wrong is in the result."""
+    node = bench.loaded.nodes[task.node]
+    call = _Call(task, node)
+    started = time.time()
+    with ExitStack() as cleanup:
+        try:
+            _open_log(cleanup, task.log_file)
+            value = _compute(bench, call, cleanup)
+            outputs = _store_all(bench, call, value)
+            return NodeResult(task, started, time.time(), call.seconds, outputs)
+        except Skip as skip:
+            return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
+            retry = node.retry
+            is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
+            failure = step_error(error, bench.root)
+            if failure.text:
+                _append(task.log_file, failure.text)
+            return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
+
+
+def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
+    needs_relations = any(b.kind == "connection" or b.form == "duckdb" for b in call.node.bindings)
+    if needs_relations:
+        call.connection = _connection(bench, cleanup)
+    with call.timed("load"):
+        arguments = {
+            binding.parameter: value
+            for binding in call.node.bindings
+            if (value := _argument(bench, call, binding)) is not _ABSENT
+        }
+    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext():
+        return call.node.function(**arguments)
+
+
+def _connection(bench: Workbench, cleanup: ExitStack) -> object:
+    connection: Any = bench.storage.connection()
+    cleanup.callback(connection.close)
+    return connection
+
+
+_ABSENT = object()
+
+
+def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
+    task = call.task
+    if binding.kind == "asset" and binding.upstream is not None:
+        want = Want(binding.form or "python", binding.columns, call.connection)
+        return read_upstream(bench, task, binding.upstream, want)
+    if binding.kind == "context":
+        first = call.node.outputs[0].key
+        logger = logging.getLogger(f"assetflow.asset.{first}")
+        return Context(first, logger, task.run_id, task.env, task.attempt, call.metadata)
+    if binding.kind == "config":
+        return call.node.config
+    if binding.kind == "resource" and binding.resource_class is not None:
+        return bench.resources.get(binding.resource_class)
+    if binding.kind == "connection":
+        return call.connection
+    return _ABSENT
+
+
+def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) -> object:
+    """What an upstream holds, at the version that the coordinator pinned."""
+    observation = task.observations.get(upstream)
+    if observation is None:
+        return bench.storage.read(task.versions[upstream], want)
+    source = bench.loaded.sources[upstream]
+    if source.load is not None:
+        return bench.storage.convert(source.load(), want, key=upstream)
+    spec = bench.specs[upstream].source
+    if spec is None:
+        raise AssetFailed(f"source {upstream} has neither a path nor a load function")
+    return read_source(spec, observation, want)
+
+
+def _store_all(bench: Workbench, call: _Call, value: object) -> Mapping[AssetKey, Made]:
+    return {output.key: _store(bench, call, output, one) for output, one in split_outputs(call.node, value)}
+
+
+def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
+    """What a function returned, taken apart by output.
+
+    Raises:
+        WrongReturn: it is not one value for each output.
+    """
+    if not node.several:
+        return [(node.outputs[0], value)]
+    keys = [output.key for output in node.outputs]
+    if isinstance(value, Mapping):
+        found = {str(name): one for name, one in cast("Mapping[object, object]", value).items()}
+        by_name = {
+            output.key: found.pop(output.key, found.pop(last_name(output.key), _ABSENT)) for output in node.outputs
+        }
+        missing = [key for key, one in by_name.items() if one is _ABSENT]
+        if missing or found:
+            raise WrongReturn(
+                f"the function of {', '.join(keys)} returned "
+                + (f"nothing for {', '.join(missing)}" if missing else f"more than it declares: {', '.join(found)}"),
+                fix="return a mapping with one entry for each output that @assets names",
+            )
+        return [(output, by_name[output.key]) for output in node.outputs]
+    values = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else ()
+    if len(values) == len(node.outputs):
+        return list(zip(node.outputs, values, strict=True))
+    raise WrongReturn(
+        f"the function of {', '.join(keys)} returned {value_words(cast('object', value))}; it makes {len(keys)} assets",
+        fix=f"return a tuple of {len(keys)} values in this order, or a mapping by name",
+    )
+
+
+def _store(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> Made:
+    as_of: float | None = None
+    metadata = dict(call.metadata)
+    if isinstance(value, Result):
+        metadata.update(value.metadata)
+        if value.as_of is not None:
+            if value.as_of.tzinfo is None:
+                raise WrongReturn(
+                    f"`{output.key}` returned Result(as_of=...) without a time zone",
+                    fix="give an aware datetime, such as datetime.now(UTC)",
+                )
+            as_of = value.as_of.timestamp()
+            metadata["assetflow/as_of"] = "given"
+        value = value.value
+    with call.timed("write"):
+        staged = bench.storage.write(
+            value,
+            key=output.key,
+            partition=UNPARTITIONED,
+            io=output.io,
+            io_is_explicit=output.io_is_explicit,
+            declared=call.node.return_form,
+            run_id=call.task.run_id,
+        )
+    try:
+        with call.timed("check"):
+            checks = tuple(_checks(bench, call, output, staged))
+        bad = [check for check in checks if check.blocking and not check.passed]
+        if bad or call.task.present_hashes.get(output.key) == staged.data_hash:
+            bench.storage.discard(staged)
+            error = step_error(_rejected(output.key, bad), bench.root) if bad else None
+            return Made(staged.data_hash, None, staged.rows, staged.size_bytes, checks, metadata, as_of, error)
+        with call.timed("write"):
+            version = bench.storage.publish(staged)
+    except BaseException:
+        bench.storage.discard(staged)
+        raise
+    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, metadata, as_of)
+
+
+def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
+    first = bad[0]
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return CheckFailed(
+        f"check `{first.name}` of {key} failed: {first.message or 'it returned False'}{more}",
+        facts=[f"{one.name}: {one.message}" for one in bad[1:]],
+        fix=f"the previous version is still current; see `assetflow logs {key}`",
+    )
+
+
+def _checks(bench: Workbench, call: _Call, output: LiveOutput, staged: Staged) -> list[CheckOutcome]:
+    from assetflow.io.checks import evaluate
+
+    def read(columns: tuple[str, ...] | None) -> Any:
+        return bench.storage.read_staged(staged, Want("arrow", columns))
+
+    def other(key: str, column: str) -> Any:
+        return read_upstream(bench, call.task, AssetKey(key), Want("arrow", (column,)))
+
+    outcomes = [evaluate(ready, read, other) for ready in output.ready_checks]
+    return [*outcomes, *(_custom_check(bench, call, output, staged, check) for check in output.custom_checks)]
+
+
+def _custom_check(bench: Workbench, call: _Call, output: LiveOutput, staged: Staged, check: LiveCheck) -> CheckOutcome:
+    arguments: dict[str, object] = {}
+    with ExitStack() as cleanup:
+        connection: object | None = None
+        if any(binding.form == "duckdb" for binding in check.bindings):
+            connection = call.connection or _connection(bench, cleanup)
+        for binding in check.bindings:
+            want = Want(binding.form or "python", binding.columns, connection)
+            if binding.kind == "asset" and binding.upstream == output.key:
+                arguments[binding.parameter] = bench.storage.read_staged(staged, want)
+            elif (value := _argument(bench, call, binding)) is not _ABSENT:
+                arguments[binding.parameter] = value
+        try:
+            answer = check.function(**arguments)
+        except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
+            failure = step_error(error, bench.root)
+            _append(call.task.log_file, failure.text)
+            place = f" ({failure.file}:{failure.line})" if failure.file else ""
+            return CheckOutcome(check.name, False, check.blocking, f"{failure.type}: {failure.message}{place}")
+    return check_outcome(check, answer)
+
+
+def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
+    """What a check function answered, as an outcome. Anything but a bool or a `CheckResult` counts as failed."""
+    if isinstance(answer, CheckResult):
+        return CheckOutcome(check.name, answer.passed, check.blocking, answer.message)
+    if isinstance(answer, bool) or type(answer).__name__ == "bool_":  # numpy's bool, without importing numpy
+        return CheckOutcome(check.name, bool(answer), check.blocking)
+    message = f"it returned {value_words(answer)} instead of True, False or a CheckResult"
+    return CheckOutcome(check.name, False, check.blocking, message)
+
+
+def _open_log(cleanup: ExitStack, file: Path) -> None:
+    try:
+        cleanup.enter_context(writing_to(file))
+    except OSError as error:
+        raise storage_error(f"writing the log {file.name}", file, error) from error
+
+
+def _append(file: Path, text: str) -> None:
+    try:
+        with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text if text.endswith("\n") else text + "\n")
+    except OSError:
+        # The error itself is in the result and in the catalog; a log that cannot be written must not replace it.
+        return

@@ -1,0 +1,177 @@
+"""What the world looks like now: everything that a decision depends on, gathered once for each verb."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from assetflow.catalog.catalog import Catalog, FileRow, Slot
+from assetflow.errors import AssetflowError, SourceMissing
+from assetflow.io.sources import FileState, Observation, observe_files
+from assetflow.io.storage import Storage
+from assetflow.load.live import Loaded
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Head
+from assetflow.model.spec import AssetSpec
+from assetflow.plan.graph import AssetGraph
+from assetflow.plan.planner import SourceNow, World
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The world of one verb. `asked` are the sources whose token function was called just now."""
+
+    world: World
+    observations: Mapping[AssetKey, Observation]
+    rehashed: tuple[FileState, ...]
+    asked: tuple[AssetKey, ...]
+
+
+class _Live(Mapping[str, Head]):
+    """Traces of one asset by input key, without those whose bytes are gone; looked at only when asked for."""
+
+    def __init__(self, traces: Mapping[str, Head], storage: Storage) -> None:
+        self._traces, self._storage = traces, storage
+
+    def __getitem__(self, key: str) -> Head:
+        head = self._traces[key]
+        if not self._storage.exists(head.version):
+            raise KeyError(key)
+        return head
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._traces)
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+
+def survey(
+    graph: AssetGraph,
+    env: str,
+    catalog: Catalog,
+    storage: Storage,
+    load: Callable[[], Loaded] | None,
+) -> Survey:
+    """The world now: heads, sources, and which current bytes are gone.
+
+    `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
+    was last observed. Its queries are as many for a thousand assets as for ten.
+    """
+    heads = catalog.heads(env)
+    lost = frozenset(
+        key
+        for (key, _), head in heads.items()
+        if head.version.io != "source" and key in graph.specs and not storage.exists(head.version)
+    )
+    sources = {key: spec for key, spec in graph.specs.items() if spec.is_source}
+    observer = _SourceObserver(catalog, heads, load)
+    now = {key: observer.look(spec) for key, spec in sources.items()}
+
+    def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
+        return {slot: _Live(found, storage) for slot, found in catalog.traces(keys, env).items()}
+
+    world = World(graph, env, heads, now, traces, lost)
+    return Survey(world, observer.observations, tuple(observer.rehashed), tuple(observer.asked))
+
+
+def remember(catalog: Catalog, env: str, found: Survey) -> None:
+    """Note what looking at sources had to find out, so that the next look is cheaper."""
+    if found.rehashed:
+        catalog.save_file_states(file_row(state) for state in found.rehashed)
+    seen = [key for key in found.asked if found.world.head(key) is not None]
+    same = [key for key in seen if _is_same(found, key)]
+    if same:
+        catalog.verified(env, same, time.time())
+
+
+def _is_same(found: Survey, key: AssetKey) -> bool:
+    head = found.world.head(key)
+    return head is not None and head.version.data_hash == found.world.sources[key].token
+
+
+class _SourceObserver:
+    """Looks at sources; remembers what had to be read, so that the caller can note it."""
+
+    def __init__(self, catalog: Catalog, heads: Mapping[Slot, Head], load: Callable[[], Loaded] | None) -> None:
+        self._catalog, self._heads, self._load = catalog, heads, load
+        self._remembered: dict[str, FileState] | None = None
+        self.observations: dict[AssetKey, Observation] = {}
+        self.rehashed: list[FileState] = []
+        self.asked: list[AssetKey] = []
+
+    def look(self, spec: AssetSpec) -> SourceNow:
+        """The source now; a problem is part of the answer, so that one missing file does not hide the others."""
+        try:
+            observation = self._observe(spec)
+        except AssetflowError as problem:
+            return SourceNow("", problem=problem)
+        self.observations[spec.key] = observation
+        token = _with_reading(observation.token, spec)
+        return SourceNow(token, observation.as_of, observation.size_bytes)
+
+    def _observe(self, spec: AssetSpec) -> Observation:
+        source = spec.source
+        if source is None:
+            raise SourceMissing(f"source {spec.key} says neither where it is nor how to ask for its version")
+        if source.path is not None:
+            observation = self._files(spec.key, source.path)
+            if source.has_as_of and self._load is not None:
+                as_of = self._load().sources[spec.key].as_of
+                if as_of is not None:
+                    return replace(observation, as_of=as_of().timestamp())
+            return observation
+        return self._token(spec, source.ttl_s)
+
+    def _files(self, key: AssetKey, path: str) -> Observation:
+        if self._remembered is None:
+            self._remembered = {row[0]: FileState(*row) for row in self._catalog.file_states().values()}
+        try:
+            observation = observe_files(path, self._remembered, time.time_ns())
+        except SourceMissing as error:
+            raise SourceMissing(f"source {key}: {error.what}", facts=error.facts, fix=error.fix) from error
+        self.rehashed += [state for state in observation.files if self._remembered.get(state.path) != state]
+        return observation
+
+    def _token(self, spec: AssetSpec, ttl_s: float | None) -> Observation:
+        head = self._heads.get((spec.key, ""))
+        is_held = head is not None and ttl_s is not None and time.time() - head.verified_at < ttl_s
+        if head is not None and (is_held or self._load is None):
+            return Observation(head.trace.input_key.partition("|")[0], head.trace.as_of, 0, ())
+        if self._load is None:
+            return Observation("never asked", None, 0, ())
+        definition = self._load().sources[spec.key]
+        assert definition.version is not None, "a source without a path has a version function"
+        try:
+            token = definition.version()
+            as_of = definition.as_of().timestamp() if definition.as_of is not None else None
+        except AssetflowError:
+            raise
+        except Exception as error:
+            raise SourceMissing(
+                f"the version function of source {spec.key} raised {type(error).__name__}: {error}",
+                fix=f"see {spec.file}:{spec.line}",
+            ) from error
+        self.asked.append(spec.key)
+        text = f"token:{hashlib.sha256(repr(token).encode()).hexdigest()[:32]}"
+        if as_of is None:
+            is_same = head is not None and head.trace.input_key.partition("|")[0] == text
+            as_of = head.trace.as_of if head is not None and is_same else time.time()
+        return Observation(text, as_of, 0, ())
+
+
+def _with_reading(token: str, spec: AssetSpec) -> str:
+    """The token together with how the source is read: other options make other data of the same file."""
+    source = spec.source
+    if source is None or not (source.options or spec.code):
+        return token
+    reading = json.dumps([source.format, dict(source.options), spec.code], sort_keys=True, default=str)
+    return f"{token}|{hashlib.sha256(reading.encode()).hexdigest()[:16]}"
+
+
+def file_row(state: FileState) -> FileRow:
+    """A file state as the catalog keeps it."""
+    return (state.path, state.size, state.mtime_ns, state.inode, state.ctime_ns, state.digest, state.recorded_ns)

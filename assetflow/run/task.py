@@ -1,0 +1,57 @@
+"""What the coordinator hands to a worker and gets back: plain values, no connections, no frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assetflow.io.sources import Observation
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import CheckOutcome, NewVersion, Version
+from assetflow.run.outcome import StepError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call of one function. `versions` and `observations` are what it reads, pinned by the coordinator.
+
+    `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
+    """
+
+    node: str
+    run_id: int
+    env: str
+    attempt: int
+    versions: Mapping[AssetKey, Version]
+    observations: Mapping[AssetKey, Observation]
+    present_hashes: Mapping[AssetKey, str]
+    log_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One output of a call. `version` is None when the content equals the current version's, or was not accepted."""
+
+    data_hash: str = ""
+    version: NewVersion | None = None
+    rows: int | None = None
+    size_bytes: int | None = None
+    checks: tuple[CheckOutcome, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    as_of: float | None = None
+    error: StepError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip."""
+
+    task: Task
+    started_at: float
+    finished_at: float
+    seconds: Mapping[str, float]
+    outputs: Mapping[AssetKey, Made] = field(default_factory=dict[AssetKey, Made])
+    error: StepError | None = None
+    is_retryable: bool = False
+    skipped: str | None = None

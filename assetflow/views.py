@@ -1,0 +1,232 @@
+"""What the verbs of a project answer: values that screens, JSON and notebooks show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Attempt, CheckOutcome, Head, Run
+from assetflow.model.spec import AssetSpec
+from assetflow.plan.freshness import FreshnessState, Timeliness
+from assetflow.plan.planner import Plan, Step
+from assetflow.plan.staleness import Action, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AssetStatus:
+    """Where one asset stands on both axes: content (`state`) and time (`freshness`).
+
+    state: missing, stale, maybe, reusable, current, failed, blocked, running, or source.
+    """
+
+    spec: AssetSpec
+    state: str
+    step: Step
+    attempt: Attempt | None
+    freshness: FreshnessState
+
+    @property
+    def head(self) -> Head | None:
+        """What is current."""
+        return self.step.head
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the selected assets, in topological order."""
+
+    env: str
+    rows: tuple[AssetStatus, ...]
+    running: Run | None
+    last_run: Run | None
+
+    def __iter__(self) -> Iterator[AssetStatus]:
+        return iter(self.rows)
+
+    def __getitem__(self, key: str) -> AssetStatus:
+        for row in self.rows:
+            if row.spec.key == key:
+                return row
+        raise KeyError(key)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many assets (sources too) are in each state."""
+        return dict(Counter(row.state for row in self.rows))
+
+    @property
+    def overdue(self) -> tuple[AssetKey, ...]:
+        """The assets whose data is older than their policy allows, the latest first."""
+        late = [row for row in self.rows if row.freshness.timeliness is Timeliness.OVERDUE]
+        return tuple(row.spec.key for row in sorted(late, key=lambda row: -row.freshness.late_s))
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One move of an asset's head. `head.verified_at` is when; `schema_change` has lines such as `+ currency`."""
+
+    head: Head
+    rows_before: int | None
+    schema_change: tuple[str, ...]
+    reason: str
+    by: str
+    is_current: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long the computation took; for a link, that of the result that was linked."""
+        return self.head.trace.finished_at - self.head.trace.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class AssetView:
+    """All about one asset."""
+
+    status: AssetStatus
+    downstream: tuple[AssetKey, ...]
+    all_downstream: int
+    checks: tuple[CheckOutcome, ...]
+    history: tuple[HistoryEntry, ...]
+    source_text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Some rows of a version: `rows` are plain Python values in the order of `names`; `total` counts all rows;
+    `table` is the `pyarrow.Table` of the rows.
+    """
+
+    key: AssetKey
+    version: int | None
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    total: int | None
+    table: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """The log of one attempt: what the function printed and logged, and its traceback."""
+
+    run_id: int
+    asset: AssetKey
+    attempt: int
+    path: Path
+    text: str
+
+
+def content_state(step: Step, attempt: Attempt | None) -> str:
+    """The word of the content axis for a planned asset whose last attempt is known."""
+    if step.spec.is_source:
+        return "blocked" if step.action is Action.BLOCKED else "source"
+    if step.action is Action.CURRENT:
+        return "current"
+    if attempt is not None and attempt.state == "running":
+        return "running"
+    if step.action is Action.BLOCKED:
+        return "blocked"
+    if attempt is not None and attempt.state in ("failed", "rejected", "died"):
+        return "failed"
+    if attempt is not None and attempt.state == "blocked":
+        return "blocked"
+    if step.head is None:
+        return "missing"
+    return {Action.MAYBE: "maybe", Action.LINK: "reusable"}.get(step.action, "stale")
+
+
+def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:
+    """How the columns of a version differ from those of the one before."""
+    if before is None or not before.version.schema:
+        return ()
+    old, new = before.version.schema, after.version.schema
+    lines = [f"+ {name}" for name in new if name not in old]
+    lines += [f"- {name}" for name in old if name not in new]
+    lines += [f"{name}: {old[name]} → {new[name]}" for name in new if name in old and old[name] != new[name]]
+    if not lines and list(old) != list(new):
+        lines = ["columns in another order"]
+    return tuple(lines)
+
+
+class Facts:
+    """What a selection may ask about a project. `rows` is called at most once, and only when a state is asked for."""
+
+    def __init__(self, saved: Mapping[str, str], rows: Callable[[], list[AssetStatus]]) -> None:
+        self._saved = saved
+        self._make_rows = rows
+        self._rows: list[AssetStatus] | None = None
+
+    def _statuses(self) -> list[AssetStatus]:
+        if self._rows is None:
+            self._rows = self._make_rows()
+        return self._rows
+
+    def state(self) -> Mapping[AssetKey, frozenset[str]]:
+        """The words of `is:` for each asset."""
+        return {row.spec.key: frozenset(_words(row)) for row in self._statuses()}
+
+    def reasons(self) -> Mapping[AssetKey, frozenset[str]]:
+        """The codes of the reasons for which each asset would run."""
+        return {row.spec.key: frozenset(reason.code for reason in row.step.reasons) for row in self._statuses()}
+
+    def saved(self) -> Mapping[str, str]:
+        """The saved selections by name."""
+        return self._saved
+
+    def last(self) -> Mapping[AssetKey, str]:
+        """The state of each asset's last attempt."""
+        return {row.spec.key: row.attempt.state for row in self._statuses() if row.attempt is not None}
+
+
+def _words(row: AssetStatus) -> list[str]:
+    found = [row.state, str(row.freshness.timeliness)]
+    # A failed or blocked asset is also what it would be without its last attempt: it is missing or stale.
+    if row.state in ("failed", "blocked", "running", "reusable") and not row.spec.is_source:
+        found.append("missing" if row.head is None else "stale")
+    return found
+
+
+def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) -> Plan:
+    """The plan with `failed_last` among the reasons of what failed when it was last tried."""
+    steps = dict(plan.steps)
+    for key, step in plan.steps.items():
+        attempt = attempts.get((key, step.partition))
+        if step.action is Action.RUN and attempt is not None and attempt.state in ("failed", "rejected"):
+            message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
+            text = f"failed in run #{attempt.run_id}" + (f": {message}" if message else "")
+            reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)
+            steps[key] = replace(step, reasons=(*step.reasons, reason))
+    return replace(plan, steps=steps)
+
+
+def reason_code(attempt: Attempt | None, head: Head) -> str:
+    """The first reason for which a head moved, from the attempt that moved it."""
+    if head.trace.kind == "observe":
+        return "observed"
+    codes = [str(reason.get("code", "")) for reason in attempt.reasons] if attempt is not None else []
+    prefix = "linked: " if head.trace.kind == "link" else ""
+    return prefix + (codes[0] if codes else "")
+
+
+def source_text(file: Path, line: int) -> str | None:
+    """The text of the declaration that begins at this line, up to the end of its indented block."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # the file may have gone since the manifest; the screen then has no code to show
+        return None
+    block = lines[max(0, line - 1) :]
+    end = next(
+        (n for n, text in enumerate(block) if n and text and not text[0].isspace() and _starts(text, block[:n])), None
+    )
+    return "\n".join(block[:end]).rstrip()
+
+
+def _starts(text: str, before: list[str]) -> bool:
+    """Whether an unindented line begins something new, rather than the `def` below its decorators."""
+    has_definition = any(one.startswith(("def ", "async def ", "class ")) for one in before)
+    is_simple = not before[0].startswith(("@", "def ", "async def "))
+    return (has_definition or is_simple) and not text.startswith((")", "]", "}"))

@@ -1,0 +1,1 @@
+"""The assets of the coffee shop, one module for each group."""
