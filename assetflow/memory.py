@@ -58,9 +58,9 @@ def materialize(
 ) -> MemoryResult:
     """Run these assets in memory, in the order of their lineage, and return what they made.
 
-    `inputs` gives the values of upstreams (sources or assets) that are not run. `config` overrides config fields by asset
-    key, `resources` stands in for resource classes by type. An exception of an asset's function reaches the caller as it
-    is; so does the failure of a blocking check.
+    `inputs` gives the values of upstreams (sources or assets) that are not run. `config` overrides config fields by
+    asset key, `resources` stands in for resource classes by type. An exception of an asset's function reaches the
+    caller as it is; so does the failure of a blocking check.
 
     Example:
         >>> from assetflow import asset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -145,7 +146,7 @@ class Project:
             world = self._survey(catalog, ask=False).world
             attempts = self._attempts(catalog)
             runs = catalog.runs(1)
-        plan = self._plan(world, None, False, True, attempts)
+            plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
         rows = self._statuses(world, plan, attempts)
         if expression:
             wanted = set(parse_selection(expression).select(self.graph, Facts(self.settings.selections, lambda: rows)))
@@ -251,8 +252,8 @@ class Project:
     ) -> object:
         """The value of an asset: the current version, or an earlier one by `version=3` or `"orders@3"`.
 
-        A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`) or
-        form (`"arrow"`). `columns` reads only these, in this order.
+        A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`)
+        or form (`"arrow"`). `columns` reads only these, in this order.
 
         Raises:
             NoSuchAsset: there is no such asset.
@@ -301,11 +302,11 @@ class Project:
         """
         from assetflow.io.sql import query
 
-        return query(_Tables(self), text, limit=limit)
+        return query(_Tables(self, text), text, limit=limit)
 
     # -- doing
 
-    def materialize(
+    def materialize(  # noqa: PLR0913 - the settings of a run, all by keyword
         self,
         expression: str | None = None,
         *,
@@ -506,16 +507,21 @@ class Project:
 
 
 class _Tables(Mapping[str, "TableRef"]):
-    """The tables that SQL can name: made only when a query does."""
+    """The tables that a query can name: every asset by its key, and the versions that the text has in quotes."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, text: str) -> None:
         self._project = project
+        names = _QUOTED_VERSION.findall(text)
+        self._names = [*project.graph.specs, *(name for name in names if name.partition("@")[0] in project.graph.specs)]
 
     def __getitem__(self, name: str) -> TableRef:
         return self._project.table_ref(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._project.graph.specs)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._project.graph.specs)
+        return len(self._names)
+
+
+_QUOTED_VERSION = re.compile(r'"([A-Za-z_][A-Za-z0-9_.]*@v?[0-9]+)"')

@@ -47,10 +47,10 @@ def check_io_manager(
     _check_delete(factory(), chosen[0])
 
 
-def stored_version(written: Written, manager: IOManager, directory: Path, *, number: int = 1) -> Version:
+def stored_version(written: Written, manager: IOManager, directory: Path, *, key: AssetKey = _KEY) -> Version:
     """The version that a catalog would hold for what a manager wrote into `directory`."""
     return Version(
-        version_id=number, asset=_KEY, partition="", number=number, data_hash=written.data_hash, io=manager.name,
+        version_id=1, asset=key, partition="", number=1, data_hash=written.data_hash, io=manager.name,
         location=directory.name, rows=written.rows, size_bytes=None, schema=written.schema, columns=written.columns,
         details=_through_json(written.details), created_at=0.0,
     )  # fmt: skip

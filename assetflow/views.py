@@ -96,8 +96,10 @@ class AssetView:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Some rows of a version: `rows` are plain Python values in the order of `names`; `total` counts all rows;
-    `table` is the `pyarrow.Table` of the rows.
+    """Some rows of a version.
+
+    `rows` are plain Python values in the order of `names`; `total` counts all rows of the version; `table` is the
+    `pyarrow.Table` of the rows that are shown.
     """
 
     key: AssetKey

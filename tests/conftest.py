@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Derandomized: the same examples every time, so a red test stays red until it is mended. The nightly profile, chosen
@@ -19,3 +20,7 @@ settings.register_profile(
     "nightly", max_examples=4000, stateful_step_count=40, deadline=None, suppress_health_check=_SLOW_MACHINE
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the screens of tests/golden/screens anew")

@@ -12,6 +12,7 @@ from typing import cast
 
 from assetflow.catalog.database import Database
 from assetflow.catalog.rows import (
+    Row,
     attempt_facts,
     attempt_from_row,
     columns_json,
@@ -33,7 +34,7 @@ FileRow = tuple[str, int, int, int, int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did: `is_new` tells a new version from old content found again; `moved` whether the head follows."""
+    """What a commit did: `is_new` tells a new version from content that was there; `moved` whether the head follows."""
 
     trace_id: int
     version_id: int
@@ -59,25 +60,20 @@ class Catalog:
 
     def heads(self, env: str) -> dict[Slot, Head]:
         """What is current in an environment. Two queries."""
-        inputs = inputs_by_trace(self.database.rows("head_inputs", env))
-        heads = (head_from_row(row, env, inputs) for row in self.database.rows("heads", env))
+        heads = self._heads(self.database.rows("heads", env), env)
         return {(head.trace.asset, head.trace.partition): head for head in heads}
 
     def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, Head]]:
         """The newest trace of each input key of these assets, as heads that could be linked. Two queries."""
         rows = self.database.rows("traces_of", json.dumps(list(assets)), limit)
-        inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
         found: dict[Slot, dict[str, Head]] = {}
-        for row in rows:
-            head = head_from_row(row, env, inputs)
+        for head in self._heads(rows, env):
             found.setdefault((head.trace.asset, head.trace.partition), {}).setdefault(head.trace.input_key, head)
         return found
 
     def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:
         """Every move of the head of an asset, newest first; `verified_at` is when it moved. Two queries."""
-        rows = self.database.rows("history", env, asset, limit)
-        inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
-        return [head_from_row(row, env, inputs) for row in rows]
+        return self._heads(self.database.rows("history", env, asset, limit), env)
 
     def version(self, asset: AssetKey, number: int, partition: str = UNPARTITIONED) -> Version | None:
         """One version by its number."""
@@ -118,6 +114,12 @@ class Catalog:
         """What every source file looked like when it was hashed, by path."""
         return {cast("str", row[0]): cast("FileRow", row) for row in self.database.rows("file_states")}
 
+    def _heads(self, rows: Sequence[Row], env: str) -> list[Head]:
+        # The rows are one consistent state, because one query gave them. What their traces read may be asked for
+        # afterwards: a trace never changes, whatever is committed in between.
+        inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
+        return [head_from_row(row, env, inputs) for row in rows]
+
     # -- writing
 
     def begin_run(
@@ -133,9 +135,10 @@ class Catalog:
         return cast("tuple[int]", row)[0], dead
 
     def finish_run(self, run_id: int, state: str, counts: Mapping[str, int], at: float) -> None:
-        """End a run; a run that has ended stays as it is."""
+        """End a run, and with it what it left as running; a run that has ended stays as it is."""
         with self._writing():
-            self.database.change("finish_run", state, at, json.dumps(dict(counts)), run_id)
+            if self.database.change("finish_run", state, at, json.dumps(dict(counts)), run_id):
+                self.database.change("end_dead_attempts", at, run_id)
 
     def commit(
         self,
@@ -150,15 +153,15 @@ class Catalog:
         """Record traces with their versions and move the heads, all or nothing: the only commit point.
 
         A version is new only when its content differs from the head's. A head moves by compare-and-swap from the trace
-        that the planner saw; if another run moved it, the trace is kept and `moved` is False. `lost` are versions whose bytes
-        are gone: they are marked so, and equal content is stored again as a new version.
+        that the planner saw; if another run moved it, the trace is kept and `moved` is False. `lost` are versions whose
+        bytes are gone: they are marked so, and equal content is stored again as a new version.
 
         Raises:
             Superseded: the run is no longer running (it was declared dead or cancelled): nothing is recorded.
         """
         with self._writing():
-            if run_id is not None and self.database.row("run_state", run_id) != ("running",):
-                raise Superseded(f"run #{run_id} has been ended by another process; nothing more of it is recorded")
+            if run_id is not None:
+                self._must_be_running(run_id)
             env_id = self._env(env)
             for version_id in lost:
                 self.database.change("mark_lost", version_id)
@@ -171,10 +174,17 @@ class Catalog:
         return done
 
     def save_attempts(self, env: str, attempts: Iterable[Attempt]) -> None:
-        """Write or rewrite attempts."""
+        """Write or rewrite attempts of runs that have not ended.
+
+        Raises:
+            Superseded: the run of one of them is no longer running: nothing is recorded.
+        """
+        found = list(attempts)
         with self._writing():
+            for run_id in {attempt.run_id for attempt in found}:
+                self._must_be_running(run_id)
             env_id = self._env(env)
-            for attempt in attempts:
+            for attempt in found:
                 self._save_attempt(env_id, attempt, None)
 
     def verified(self, env: str, assets: Sequence[AssetKey], at: float) -> None:
@@ -188,10 +198,14 @@ class Catalog:
             for row in files:
                 self.database.change("save_file_state", *row)
 
+    def _must_be_running(self, run_id: int) -> None:
+        if self.database.row("run_state", run_id) != ("running",):
+            raise Superseded(f"run #{run_id} has been ended by another process; nothing more of it is recorded")
+
     def _commit_one(self, env_id: int, run_id: int | None, trace: NewTrace, at: float) -> Committed:
         asset_id = self._asset(trace.asset, at)
         part_id = 0  # every key carries a partition from the first day; unpartitioned assets use partition 0
-        now = cast("tuple[int, str] | None", self.database.row("head_now", env_id, asset_id, part_id))
+        now = cast("tuple[int, str, int] | None", self.database.row("head_now", env_id, asset_id, part_id))
         version_id, number, data_hash, is_new = self._version(asset_id, part_id, trace, now, at)
         row = self.database.row(
             "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,
@@ -208,14 +222,14 @@ class Catalog:
         return Committed(trace_id, version_id, number, is_new, is_changed, moved)
 
     def _version(
-        self, asset_id: int, part_id: int, trace: NewTrace, now: tuple[int, str] | None, at: float
+        self, asset_id: int, part_id: int, trace: NewTrace, now: tuple[int, str, int] | None, at: float
     ) -> tuple[int, int, str, bool]:
         if trace.reuse_version_id is not None:
             number, data_hash = cast("tuple[int, str]", self.database.row("version_number", trace.reuse_version_id))
             return trace.reuse_version_id, number, data_hash, False
         new = cast("NewVersion", trace.version)
         if now is not None and now[1] == new.data_hash:
-            same = self.database.row("same_content", asset_id, part_id, new.data_hash, new.io)
+            same = self.database.row("same_content", asset_id, part_id, new.data_hash, new.io, now[2])
             if same is not None:
                 version_id, number = cast("tuple[int, int]", same)
                 return version_id, number, new.data_hash, False

@@ -7,9 +7,10 @@ connection meet in WAL mode, and with one writer at a time they cannot meet. It 
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from assetflow.catalog.locks import FileLock
@@ -39,7 +40,6 @@ class Database:
         self._queries = queries()
         with mapped(path):
             self._connection = self._open_writer() if write else self._open_reader()
-            self._check_version()
 
     def rows(self, name: str, *parameters: object) -> list[tuple[object, ...]]:
         """The rows of a named query."""
@@ -86,12 +86,8 @@ class Database:
         if not self.is_writer:
             self._connection.close()
             return
-        held = self._acquire()
-        try:
-            self._connection.close()
-        finally:
-            if held:
-                self._lock.release()
+        with self._lock, closing(self._connection):
+            self._acquire()
 
     def _acquire(self) -> bool:
         with mapped(self.path):
@@ -103,47 +99,78 @@ class Database:
             raise _busy(self.path)
         try:
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.executescript(
-                    "BEGIN IMMEDIATE;" + schema() + f"PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-                )
+            with _closed_on_error(connection):
+                is_empty = self._is_empty(connection)  # first of all: what is not ours stays as it is
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                if is_empty:
+                    connection.executescript(f"BEGIN IMMEDIATE;{_new_catalog()}COMMIT;")
             return connection
         finally:
             self._lock.release()
 
     def _open_reader(self) -> sqlite3.Connection:
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            connection.executescript(schema() + f"PRAGMA user_version = {SCHEMA_VERSION};")
-            return connection
-        uri = self.path.resolve().as_uri() + "?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            # A folder that cannot be written holds no -shm file to share; nobody writes there, so the file is constant.
-            if self.path.with_name(self.path.name + "-wal").exists():
-                raise
+        if self.path.exists() and self.path.stat().st_size > 0:
+            connection = self._open_file()
+            with _closed_on_error(connection):
+                if not self._is_empty(connection):
+                    return connection
             connection.close()
-            connection = sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        # No catalog yet, or its first writer has just begun (or was killed there): as good as an empty one.
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.executescript(_new_catalog())
         return connection
 
-    def _check_version(self) -> None:
-        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+    def _open_file(self) -> sqlite3.Connection:
+        uri = self.path.resolve().as_uri() + "?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        with _closed_on_error(connection):
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:
+                # A folder that cannot be written holds no -shm file to share; nobody writes there, so the file is
+                # constant, unless there are commits in a log beside it, which cannot be read without -shm.
+                log = self.path.with_name(self.path.name + "-wal")
+                if log.exists() and log.stat().st_size > 0:
+                    raise
+            else:
+                return connection
+        connection.close()
+        return sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+
+    def _is_empty(self, connection: sqlite3.Connection) -> bool:
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA_VERSION:
-            self._connection.close()
             raise NewerCatalog(
-                f"the catalog {self.path} was written by a newer assetflow (format {found}; this one reads {SCHEMA_VERSION})",
+                f"the catalog {self.path} was written by a newer assetflow",
+                facts=(f"its format is {found}; this assetflow reads {SCHEMA_VERSION}",),
                 fix="upgrade assetflow: pip install -U assetflow",
             )
+        if found == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+            raise DamagedCatalog(
+                f"{self.path} is a database, but not a catalog",
+                fix="set `catalog` in the project file to a file of its own; this one has not been touched",
+            )
+        return found == 0
 
 
 def schema() -> str:
     """The statements that make an empty catalog."""
     return (Path(__file__).parent / "schema.sql").read_text()
+
+
+def _new_catalog() -> str:
+    return schema() + f"PRAGMA user_version = {SCHEMA_VERSION};"
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Generator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -154,6 +181,8 @@ def mapped(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         raise _map(error, path) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(path) from error
         raise _not_writable(path, error.strerror or str(error)) from error
 
 
@@ -162,19 +191,24 @@ def _map(error: sqlite3.Error, path: Path) -> AssetflowError:
     primary = code & 0xFF if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy(path)
-    if primary == sqlite3.SQLITE_FULL:
-        return DiskFull(
-            f"the disk is full: the catalog {path} could not grow",
-            fix="make room and run the command again; every version that was committed is still there",
-        )
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return _disk_full(path)
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return _not_writable(path, str(error))
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedCatalog(
             f"the catalog {path} is damaged: {error}",
-            fix="restore the file from a backup, or move it away to start with an empty catalog; stored versions are not touched",
+            fix="restore the file from a backup, or move it away to start with an empty catalog; stored versions stay",
         )
-    return StorageFailed(f"the catalog {path} could not be used: {error}")
+    fix = "look at the disk: its health, quotas and limits on file sizes" if primary == sqlite3.SQLITE_IOERR else None
+    return StorageFailed(f"the catalog {path} could not be used: {error}", fix=fix)
+
+
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(
+        f"the disk is full: the catalog {path} could not grow",
+        fix="make room and run the command again; every version that was committed is still there",
+    )
 
 
 def _not_writable(path: Path, reason: str) -> NotWritable:

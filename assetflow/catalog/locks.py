@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ except ImportError:  # Windows has no flock; SQLite's own locks still keep the c
     fcntl = None
 
 _PAUSE_S = 0.02
+_LOOK_S = 2.0
 
 
 class FileLock:
@@ -35,19 +37,19 @@ class FileLock:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        deadline = time.monotonic() + wait_s
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return False
-            if on_wait is not None:
-                on_wait()
-                on_wait = None
-            time.sleep(_PAUSE_S)  # flock has no time limit of its own
+        try:
+            is_mine = _wait_for(descriptor, wait_s, on_wait)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not is_mine:
+            os.close(descriptor)
+            return False
         self._descriptor = descriptor
         if note:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note.encode(), 0)
+            with suppress(OSError):  # the note only helps a message; a full disk must not keep the lock from being used
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, note.encode(), 0)
         return True
 
     def release(self) -> None:
@@ -65,7 +67,7 @@ class FileLock:
         except OSError:  # no lock file: nobody ever took it (or nobody can, in a read-only folder)
             return False
         try:
-            return not _try_lock(descriptor)
+            return not _try_lock(descriptor, is_shared=True)
         finally:
             os.close(descriptor)
 
@@ -83,11 +85,25 @@ class FileLock:
         self.release()
 
 
-def _try_lock(descriptor: int) -> bool:
+def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None) -> bool:
+    deadline = time.monotonic() + wait_s
+    while not _try_lock(descriptor, is_shared=False):
+        # Whoever only looks whether the lock is held shares it for an instant: that is no reason to give up.
+        patience_s = _LOOK_S if _try_lock(descriptor, is_shared=True) else 0.0
+        if time.monotonic() >= deadline + patience_s:
+            return False
+        if on_wait is not None and not patience_s:
+            on_wait()
+            on_wait = None
+        time.sleep(_PAUSE_S)  # flock has no time limit of its own
+    return True
+
+
+def _try_lock(descriptor: int, *, is_shared: bool) -> bool:
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

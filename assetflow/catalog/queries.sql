@@ -26,15 +26,6 @@ JOIN fp f ON f.fp_id = t.fp_id
 JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?
 
--- head_inputs: what the current traces of an environment read
-SELECT h.trace_id, i.parameter, u.key, i.mode, i.digest, i.number
-FROM head h
-JOIN env e USING (env_id)
-JOIN trace_in i ON i.trace_id = h.trace_id
-JOIN asset u ON u.asset_id = i.up_asset_id
-WHERE e.name = ?
-ORDER BY h.trace_id, i.parameter
-
 -- traces_of: the traces of these assets (a JSON list of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
@@ -80,18 +71,10 @@ JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE a.key = ? AND p.key = ? AND v.number = ?
 
--- version_by_id: one version
-SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
-FROM version v
-JOIN asset a USING (asset_id)
-JOIN part p ON p.part_id = v.part_id
-WHERE v.version_id = ?
-
--- same_content: the newest live version of an asset partition with this content
+-- same_content: a live version of an asset partition with this content: the head's own (the last parameter), else the newest
 SELECT version_id, number FROM version
 WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ?
-ORDER BY number DESC LIMIT 1
+ORDER BY version_id = ? DESC, number DESC LIMIT 1
 
 -- add_version: a new version gets the next number of its asset partition
 INSERT INTO version (asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns, details, created_at)
@@ -122,8 +105,8 @@ INSERT INTO trace_in (trace_id, parameter, up_asset_id, mode, digest, number) VA
 -- next_seq: count one more commit
 UPDATE counter SET value = value + 1 WHERE name = 'seq' RETURNING value
 
--- head_now: the trace that is current, and its content
-SELECT h.trace_id, v.data_hash FROM head h JOIN trace t USING (trace_id) JOIN version v USING (version_id)
+-- head_now: the trace that is current, its content and its version
+SELECT h.trace_id, v.data_hash, v.version_id FROM head h JOIN trace t USING (trace_id) JOIN version v USING (version_id)
 WHERE h.env_id = ? AND h.asset_id = ? AND h.part_id = ?
 
 -- add_head: the first head of an asset partition, unless another run was faster
@@ -154,7 +137,7 @@ UPDATE run SET state = ?, finished_at = ?, counts = ? WHERE run_id = ? AND state
 -- end_dead_runs: runs of an environment that nobody works on any more
 UPDATE run SET state = 'died', finished_at = ? WHERE state = 'running' AND env_id = ? RETURNING run_id
 
--- end_dead_attempts: what a dead run left as running
+-- end_dead_attempts: what a run that has ended left as running
 UPDATE attempt SET state = 'died', finished_at = ? WHERE state = 'running' AND run_id = ?
 
 -- runs_by_id: these runs (a JSON list of numbers)

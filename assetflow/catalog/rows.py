@@ -60,18 +60,18 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
 
 
 def version_from_row(row: Row) -> Version:
-    """One row of `version` or `version_by_id`."""
+    """One row of `version`."""
     version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state = row
-    parsed = json.loads(columns) if columns != "[]" else []
+    parsed: list[tuple[str, str, str]] = json.loads(columns) if columns != "[]" else []
     return Version(
         version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
-        {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed},
+        {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed if digest},
         _mapping(details), created, state,
     )  # fmt: skip
 
 
 def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
-    """Names, types and digests of columns as `version.columns` holds them."""
+    """Names, types and digests of columns as `version.columns` holds them; no digest is an empty text."""
     return json.dumps([[name, kind, digests.get(name, "")] for name, kind in schema.items()])
 
 

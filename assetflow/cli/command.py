@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from assetflow.cli.verbs import FORMATS, GLOBALS, Verb
 from assetflow.errors import UsageError, near_names
@@ -27,6 +28,13 @@ class Command:
     options: Callable[[ArgumentParser], None] = no_options
     examples: tuple[tuple[str, str], ...] = ()
     formats: tuple[str, ...] = FORMATS
+
+
+class _Formatter(RawDescriptionHelpFormatter):
+    """Help of a fixed width: asking for the terminal's would import `shutil` whenever options are read."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=96)
 
 
 class Parser(ArgumentParser):
@@ -51,12 +59,11 @@ def parser_of(verb: Verb, command: Command) -> Parser:
         prog=f"assetflow {verb.name}",
         usage=f"assetflow {verb.name} {verb.synopsis} [OPTIONS]".replace("  ", " "),
         description=_description(verb, command),
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         add_help=False,
         allow_abbrev=False,
     )
-    # The plain title would be "positional arguments"; a group of our own keeps the verb's options before the rest.
-    command.options(parser)
+    command.options(parser)  # first, so that the help shows them before those of every verb
     group = parser.add_argument_group("options of every verb")
     for option in GLOBALS:
         if option.takes:
@@ -69,11 +76,22 @@ def parser_of(verb: Verb, command: Command) -> Parser:
 
 
 def _description(verb: Verb, command: Command) -> str:
-    lines = [verb.summary[0].upper() + verb.summary[1:] + "."]
+    lines = [verb.summary[:1].upper() + verb.summary[1:] + "."]
     if command.examples:
         wide = max(len(text) for text, _ in command.examples)
         lines += ["", "examples:", *(f"  {text:<{wide}}  {meaning}".rstrip() for text, meaning in command.examples)]
     return "\n".join(lines)
+
+
+def help_of(verb: Verb) -> str:
+    """The help of a verb."""
+    return parser_of(verb, command_of(verb)).format_help().replace("positional arguments:", "arguments:")
+
+
+def command_of(verb: Verb) -> Command:
+    """The verb as its module builds it; imports the module."""
+    module = import_module(f"assetflow.cli.{verb.module}")
+    return cast("dict[str, Command]", module.COMMANDS)[verb.name]
 
 
 def add_selection(parser: ArgumentParser) -> None:

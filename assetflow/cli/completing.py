@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
-from assetflow.cli.command import Command, parser_of
+from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.verbs import BY_NAME, GLOBALS, SHOWN, TAKING, Verb
 from assetflow.errors import AssetflowError, UsageError, error_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from assetflow.cli.session import Session
     from assetflow.model.spec import AssetSpec
@@ -130,14 +129,10 @@ def _verb_of(before: list[str]) -> tuple[Verb | None, int]:
     return None, index
 
 
-def _command(verb: Verb) -> Command:
-    return cast("Mapping[str, Command]", import_module(f"assetflow.cli.{verb.module}").COMMANDS)[verb.name]
-
-
 def _flags_of(verb: Verb | None) -> list[str]:
     if verb is None:
         return [flag for option in GLOBALS for flag in option.flags if flag.startswith("--")]
-    actions = parser_of(verb, _command(verb))._actions  # argparse offers no other way
+    actions = parser_of(verb, command_of(verb))._actions  # argparse offers no other way
     return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
 
 
@@ -145,7 +140,7 @@ def _values_of(verb: Verb | None, flag: str) -> list[str] | None:
     """The values that a flag takes: a list, empty for anything (files), None when it takes none."""
     if verb is None:
         return next((list(option.choices) for option in GLOBALS if flag in option.flags and option.takes), None)
-    for action in parser_of(verb, _command(verb))._actions:
+    for action in parser_of(verb, command_of(verb))._actions:
         if flag in action.option_strings and action.nargs != 0:
             return [str(choice) for choice in action.choices or ()]
     return None

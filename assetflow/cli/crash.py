@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetflow.errors import InternalError, Location
+from assetflow.errors import AssetflowError, InternalError, Location
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -45,8 +45,15 @@ def internal_error(error: Exception, arguments: list[str], session: Session | No
 
 
 def _folder(session: Session | None) -> Path | None:
-    root = session.root_text if session is not None else None
-    return None if root is None else Path(root) / ".assetflow" / "crash"
+    from assetflow.load.settings import find_project
+
+    if session is not None:
+        root = session.root_text
+        return None if root is None else Path(root) / ".assetflow" / "crash"
+    try:
+        return find_project(Path.cwd()).parent / ".assetflow" / "crash"
+    except (AssetflowError, OSError):
+        return None  # outside of a project: the temporary folder
 
 
 def _report(error: Exception, arguments: list[str]) -> str:

@@ -69,9 +69,16 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
 
     name = verb_name or "home"
     verb = BY_NAME.get(name)
+    schema = verb.name if verb is not None else "home" if verb_name is None else "error"
     session: Session | None = None
     screen = _first_screen(arguments)
     try:
+        if verb is not None and _asks_for_help(_before_double_dash(rest)):
+            from assetflow.cli.command import help_of
+
+            screen.text(help_of(verb))
+            screen.close()
+            return 0
         from assetflow.cli.session import Session
 
         session = Session.start(verb, name, rest, screen, now)
@@ -80,14 +87,14 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
         screen.close()
         return code
     except AssetflowError as error:
-        return _failed(screen, verb.name if verb else name, error, session)
+        return _failed(screen, schema, error, session)
     except KeyboardInterrupt:
         screen.note(("interrupted",))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
         from assetflow.cli.crash import internal_error
 
-        return _failed(screen, verb.name if verb else name, internal_error(error, arguments, session), session)
+        return _failed(screen, schema, internal_error(error, arguments, session), session)
     finally:
         if session is not None:
             session.close()

@@ -10,7 +10,7 @@ from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection, selection_text
 from assetflow.cli.render_plan import plan_lines, plan_table
 from assetflow.cli.text import shell
-from assetflow.errors import AssetFailed, AssetflowError, BadConfig, UsageError
+from assetflow.errors import AssetFailed, AssetflowError, UsageError
 from assetflow.model.durations import seconds
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def plan(session: Session, options: Namespace) -> Answer:
         apply=_command(options),
         max_rows=options.max_rows,
         every_reason=options.verbose,
+        root=str(project.root),
     )
     return Answer(
         lambda: {"project": project.name, **found.to_json()},
@@ -91,7 +92,7 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         render_run.outcome_table(result),
         text=text,
         hints=render_run.next_lines(result, _selection_words(options)),
-        exit_code=0 if result.ok else 130 if result.interrupted else 1,
+        exit_code=0 if result.ok else 128 + (result.signal_number or 2) if result.interrupted else 1,
         failure=_failure(result),
     )
 
@@ -113,14 +114,14 @@ def config_values(texts: list[str]) -> dict[str, dict[str, object]]:
     """The values of `--set asset.field=value` by asset and field. Lists, objects, quoted text and null are JSON.
 
     Raises:
-        BadConfig: a text does not have that form.
+        UsageError: a text does not have that form.
     """
     found: dict[str, dict[str, object]] = {}
     for text in texts:
         path, equals, value = text.partition("=")
         asset, dot, field = path.strip().rpartition(".")
         if not (equals and dot and asset and field):
-            raise BadConfig(f"`--set {text}` is not of the form asset.field=value", fix="--set rates.base=EUR")
+            raise UsageError(f"`--set {text}` is not of the form asset.field=value", fix="--set rates.base=EUR")
         found.setdefault(asset, {})[field] = _value(value.strip(), text)
     return found
 
@@ -131,7 +132,7 @@ def _value(text: str, whole: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise BadConfig(f"the value in `--set {whole}` is not JSON: {error}") from error
+        raise UsageError(f"the value in `--set {whole}` is not JSON: {error}") from error
 
 
 def _wait_s(text: str | None) -> float:

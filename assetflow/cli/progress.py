@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assetflow.run.outcome import RunResult, StepOutcome
 
 HEARTBEAT_S = 30.0
+_FRAME_S = 0.08  # a terminal is drawn at most about twelve times a second
 
 
 class Watcher:
@@ -165,6 +166,7 @@ class LiveWatcher(Watcher):
         self._total = 0
         self._began = time.monotonic()
         self._wide = 24
+        self._drawn = 0.0
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Write the title and begin to draw."""
@@ -215,9 +217,10 @@ class LiveWatcher(Watcher):
             self._live = None
 
     def _draw(self) -> None:
-        if self._live is None:
-            return
         now = time.monotonic()
+        if self._live is None or now - self._drawn < _FRAME_S:
+            return
+        self._drawn = now
         running = [(str(key), now - since, self._usual_s(key)) for key, since in self._running.items()]
         self._live.update(
             live_lines(

@@ -80,7 +80,8 @@ class Screen:
         else:
             self.lines(answer.lines)
             if not answer.lines and answer.table is not None:
-                self.table(answer.table)
+                if answer.table.rows or not answer.below:
+                    self.table(answer.table)
                 self.lines(answer.below)
         if not self.is_quiet:
             self.notes(answer.hints)
@@ -160,13 +161,14 @@ class Screen:
         from assetflow.cli.table import fitting
 
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        fitted = fitting(table, self.width - 2)
-        for column in fitted.columns:
+        fitted, widths = fitting(table, self.width - 1)
+        for column, width in zip(fitted.columns, widths, strict=True):
             drawn.add_column(
                 Text(self._plain(column.title)),
                 justify="right" if column.is_right else "left",
                 no_wrap=True,
                 overflow="ellipsis",
+                width=width,
             )
         if any(column.note for column in fitted.columns):
             drawn.add_row(*(Text(self._plain(column.note), style="dim") for column in fitted.columns))
@@ -271,18 +273,29 @@ class LiveLines:
         console = Console(
             file=self.screen.err, width=self.screen.width, color_system="standard" if color else None, highlight=False
         )
-        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
-            self.update(())
             self._live.stop()
             self._live = None
 
     def update(self, lines: Sequence[Line]) -> None:
         """Show these lines now."""
+        if self._live is not None:
+            self._live.update(self._text(lines), refresh=True)
+
+    def above(self, lines: Sequence[Line]) -> None:
+        """Write lines above the block; they stay."""
+        if self._live is not None:
+            for line in lines:
+                self._live.console.print(self._text((line,)), soft_wrap=True)
+
+    def _text(self, lines: Sequence[Line]) -> Text:
         from rich.text import Text
 
         text = Text(no_wrap=True, overflow="ellipsis")
@@ -294,17 +307,7 @@ class LiveLines:
                 if self.screen._ascii_err:  # pyright: ignore[reportPrivateUsage] - one module
                     words = words.translate(ASCII)
                 text.append(words, style=_RICH.get(piece.style, "") if isinstance(piece, Span) else "")
-        if self._live is not None:
-            self._live.update(text, refresh=True)
-
-    def above(self, lines: Sequence[Line]) -> None:
-        """Write lines above the block; they stay."""
-        if self._live is None:
-            return
-        self.update(())
-        self._live.stop()
-        self.screen.notes(lines)
-        self._live.start()
+        return text
 
 
 def wants_color(choice: str, is_terminal: bool) -> bool:

@@ -18,6 +18,7 @@ from assetflow.cli.text import (
     head,
     state_mark,
     strong,
+    wrapped,
 )
 from assetflow.model.durations import words
 
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
 
 def plan_lines(
-    plan: Plan, *, name: str, width: int, elapsed_s: float, apply: str, max_rows: int = 40, every_reason: bool = False
+    plan: Plan,
+    *,
+    name: str,
+    width: int,
+    elapsed_s: float,
+    apply: str,
+    max_rows: int = 40,
+    every_reason: bool = False,
+    root: str = "",
 ) -> list[Line]:
     """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
     own = [step for step in plan if not step.spec.is_source]
@@ -38,7 +47,6 @@ def plan_lines(
         ("RUN", plan.run, "run them now"),
         ("MAYBE", plan.maybe, "run only if the content above them really changes"),
         ("REUSE", plan.link, "an earlier result fits again; nothing is computed"),
-        ("BLOCKED", plan.blocked, "cannot be built now"),
     )
     shown = [step for _, steps, _ in sections for step in steps[: max_rows or None]]
     wide = min(max((cells(step.asset) for step in shown), default=0), 40)
@@ -47,7 +55,23 @@ def plan_lines(
             note = "" if title == "RUN" else f"   {meaning}"
             lines += [BLANK, (head(f" {title} ({len(steps)})"), dim(note))]
             lines += _section(steps, wide, width, max_rows, every_reason=every_reason)
+    if plan.blocked:
+        lines += [BLANK, (head(f" BLOCKED ({len(plan.blocked)})"), dim("   cannot be built now"))]
+        lines += _blocked(plan.blocked, width, root)
     lines += [BLANK, *_foot(plan, apply)]
+    return lines
+
+
+def _blocked(steps: Sequence[Step], width: int, root: str) -> list[Line]:
+    """The blocked assets by what blocks them, which is said once and in full."""
+    causes: dict[str, list[Step]] = {}
+    for step in steps:
+        causes.setdefault(step.reasons[0].text if step.reasons else "", []).append(step)
+    lines: list[Line] = []
+    for cause, members in causes.items():
+        names = [strong(f"{step.asset}{',' if step is not members[-1] else ''}") for step in members]
+        lines += wrapped(("  ", state_mark("blocked"), " "), names, width=width, separator=" ")
+        lines.append((f"    {cause.replace(root.rstrip('/') + '/', '') if root else cause}",))
     return lines
 
 
@@ -83,7 +107,7 @@ def _mark(step: Step) -> Span:
         return state_mark("failed")
     if str(step.action) == "run":
         return state_mark("missing" if step.head is None else "stale")
-    return state_mark({"maybe": "maybe", "link": "reusable", "blocked": "blocked"}.get(str(step.action), "current"))
+    return state_mark("reusable" if str(step.action) == "link" else "maybe")
 
 
 def _foot(plan: Plan, apply: str) -> list[Line]:

@@ -84,7 +84,7 @@ def _warnings(outcome: StepOutcome) -> str:
     return f"   ▲ {', '.join(warned)}" if warned else f"   {count(len(outcome.checks), 'check')} passed"
 
 
-def _first_words(outcome: StepOutcome) -> str:
+def _first_words(outcome: StepOutcome, root: str = "") -> str:
     error = outcome.error
     if outcome.state == "rejected":
         names = [check.name for check in outcome.checks if check.blocking and not check.passed]
@@ -92,12 +92,14 @@ def _first_words(outcome: StepOutcome) -> str:
     if error is None:
         return outcome.message or "failed"
     first = error.message.partition("\n")[0]
+    if root:
+        first = first.replace(root.rstrip("/") + "/", "")
     return f"{error.type}: {first}" if error.code == "AF160" else f"[{error.code}] {first}"
 
 
 def _served(asset: AssetKey, plan: Plan | None) -> str:
     step = plan.steps.get(asset) if plan is not None else None
-    if step is None or step.head is None:
+    if step is None or step.head is None or step.spec.is_source:
         return ""
     return f" — v{step.head.version.number} is still served"
 
@@ -109,16 +111,16 @@ def failure_lines(
     outcome: StepOutcome, plan: Plan | None, rows: Mapping[AssetKey, int | None], root: str
 ) -> list[Line]:
     """The block of one failed asset: what, where, the code, what it read, and what is still served."""
-    lines: list[Line] = [
-        (
-            " ",
-            state_mark("failed"),
-            " ",
-            strong(outcome.asset),
-            f"   {words(outcome.total_s)}   ",
-            bad(_first_words(outcome)),
-        )
-    ]
+    took = f"   {words(outcome.total_s)}" if outcome.seconds else ""
+    title: Line = (
+        " ",
+        state_mark("failed"),
+        " ",
+        strong(outcome.asset),
+        f"{took}   ",
+        bad(_first_words(outcome, root)),
+    )
+    lines: list[Line] = [title]
     error = outcome.error
     if error is not None:
         lines += [(f"     {line}",) for line in error.message.splitlines()[1:8]]
@@ -156,12 +158,11 @@ def blocked_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, limit: int
         more = f" and {len(members) - limit} more" if len(members) > limit else ""
         cause = f"{', '.join(blocked_by)} failed" if blocked_by else "upstream failed"
         heads = [step.head for m in members if plan is not None and (step := plan.steps.get(m.asset)) is not None]
-        versions = [f"v{found.version.number}" for found in heads if found is not None]
+        versions = [f"{found.version.asset}@{found.version.number}" for found in heads if found is not None]
         lines.append((" ", state_mark("blocked"), " ", strong(", ".join(names) + more), f"   not run ({cause})"))
         if versions:
-            noun = "last good version" if len(versions) == 1 else "last good versions"
             verb = "is" if len(versions) == 1 else "are"
-            lines.append((dim(f"     {noun} {', '.join(versions[:limit])} {verb} still served"),))
+            lines.append((dim(f"     {', '.join(versions[:limit])}{more if versions else ''} {verb} still served"),))
     return lines
 
 

@@ -56,9 +56,9 @@ def show_lines(view: AssetView, place: Place, *, with_code: bool = False, with_s
     lines += [(dim(f" {spec.file}:{spec.line}"),), BLANK]
     for label, pieces in _rows(view, place, with_schema=with_schema):
         lines += wrapped((" ", head(f"{label:<{_LABEL}}")), pieces, width=place.width)
+    lines.append((" ", head(f"{'next':<{_LABEL}}"), *_next(status)))
     if with_code and view.source_text is not None:
         lines += [BLANK, *((" ", line) for line in view.source_text.splitlines())]
-    lines.append((" ", head(f"{'next':<{_LABEL}}"), *_next(status)))
     return lines
 
 

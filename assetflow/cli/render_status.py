@@ -158,7 +158,7 @@ def status_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
         Column("version", "VERSION", is_right=True, leave=2),
         Column("updated_at", "UPDATED", leave=3),
         Column("timeliness", "DUE", leave=1),
-        Column("why", "WHY"),
+        Column("why", "WHY", least=30),
     )
     return Table(
         columns,
@@ -295,7 +295,7 @@ def _trouble(rows: Sequence[AssetStatus], place: Place, limit: int = 5) -> list[
         if str(row.freshness.timeliness) == "overdue":
             because = row.freshness.because
             text = f"{words(row.freshness.late_s)} late" + (f", because of {because}" if because else "")
-            found.append((state_mark("overdue"), row.spec.key, text, "assetflow status --freshness"))
+            found.append((state_mark("overdue"), row.spec.key, text, f"assetflow show {row.spec.key}"))
     for row in rows:
         if row.state == "stale":
             found.append((state_mark("stale"), row.spec.key, why_text(row), f"assetflow show {row.spec.key}"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assetflow.model.records import Attempt, Run
     from assetflow.project import LogFile
 
+_NO_RUNS: Line = (" no runs yet; start one with  assetflow materialize",)
 MADE, SAME, FAILED = ("materialized",), ("unchanged", "linked", "cut_off"), ("failed", "rejected", "died")
 
 
@@ -55,7 +56,7 @@ def _runs(session: Session, limit: int) -> Answer:
     found = project.runs(limit)
     below: tuple[Line, ...] = ((dim(f" {count(len(found), 'run')} · {words(session.elapsed_s)}"),),)
     if not found:
-        return Answer(lambda: {"runs": []}, [(" no runs yet; start one with  assetflow materialize",)])
+        return Answer(lambda: {"runs": []}, [_NO_RUNS])
     return Answer(lambda: {"runs": [run_document(run) for run in found]}, table=runs_table(found, session), below=below)
 
 
@@ -72,7 +73,7 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
         Column("blocked", "BLOCK", is_right=True),
         Column("env", "ENV", leave=2),
         Column("by", "BY", leave=4),
-        Column("selection", "SELECTION", leave=3),
+        Column("selection", "SELECTION", leave=3, least=12),
     )
 
     def amount(run: Run, states: Sequence[str]) -> int:
@@ -174,7 +175,10 @@ def attempts_table(attempts: Sequence[Attempt]) -> Table:
 def logs(session: Session, options: Namespace) -> Answer:
     """What assets printed and logged: in the last run, in one run, or when one asset last ran."""
     run_id, key = _which(options.words)
-    found = session.project().logs(run_id, key)
+    project = session.project()
+    if run_id is None and key is None and not project.runs(1):
+        return Answer(lambda: {"logs": []}, [_NO_RUNS])
+    found = project.logs(run_id, key)
 
     def data() -> object:
         return {
@@ -188,7 +192,11 @@ def logs(session: Session, options: Namespace) -> Answer:
         return Answer(data, text="".join([log.text for log in found]))
     lines: list[Line] = []
     for log in found:
-        lines += [*_log_lines(session, log), BLANK]
+        if log.text.strip() or key is not None:
+            lines += [*_log_lines(session, log), BLANK]
+    silent = sum(not log.text.strip() for log in found) if key is None else 0
+    if silent:
+        lines += [(dim(f" {count(silent, 'asset')} printed and logged nothing"),), BLANK]
     if not found:
         lines = [(f" no logs for {f'run #{run_id}' if run_id is not None else key or 'the last run'}",), BLANK]
     return Answer(data, lines[:-1])

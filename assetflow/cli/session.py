@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from assetflow.cli.command import Command, parser_of
+from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.render import Screen
 from assetflow.cli.verbs import SHOWN, Verb
 from assetflow.errors import ProjectNotFound, UsageError, near_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import tzinfo
 
     from assetflow.project import Project
@@ -42,7 +40,7 @@ class Session:
             if name != "home":
                 raise no_such_verb(name)
             verb = HOME
-        command = cast("Mapping[str, Command]", import_module(f"assetflow.cli.{verb.module}").COMMANDS)[verb.name]
+        command = command_of(verb)
         options = parser_of(verb, command).parse_intermixed_args(rest)
         given = Screen(
             screen.out,
@@ -57,9 +55,6 @@ class Session:
 
     def carry_out(self) -> int:
         """Run the verb and show its answer; the exit code."""
-        if self.options.help:
-            self.screen.text(parser_of(self.verb, self.command).format_help())
-            return 0
         if self.options.tz is not None or self.options.utc:
             self.zone()  # a zone that does not exist is said before anything is done
         answer = self.command.run(self, self.options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
 from assetflow.cli.table import Column, Table, cell
-from assetflow.cli.text import BLANK, Line, Piece, aligned, count, dim, good, head, shell, strong
+from assetflow.cli.text import BLANK, Line, Piece, aligned, count, dim, good, head, shell, strong, wrapped
 from assetflow.errors import AssetflowError, NotWritable, UsageError, error_classes, near_names
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def explain(session: Session, options: Namespace) -> Answer:
     classes = error_classes()
     if options.code is None:
         columns = (Column("code", "CODE"), Column("name", "NAME"), Column("exit_code", "EXIT", is_right=True),
-                   Column("meaning", "MEANING"))  # fmt: skip
+                   Column("meaning", "MEANING", least=30))  # fmt: skip
         rows = tuple(
             (cell(code, strong(code)), cell(cls.__name__), cell(cls.exit_code), cell(page(cls).partition("\n")[0]))
             for code, cls in classes.items()
@@ -114,7 +114,7 @@ def explain(session: Session, options: Namespace) -> Answer:
         raise UsageError(f"there is no error code `{options.code}`", fix=fix)
     cls = classes[code]
     lines: list[Line] = [(" ", strong(code), f"  {cls.__name__}", dim(f" · exit code {cls.exit_code}")), BLANK]
-    lines += [(f" {line}",) if line else BLANK for line in page(cls).splitlines()]
+    lines += page_lines(page(cls), session.width)
     return Answer(lambda: _code_document(code, cls), lines)
 
 
@@ -123,6 +123,19 @@ def page(cls: type[AssetflowError]) -> str:
     import inspect
 
     return inspect.cleandoc(cls.__doc__ or "")
+
+
+def page_lines(text: str, width: int) -> list[Line]:
+    """The text with its paragraphs broken to the width; indented blocks stay as they are."""
+    lines: list[Line] = []
+    for paragraph in text.split("\n\n"):
+        if lines:
+            lines.append(BLANK)
+        if paragraph.startswith(" "):
+            lines += [(f" {line}",) for line in paragraph.splitlines()]
+        else:
+            lines += wrapped((" ",), paragraph.split(), width=width, separator=" ")
+    return lines
 
 
 def _code_document(code: str, cls: type[AssetflowError]) -> dict[str, object]:
@@ -139,7 +152,7 @@ def config(session: Session, options: Namespace) -> Answer:
     overrides = {} if options.env is None else {"env": options.env}
     settings = read_settings(Path(options.project) if options.project is not None else Path.cwd(), overrides)
     found = setting_rows(settings)
-    columns = (Column("setting", "SETTING"), Column("value", "VALUE"), Column("origin", "FROM"))
+    columns = (Column("setting", "SETTING"), Column("value", "VALUE", least=20), Column("origin", "FROM"))
     rows = tuple((cell(name, strong(name)), cell(value, _shown(value)), cell(origin)) for name, value, origin in found)
     return Answer(
         lambda: {

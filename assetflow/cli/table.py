@@ -14,7 +14,8 @@ from assetflow.cli.text import Line, Piece, Span, cells, flat
 class Column:
     """One column. On a narrow terminal those with the highest `leave` go first; 0 stays and is cut instead.
 
-    `note` stands below the title for people, such as the type of the values.
+    `note` stands below the title for people, such as the type of the values. `least` is a width to which the column
+    may be cut before others leave.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Column:
     is_right: bool = False
     leave: int = 0
     note: str = ""
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,41 @@ def cell(value: object, shown: Line | Piece | None = None) -> Cell:
     return Cell(shown if isinstance(shown, tuple) else (shown,), value)
 
 
-def fitting(table: Table, width: int, gap: int = 2) -> Table:
-    """The table without the columns that leave first, until it fits into `width` or only columns that stay are left."""
+def fitting(table: Table, width: int, gap: int = 2) -> tuple[Table, list[int]]:
+    """The table as it fits into `width`, and the width of each of its columns.
+
+    First those columns leave that may; then the widest of the others are cut.
+    """
     sizes = [
         max([cells(column.title), cells(column.note), *(cells(flat(row[index].shown)) for row in table.rows)])
         for index, column in enumerate(table.columns)
     ]
+    # A column with a `least` gives way, down to that width, before another one has to leave.
+    needed = [min(size, column.least or size) for size, column in zip(sizes, table.columns, strict=True)]
     kept = list(range(len(table.columns)))
-    while sum(sizes[index] + gap for index in kept) - gap > width:
+    while sum(needed[index] + gap for index in kept) - gap > width:
         leaving = max(kept, key=lambda index: (table.columns[index].leave, index))
         if table.columns[leaving].leave == 0:
             break
         kept.remove(leaving)
-    return Table(
+    fitted = Table(
         tuple(table.columns[index] for index in kept), tuple(tuple(row[index] for index in kept) for row in table.rows)
     )
+    return fitted, _cut([sizes[index] for index in kept], width - gap * (len(kept) - 1))
+
+
+def _cut(sizes: list[int], room: int) -> list[int]:
+    """The sizes, the widest of them made smaller until their sum is at most `room`; none smaller than four."""
+    found = list(sizes)
+    while sum(found) > room:
+        widest = max(range(len(found)), key=found.__getitem__)
+        if found[widest] <= 4:
+            break
+        others = [size for size in found if size < found[widest]]
+        found[widest] = max(4, max(others, default=4), found[widest] - (sum(found) - room))
+        if found[widest] == max(others, default=0):
+            found[widest] -= 1
+    return found
 
 
 def plain_text(value: object) -> str:

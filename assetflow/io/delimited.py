@@ -39,10 +39,11 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The column names of one file, and how many lines to skip when they are given from outside."""
+    """The column names of one file, how many rows come before its data, and whether the names replace its own."""
 
     names: tuple[str, ...]
     skip: int
+    replaced: bool
 
 
 def read_delimited(paths: Sequence[Path], dialect: Dialect, columns: tuple[str, ...] | None) -> Any:
@@ -123,14 +124,13 @@ def _read(path: Path, header: _Header, dialect: Dialect, chosen: tuple[str, ...]
     given = {name: arrow_type(kind) for name, kind in dialect.types.items()} | dict(types)
     if not header.names or (dialect.columns is not None and path.stat().st_size == 0):
         return arrow.table({name: arrow.array([], given.get(name, arrow.null())) for name in chosen})
-    own = dialect.columns is not None
     try:
         table = csv_.read_csv(
             str(path),
             read_options=csv_.ReadOptions(
                 encoding=_plain_encoding(dialect.encoding),
-                column_names=list(header.names) if own else None,
-                skip_rows_after_names=header.skip if own else 0,
+                column_names=list(header.names) if header.replaced else None,
+                skip_rows_after_names=header.skip if header.replaced else 0,
             ),
             parse_options=csv_.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
             convert_options=csv_.ConvertOptions(
@@ -195,7 +195,7 @@ def _header(path: Path, dialect: Dialect) -> _Header:
     import csv
 
     if dialect.columns is not None and not dialect.header:
-        return _Header(dialect.columns, 0)
+        return _Header(dialect.columns, 0, replaced=True)
     skip = 0
     with _open_text(path, dialect, "surrogateescape") as text:
         for row in csv.reader(text, delimiter=dialect.delimiter):
@@ -211,15 +211,17 @@ def _header(path: Path, dialect: Dialect) -> _Header:
     if any("\udc80" <= letter <= "\udcff" for name in row for letter in name):
         raise _encoding_error(path, dialect)
     if dialect.columns is not None:
-        return _Header(dialect.columns, skip)
-    twice = [name for index, name in enumerate(row) if name in row[:index]]
+        return _Header(dialect.columns, skip, replaced=True)
+    # Each library invents another name for a column without one (an index that pandas wrote), so it gets one here.
+    names = [name or f"column_{position}" for position, name in enumerate(row, start=1)]
+    twice = [name for index, name in enumerate(names) if name in names[:index]]
     if twice:
         raise SourceUnreadable(
             f"`{path.name}` has two columns called `{twice[0]}`",
             fix='name the columns yourself: source(..., columns=["id", ...])',
             where=Location(str(path), skip),
         )
-    return _Header(tuple(row), skip)
+    return _Header(tuple(names), skip, replaced=names != row)
 
 
 def _check_names(paths: Sequence[Path], headers: Sequence[_Header], dialect: Dialect) -> None:

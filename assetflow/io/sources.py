@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from assetflow.errors import (
+    AssetflowError,
     BadDeclaration,
     Location,
     SourceChanged,
@@ -106,9 +107,11 @@ def read_source(spec: SourceSpec, expected: Observation, want: Want) -> object:
         _require_unchanged(state)
     try:
         value = _read(spec, [Path(state.path) for state in expected.files], want)
-    except (SourceUnreadable, OSError):
+    except (AssetflowError, OSError) as error:
         for state in expected.files:
             _require_unchanged(state)  # a file that was replaced meanwhile looks broken, but is not
+        if isinstance(error, OSError):
+            raise _cannot_open(spec.path, error) from error
         raise
     for state in expected.files:
         _require_unchanged(state)

@@ -151,7 +151,7 @@ class Storage:
         """
         return self._manager(version.io).read(version, self._root / version.location, want)
 
-    def convert(self, value: object, want: Want, *, key: AssetKey) -> object:
+    def convert(self, value: object, want: Want, *, key: str) -> object:
         """A value that was never stored, such as what a source's function loaded, in the form that is wanted.
 
         Raises:
@@ -231,24 +231,6 @@ class Storage:
         from assetflow.io.connection import turn
 
         return turn()
-
-    def convert(self, value: object, want: Want, *, key: str) -> object:
-        """A value that was never stored, in the form that is wanted, as if it had been stored and read.
-
-        Raises:
-            NotExact: a column cannot be represented exactly.
-            ContractBroken: the value cannot take the form, or a wanted column is not there.
-        """
-        from assetflow.io.arrow import forms_of, is_table, open_table
-        from assetflow.io.plain import value_as
-
-        return forms_of(open_table(value, key), want, key) if is_table(value) else value_as(value, want, key)
-
-    def parquet_files(self, version: Version) -> tuple[Path, ...]:
-        """The files of a version that any Parquet reader may read directly; empty when there are none."""
-        if version.io != "parquet" or "parquet" in self._given:
-            return ()
-        return tuple(sorted((self._root / version.location).glob("*.parquet")))
 
     def _manager(self, name: str) -> IOManager:
         if name in self._given:

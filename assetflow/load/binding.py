@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from assetflow.model.keys import AssetKey, last_name
 if TYPE_CHECKING:
     from assetflow.model.settings import Config
 
+_CONTEXT_TEXTS = ("Context", "af.Context", "assetflow.Context")
 _VARIABLE_POSITIONAL, _VARIABLE_KEYWORD = 0x04, 0x08  # flags of code objects: *args, **kwargs
 
 
@@ -193,7 +195,7 @@ class _Binder:
     def _special(self, name: str, annotation: object) -> Binding | None:
         """The binding of a parameter that its annotation alone decides."""
         plain = _without_none(annotation)
-        if plain is Context or (isinstance(plain, str) and plain in ("Context", "af.Context", "assetflow.Context")):
+        if plain is Context or getattr(plain, "__forward_arg__", None) in _CONTEXT_TEXTS:
             return Binding(name, "context")
         if form_of(annotation) == "connection":
             return Binding(name, "connection", form="connection")
@@ -230,10 +232,11 @@ class _Binder:
         return None
 
     def _unknown(self, name: str, wanted: str | None, annotation: object) -> None:
-        near = near_names(wanted or name, self._names.keys, 1)
+        near = near_names(wanted or name, (key for key in self._names.keys if key not in self._taker.own), 1)
         facts = [f"did you mean `{near[0]}`?"] if near else []
-        if isinstance(annotation, str) and form_of(annotation) is None:
-            facts.append(f"its annotation `{annotation}` could not be evaluated when the module was loaded")
+        text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
+        if text is not None and form_of(annotation) is None:
+            facts.append(f"its annotation `{text}` means nothing at run time; import it outside `if TYPE_CHECKING:`")
         if wanted is not None:
             fix = f"correct the key: `{near[0]}`" if near else "declare that asset, or correct the key"
         elif near:
@@ -268,9 +271,40 @@ def _evaluated(annotation: object, names: dict[str, object], inside: Mapping[str
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, names, dict(inside))  # noqa: S307 - the user's own annotation, as `typing` does it
+        # The text of the user's own annotation, in the way of `typing.get_type_hints`.
+        return eval(annotation, names, _Lenient({**vars(builtins), **names, **inside}))  # noqa: S307
     except Exception:  # noqa: BLE001 - whatever the user's text raises, the text itself still says the form
         return annotation
+
+
+class _Lenient(dict[str, object]):
+    """Names for an annotation; those that only type checkers see (`if TYPE_CHECKING:`) stand for their own text."""
+
+    def __missing__(self, name: str) -> object:
+        return _Unseen(name)
+
+
+class _Unseen:
+    """A type that is not there at run time, such as `pd.DataFrame`; `form_of` reads `__forward_arg__`."""
+
+    def __init__(self, text: str) -> None:
+        self.__forward_arg__ = text
+
+    def __getattr__(self, name: str) -> _Unseen:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Unseen(f"{self.__forward_arg__}.{name}")
+
+    def __getitem__(self, _: object) -> _Unseen:
+        return self
+
+    def __or__(self, _: object) -> _Unseen:
+        return self
+
+    __ror__ = __or__
+
+    def __call__(self) -> None:
+        """Nothing: `typing` wants members of a union to be callable."""
 
 
 def _with_default(function: FunctionType, code: CodeType) -> set[str]:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -264,4 +265,5 @@ def _write(path: Path, stored: Mapping[str, object]) -> None:
         temporary.replace(path)
     except (OSError, TypeError, ValueError):
         # Without a manifest the next command loads the project again, which is slower and just as right.
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -76,7 +76,7 @@ class Resolver:
         self._project = project
         self._problems = project.problems
         assets, sources, checks = _sorted_out(project.declared)
-        keys = self._unique_keys(assets, sources)
+        keys = self._unique_keys(project.declared)
         kept = {id(definition) for definition in keys.values()}
         self._assets = [(one, module) for one, module in assets if id(one) in kept]
         self._sources = [(one, module) for one, module in sources if id(one) in kept]
@@ -99,15 +99,11 @@ class Resolver:
 
     # ------------------------------------------------------------------------------------------ keys
 
-    def _unique_keys(
-        self, assets: list[tuple[AssetDefinition, str]], sources: list[tuple[SourceDefinition, str]]
-    ) -> dict[str, AssetDefinition | SourceDefinition]:
+    def _unique_keys(self, declared: Iterable[Collected]) -> dict[str, AssetDefinition | SourceDefinition]:
         """The definition of each key, the first where two have the same; illegal keys stay known, to be taken."""
         found: dict[str, AssetDefinition | SourceDefinition] = {}
         seen: dict[str, tuple[str, Location]] = {}
-        pairs = [(source.key, source) for source, _ in sources]
-        every = [*pairs, *((out.key, one) for one, _ in assets for out in one.outputs)]
-        for key, definition in every:
+        for key, definition in _keys_in_order(declared):
             where = self._place(definition)
             self._try(lambda key=key, where=where: parse_key(key, where))
             folded = key.lower()
@@ -115,6 +111,7 @@ class Resolver:
                 seen[folded] = (key, where)
                 found[key] = definition
                 continue
+            found.setdefault(key, definition)  # what takes it has found it: one problem is enough
             other, first = seen[folded]
             both = (
                 f"both called `{key}`" if other == key else f"called `{other}` and `{key}`, which differ in case only"
@@ -236,7 +233,7 @@ class Resolver:
                     key=live.key, kind="asset", node=keys[0], inputs=inputs, group=group,
                     owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
                     tags=_all_tags(defaults, {**definition.tags, **out.tags}), description=out.description or "",
-                    io=live.io, file=where.file, line=where.line, config=texts, freshness=out.freshness,
+                    io=live.io, file=where.file, line=where.line, config=texts or None, freshness=out.freshness,
                     checks=_check_specs(live, self._checks.get(out.key, ())),
                     kinds=tuple(dict.fromkeys(badge for badge in badges if badge)),
                     retries=retry.times if retry is not None else 0,
@@ -376,6 +373,16 @@ def _sorted_out(
         else:
             checks.append(one.definition)
     return assets, sources, checks
+
+
+def _keys_in_order(declared: Iterable[Collected]) -> Iterator[tuple[str, AssetDefinition | SourceDefinition]]:
+    for one in declared:
+        definition = one.definition
+        if isinstance(definition, SourceDefinition):
+            yield definition.key, definition
+        elif isinstance(definition, AssetDefinition):
+            for out in definition.outputs:
+                yield out.key, definition
 
 
 def _unknown(name: str, what: str, names: Names, where: Location) -> DefinitionError:

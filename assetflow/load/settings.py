@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -288,7 +289,8 @@ def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
             stream.write(json.dumps({"format": _CACHE_FORMAT, "entries": newest}).encode())
         temporary.replace(path)
     except (OSError, ValueError, TypeError):
-        pass
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def make_cache_folder(folder: Path) -> None:

@@ -131,7 +131,7 @@ def asset(
     freshness: Freshness | None = None,
     retry: Retry | int | None = None,
 ) -> Callable[[F], F]: ...
-def asset(
+def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
     /,
     *,
@@ -212,7 +212,7 @@ def assets(
     return attach
 
 
-def source(
+def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     key: str,
     *,
     path: str | None = None,
@@ -313,7 +313,7 @@ def caller_place() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def _asset_definition(
+def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were given
     fn: Callable[..., object],
     outputs: tuple[Out, ...],
     several: bool,

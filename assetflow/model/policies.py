@@ -52,7 +52,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Retry:
-    """Try a failed asset again: at most `times` more attempts, waiting `delay` and then `backoff` times longer each time.
+    """Try a failed asset again: at most `times` more attempts, waiting `delay`, then `backoff` times longer each time.
 
     `on` limits retries to these exception types (and their subclasses); without it every `Exception` is retried.
 

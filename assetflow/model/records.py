@@ -96,7 +96,8 @@ class CheckOutcome:
 class Attempt:
     """One try at one asset partition within a run.
 
-    state: running, materialized, unchanged, linked, cut_off, skipped, failed, blocked, rejected (a blocking check), died.
+    state: running, materialized, unchanged, linked, cut_off, skipped, failed, blocked, rejected (by a
+    check), died.
     `error` has type, message, file, line, text (rendered traceback), and fix; `seconds` the parts load, compute, check,
     write, commit; `reasons` are `Reason` values as JSON.
     """

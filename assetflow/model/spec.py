@@ -50,8 +50,9 @@ class AssetSpec:
     """Everything that is known of an asset or a source without its function.
 
     `node` names the function that makes it: the outputs of one `@assets` function share it. `kind` is `asset` or
-    `source`; `kinds` are badges such as `pandas`, `duckdb`, `csv`. `config` holds the canonical JSON text of each config
-    field. `code` is the code fingerprint, and `code_parts` the digest of each function or constant it is made of, by name.
+    `source`; `kinds` are badges such as `pandas`, `duckdb`, `csv`. `config` holds the canonical JSON text of each
+    config field. `code` is the code fingerprint, and `code_parts` the digest of each function or constant it is made
+    of, by name.
     """
 
     key: AssetKey
@@ -111,7 +112,8 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     return AssetSpec(
         key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
         inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c)) for p, u, m, c in get("inputs", ())),
-        group=get("group", ""), owners=tuple(get("owners", ())), tags=get("tags", {}), description=get("description", ""),
+        group=get("group", ""), owners=tuple(get("owners", ())), tags=get("tags", {}),
+        description=get("description", ""),
         io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),
         code_parts=get("code_parts"), config=get("config"), kinds=tuple(get("kinds", ())),
         checks=tuple(CheckSpec(*one) for one in get("checks", ())), retries=get("retries", 0),

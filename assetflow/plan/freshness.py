@@ -42,9 +42,9 @@ class FreshnessState:
 def data_times(world: World) -> dict[AssetKey, tuple[float, AssetKey]]:
     """The data's own time of every asset that has a version, and the asset or source that it comes from.
 
-    A source has the time it was observed with. An asset that said its own time (`Result(as_of=...)`) has that. Any other
-    asset is as old as its oldest input: as that input is now if the asset has read just that, else as it was when read.
-    An asset without inputs is as old as its last computation.
+    A source has the time it was observed with. An asset that said its own time (`Result(as_of=...)`) has that. Any
+    other asset is as old as its oldest input: as that input is now if the asset has read just that, else as it was
+    when read. An asset without inputs is as old as its last computation.
     """
     found: dict[AssetKey, tuple[float, AssetKey]] = {}
     for key, spec in world.graph.specs.items():

@@ -167,7 +167,7 @@ def make_plan(
     wanted = tuple(targets)
     members = _members(world.graph, wanted, with_upstream)
     steps = _pass(world, members, forced, {}, with_upstream)
-    candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE) and step.head]
+    candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
     if candidates:
         found = world.traces(candidates)
         if found:
@@ -184,7 +184,7 @@ def _members(graph: AssetGraph, targets: tuple[AssetKey, ...], with_upstream: bo
         if key in found:
             continue
         found.add(key)
-        waiting.extend(by_node[graph.specs[key].node])
+        waiting.extend(by_node.pop(graph.specs[key].node, ()))
         if with_upstream:
             waiting.extend(graph.upstream(key))
         else:
@@ -192,7 +192,7 @@ def _members(graph: AssetGraph, targets: tuple[AssetKey, ...], with_upstream: bo
     return [key for key in graph.order if key in found]
 
 
-def siblings(graph: AssetGraph) -> Mapping[str, list[AssetKey]]:
+def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
     """The assets that each function makes, by node."""
     by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
     for key, spec in graph.specs.items():
@@ -208,22 +208,38 @@ def _pass(
     with_upstream: bool,
 ) -> dict[AssetKey, Step]:
     steps: dict[AssetKey, Step] = {}
-    by_node = siblings(world.graph)
-    inside = set(members)
-    for key in members:
-        spec = world.graph.specs[key]
-        if key in steps:
+    for together in _by_function(world.graph, members):
+        if world.graph.specs[together[0]].is_source:
+            steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
             continue
-        if spec.is_source:
-            steps[key] = _source_step(world, spec)
-            continue
-        together = [one for one in by_node[spec.node] if one in inside]
-        decided = {one: _decide(world, one, steps, traces, forced, with_upstream) for one in together}
-        for one, decision in _joined(decided).items():
-            steps[one] = Step(
-                world.graph.specs[one], UNPARTITIONED, decision.action, decision.reasons, world.head(one), decision.link
+        decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
+        for key, decision in _joined(decided).items():
+            steps[key] = Step(
+                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, world.head(key), decision.link
             )
     return {key: steps[key] for key in members}
+
+
+def _by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[AssetKey]]:
+    """The members, outputs of one function together, each group after all that any of its assets takes."""
+    by_node = siblings(graph)
+    inside, done, opened = set(members), set[str](), set[str]()
+    for member in members:
+        waiting = [] if graph.specs[member].node in done else [graph.specs[member].node]
+        while waiting:
+            node = waiting[-1]
+            together = [key for key in by_node[node] if key in inside]
+            above = {graph.specs[up].node for key in together for up in graph.upstream(key) if up in inside}
+            # Outputs differ in what their checks read, so one of them may need what stands later in the order.
+            needed = above - done - {node} if node not in opened else ()
+            opened.add(node)
+            if needed:
+                waiting.extend(needed)
+                continue
+            waiting.pop()
+            if node not in done:
+                done.add(node)
+                yield together
 
 
 def _decide(
@@ -289,20 +305,21 @@ def _blocked(key: AssetKey, step: Step) -> Reason:
 
 
 def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
-    """Outputs of one function run together: where one runs, the others may change with it."""
+    """Outputs of one function run together: where one runs, the others may change with it; or none of them can."""
     if len(decided) == 1:
         return decided
+    blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
+    if blocked is not None:
+        return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
     runs = [key for key, decision in decided.items() if decision.action is Action.RUN]
     maybe = [key for key, decision in decided.items() if decision.action is Action.MAYBE]
     if not runs and not maybe:
         return decided
-    joined: dict[AssetKey, Decision] = {}
-    for key, decision in decided.items():
-        if decision.action in (Action.CURRENT, Action.LINK):
-            if runs:
-                text = f"made together with {runs[0]}"
-                decision = Decision(Action.MAYBE, (Reason("made_together", text, {"with": runs[0]}, is_root=False),))
-            else:
-                decision = Decision(Action.MAYBE, (upstream_runs([maybe[0]]),))
-        joined[key] = decision
-    return joined
+    reason = upstream_runs([maybe[0]]) if not runs else _together_with(runs[0])
+    with_others = Decision(Action.MAYBE, (reason,))
+    stands = (Action.RUN, Action.MAYBE, Action.BLOCKED)
+    return {key: one if one.action in stands else with_others for key, one in decided.items()}
+
+
+def _together_with(key: AssetKey) -> Reason:
+    return Reason("made_together", f"made together with {key}", {"with": key}, is_root=False)

@@ -9,7 +9,7 @@ computing; otherwise the asset runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -112,23 +112,18 @@ def decide(
     waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
     reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost)
+    reasons += changed_inputs(head, known)
     if waiting:
-        reasons += changed_inputs(head, known)
         if reasons:
             return Decision(Action.RUN, tuple(reasons))
         return Decision(Action.MAYBE, (upstream_runs(waiting),))
     key = input_key(spec, [(one, digest_of(one, content)) for one, content in known])
-    if not is_forced:
-        if head is not None and head.trace.input_key == key and not is_lost:
-            return Decision(Action.CURRENT, (), key)
-        found = traces.get(key)
-        if found is not None:
-            return Decision(Action.LINK, tuple(reasons + changed_inputs(head, known)), key, found)
-    reasons += changed_inputs(head, known)
-    if not reasons:
-        # The key covers everything that the reasons compare, so this can only be a definition of another shape.
-        reasons = [Reason("code_changed", "its definition changed")]
-    return Decision(Action.RUN, tuple(reasons), key)
+    if head is not None and head.trace.input_key == key and not is_forced and not is_lost:
+        return Decision(Action.CURRENT, (), key)
+    # The key covers all that the reasons compare: without any, it can only be a definition of another shape.
+    why = tuple(reasons) or (_OTHER_SHAPE,)
+    found = None if is_forced else traces.get(key)
+    return Decision(Action.RUN, why, key) if found is None else Decision(Action.LINK, why, key, found)
 
 
 def local_reasons(spec: AssetSpec, head: Head | None, *, is_forced: bool, is_lost: bool) -> list[Reason]:
@@ -139,17 +134,15 @@ def local_reasons(spec: AssetSpec, head: Head | None, *, is_forced: bool, is_los
     if is_lost:
         version = head.version.number
         reasons.append(Reason("data_missing", f"the bytes of v{version} are gone", {"version": version}))
-    if head.trace.code != spec.code:
-        reasons.append(_code_reason(spec, head))
-    reasons += _config_reasons(spec, head)
     before = {(one.parameter, one.upstream): one.mode for one in head.trace.inputs if one.mode != "order"}
     now = {(one.parameter, one.upstream): one.mode for one in spec.inputs if one.mode != "order"}
-    for parameter, upstream in now.keys() - before.keys():
-        text = f"reads {upstream} now"
-        reasons.append(Reason("input_added", text, {"input": upstream, "parameter": parameter}))
-    for parameter, upstream in before.keys() - now.keys():
-        text = f"reads {upstream} no more"
-        reasons.append(Reason("input_removed", text, {"input": upstream, "parameter": parameter}))
+    if head.trace.code != spec.code:
+        reasons.append(_code_reason(spec, head))
+    elif any(before.get(pair, mode) != mode for pair, mode in now.items()):
+        reasons.append(_OTHER_SHAPE)
+    reasons += _config_reasons(spec, head)
+    reasons += _input_reasons("input_added", "now", now, before)
+    reasons += _input_reasons("input_removed", "no more", before, now)
     return reasons
 
 
@@ -163,6 +156,8 @@ def changed_inputs(head: Head | None, known: Iterable[tuple[InputSpec, Content]]
         was = before.get((given.parameter, given.upstream))
         if was is None or given.mode == "order" or was.digest == digest_of(given, content):
             continue
+        if was.mode != given.mode or (content.number is not None and content.number == was.version_number):
+            continue  # the content is the same: it is read in another way, which is a matter of the definition
         to = f"v{content.number}" if content.number is not None else "new content"
         text = f"{given.upstream} v{was.version_number} → {to}"
         data = {"input": given.upstream, "from": was.version_number, "to": content.number}
@@ -179,12 +174,24 @@ def upstream_runs(waiting: Iterable[AssetKey]) -> Reason:
 def _code_reason(spec: AssetSpec, head: Head) -> Reason:
     before, now = head.trace.code_parts, spec.code_parts or {}
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    own = spec.node.rpartition(".")[2]
-    helpers = [name for name in changed if name.rpartition(".")[2] != own]
+    own = {next(iter(before), ""), next(iter(now), "")}  # the function itself comes first, whatever the asset is called
     data: dict[str, object] = {"changed": changed, "file": spec.file, "line": spec.line}
-    if helpers and len(helpers) == len(changed):
-        return Reason("helper_changed", "helper changed: " + ", ".join(helpers), data)
+    if changed and own.isdisjoint(changed):
+        return Reason("helper_changed", "helper changed: " + ", ".join(changed), data)
     return Reason("code_changed", f"code changed ({spec.file}:{spec.line})", data)
+
+
+def _input_reasons(
+    code: str, word: str, these: Iterable[tuple[str, AssetKey]], others: Collection[tuple[str, AssetKey]]
+) -> list[Reason]:
+    kept = {upstream for _, upstream in others}
+    reasons: list[Reason] = []
+    for parameter, upstream in these:
+        if (parameter, upstream) not in others:
+            name = f" as `{parameter}`" if upstream in kept else ""  # only the parameter has another name
+            text = f"reads {upstream}{name} {word}"
+            reasons.append(Reason(code, text, {"input": upstream, "parameter": parameter}))
+    return reasons
 
 
 def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
@@ -196,6 +203,9 @@ def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
             text = f"config {name}: {old or 'unset'} → {new or 'unset'}"
             reasons.append(Reason("config_changed", text, {"field": name, "from": old, "to": new}))
     return reasons
+
+
+_OTHER_SHAPE = Reason("code_changed", "its definition changed")
 
 
 def _hash(tag: str, parts: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from assetflow.run.interrupt import Interrupts
 from assetflow.run.task import NodeResult, Task
 
 Work = Callable[[Task], NodeResult]
@@ -43,8 +44,9 @@ class Executor(Protocol):
 class InlineExecutor:
     """Carries out each task in the calling thread when `wait` is called: a debugger works, nothing runs at once."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, interrupts: Interrupts) -> None:
         self._work = work
+        self._interrupts = interrupts
         self._waiting: deque[Task] = deque()
 
     @property
@@ -63,7 +65,10 @@ class InlineExecutor:
 
     def wait(self, timeout_s: float) -> list[NodeResult]:
         """Carry out the task that waits."""
-        return [self._work(self._waiting.popleft())] if self._waiting else []
+        if not self._waiting:
+            return []
+        with self._interrupts.raising():
+            return [self._work(self._waiting.popleft())]
 
     def close(self) -> None:
         """Nothing is held."""

@@ -101,6 +101,7 @@ class RunResult:
     """What `materialize` did. `run_id` is None when there was nothing to do and so no run.
 
     `current` counts assets that were current already; `saved_s` is how long everything that did not run took last time.
+    `signal_number` is that of the signal that interrupted the run, or 0.
     """
 
     run_id: int | None
@@ -110,6 +111,7 @@ class RunResult:
     seconds: float
     saved_s: float = 0.0
     interrupted: bool = False
+    signal_number: int = 0
 
     @property
     def ok(self) -> bool:

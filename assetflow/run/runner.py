@@ -1,4 +1,4 @@
-"""The one loop that owns a run: what is settled, what starts next, what is committed. Only this thread writes the catalog."""
+"""The one loop that owns a run: what is settled, starts next and is committed. Only its thread writes the catalog."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from assetflow.plan.planner import Plan, SourceNow, Step, World, siblings, sourc
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, digest_of, input_key
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error
+from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Task
@@ -60,10 +61,11 @@ class Runner:
         executor: Executor,
         observations: Mapping[AssetKey, Observation],
         settings: RunSettings,
+        interrupts: Interrupts,
     ) -> None:
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
-        self._observations = observations
+        self._observations, self._interrupts = observations, interrupts
         self._heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
         self._outcomes: dict[AssetKey, StepOutcome] = {}
         self._nodes: dict[str, _Progress] = {}
@@ -79,16 +81,10 @@ class Runner:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
         self._run_id, self._observer = run_id, observer
         observer.run_started(run_id, self._plan, self._executor.workers)
-        interrupted = False
         self._observe_sources()
         self._arrange()
-        try:
-            self._loop()
-        except KeyboardInterrupt:
-            # Once: nothing new starts, what runs is awaited and committed. A second one goes through to the caller.
-            interrupted = True
-            self._stopping = True
-            self._loop()
+        self._loop()
+        interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
             self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
@@ -104,6 +100,7 @@ class Runner:
             time.monotonic() - began,
             sum(step.estimate_s or 0.0 for step in saved),
             interrupted,
+            self._interrupts.signal_number,
         )
 
     # -- preparing
@@ -153,6 +150,7 @@ class Runner:
 
     def _loop(self) -> None:
         while self._running or ((self._ready or self._later) and not self._stopping):
+            self._stopping = self._stopping or self._interrupts.is_stopping
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
                 heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
@@ -268,7 +266,8 @@ class Runner:
         trace = found.trace
         return NewTrace(
             spec.key, trace.input_key, trace.code, trace.code_parts, trace.config, self._read(spec), "link",
-            trace.started_at, trace.finished_at, trace.as_of, trace.metadata, None, trace.version_id, self._seen(spec.key),
+            trace.started_at, trace.finished_at, trace.as_of, trace.metadata, None, trace.version_id,
+            self._seen(spec.key),
         )  # fmt: skip
 
     def _finish(self, result: NodeResult) -> None:
@@ -305,7 +304,8 @@ class Runner:
             reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec), error=result.error,
         )  # fmt: skip
         if result.error is not None:
-            self._settle(base, result)
+            is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
+            self._settle(replace(base, state="cancelled" if is_stopped else "failed"), result)
         elif result.skipped is not None:
             self._settle(replace(base, state="skipped", message=result.skipped), result)
         else:

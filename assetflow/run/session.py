@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import RunConflict, UsageError
@@ -22,6 +22,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import make_plan
 from assetflow.run.capture import capturing
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import run_lock
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.resources import ResourcePool
@@ -88,45 +89,47 @@ def run_session(
             at=time.time(),
         )
         storage.sweep(_alive(settings, catalog))
+        stack.enter_context(_finished(catalog, run_id, record := _Record()))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
+        stack.callback(_tear_down, resources, watcher)
         bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
-        executor = _executor(settings, request, lambda task: run_step(bench, task))
+        interrupts = Interrupts()
+        executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
+        stack.callback(executor.close)
         run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
-        runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings)
-        return _carry_out(runner, run_id, watcher, began, catalog, executor, resources, storage, settings.env)
+        runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
+        with interrupts.watched(), capturing():
+            result = runner.run(run_id, watcher, began)
+        record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
+        record.counts = result.counts
+        storage.present([head.version for head in catalog.heads(settings.env).values()])
+    watcher.run_finished(result)
+    return result
 
 
-def _carry_out(
-    runner: Runner,
-    run_id: int,
-    observer: Observer,
-    began: float,
-    catalog: Catalog,
-    executor: Executor,
-    resources: ResourcePool,
-    storage: Storage,
-    env: str,
-) -> RunResult:
-    state = "failed"
-    counts: Mapping[str, int] = {}
+@dataclass(slots=True)
+class _Record:
+    """How the run is written down if nothing else is learned: an exception of ours leaves it failed."""
+
+    state: str = "failed"
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@contextmanager
+def _finished(catalog: Catalog, run_id: int, record: _Record) -> Generator[None]:
     try:
-        with capturing():
-            result = runner.run(run_id, observer, began)
-            counts = result.counts
-            state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
-            errors = resources.close()
-        for error in errors:
-            # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
-            observer.warn(f"tear_down raised {type(error).__name__}: {error}")
-        storage.present([head.version for head in catalog.heads(env).values()])
+        yield
     except KeyboardInterrupt:
-        state = "cancelled"
+        record.state = "cancelled"
         raise
     finally:
-        executor.close()
-        catalog.finish_run(run_id, state, counts, time.time())
-    observer.run_finished(result)
-    return result
+        catalog.finish_run(run_id, record.state, record.counts, time.time())
+
+
+def _tear_down(resources: ResourcePool, observer: Observer) -> None:
+    for error in resources.close():
+        # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
+        observer.warn(f"tear_down raised {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -163,10 +166,10 @@ def _conflict(env: str, note: str) -> RunConflict:
     )
 
 
-def _executor(settings: Settings, request: Request, work: Work) -> Executor:
+def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
     name = request.executor or settings.executor
     if name == "inline":
-        return InlineExecutor(work)
+        return InlineExecutor(work, interrupts)
     if name == "threads":
         return ThreadExecutor(work, max(1, request.workers or settings.workers))
     raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")

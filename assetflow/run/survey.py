@@ -38,7 +38,8 @@ class _Live(Mapping[str, Head]):
 
     def __getitem__(self, key: str) -> Head:
         head = self._traces[key]
-        if not self._storage.exists(head.version):
+        # What a function stored itself (a delivery, a table elsewhere) does not come back when a pointer moves.
+        if head.version.io == "none" or not self._storage.exists(head.version):
             raise KeyError(key)
         return head
 

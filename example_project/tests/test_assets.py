@@ -37,7 +37,7 @@ def test_daily_revenue_counts_paid_orders_only() -> None:
     result = af.materialize([split_orders, daily_revenue, every_paid_order_counts], inputs={"orders": orders})
 
     assert result.ok
-    assert result["daily_revenue"].value.fetchall() == [(pd.Timestamp("2026-09-01"), 2, 15.0)]
+    assert result["marts.daily_revenue"].value.fetchall() == [(pd.Timestamp("2026-09-01"), 2, 15.0)]
 
 
 def test_an_unknown_currency_is_refused() -> None:

@@ -85,7 +85,7 @@ INDEXES: dict[str, pd.DataFrame] = {
     "dates": pd.DataFrame(COLUMN, index=pd.Index([dt.date(2024, 1, n) for n in (1, 2, 3)])),
     "int labels": pd.DataFrame({1: [1], 0: [2]}),
     "date labels": pd.DataFrame([[1, 2]], columns=pd.to_datetime(["2024", "2025"])),
-    "two label levels": pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_product([["a"], ["x", "y"]], names=list("pq"))),
+    "two label levels": pd.DataFrame([[1]], columns=pd.MultiIndex.from_product([["a"], ["x"]], names=["p", "q"])),
     "named labels": pd.DataFrame([[1, 2]], columns=pd.Index(["a", "b"], name="letters")),
     "odd labels": pd.DataFrame({"a.b": [1], "": [2], "A": [3], "a": [4], 'q"uo\'te': [5], "π": [6]}),
     "no rows": pd.DataFrame({"a": pd.Series([], dtype="Int8"), "b": pd.Categorical([], ["x"]), "o": OBJECTS.iloc[:0]}),
@@ -321,7 +321,7 @@ def test_a_projection_takes_columns_in_the_wanted_order_and_a_default_index() ->
 
 
 def test_a_missing_column_is_named_with_its_likeness() -> None:
-    with pytest.raises(ContractBroken, match="no column.* `amout`") as caught:
+    with pytest.raises(ContractBroken, match="`amout`") as caught:
         arrow.project(pa.schema([("amount", pa.int64())]), ["amout"], "orders")
 
     assert "amount" in str(caught.value)

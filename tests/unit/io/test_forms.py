@@ -37,8 +37,6 @@ class Unknown:
         (pa.RecordBatchReader, "reader"),
         (pl.DataFrame, "polars"),
         (pl.LazyFrame, "polars_lazy"),
-        (duckdb.DuckDBPyRelation, "duckdb"),
-        (duckdb.DuckDBPyConnection, "connection"),
         (list[dict], "records"),
         (list[dict[str, Any]], "records"),
         (Sequence[Mapping[str, int]], "records"),
@@ -116,7 +114,6 @@ def test_words_and_badges_exist_for_every_form() -> None:
         (pd.Series([1]), "a pandas Series"),
         (pd.DataFrame(), "a pandas DataFrame"),
         (pa.table({}), "a pyarrow Table"),
-        (duckdb.connect(), "a DuckDB connection"),
         (pl.LazyFrame(), "a polars LazyFrame"),
         (Path("x"), "a Path"),
         (pd.DataFrame, "the class DataFrame itself"),
@@ -125,6 +122,13 @@ def test_words_and_badges_exist_for_every_form() -> None:
 )
 def test_words_say_what_was_returned(value: object, words: str) -> None:
     assert value_words(value) == words
+
+
+def test_duckdb_classes_and_values() -> None:
+    assert form_of(duckdb.DuckDBPyRelation) == "duckdb"
+    assert form_of(duckdb.DuckDBPyConnection) == "connection"
+    with duckdb.connect() as connection:
+        assert value_words(connection) == "a DuckDB connection"
 
 
 def test_reading_annotations_imports_no_dataframe_library() -> None:

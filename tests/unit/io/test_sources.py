@@ -134,6 +134,13 @@ class TestObserving:
         assert [Path(state.path).name for state in here.files] == ["a.csv", "b.csv"]
         assert here.token == there.token != observe(tmp_path / "there/data/*.csv").token
 
+    def test_a_renamed_file_is_a_new_version_of_a_glob_also_when_the_order_stays(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "2024-01.csv", "a\n1\n")
+        before = observe(tmp_path / "*.csv")
+        path.rename(tmp_path / "2024-02.csv")
+
+        assert observe(tmp_path / "*.csv").token != before.token
+
     def test_a_recursive_glob_leaves_folders_out(self, tmp_path: Path) -> None:
         write(tmp_path / "x/one.csv", "a\n1\n")
         write(tmp_path / "two.csv", "a\n1\n")
@@ -239,7 +246,8 @@ class TestReadingWhatWasObserved:
 
         assert "b.csv" in caught.value.facts[0]
 
-    def test_a_file_replaced_while_it_is_read_has_changed(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("added", ["3,4\n", "3,4,5\n", '3,"4\n'], ids=["good", "with a broken row", "cut off"])
+    def test_a_file_replaced_while_it_is_read_has_changed(self, tmp_path: Path, added: str) -> None:
         path = tmp_path / "a.csv"
         rows = "a,b\n" + "1,2\n" * 50
         write(path, rows)
@@ -249,7 +257,7 @@ class TestReadingWhatWasObserved:
             """Options that change the file at the moment the reader asks for them: after the check, before the read."""
 
             def get(self, key: str, default: object = None, /) -> object:
-                write(path, rows + "3,4\n")
+                write(path, rows + added)
                 return super().get(key, default)
 
         spec = SourceSpec(str(path), "csv", None, Replacing(), False, False, True)
@@ -311,6 +319,12 @@ class TestCsv:
 
         assert read(path).column("text").to_pylist() == ['a,\nb "c"', "d"]
 
+    def test_a_line_end_within_quotes_may_fall_anywhere_in_a_long_file(self, tmp_path: Path) -> None:
+        value = "x\n" * 700_000  # longer than the blocks that the reader cuts the file into
+        path = write(tmp_path / "a.csv", f'id,text\n1,"{value}"\n2,d\n')
+
+        assert read(path).column("text").to_pylist() == [value, "d"]
+
     def test_a_single_quote_mark_inside_a_value_is_text(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.csv", 'id,text\n1,5" pipe\n2,d\n')
 
@@ -329,6 +343,12 @@ class TestCsv:
         path = write(tmp_path / "a.csv", "\nx,x\n1,2\n")
 
         assert read(path, columns=["a", "b"]).to_pylist() == [{"a": 1, "b": 2}]
+
+    def test_a_column_without_a_name_has_the_same_one_in_every_form(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.csv", ",b\n1,2\n")
+
+        assert read(path).to_pylist() == [{"column_1": 1, "b": 2}]
+        assert list(read(path, "pandas")) == read(path, "polars").columns == ["column_1", "b"]
 
     def test_types_can_be_given(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.csv", "a,b,c,d\n1,2024-01-01,2024-01-01T00:00:00Z,1.50\n")
@@ -405,6 +425,11 @@ class TestBrokenCsv:
         assert error.facts == ("columns: `a`, `b`, `c`", "line 5: 4,5")
         assert error.where is not None
         assert error.where.line == 5
+
+    def test_a_broken_row_of_several_lines_is_named_by_its_first(self, tmp_path: Path) -> None:
+        error = self.broken(tmp_path / "a.csv", 'a,b,c\n1,2,3\n4,"x\ny"\n')
+
+        assert error.what == "`a.csv` line 3: expected 3 values, found 2"
 
     def test_a_long_row_is_found_in_a_long_file(self, tmp_path: Path) -> None:
         error = self.broken(tmp_path / "a.csv", "a,b\r\n" + "1,2\r\n" * 200_000 + "1,2,3\r\n" + "1,2\r\n")

@@ -26,12 +26,12 @@ def search_path() -> Iterator[None]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes files of a project (`name="text"`, with `__` for a slash) and gives its root."""
+    """Writes files of a project (`name="text"`, without `.py`; `__` is a slash in a keyword) and gives its root."""
 
     def write_files(settings: str = "", /, **files: str) -> Path:
         (tmp_path / "assetflow.toml").write_text(dedent(settings))
         for name, text in files.items():
-            path = tmp_path / (name.replace("__", "/") + ".py")
+            path = tmp_path / ((name if "/" in name else name.replace("__", "/")) + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text))
         return tmp_path

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - messages are written out as the user reads them
 """Settings: where they come from, who wins, and what a mistake looks like."""
 
 from __future__ import annotations
