@@ -237,8 +237,8 @@ class Project:
                     what = f"there is no run #{chosen}" if chosen is not None else "there has been no run yet"
                     raise UsageError(what, fix="`assetflow runs` lists the runs")
                 attempts = catalog.attempts(chosen)
-        logs = (self._log(attempt) for attempt in attempts)
-        return tuple(log for log in logs if log is not None)
+        logs = {log.path: log for attempt in attempts if (log := self._log(attempt)) is not None}
+        return tuple(logs.values())
 
     # -- reading data
 
@@ -452,10 +452,13 @@ class Project:
         return run
 
     def _log(self, attempt: Attempt) -> LogFile | None:
-        path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{attempt.asset}.{attempt.number}.log"
+        # The outputs of one function share its log.
+        spec = self.graph.specs.get(attempt.asset)
+        name = attempt.asset if spec is None or spec.is_source else spec.node
+        path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:  # outputs of one function share the log of the first
+        except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
             return None
         except OSError as error:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error

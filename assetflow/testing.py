@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
+from uuid import uuid4
 
 from assetflow.errors import AssetflowError, DamagedVersion
 from assetflow.io.base import IOManager, Target, Want, Written
@@ -61,7 +62,7 @@ def _write(manager: IOManager, value: object, directory: Path) -> Version:
     version = stored_version(manager.write(value, Target(_KEY, "", directory)), manager, directory)
     publish = getattr(manager, "publish", None)
     if publish is not None:
-        publish(version, directory, directory.name)
+        publish(version, directory, uuid4().hex)
     return version
 
 

@@ -281,11 +281,23 @@ def _footer_hash(path: Path) -> str:
 
 def _refuse_unwritable(schema: pa.Schema, key: str) -> None:
     for field in schema:
+        if _has_empty_struct(field.type):
+            raise CannotStore(
+                f"column `{field.name}` of `{key}` holds structs without fields, which Parquet cannot hold",
+                fix="give the struct a field, or drop the column before returning the table",
+            )
         if "interval" in str(field.type):
             raise CannotStore(
                 f"column `{field.name}` of `{key}` has the type {field.type}, which Parquet cannot hold",
                 fix="turn it into a duration or a number (in DuckDB: `epoch(...)`) before returning the table",
             )
+
+
+def _has_empty_struct(kind: Any) -> bool:
+    import pyarrow as pa
+
+    inner = [kind.field(position).type for position in range(kind.num_fields)]
+    return (pa.types.is_struct(kind) and not inner) or any(_has_empty_struct(one) for one in inner)
 
 
 @contextmanager

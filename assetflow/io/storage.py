@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WrongReturn, did_you_mean
+from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.files import Files, size_of
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
 
 if TYPE_CHECKING:
-
     from assetflow.io.duckdb_tables import DuckDBIO
 
 _STAGING = re.compile(r"(\d+)-[0-9a-f]{32}\Z")
@@ -132,15 +131,27 @@ class Storage:
         size_bytes = staged.size_bytes
         self._make_durably(self._root / parent)
         self._files.rename(staged.directory, self._root / location)
-        self._files.sync_directory(self._root / parent)
+        try:
+            self._files.sync_directory(self._root / parent)
+        except AssetflowError:
+            # Not known to be durable, so not published: back to where discarding and sweeping find it.
+            with suppress(AssetflowError):
+                self._files.rename(self._root / location, staged.directory)
+            raise
         return _new_version(staged, location.as_posix(), size_bytes)
 
     def discard(self, staged: Staged) -> None:
         """Remove what was staged."""
-        if staged.directory is not None:
-            self._files.remove_tree(staged.directory)
-        else:
-            self._manager(staged.io).delete(_as_version(staged, ""), self._root)
+        manager, version = self._manager(staged.io), _as_version(staged, "")
+        if staged.directory is None:
+            manager.delete(version, self._root)
+            return
+        if hasattr(manager, "publish"):
+            try:
+                manager.delete(version, staged.directory)  # what a publish that failed late has loaded
+            except WarehouseLocked:
+                return  # `sweep` finds it after the run
+        self._files.remove_tree(staged.directory)
 
     def read(self, version: Version, want: Want) -> object:
         """The value of a published version in the form that is wanted.
@@ -201,7 +212,10 @@ class Storage:
             cast("DuckDBIO", self._manager("duckdb")).present(found)
 
     def sweep(self, alive_runs: Collection[int]) -> int:
-        """Remove the staging directories of runs that are not alive; how many there were."""
+        """Remove the staging directories of runs that are not alive; how many were removed.
+
+        What was being loaded into the DuckDB file stays for the next time while another program holds that file.
+        """
         staging = self._root / "tmp"
         if not staging.is_dir():
             return 0
@@ -210,9 +224,12 @@ class Storage:
             for entry in staging.iterdir()
             if (match := _STAGING.match(entry.name)) and int(match[1]) not in alive_runs
         ]
-        tables = [marker.read_text() for entry in dead if (marker := entry / "table.txt").exists()]
-        if tables and hasattr(self._manager("duckdb"), "drop"):
-            cast("DuckDBIO", self._manager("duckdb")).drop(tables)
+        loading = {entry: marker.read_text() for entry in dead if (marker := entry / _MARKERS["duckdb"]).exists()}
+        if loading and hasattr(self._manager("duckdb"), "drop"):
+            try:
+                cast("DuckDBIO", self._manager("duckdb")).drop(loading.values())
+            except WarehouseLocked:
+                dead = [entry for entry in dead if entry not in loading]
         for entry in dead:
             self._files.remove_tree(entry)
         return len(dead)

@@ -241,12 +241,12 @@ def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     files, or the time of the observation that found a new token.
 
     Raises:
-        ValueError: neither or both of `path` and `version` are given, or `load` comes without `version`.
+        ValueError: neither or both of `path` and `version` are given, or `load` or `ttl` comes without `version`.
     """
     if (path is None) == (version is None):
         raise ValueError(f"source({key!r}) takes either path= or version=")
-    if load is not None and version is None:
-        raise ValueError(f"source({key!r}): load= goes with version=")
+    if version is None and (load is not None or ttl is not None):
+        raise ValueError(f"source({key!r}): load= and ttl= go with version=; a file is looked at every time")
     file, line = caller_place()
     return SourceDefinition(
         key, path, format, version, load, as_of, None if ttl is None else seconds(ttl), dict(options), group,

@@ -195,16 +195,14 @@ class Runner:
 
     def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
-        for key in node.keys:
-            for upstream in self._world.graph.upstream(key):
-                outcome = self._outcomes.get(upstream)
-                if outcome is None:
-                    if self._plan.steps[key].action is Action.BLOCKED and upstream not in self._heads:
-                        found[upstream] = None
-                elif outcome.state in FAILED:
-                    found[upstream] = None
-                elif outcome.state == "blocked":
-                    found.update(dict.fromkeys(outcome.blocked_by))
+        for given in (one for key in node.keys for one in self._world.graph.specs[key].inputs):
+            outcome = self._outcomes.get(given.upstream)
+            if outcome is not None and outcome.state == "blocked":
+                found.update(dict.fromkeys(outcome.blocked_by))
+            elif outcome is not None and outcome.state in FAILED:
+                found[given.upstream] = None
+            elif given.mode != "order" and given.upstream not in self._heads:
+                found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
         return tuple(found)
 
     def _decide(self, key: AssetKey) -> Decision:
@@ -238,7 +236,7 @@ class Runner:
                 for key in node.keys
                 if key in self._heads and key not in self._world.lost
             },
-            log_file=self._settings.log_folder / str(self._run_id) / f"{node.keys[0]}.{node.attempt}.log",
+            log_file=self._settings.log_folder / str(self._run_id) / f"{name}.{node.attempt}.log",
         )
 
     # -- settling

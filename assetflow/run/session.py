@@ -102,7 +102,8 @@ def run_session(
             result = runner.run(run_id, watcher, began)
         record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
         record.counts = result.counts
-        storage.present([head.version for head in catalog.heads(settings.env).values()])
+        current = [head.version for head in catalog.heads(settings.env).values()]
+        storage.present([version for version in current if storage.exists(version)])
     watcher.run_finished(result)
     return result
 

@@ -77,9 +77,13 @@ def test_a_full_disk_is_told_with_the_free_space_and_that_nothing_was_lost(tmp_p
 
 
 def test_an_error_of_the_writer_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Files().writing(tmp_path / "a") as out:
-        out.write(b"half")
-        raise ZeroDivisionError
+    def write_half() -> None:
+        with Files().writing(tmp_path / "a") as out:
+            out.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
 
     assert list(tmp_path.iterdir()) == []
 
