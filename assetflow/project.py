@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +31,9 @@ from assetflow.views import (
     LogFile,
     Preview,
     Status,
+    Tables,
     content_state,
-    reason_code,
-    schema_change,
+    history_entries,
     source_text,
     with_failures,
 )
@@ -186,21 +185,7 @@ class Project:
             heads = catalog.history(self.env, found, limit + 1)
             attempts = {attempt.run_id: attempt for attempt in catalog.attempts_of(found, 10 * limit)}
             runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
-        entries: list[HistoryEntry] = []
-        for place, head in enumerate(heads[:limit]):
-            before = heads[place + 1] if place + 1 < len(heads) else None
-            run = runs.get(head.trace.run_id or 0)
-            entries.append(
-                HistoryEntry(
-                    head,
-                    None if before is None else before.version.rows,
-                    schema_change(before, head),
-                    reason_code(attempts.get(head.trace.run_id or 0), head),
-                    f"{run.user}@{run.host}" if run is not None else "",
-                    place == 0,
-                )
-            )
-        return tuple(entries)
+        return history_entries(heads, attempts, runs, limit)
 
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
@@ -302,7 +287,7 @@ class Project:
         """
         from assetflow.io.sql import query
 
-        return query(_Tables(self, text), text, limit=limit)
+        return query(Tables(self.graph.specs, text, self._table), text, limit=limit)
 
     # -- doing
 
@@ -341,23 +326,6 @@ class Project:
         graph = AssetGraph(loaded.specs)
         targets = self.select(expression)
         return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, began)
-
-    def table_ref(self, name: str) -> TableRef:
-        """How SQL reads the asset, source or version (`orders@3`) of this name.
-
-        Raises:
-            KeyError: there is nothing of this name.
-        """
-        from assetflow.io.sql import TableRef
-
-        key, number = self._split(name, None)
-        if self.graph.specs[key].is_source and number is None:
-            return TableRef(load=lambda: self.read(name, as_="arrow"))
-        version = self._version(key, number)
-        files = self.storage.parquet_files(version)
-        if files:
-            return TableRef(parquet=files)
-        return TableRef(load=lambda: self.read(name, as_="arrow"))
 
     def _no_op(self, request: Request, began: float) -> RunResult | None:
         """The result if there is nothing to do, found from the manifest and the catalog alone."""
@@ -464,6 +432,18 @@ class Project:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
         return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
 
+    def _table(self, name: str) -> TableRef:
+        from assetflow.io.sql import TableRef
+
+        key, number = self._split(name, None)
+        if self.graph.specs[key].is_source and number is None:
+            return TableRef(load=lambda: self.read(name, as_="arrow"))
+        version = self._version(key, number)
+        files = self.storage.parquet_files(version)
+        if files:
+            return TableRef(parquet=files)
+        return TableRef(load=lambda: self.read(name, as_="arrow"))
+
     def _split(self, key: str, version: int | None) -> tuple[AssetKey, int | None]:
         name, _, number = key.partition("@")
         if number:
@@ -507,24 +487,3 @@ class Project:
             raise problem
         assert spec.source is not None, "a source without a problem has a place"
         return read_source(spec.source, found.observations[key], want)
-
-
-class _Tables(Mapping[str, "TableRef"]):
-    """The tables that a query can name: every asset by its key, and the versions that the text has in quotes."""
-
-    def __init__(self, project: Project, text: str) -> None:
-        self._project = project
-        names = _QUOTED_VERSION.findall(text)
-        self._names = [*project.graph.specs, *(name for name in names if name.partition("@")[0] in project.graph.specs)]
-
-    def __getitem__(self, name: str) -> TableRef:
-        return self._project.table_ref(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-_QUOTED_VERSION = re.compile(r'"([A-Za-z_][A-Za-z0-9_.]*@v?[0-9]+)"')

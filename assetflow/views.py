@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
@@ -14,6 +15,9 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
+
+if TYPE_CHECKING:
+    from assetflow.io.sql import TableRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,49 @@ def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:
     if not lines and list(old) != list(new):
         lines = ["columns in another order"]
     return tuple(lines)
+
+
+def history_entries(
+    heads: Sequence[Head], attempts: Mapping[int, Attempt], runs: Mapping[int, Run], limit: int
+) -> tuple[HistoryEntry, ...]:
+    """The newest `limit` moves of a head; `heads` has one more where there is one, `attempts` and `runs` are by run."""
+    entries: list[HistoryEntry] = []
+    for place, head in enumerate(heads[:limit]):
+        before = heads[place + 1] if place + 1 < len(heads) else None
+        run_id = head.trace.run_id or 0
+        run = runs.get(run_id)
+        entries.append(
+            HistoryEntry(
+                head,
+                None if before is None else before.version.rows,
+                schema_change(before, head),
+                reason_code(attempts.get(run_id), head),
+                f"{run.user}@{run.host}" if run is not None else "",
+                place == 0,
+            )
+        )
+    return tuple(entries)
+
+
+class Tables(Mapping[str, "TableRef"]):
+    """The tables that a query can name: every asset by its key, and the versions that the text has in quotes."""
+
+    def __init__(self, keys: Collection[str], text: str, make: Callable[[str], TableRef]) -> None:
+        versions = [name for name in _QUOTED_VERSION.findall(text) if name.partition("@")[0] in keys]
+        self._names = [*keys, *versions]
+        self._make = make
+
+    def __getitem__(self, name: str) -> TableRef:
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+_QUOTED_VERSION = re.compile(r'"([A-Za-z_][A-Za-z0-9_.]*@v?[0-9]+)"')
 
 
 class Facts:

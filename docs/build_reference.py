@@ -1,7 +1,7 @@
 """Writes `docs/reference/` from the code, so that it cannot say anything else than the code does.
 
-    python docs/build_reference.py            write the pages
-    python docs/build_reference.py --check    exit 1, and name the pages that would change
+python docs/build_reference.py            write the pages
+python docs/build_reference.py --check    exit 1, and name the pages that would change
 """
 
 from __future__ import annotations
@@ -79,7 +79,12 @@ def cli_page() -> str:
         parts += _table(("option", "meaning"), [row for row in rows if row is not None])
         if command.examples:
             wide = max(len(text) for text, _ in command.examples)
-            parts += ["", "```text", *(f"{text:<{wide}}  {meaning}".rstrip() for text, meaning in command.examples), "```"]
+            parts += [
+                "",
+                "```text",
+                *(f"{text:<{wide}}  {meaning}".rstrip() for text, meaning in command.examples),
+                "```",
+            ]
         if command.formats and command.formats != _default_formats():
             parts += ["", f"`--format` takes {', '.join(command.formats)}."]
     return "\n".join(parts)
@@ -109,12 +114,26 @@ def errors_page() -> str:
     """Every error with its code, its exit code and its docstring."""
     from assetflow.errors import error_classes
 
-    parts = ["# Errors", "", "`assetflow explain CODE` prints the same. All are subclasses of `AssetflowError`, with the"]
+    parts = [
+        "# Errors",
+        "",
+        "`assetflow explain CODE` prints the same. All are subclasses of `AssetflowError`, with the",
+    ]
     parts += ["attributes `what`, `facts`, `fix`, `where`, `code` and `exit_code`.", ""]
     classes = error_classes()
-    parts += _table(("code", "class", "exit code"), [(f"[{c}](#{c.lower()})", f"`{e.__name__}`", str(e.exit_code)) for c, e in classes.items()])
+    parts += _table(
+        ("code", "class", "exit code"),
+        [(f"[{c}](#{c.lower()})", f"`{e.__name__}`", str(e.exit_code)) for c, e in classes.items()],
+    )
     for code, error in classes.items():
-        parts += ["", f"## {code}", "", f"`{error.__name__}`, exit code {error.exit_code}.", "", inspect.getdoc(error) or ""]
+        parts += [
+            "",
+            f"## {code}",
+            "",
+            f"`{error.__name__}`, exit code {error.exit_code}.",
+            "",
+            inspect.getdoc(error) or "",
+        ]
     return "\n".join(parts)
 
 
@@ -123,7 +142,7 @@ def errors_page() -> str:
 
 MEANINGS = {
     "name": "The project's name on screens. Default: the name of its folder.",
-    "modules": "The modules and packages that hold assets, imported with the project's folder (and `src/`) on the path. "
+    "modules": "The modules and packages that hold assets, imported with the project's folder and `src/` on the path. "
     "Default: `assets`, if it is there; else the only one that mentions assetflow.",
     "io": "Where tables are stored when neither the asset nor its group says it.",
     "storage": "The folder of stored versions, relative to the project or absolute.",
@@ -136,7 +155,7 @@ MEANINGS = {
     "allow_pickle": 'Whether `io="pickle"` may be used. Reading a pickle runs the code that it contains.',
     "defaults": "What assets take when they do not say it: see below.",
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
-    "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` for a key with a schema.",
+    "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",
     "resources": "Fields of `Resource` classes: `[resources.HttpClient]`. Environment variables come first.",
     "selections": 'Saved selections: `nightly = "tag:nightly+"` is selected by `:nightly`.',
 }
@@ -165,10 +184,10 @@ def configuration_page() -> str:
     return "\n".join([
         "# Configuration",
         "",
-        "The keys stand in `assetflow.toml`, or under `[tool.assetflow]` in `pyproject.toml`; a project has one of the two.",
+        "The keys stand in `assetflow.toml`, or under `[tool.assetflow]` in `pyproject.toml`: in one of the two.",
         "`assetflow.local.toml` beside it, not for git, goes over it; then come `ASSETFLOW_*` variables, then flags.",
-        "A key that is not known is an error that names the nearest one. `assetflow config` shows every value and where",
-        "it comes from.",
+        "A key that is not known is an error that names the nearest one. `assetflow config` shows every value and",
+        "where it comes from.",
         "",
         *_table(("key", "type", "default", "variable", "meaning"), rows),
         "",
@@ -214,7 +233,11 @@ def api_page() -> str:
     """Every public name with its signature and its docstring."""
     import assetflow
 
-    parts = ["# Python API", "", "`import assetflow as af`. These names, and those of `assetflow.testing`, are public; all"]
+    parts = [
+        "# Python API",
+        "",
+        "`import assetflow as af`. These names, and those of `assetflow.testing`, are public; all",
+    ]
     parts += ["others may change. Names are imported on first use, so the import itself is cheap.", ""]
     names = sorted(name for name in assetflow.__all__ if not name.startswith("_"))
     parts += [", ".join(f"[{name}](#{name.lower()})" for name in names)]
@@ -226,7 +249,12 @@ def api_page() -> str:
     for name, value in vars(kit).items():
         if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == kit.__name__:
             parts += ["", f"### testing.{name}", "", *_described(name, value)]
-    parts += ["", "## What calls return", "", "You do not make these yourself; `Project` and `materialize` return them."]
+    parts += [
+        "",
+        "## What calls return",
+        "",
+        "You do not make these yourself; `Project` and `materialize` return them.",
+    ]
     for home, name in RETURNED:
         value: type = getattr(import_module(home), name)
         parts += ["", f"### {name}", "", *_described(name, value)]
@@ -260,7 +288,10 @@ def _described(name: str, value: object) -> list[str]:
     members = [
         (member, found)
         for member, found in vars(value).items()
-        if not member.startswith("_") and member != "model_config" and (inspect.getdoc(found) or "") and _is_method(found)
+        if not member.startswith("_")
+        and member != "model_config"
+        and (inspect.getdoc(found) or "")
+        and _is_method(found)
     ]
     for member, found in members:
         if isinstance(found, property):

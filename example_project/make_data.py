@@ -9,30 +9,34 @@ of a customer whom nobody knows, unpaid orders, late payments, refunds, and spac
 import csv
 import random
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 SEED = 7
-FIRST_DAY = datetime(2026, 9, 1)
+FIRST_DAY = datetime(2026, 9, 1, tzinfo=UTC)
 DAYS = 61
 DATA = Path(__file__).parent / "data"
 
 PRODUCTS = {"espresso beans": 9.5, "filter beans": 8.0, "grinder": 64.0, "mug": 12.0, "subscription": 24.0}
 CHANNELS = ["shop", "shop", "shop", "web", "web", "phone"]
 COUNTRIES = {"GB": "GBP", "IE": "EUR", "DE": "EUR", "FR": "EUR", "US": "USD"}
-FIRST_NAMES = ["Ada", "Ben", "Chloe", "Dev", "Ewa", "Finn", "Grace", "Hugo", "Ines", "Jonas", "Kira", "Liam"]
+FIRST_NAMES = ["Ada", "Ben", "Chloe", "Dev", "Ewa", "Finn", "Grace", "Hugo", "Iris", "Jonas", "Kira", "Liam"]
 LAST_NAMES = ["Archer", "Baker", "Cole", "Dunn", "Ellis", "Frost", "Green", "Hale", "Ivers", "Jones"]
 
 
 def main() -> None:
-    chance = random.Random(SEED)
+    chance = random.Random(SEED)  # noqa: S311 - nothing here is a secret
     customers = list(make_customers(chance))
     orders = list(make_orders(chance, customers))
     payments = list(make_payments(chance, orders))
     refunds = list(make_refunds(chance, payments))
     orders[400:400] = [orders[399], orders[120]]  # written twice by the till
     write("customers.csv", ["customer_id", "name", "country", "joined_on"], customers)
-    write("orders.csv", ["order_id", "customer_id", "placed_at", "channel", "product", "quantity", "gross", "currency"], orders)
+    write(
+        "orders.csv",
+        ["order_id", "customer_id", "placed_at", "channel", "product", "quantity", "gross", "currency"],
+        orders,
+    )
     write("payments.csv", ["payment_id", "order_id", "paid_at", "amount"], payments)
     write("refunds.csv", ["refund_id", "order_id", "refunded_on", "amount", "reason"], refunds)
     write("fx_rates.csv", ["day", "currency", "gbp"], make_rates(chance))
@@ -56,9 +60,15 @@ def make_orders(chance: random.Random, customers: list[list[object]]) -> Iterabl
             quantity = chance.choice([1, 1, 1, 2, 3])
             placed = FIRST_DAY + timedelta(days=day, minutes=minute)
             yield [
-                number, 999 if number == 10_500 else customer[0], f"{placed:%Y-%m-%dT%H:%M:%S}", chance.choice(CHANNELS),
-                product, quantity, f"{price * quantity:.2f}", COUNTRIES[str(customer[2])],
-            ]  # fmt: skip
+                number,
+                999 if number == 10_500 else customer[0],
+                f"{placed:%Y-%m-%dT%H:%M:%S}",
+                chance.choice(CHANNELS),
+                product,
+                quantity,
+                f"{price * quantity:.2f}",
+                COUNTRIES[str(customer[2])],
+            ]
 
 
 def make_payments(chance: random.Random, orders: list[list[object]]) -> Iterable[list[object]]:
@@ -85,8 +95,8 @@ def make_refunds(chance: random.Random, payments: list[list[object]]) -> Iterabl
 def make_rates(chance: random.Random) -> Iterable[list[object]]:
     rates = {"EUR": 0.87, "USD": 0.76}
     for day in range(DAYS):
-        for currency in rates:
-            rates[currency] *= 1 + chance.uniform(-0.004, 0.004)
+        for currency, rate in rates.items():
+            rates[currency] = rate * (1 + chance.uniform(-0.004, 0.004))
             yield [f"{FIRST_DAY + timedelta(days=day):%Y-%m-%d}", currency, f"{rates[currency]:.4f}"]
 
 

@@ -84,6 +84,8 @@ def candidates(line: str) -> list[str]:
     last = before[-1] if before else ""
     if last in ("-C", "--project"):
         return []
+    if verb is None and place < len(before):
+        return []  # a verb that does not exist
     if verb is None:
         found = _flags_of(None) if current.startswith("-") else [name for one in SHOWN for name in (one.name,)]
         if last in TAKING:
@@ -126,7 +128,7 @@ def _verb_of(before: list[str]) -> tuple[Verb | None, int]:
         if not before[index].startswith("-"):
             return BY_NAME.get(before[index]), index
         index += 2 if before[index] in TAKING else 1
-    return None, index
+    return None, len(before)
 
 
 def _flags_of(verb: Verb | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from assetflow.cli.verbs import BY_NAME, GLOBALS, TAKING, Verb
+from assetflow.cli.verbs import BY_NAME, TAKING
 
 if TYPE_CHECKING:
     from assetflow.cli.render import Screen
@@ -123,11 +123,3 @@ def _first_screen(arguments: list[str]) -> Screen:
     given = set(_before_double_dash(arguments))
     color = next((argument.partition("=")[2] for argument in given if argument.startswith("--color=")), "auto")
     return Screen(sys.stdout, sys.stderr, is_json="--json" in given, is_ascii="--ascii" in given, color=color)
-
-
-def known_flags() -> list[str]:
-    """Every flag of a global option."""
-    return [flag for option in GLOBALS for flag in option.flags]
-
-
-__all__ = ["Verb", "known_flags", "main", "run", "split"]

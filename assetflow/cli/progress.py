@@ -58,9 +58,9 @@ class Watcher:
 class PlainWatcher(Watcher):
     """One line for each event on stderr, and a sign of life every 30 seconds."""
 
-    def __init__(self, screen: Screen, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, screen: Screen, clock: Callable[[], float] | None = None) -> None:
         super().__init__(screen)
-        self._clock = clock
+        self._clock = clock or time.time
         self._running: dict[AssetKey, float] = {}
         self._last = 0.0
 
@@ -118,9 +118,9 @@ def _word(value: object) -> str:
 class JsonWatcher(Watcher):
     """One JSON object for each event on stdout; `seq` has no gaps."""
 
-    def __init__(self, screen: Screen, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, screen: Screen, clock: Callable[[], float] | None = None) -> None:
         super().__init__(screen)
-        self._clock = clock
+        self._clock = clock or time.time
         self._seq = 0
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:

@@ -50,7 +50,6 @@ class Screen:
         self._ascii_err = is_ascii or not _holds_glyphs(err)
         self.width, self.height = terminal_size(out, err)
         self.warnings: list[str] = []
-        self._gone: set[int] = set()
         for stream in (out, err):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
@@ -161,7 +160,7 @@ class Screen:
         from assetflow.cli.table import fitting
 
         drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        fitted, widths = fitting(table, self.width - 1)
+        fitted, widths = fitting(self._clean(table), self.width - 1)
         for column, width in zip(fitted.columns, widths, strict=True):
             drawn.add_column(
                 Text(self._plain(column.title)),
@@ -191,6 +190,19 @@ class Screen:
         if gone and any(column.note for column in table.columns):
             names = ", ".join(gone[:6]) + (", …" if len(gone) > 6 else "")
             self.lines([(Span(f" not shown: {names} (--format csv shows all)", "dim"),)])
+
+    def _clean(self, table: Table) -> Table:
+        """The table with cells as they will be drawn, so that their widths can be known."""
+        from assetflow.cli.table import Cell, Table as AnyTable
+
+        def cleaned(line: Line) -> Line:
+            return tuple(
+                Span(self._plain(piece.text), piece.style) if isinstance(piece, Span) else self._plain(piece)
+                for piece in line
+            )
+
+        rows = tuple(tuple(Cell(cleaned(one.shown), one.value) for one in row) for row in table.rows)
+        return AnyTable(table.columns, rows)
 
     def live(self) -> LiveLines:
         """Lines on stderr that replace each other, for a terminal."""
@@ -226,11 +238,11 @@ class Screen:
         text = Text()
         for piece in line:
             style = _RICH.get(piece.style, "") if isinstance(piece, Span) else ""
-            text.append(self._plain(flat(piece)), style=style)
+            text.append(flat(piece), style=style)
         return text
 
     def _write(self, stream: TextIO, text: str) -> None:
-        if not text or id(stream) in self._gone:
+        if not text:
             return
         try:
             stream.write(text)
@@ -238,16 +250,13 @@ class Screen:
             self._lost(stream, error)
 
     def _flush(self, stream: TextIO) -> None:
-        if id(stream) in self._gone:
-            return
         try:
             stream.flush()
         except OSError as error:
             self._lost(stream, error)
 
     def _lost(self, stream: TextIO, error: OSError) -> None:
-        # What is still in the stream's buffer goes to nowhere, else Python complains about it when it exits.
-        self._gone.add(id(stream))
+        # What is still in the buffer, and all that follows, goes to nowhere; else Python complains when it exits.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

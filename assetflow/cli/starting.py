@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from assetflow.load.settings import Settings
 
 TEMPLATE = Path(__file__).parent.parent / "templates" / "shop"
+SUFFIX = ".template"
+"""Behind the names of template files that tools would otherwise take for a part of assetflow."""
+
 _SECRETS = ("password", "secret", "token", "key", "credential", "dsn")
 
 
@@ -73,7 +76,7 @@ def write_template(template: Path, target: Path) -> tuple[list[str], list[str]]:
         for source in sorted(template.rglob("*")):
             if source.is_dir() or "__pycache__" in source.parts:
                 continue
-            name = source.relative_to(template).as_posix()
+            name = source.relative_to(template).as_posix().removesuffix(SUFFIX)
             path = target / name
             if path.exists() or (name == "assetflow.toml" and has_settings):
                 kept.append(name)

@@ -135,14 +135,17 @@ def jsonable(value: object) -> object:
 
 
 def _csv(table: Table) -> str:
-    import csv
-    from io import StringIO
+    rows = [[column.name for column in table.columns], *([plain_text(one.value) for one in row] for row in table.rows)]
+    return "".join([_csv_row(row) + "\n" for row in rows])
 
-    stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
-    writer.writerows([[plain_text(one.value) for one in row] for row in table.rows])
-    return stream.getvalue()
+
+def _csv_row(texts: Sequence[str]) -> str:
+    # Not the csv module: it leaves a bare carriage return unquoted when lines end with a line feed.
+    if len(texts) == 1 and not texts[0]:
+        return '""'  # an empty line would not be a row
+    return ",".join(
+        ['"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text for text in texts]
+    )
 
 
 def _markdown(table: Table) -> str:

@@ -41,6 +41,8 @@ MARKER = "table.txt"
 """Names the table in the version's directory: before it is loaded, so that a crash leaves a trace to sweep."""
 
 _FIRST_WAIT_S = 0.02
+_ROW_GROUP = 122_880
+"""Rows in a row group of DuckDB: batches of another size are written twice, and the file grows to double (measured)."""
 _LOCKS: dict[str, threading.RLock] = {}
 _LOCKS_GUARD = threading.Lock()
 
@@ -184,7 +186,7 @@ class DuckDBIO:
         stream = self._parquet.stream(version, directory)
         physical = _physical_schema(stream.schema, version.asset)
         batches = (_to_physical(pa, batch, physical) for batch in stream.batches)
-        reader = pa.RecordBatchReader.from_batches(physical, batches)
+        reader = pa.RecordBatchReader.from_batches(physical, arrow.blocks(batches, physical, _ROW_GROUP))
         try:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(PHYSICAL_SCHEMA)}")
             connection.register("staged_rows", reader)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from assetflow.model.declare import AssetLike
@@ -38,8 +38,7 @@ class ReadyCheck:
         """The name in screens and records: `unique(order_id)`."""
         given = self.arguments
         if self.kind in ("not_null", "unique"):
-            columns = given["columns"]
-            inside = ", ".join(columns) if isinstance(columns, tuple) else ""
+            inside = ", ".join(cast("tuple[str, ...]", given["columns"]))
         elif self.kind == "foreign_key":
             inside = f"{given['column']} -> {given['to']}.{given['to_column']}"
         elif self.kind in ("row_count", "schema"):

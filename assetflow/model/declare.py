@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
@@ -259,7 +259,7 @@ def definition_of(value: object) -> Definition | None:
     if isinstance(value, SourceDefinition):
         return value
     attributes = getattr(value, "__dict__", None)
-    found = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
+    found = cast("dict[str, object]", attributes).get(ATTRIBUTE) if isinstance(attributes, dict) else None
     return found if isinstance(found, (AssetDefinition, CheckDefinition)) else None
 
 
@@ -282,7 +282,7 @@ def key_text(value: AssetLike) -> str:
 def tag_mapping(tags: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
     """Tags as a mapping; a list of bare tags gets empty values."""
     if isinstance(tags, Mapping):
-        return dict(tags)
+        return dict(cast("Mapping[str, str]", tags))
     return {str(tag): "" for tag in tags}
 
 

@@ -150,13 +150,15 @@ def changed_inputs(head: Head | None, known: Iterable[tuple[InputSpec, Content]]
     """The inputs whose content is not what the head's trace read."""
     if head is None:
         return []
-    before: dict[tuple[str, AssetKey], TraceInput] = {(one.parameter, one.upstream): one for one in head.trace.inputs}
+    before: dict[tuple[str, AssetKey], TraceInput] = {
+        (one.parameter, one.upstream): one for one in head.trace.inputs if one.mode != "order"
+    }
     reasons: list[Reason] = []
     for given, content in known:
         was = before.get((given.parameter, given.upstream))
         if was is None or given.mode == "order" or was.digest == digest_of(given, content):
             continue
-        if was.mode != given.mode or (content.number is not None and content.number == was.version_number):
+        if content.number is not None and content.number == was.version_number:
             continue  # the content is the same: it is read in another way, which is a matter of the definition
         to = f"v{content.number}" if content.number is not None else "new content"
         text = f"{given.upstream} v{was.version_number} → {to}"

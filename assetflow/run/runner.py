@@ -287,6 +287,7 @@ class Runner:
         wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
         failed = [
             Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
+                    reasons=tuple(reason.to_json() for reason in node.reasons[key]),
                     error=None if result.error is None else result.error.to_json(), seconds=result.seconds)
             for key in node.keys
         ]  # fmt: skip
@@ -407,7 +408,8 @@ class Runner:
     def _leave(self, node: _Progress, state: str, message: str) -> None:
         for key in node.keys:
             if key not in self._outcomes:
-                self._settle(StepOutcome(key, state, message=message))
+                # One that waited for its next try has the number of that try: the failed one stays recorded.
+                self._settle(StepOutcome(key, state, message=message, attempts=node.attempt))
 
     def _release(self, name: str) -> None:
         for other in self._dependents[name]:

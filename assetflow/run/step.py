@@ -5,6 +5,7 @@ This is one of the two places that may catch every exception: what the user's co
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -196,6 +197,7 @@ def _store(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
             as_of = value.as_of.timestamp()
             metadata["assetflow/as_of"] = "given"
         value = value.value
+    metadata = json_metadata(metadata, output.key)
     with call.timed("write"):
         staged = bench.storage.write(
             value,
@@ -220,6 +222,26 @@ def _store(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
         bench.storage.discard(staged)
         raise
     return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, metadata, as_of)
+
+
+def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
+    """The metadata as it is recorded; a number of numpy is one.
+
+    Raises:
+        WrongReturn: a value is not JSON-able.
+    """
+    found: dict[str, object] = {}
+    for name, value in metadata.items():
+        is_numpy = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+        found[name] = cast("Any", value).item() if is_numpy else value
+        try:
+            json.dumps(found[name])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WrongReturn(
+                f"the metadata `{name}` of `{key}` is {value_words(value)}, which is not a JSON value",
+                fix="give a number, a text, or lists and dicts of these",
+            ) from error
+    return found
 
 
 def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:

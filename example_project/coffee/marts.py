@@ -5,7 +5,20 @@ from typing import Annotated
 import duckdb
 import pandas as pd
 
-from assetflow import Config, Freshness, In, Out, asset, assets, check, foreign_key, in_range, not_null, row_count, unique
+from assetflow import (
+    Config,
+    Freshness,
+    In,
+    Out,
+    asset,
+    assets,
+    check,
+    foreign_key,
+    in_range,
+    not_null,
+    row_count,
+    unique,
+)
 from coffee.tax import net_of_vat
 
 

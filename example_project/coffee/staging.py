@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 from assetflow import CheckResult, In, accepted_values, asset, check, not_null, schema, unique
 
 
-@asset(checks=[not_null("order_id", "placed_at"), unique("order_id"), accepted_values("currency", ["GBP", "EUR", "USD"])])
+@asset(
+    checks=[not_null("order_id", "placed_at"), unique("order_id"), accepted_values("currency", ["GBP", "EUR", "USD"])]
+)
 def stg_orders(raw_orders: pd.DataFrame) -> pd.DataFrame:
     """One row per order; the till sometimes writes an order twice."""
     return raw_orders.drop_duplicates("order_id").sort_values("order_id", ignore_index=True)

@@ -2,11 +2,11 @@
 
 import pandas as pd
 import pytest
-
-import assetflow as af
 from coffee.marts import daily_revenue, every_paid_order_counts, split_orders
 from coffee.staging import stg_orders
 from coffee.tax import net_of_vat
+
+import assetflow as af
 
 ORDERS = pd.DataFrame({
     "order_id": [2, 1, 2],

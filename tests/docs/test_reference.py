@@ -13,7 +13,7 @@ import assetflow
 from assetflow.cli.verbs import GLOBALS, SHOWN
 from assetflow.errors import error_classes
 from assetflow.io.managers import built_in_managers
-from assetflow.load.schema import _Defaults, _Layer  # pyright: ignore[reportPrivateUsage] - the schema is the source
+from assetflow.load.schema import _Defaults, _Layer
 from assetflow.load.settings import ENVIRONMENT_KEYS
 from assetflow.plan import selection_words
 

@@ -108,7 +108,7 @@ def test_data_that_is_too_old(cafe, golden: Golden, monkeypatch) -> None:
 
 
 def test_errors_in_what_was_typed(cafe, golden: Golden) -> None:
-    golden("error_verb", cafe.run("stauts"))
+    golden("error_verb", cafe.run("plam"))
     golden("error_option", cafe.run("ls", "--colour"))
     golden("error_asset", cafe.run("plan", "revnue"))
     golden("error_selection", cafe.run("plan", "orders and and"))
@@ -126,7 +126,7 @@ def test_errors_in_the_project(cafe, golden: Golden) -> None:
 
 
 def test_an_error_in_the_settings(cafe, golden: Golden) -> None:
-    cafe.change("modules =", "modles =", "assetflow.toml")
+    cafe.change("modules =", "module =", "assetflow.toml")
     golden("error_settings", cafe.run("ls"))
 
 
@@ -145,7 +145,7 @@ def test_init_and_its_first_plan(cafe, golden: Golden, monkeypatch, tmp_path: Pa
 
 def test_explanations(cafe, golden: Golden) -> None:
     golden("explain", cafe.run("explain", "AF101"))
-    golden("explain_list", cafe.run("explain", "--format", "table"))
+    golden("explain_list", cafe.run("explain", "--format", "tsv"))
 
 
 def test_help(cafe, golden: Golden) -> None:

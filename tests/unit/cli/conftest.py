@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from assetflow.cli.main import main
 
-ASSETS = '''
+ASSETS = """
 from assetflow import asset, source
 
 numbers = source("numbers", path="numbers.csv")
@@ -24,7 +27,7 @@ def doubled(numbers: Rows) -> Rows:
 def total(doubled: Rows) -> Rows:
     print("adding up")
     return [{"total": sum(row["n"] for row in doubled)}]
-'''
+"""
 
 
 @dataclass
@@ -34,7 +37,7 @@ class Screen:
     err: str
 
     @property
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Any]:
         """The one JSON document on stdout."""
         return json.loads(self.out)
 
@@ -61,6 +64,8 @@ def write_project(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "assets.py").write_text(ASSETS)
     (folder / "numbers.csv").write_text("n\n1\n2\n3\n")
+    # A file that was written just now is read again by every verb: its time of change cannot be trusted yet.
+    os.utime(folder / "numbers.csv", (1_700_000_000, 1_700_000_000))
     (folder / "assetflow.toml").write_text('modules = ["assets"]\n\n[selections]\nnightly = "total"\n')
     return folder
 

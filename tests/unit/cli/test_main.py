@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from assetflow.cli.main import main, split
 from assetflow.cli.verbs import BY_NAME, SHOWN
 
@@ -233,17 +234,19 @@ def test_an_interrupt_exits_with_130(built: Path, cli, monkeypatch) -> None:
     assert screen.err == "interrupted\n"
 
 
-def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+def ls(stdout: int) -> subprocess.CompletedProcess[str]:
+    """`ls` in a process of its own, that writes to this file."""
     return subprocess.run(
-        [sys.executable, "-m", "assetflow", *arguments], env=environment, text=True, check=False, **options
-    )  # type: ignore[call-overload]
+        [sys.executable, "-m", "assetflow", "ls"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_a_reader_that_goes_away_is_no_error(built: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = command("ls", stdout=writing, stderr=subprocess.PIPE)
+    done = ls(writing)
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -252,7 +255,7 @@ def test_a_reader_that_goes_away_is_no_error(built: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_an_answer_that_cannot_be_written_is_an_error(built: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = command("ls", stdout=full, stderr=subprocess.PIPE)
+        done = ls(full.fileno())
 
     assert done.returncode == 1
     assert "error[AF402]: standard output cannot be written" in done.stderr

@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+
 from assetflow.cli.answer import Answer
 from assetflow.cli.render import Screen, terminal_size, wants_color
 from assetflow.cli.table import Column, Table, cell

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, strategies as st
+
 from assetflow.cli.table import Column, Table, cell, fitting, formatted, jsonable, one_line
 from assetflow.cli.text import cells
-from hypothesis import given, strategies as st
 
 TEXTS = st.text(max_size=12)
 
@@ -80,7 +81,8 @@ def test_what_is_left_fits(sizes: list[int], width: int) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (float("nan"), None), (float("inf"), None), (1.5, 1.5), (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
+        (float("nan"), None), (float("inf"), None), (1.5, 1.5),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (Decimal("1.10"), "1.10"), (b"\x00\xff", "00ff"), ((1, {"a": {2}}), [1, {"a": [2]}]), (True, True),
     ],
 )  # fmt: skip

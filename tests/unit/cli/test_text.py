@@ -3,6 +3,8 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from hypothesis import given, strategies as st
+
 from assetflow.cli.text import (
     ago,
     aligned,
@@ -20,7 +22,6 @@ from assetflow.cli.text import (
     stripped,
     wrapped,
 )
-from hypothesis import given, strategies as st
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 

@@ -180,6 +180,17 @@ def test_batch_sizes_make_no_difference_across_blocks(sizes: list[int]) -> None:
     assert hasher.finish() == table_hash(table)
 
 
+def test_every_row_at_the_edge_of_a_block_counts() -> None:
+    numbers = np.arange(2 * BLOCK_ROWS + 3)
+    hashes = {of(pa.array(numbers))}
+    for row in (0, BLOCK_ROWS - 1, BLOCK_ROWS, 2 * BLOCK_ROWS - 1, 2 * BLOCK_ROWS, 2 * BLOCK_ROWS + 2):
+        changed = numbers.copy()
+        changed[row] = -1
+        hashes.add(of(pa.array(changed)))
+
+    assert len(hashes) == 7
+
+
 @given(st.lists(st.tuples(st.none() | st.text(max_size=3), st.none() | st.floats()), max_size=12), st.data())
 @settings(derandomize=True, max_examples=60, deadline=None)
 def test_equal_tables_have_equal_hashes_however_they_are_cut(rows: list[tuple[Any, Any]], data: st.DataObject) -> None:

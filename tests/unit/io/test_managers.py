@@ -324,7 +324,7 @@ def test_a_parquet_file_carries_its_origin_and_the_tuned_settings(tmp_path: Path
 
 def drained(value: object) -> object:
     """The value, read to its end: the errors of a reader surface while it is read."""
-    return value.read_all() if isinstance(value, pa.RecordBatchReader) else value
+    return cast("Any", value).read_all() if isinstance(value, pa.RecordBatchReader) else value
 
 
 def test_other_tools_read_the_file(tmp_path: Path) -> None:
@@ -372,6 +372,18 @@ def test_a_flipped_byte_never_gives_wrong_values_of_some_columns(
         return
 
     assert found.column("n").to_pylist() == table.column("n").to_pylist()
+
+
+def test_a_changed_footer_is_damage_even_when_only_some_columns_are_read(tmp_path: Path) -> None:
+    place = Place(ParquetIO(), tmp_path)
+    version, directory = place.put(pa.table({"n": [1, 2], "t": ["a", "b"]}))
+    path = directory / "data.parquet"
+    whole = path.read_bytes()
+    position = whole.rindex(b"orders")  # in the footer's own description, which no reader needs
+    path.write_bytes(whole[:position] + b"O" + whole[position + 1 :])
+
+    with pytest.raises(DamagedVersion, match="footer"):
+        place.manager.read(version, directory, Want("arrow", ("n",)))
 
 
 def test_a_truncated_or_missing_file_is_damage(tmp_path: Path) -> None:

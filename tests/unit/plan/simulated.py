@@ -20,10 +20,6 @@ from assetflow.plan.staleness import Content, digest_of, input_key
 Table = str | tuple[int, tuple[tuple[str, int], ...]]
 """The token of a source; or the row count of an asset and its columns, each a name and a number for its content."""
 
-Recipe = tuple[object, ...]
-"""All that a result depends on, in clear."""
-
-
 @dataclass
 class Function:
     """A function of the project. `after` are order-only inputs of single outputs, as checks have them."""
@@ -39,12 +35,43 @@ class Function:
     def inputs_of(self, output: str) -> tuple[InputSpec, ...]:
         return (*self.inputs, *(InputSpec("", AssetKey(key), "order") for key in self.after.get(output, ())))
 
+    @property
+    def signature(self) -> str:
+        """What a fingerprint sees of the parameters: their names and annotations, not what they are mapped to."""
+        return repr(sorted((one.parameter, one.mode, one.columns) for one in self.inputs if one.parameter))
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The digests of the function itself and of a helper that it calls; three of the codes share each of the two."""
+        return {self.name: f"{self.code // 3}{self.signature}", "helper": str(self.code % 3)}
+
     def make(self, output: str, reads: Mapping[tuple[str, str], Table]) -> Table:
         """The output for these inputs; the coarser the function, the more inputs give the same."""
-        text = repr((output, self.code, sorted(self.config.items()), sorted(reads.items(), key=repr)))
+        text = repr((output, self.parts, sorted(self.config.items()), sorted(reads.items(), key=repr)))
         number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
         a, b = number % self.coarse, number // self.coarse % self.coarse
         return (number // self.coarse**2 % min(self.coarse, 2), (("a", a), ("b", b)))
+
+
+@dataclass(frozen=True)
+class Read:
+    """One thing that was read, and by which parameter."""
+
+    parameter: str
+    upstream: str
+    mode: str
+    columns: tuple[str, ...]
+    value: Table
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a result depends on, in clear."""
+
+    own: str
+    helper: str
+    config: frozenset[tuple[str, str]]
+    reads: frozenset[Read]
 
 
 @dataclass(frozen=True)
@@ -56,7 +83,7 @@ class Memory:
     table: Table
 
 
-def read(given: InputSpec, table: Table) -> Table:
+def seen(given: InputSpec, table: Table) -> Table:
     """What an input sees of an upstream: the listed columns when it has them, else everything."""
     if given.mode != "columns" or isinstance(table, str) or not set(given.columns) <= dict(table[1]).keys():
         return table
@@ -64,11 +91,14 @@ def read(given: InputSpec, table: Table) -> Table:
     return (table[0], tuple((name, columns[name]) for name in given.columns))
 
 
-def recipe_of(function: Function, output: str, tables: Mapping[str, Table]) -> Recipe:
-    """What `output` is made from, when its upstreams hold `tables`."""
-    inputs = [one for one in function.inputs_of(output) if one.mode != "order"]
-    reads = [(one.parameter, one.upstream, one.mode, one.columns, read(one, tables[one.upstream])) for one in inputs]
-    return (function.code, tuple(sorted(function.config.items())), tuple(sorted(reads, key=repr)))
+def recipe_of(function: Function, tables: Mapping[str, Table]) -> Recipe:
+    """What an output is made from when the upstreams hold `tables`."""
+    reads = [
+        Read(one.parameter, one.upstream, one.mode, one.columns, seen(one, tables[one.upstream]))
+        for one in function.inputs
+    ]
+    parts = function.parts
+    return Recipe(parts[function.name], parts["helper"], frozenset(function.config.items()), frozenset(reads))
 
 
 def content_of(table: Table, number: int | None) -> Content:
@@ -93,11 +123,8 @@ class Project:
     # -- what the planner sees
 
     def graph(self) -> AssetGraph:
-        specs = [_spec(key, key, "source", ()) for key in self.sources]
-        for one in self.functions.values():
-            for output in one.outputs:
-                spec = _spec(output, one.name, "asset", one.inputs_of(output), one.code, one.config)
-                specs.append(spec)
+        specs = [_spec(key, "source", Function(key, (key,), [], {}, 1)) for key in self.sources]
+        specs += [_spec(output, "asset", one) for one in self.functions.values() for output in one.outputs]
         return AssetGraph(specs)
 
     def world(self) -> World:
@@ -127,7 +154,7 @@ class Project:
         for step in plan:
             if step.spec.is_source and (token := self.sources[step.asset]) is not None:
                 if self.table(step.asset) != token:
-                    self._remember(step.asset, (token,), token, step.spec, {})
+                    self._remember(step.asset, Recipe(token, "", frozenset(), frozenset()), token, step.spec, {})
         ran: set[str] = set()
         linked: set[str] = set()
         failed = {step.asset for step in plan if step.spec.is_source and self.sources[step.asset] is None}
@@ -141,8 +168,8 @@ class Project:
                 failed.update(keys)
                 continue
             tables = {key: table for key, table in value_of.items() if table is not None}
-            recipes = {key: recipe_of(function, key, tables) for key in keys}
-            found = {key: self._settled(key, recipes[key], key in forced) for key in keys}
+            recipe = recipe_of(function, tables)
+            found = {key: self._settled(key, recipe, key in forced) for key in keys}
             if all(memory is not None for memory in found.values()):
                 for key, memory in found.items():
                     if memory is not None and memory is not self.current.get(key):
@@ -150,9 +177,9 @@ class Project:
                         linked.add(key)
                 continue
             for key in keys:
-                reads = {(one.parameter, one.upstream): read(one, tables[one.upstream]) for one in function.inputs}
+                reads = {(one.parameter, one.upstream): seen(one, tables[one.upstream]) for one in function.inputs}
                 table = function.make(key, reads)
-                self._remember(key, recipes[key], table, plan.steps[AssetKey(key)].spec, tables)
+                self._remember(key, recipe, table, plan.steps[AssetKey(key)].spec, tables)
                 ran.add(key)
         return ran, linked
 
@@ -170,7 +197,7 @@ class Project:
         tables = {upstream: table for upstream, table in values.items() if table is not None}
         if len(tables) < len(values):
             return None
-        reads = {(one.parameter, one.upstream): read(one, tables[one.upstream]) for one in function.inputs}
+        reads = {(one.parameter, one.upstream): seen(one, tables[one.upstream]) for one in function.inputs}
         return function.make(key, reads)
 
     def _in(self, plan: Plan, name: str) -> list[AssetKey]:
@@ -212,11 +239,9 @@ class Project:
         self.memories.setdefault(key, []).insert(0, memory)
 
 
-def _spec(
-    key: str, node: str, kind: str, inputs: tuple[InputSpec, ...], code: int = 0, config: Mapping[str, str] | None = None
-) -> AssetSpec:
-    parts = {node: str(code // 2), "helper": str(code % 2)}
+def _spec(key: str, kind: str, made_by: Function) -> AssetSpec:
     return AssetSpec(
-        key=AssetKey(key), kind=kind, node=node, inputs=inputs, group="", owners=(), tags={}, description="",
-        io="parquet", file="assets.py", line=1, code=f"code{code}", code_parts=parts, config=dict(config or {}),
+        key=AssetKey(key), kind=kind, node=made_by.name, inputs=made_by.inputs_of(key), group="", owners=(), tags={},
+        description="", io="parquet", file="assets.py", line=1, code=repr(made_by.parts), code_parts=made_by.parts,
+        config=dict(made_by.config),
     )  # fmt: skip

@@ -1,0 +1,73 @@
+"""What a verb imports is what it costs: these lists are the start-up budget."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+HEAVY = (
+    "numpy", "pandas", "pyarrow", "duckdb", "polars", "pydantic", "croniter", "rich", "xxhash", "asyncio", "tomllib",
+    "importlib.metadata", "multiprocessing", "concurrent.futures", "ssl", "email",
+)  # fmt: skip
+USERS = ("assets",)
+
+PROBE = """
+import sys
+from assetflow.cli.main import main
+code = main(sys.argv[1:])
+sys.stderr.write(chr(10).join(["imported:", *sys.modules]))
+sys.exit(code)
+"""
+
+
+def imported(folder: Path, *arguments: str) -> set[str]:
+    """The modules that a call imports, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.partition("imported:\n")[2].splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["ls"], ["status"], ["status", "--freshness"], ["plan"], ["show", "total"], ["history", "total"],
+        ["lineage"], ["lineage", "--format", "svg"], ["materialize"], ["runs"], ["logs"], ["config"], ["explain"],
+        ["completion", "bash"], ["__complete", "bash", "assetflow plan d"], ["ls", "--json"], ["plan", "--help"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_looking_imports_no_heavy_library_and_no_user_code(built: Path, arguments: list[str]) -> None:
+    found = imported(built, *arguments)
+
+    assert found & {*HEAVY, *USERS} == set()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
+def test_the_shortest_ways_import_almost_nothing(built: Path, arguments: list[str]) -> None:
+    found = imported(built, *arguments)
+    ours = {name for name in found if name.startswith("assetflow")}
+
+    assert found.isdisjoint([*HEAVY, "json", "sqlite3", "dataclasses", "argparse", "inspect", "datetime"])
+    assert ours <= {
+        "assetflow", "assetflow.cli", "assetflow.cli.main", "assetflow.cli.verbs", "assetflow.cli.help",
+        "assetflow.cli.render", "assetflow.cli.text",
+    }  # fmt: skip
+
+
+def test_only_the_module_of_a_verb_is_imported(built: Path) -> None:
+    found = imported(built, "runs")
+
+    assert "assetflow.cli.running" in found
+    assert found.isdisjoint(
+        [f"assetflow.cli.{name}" for name in ("planning", "looking", "drawing", "data", "progress")]
+    )
