@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CheckFailed, UsageError, did_you_mean
 from assetflow.model.declare import AssetLike, Result, Skip
-from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
+from assetflow.model.keys import UNPARTITIONED, AssetKey, find_key, last_name
 from assetflow.model.records import CheckOutcome
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ class MemoryResult:
     assets: Mapping[AssetKey, MemoryAsset]
 
     def __getitem__(self, key: str) -> MemoryAsset:
-        if key not in self.assets:
+        found = find_key(key, self.assets)
+        if found is None:
             raise KeyError(f"{key} was not materialized; {did_you_mean(key, self.assets) or ', '.join(self.assets)}")
-        return self.assets[AssetKey(key)]
+        return self.assets[found]
 
     @property
     def ok(self) -> bool:

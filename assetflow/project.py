@@ -127,11 +127,7 @@ class Project:
             SelectionSyntaxError: the expression cannot be read.
             NoSuchAsset: it names an asset that does not exist.
         """
-        if not expression:
-            return self.graph.order
-        return parse_selection(expression).select(
-            self.graph, Facts(self.settings.selections, lambda: list(self.status()))
-        )
+        return self._select(self.graph, expression)
 
     def plan(self, expression: str | None = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
@@ -324,7 +320,7 @@ class Project:
                 return result
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
-        targets = self.select(expression)
+        targets = self._select(graph, expression)
         return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, began)
 
     def _no_op(self, request: Request, began: float) -> RunResult | None:
@@ -365,17 +361,22 @@ class Project:
         return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None)
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
-        """The live project: imports user code in this process, once."""
-        if self._loaded is None or config:
-            from assetflow.load.definitions import load_project
+        """The live project: imports user code in this process, once. With `config` it is one of its own."""
+        if self._loaded is not None and not config:
+            return self._loaded
+        from assetflow.load.definitions import load_project
 
-            loaded = load_project(self.settings, config or {})
-            if not config:
-                self._loaded = loaded
-                write_manifest(self.settings, loaded)
+        loaded = load_project(self.settings, config or {})
+        if not config:
+            self._loaded = loaded
+            write_manifest(self.settings, loaded)
             self.graph = AssetGraph(loaded.specs)
-            return loaded
-        return self._loaded
+        return loaded
+
+    def _select(self, graph: AssetGraph, expression: str | None) -> tuple[AssetKey, ...]:
+        if not expression:
+            return graph.order
+        return parse_selection(expression).select(graph, Facts(self.settings.selections, lambda: list(self.status())))
 
     def _plan(
         self,

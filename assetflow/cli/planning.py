@@ -10,7 +10,7 @@ from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection, selection_text
 from assetflow.cli.render_plan import plan_lines, plan_table
 from assetflow.cli.text import shell
-from assetflow.errors import AssetFailed, AssetflowError, UsageError
+from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def _failure(result: RunResult) -> AssetflowError | None:
     blocked = sum(outcome.state == "blocked" for outcome in result)
     named = ", ".join(f"`{key}`" for key in failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
     what = f"{named} failed" if failed else "nothing failed"
-    return AssetFailed(f"{what}, {blocked} blocked" if blocked else what)
+    codes = {outcome.error.code for outcome in result if outcome.error is not None}
+    cls = error_classes().get(codes.pop(), AssetFailed) if len(codes) == 1 else AssetFailed
+    return cls(f"{what}, {blocked} blocked" if blocked else what)
 
 
 def config_values(texts: list[str]) -> dict[str, dict[str, object]]:
@@ -158,7 +160,9 @@ def _command(options: Namespace) -> str:
 
 
 def _selection_words(options: Namespace) -> str | None:
-    words: list[str] = options.selection
+    words: list[str] = [*options.selection]
+    words += [f"--{name}" for name in ("force", "only") if getattr(options, name)]
+    words += [word for text in getattr(options, "set", None) or () for word in ("--set", text)]
     return shell(words) if words else None
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 30.0
 _FRAME_S = 0.08  # a terminal is drawn at most about twelve times a second
 
+_WITH_VERSION = ("materialized", "unchanged", "linked", "cut_off", "skipped")
+"""States whose version is what the step gave; the others leave an earlier one standing."""
+
 
 class Watcher:
     """Remembers the plan and says nothing: `--progress=none` and `summary`; the others build on it."""
@@ -78,7 +81,7 @@ class PlainWatcher(Watcher):
         """Write the outcome."""
         self._running.pop(outcome.asset, None)
         facts: dict[str, object] = {"asset": outcome.asset, "status": outcome.state}
-        if outcome.version is not None:
+        if outcome.version is not None and outcome.state in _WITH_VERSION:
             facts["version"] = f"v{outcome.version}"
         facts |= {"rows": outcome.rows, "bytes": outcome.size_bytes}
         if outcome.seconds:

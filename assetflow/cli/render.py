@@ -44,8 +44,8 @@ class Screen:
         self.form, self.is_json, self.is_quiet = form, is_json, is_quiet
         self.is_terminal = _is_terminal(out)
         self.is_terminal_err = _is_terminal(err)
-        self._color_out = wants_color(color, self.is_terminal)
-        self._color_err = wants_color(color, self.is_terminal_err)
+        self._color_out = wants_color(color, is_terminal=self.is_terminal)
+        self._color_err = wants_color(color, is_terminal=self.is_terminal_err)
         self._ascii_out = is_ascii or not _holds_glyphs(out)
         self._ascii_err = is_ascii or not _holds_glyphs(err)
         self.width, self.height = terminal_size(out, err)
@@ -319,7 +319,7 @@ class LiveLines:
         return text
 
 
-def wants_color(choice: str, is_terminal: bool) -> bool:
+def wants_color(choice: str, *, is_terminal: bool) -> bool:
     """Whether a stream gets colours: the option decides, then NO_COLOR, FORCE_COLOR, CLICOLOR and TERM."""
     if choice != "auto":
         return choice == "always"

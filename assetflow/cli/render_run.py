@@ -20,7 +20,6 @@ from assetflow.cli.text import (
     dim,
     good,
     head,
-    number,
     size,
     state_mark,
     strong,
@@ -56,7 +55,7 @@ def outcome_line(outcome: StepOutcome, plan: Plan | None, wide: int = 24) -> Lin
     version = f"v{outcome.version}" if outcome.version is not None else ""
     took = words(outcome.total_s)
     if outcome.state == "materialized":
-        rows = f"{number(outcome.rows)} rows" if outcome.rows is not None else ""
+        rows = count(outcome.rows, "row") if outcome.rows is not None else ""
         reason = outcome.reasons[0].code if outcome.reasons else ""
         tried = f"   attempt {outcome.attempts}" if outcome.attempts > 1 else ""
         facts = f"{version:<5} {rows:>14} {size(outcome.size_bytes):>9} {took:>8}   "
@@ -136,7 +135,7 @@ def failure_lines(
             lines.append(("     ", mark, check.name, f"   {check.message}" if check.message else ""))
     for given in outcome.inputs:
         amount = rows.get(given.upstream)
-        facts = f" · {number(amount)} rows" if amount is not None else ""
+        facts = f" · {count(amount, 'row')}" if amount is not None else ""
         version = f"@{given.version_number}" if given.version_number is not None else ""
         lines.append((dim("     input  "), f"{given.upstream}{version}{facts}"))
     served = _served(outcome.asset, plan).removeprefix(" — ")

@@ -14,6 +14,7 @@ from assetflow.cli.text import (
     ago,
     bad,
     clip,
+    count,
     dim,
     good,
     head,
@@ -109,7 +110,7 @@ def _version(found: Head, place: Place) -> list[Piece]:
     if trace.run_id is not None:
         pieces.append(f"run #{trace.run_id}")
     if version.rows is not None:
-        pieces.append(f"{number(version.rows)} rows")
+        pieces.append(count(version.rows, "row"))
     if version.size_bytes is not None:
         pieces.append(f"{size(version.size_bytes)}{' ' + version.io if version.io != 'source' else ''}")
     if trace.kind == "run":

@@ -13,6 +13,7 @@ from assetflow.cli.command import Command
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import BLANK, Line, Piece, aligned, count, dim, good, head, shell, strong, wrapped
 from assetflow.errors import AssetflowError, NotWritable, UsageError, error_classes, near_names
+from assetflow.model.policies import Retry
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -207,12 +208,20 @@ def _inner(settings: Settings, parts: list[str]) -> object:
         value = (
             cast("Mapping[str, object]", value).get(part) if isinstance(value, Mapping) else getattr(value, part, None)
         )
+    if isinstance(value, Retry):
+        return {"times": value.times, "delay": f"{value.delay_s:g}s", "backoff": value.backoff}
+    if isinstance(value, tuple):
+        return list(cast("tuple[object, ...]", value))
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, object]", value))
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(one) for one in cast("list[object]", value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {one}" for name, one in cast("Mapping[str, object]", value).items())
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Iterable
 from typing import NewType
 
 from assetflow.errors import IllegalName, Location
@@ -60,3 +61,12 @@ def parse_label(text: str, what: str, where: Location | None = None) -> str:
 def last_name(key: str) -> str:
     """`orders` for `marts.orders`: the name that a parameter uses."""
     return key.rpartition(".")[2]
+
+
+def find_key(name: str, keys: Iterable[AssetKey]) -> AssetKey | None:
+    """The key that `name` means: itself, or the only one that has it as its last part; None when there is none."""
+    known = list(keys)
+    if name in known:
+        return AssetKey(name)
+    same = [key for key in known if last_name(key) == name]
+    return same[0] if len(same) == 1 else None

@@ -1,7 +1,7 @@
 """What user code prints and logs goes to the log file of its attempt, never to our standard output.
 
 `sys.stdout` and `sys.stderr` are replaced for the length of a run by routers that look at the calling thread: the
-thread of a step writes to that step's file, a thread that the step started writes to the file of the run.
+thread of a step writes to that step's file, and so do the threads that it starts.
 """
 
 from __future__ import annotations
@@ -10,28 +10,55 @@ import logging
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from io import TextIOBase
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 _local = threading.local()
+_STARTED_BY = "_assetflow_log"
+"""The attribute of a thread that holds the log of the step that started it."""
+
+
+class _StepLog:
+    """The log file of one attempt. A thread that goes on when its step has ended still writes there."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stream = self._open("w")
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except ValueError:  # closed: the step has ended
+            with self._open("a") as stream:
+                return stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(ValueError):  # closed, and so flushed
+            self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _open(self, mode: Literal["w", "a"]) -> TextIO:
+        return self._file.open(mode, encoding="utf-8", errors="backslashreplace", buffering=1)
 
 
 class _Router(TextIOBase):
-    """A text stream that writes to the file of the calling thread's step, or to `fallback`."""
+    """A text stream that writes to the log of the calling thread's step, or to `fallback`."""
 
     def __init__(self, fallback: TextIO) -> None:
         self._fallback = fallback
 
     def write(self, text: str, /) -> int:
-        return current_stream(self._fallback).write(text)
+        return (_current_log() or self._fallback).write(text)
 
     def flush(self) -> None:
-        current_stream(self._fallback).flush()
+        (_current_log() or self._fallback).flush()
 
     def isatty(self) -> bool:
-        return getattr(_local, "stream", None) is None and self._fallback.isatty()
+        return _current_log() is None and self._fallback.isatty()
 
     def fileno(self) -> int:
         return self._fallback.fileno()
@@ -45,15 +72,15 @@ class _LogHandler(logging.Handler):
     """Writes records of any logger to the file of the calling thread's step."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = getattr(_local, "stream", None)
-        if stream is not None:
-            stream.write(self.format(record) + "\n")
+        log = _current_log()
+        if log is not None:
+            log.write(self.format(record) + "\n")
 
 
-def current_stream(fallback: TextIO) -> TextIO:
-    """Where the calling thread's output goes."""
-    stream = getattr(_local, "stream", None)
-    return fallback if stream is None else stream
+def _current_log() -> _StepLog | None:
+    """The log of the step that the calling thread belongs to."""
+    log: _StepLog | None = getattr(_local, "log", None)
+    return log or getattr(threading.current_thread(), _STARTED_BY, None)
 
 
 @contextmanager
@@ -68,9 +95,17 @@ def capturing() -> Generator[None]:
     asset_logger.setLevel(logging.INFO)
     root.addHandler(handler)
     sys.stdout, sys.stderr = _Router(before[0]), _Router(before[1])
+    start = threading.Thread.start
+
+    def start_with_log(self: threading.Thread) -> None:
+        setattr(self, _STARTED_BY, _current_log())  # a thread does not know by itself which thread started it
+        start(self)
+
+    threading.Thread.start = start_with_log
     try:
         yield
     finally:
+        threading.Thread.start = start
         sys.stdout, sys.stderr = before
         root.removeHandler(handler)
         asset_logger.setLevel(level)
@@ -84,10 +119,10 @@ def writing_to(file: Path) -> Generator[None]:
         OSError: the file cannot be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as stream:
-        before = getattr(_local, "stream", None)
-        _local.stream = stream
+    before = getattr(_local, "log", None)
+    with closing(_StepLog(file)) as log:
+        _local.log = log
         try:
             yield
         finally:
-            _local.stream = before
+            _local.log = before

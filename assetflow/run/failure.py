@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import linecache
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from assetflow.errors import AssetFailed, AssetflowError
+from assetflow.errors import AssetFailed, AssetflowError, ProjectLoadError
 from assetflow.run.outcome import StepError
 
 _OURS = str(Path(__file__).resolve().parent.parent)
@@ -16,6 +17,10 @@ _CONTEXT_LINES = 1
 
 def step_error(error: BaseException, root: Path | None) -> StepError:
     """What went wrong. For errors of the user's code, the place is the innermost line within the project."""
+    if isinstance(error, ProjectLoadError) and error.problems:  # the settings of a resource
+        first, *others = error.problems
+        told = step_error(first, root)
+        return replace(told, facts=(*told.facts, *(other.what for other in others)))
     if isinstance(error, AssetflowError):
         return StepError(
             error.code,

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from assetflow.errors import AssetFailed, AssetflowError, error_classes, near_names
-from assetflow.model.keys import AssetKey
+from assetflow.errors import AssetFailed, AssetflowError, did_you_mean, error_classes
+from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
@@ -124,10 +124,11 @@ class RunResult:
         return dict(Counter(outcome.state for outcome in self.outcomes.values()))
 
     def __getitem__(self, key: str) -> StepOutcome:
-        if key not in self.outcomes:
-            near = near_names(key, self.outcomes)
-            raise KeyError(f"{key} was not part of this run" + (f"; did you mean {near[0]}?" if near else ""))
-        return self.outcomes[AssetKey(key)]
+        found = find_key(key, self.outcomes)
+        if found is None:
+            hint = did_you_mean(key, self.outcomes)
+            raise KeyError(f"{key} was not part of this run" + (f"; {hint}" if hint else ""))
+        return self.outcomes[found]
 
     def __iter__(self) -> Iterator[StepOutcome]:
         return iter(self.outcomes.values())

@@ -63,6 +63,7 @@ def run_session(
         UsageError: there is no such executor.
     """
     watcher = SilentObserver() if observer is None else observer
+    _check_executor(request.executor or settings.executor)
     with ExitStack() as stack:
         stack.enter_context(_locked(settings, request.wait_s))
         catalog = Catalog(settings.catalog_path, write=True)
@@ -88,8 +89,8 @@ def run_session(
             pid=os.getpid(),
             at=time.time(),
         )
-        storage.sweep(_alive(settings, catalog))
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
+        storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher)
         bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
@@ -167,13 +168,15 @@ def _conflict(env: str, note: str) -> RunConflict:
     )
 
 
+def _check_executor(name: str) -> None:
+    if name not in EXECUTORS:
+        raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
+
+
 def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
-    name = request.executor or settings.executor
-    if name == "inline":
+    if (request.executor or settings.executor) == "inline":
         return InlineExecutor(work, interrupts)
-    if name == "threads":
-        return ThreadExecutor(work, max(1, request.workers or settings.workers))
-    raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
+    return ThreadExecutor(work, max(1, request.workers or settings.workers))
 
 
 def _user() -> str:

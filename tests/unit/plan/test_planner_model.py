@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from tests.unit.plan.simulated import Function, Project, content_of
 
 from collections import Counter
 COUNTS = Counter()
-TOKENS = st.sampled_from(["t0", "t1", "t2"])
+TOKENS = st.sampled_from(["t0", "t1"])
 CODES = st.integers(0, 5)
 SHAPES = st.sampled_from([("value", ()), ("value", ()), ("columns", ("a",)), ("columns", ("b", "a")), ("columns", ("z",))])
 INDEX = st.integers(0, 99)
@@ -30,6 +31,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.project = Project({}, [])
+        self.past: list[tuple[dict[str, str | None], dict[str, Function]]] = []
 
     @initialize(data=st.data())
     def declare(self, data: st.DataObject) -> None:
@@ -46,6 +48,8 @@ class Histories(RuleBasedStateMachine):
             functions.append(Function(name, outputs, inputs, after, draw(st.sampled_from([1, 2, 2, 100]))))
             known += outputs
         self.project = Project(sources, functions)
+        if draw(st.integers(0, 4)):
+            self.materialize_all()
 
     def function(self, index: int) -> Function:
         return list(self.project.functions.values())[index % len(self.project.functions)]
@@ -59,9 +63,22 @@ class Histories(RuleBasedStateMachine):
         config = self.function(index).config
         config.pop(field, None) if value is None else config.update({field: value})
 
-    @rule(index=INDEX, token=TOKENS | st.none())
+    @rule(index=INDEX, token=TOKENS)
     def change_source(self, index: int, token: str | None) -> None:
         self.project.sources[list(self.project.sources)[index % len(self.project.sources)]] = token
+
+    @rule(index=INDEX)
+    def take_a_source_away(self, index: int) -> None:
+        if index % 3 == 0:
+            self.change_source(index, None)
+
+    @precondition(lambda self: self.past)
+    @rule(index=INDEX)
+    def go_back(self, index: int) -> None:
+        then = self.past[index % len(self.past)]
+        if index % 2:
+            self.materialize_all()
+        self.project.sources, self.project.functions = deepcopy(then)
 
     @rule(index=INDEX, other=INDEX, shape=SHAPES, name=st.sampled_from(["p0", "p1", ""]))
     def take_an_input(self, index: int, other: int, shape: tuple[str, tuple[str, ...]], name: str) -> None:
@@ -112,6 +129,7 @@ class Histories(RuleBasedStateMachine):
 
     def materialize(self, targets: set[str], with_upstream: bool, forced: set[str], broken: set[str]) -> None:
         plan = self.compare(targets, with_upstream, forced)
+        self.past.append(deepcopy((self.project.sources, self.project.functions)))
         ran, linked = self.project.carry_out(plan, forced, broken)
 
         assert ran <= {step.asset for step in (*plan.run, *plan.maybe)}
@@ -216,5 +234,5 @@ class Histories(RuleBasedStateMachine):
 TestHistories = Histories.TestCase
 
 from hypothesis import settings, Phase
-TestHistories.settings = settings(phases=[Phase.generate], report_multiple_bugs=False)
+TestHistories.settings = settings(report_multiple_bugs=False,stateful_step_count=30,max_examples=1500)
 def test_zz(): print(sorted(COUNTS.items())); assert 0

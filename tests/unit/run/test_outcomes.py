@@ -258,7 +258,7 @@ def test_a_result_knows_its_assets_by_key_and_names_the_nearest_one(workspace: W
 
     result = workspace.materialize()
 
-    with pytest.raises(KeyError, match="did you mean totals"):
+    with pytest.raises(KeyError, match="did you mean `totals`"):
         result["total"]
 
 
@@ -270,4 +270,4 @@ def test_what_a_wrong_result_left_aside_is_removed(workspace: Workspace) -> None
 
     assert result["apart"].error is not None
     assert result["apart"].error.code == "AF130"
-    assert [] == list((workspace.root / ".assetflow" / "data" / "tmp").iterdir())
+    assert list((workspace.root / ".assetflow" / "data" / "tmp").iterdir()) == []

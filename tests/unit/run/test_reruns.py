@@ -210,7 +210,10 @@ def test_a_result_whose_bytes_are_gone_is_not_linked(shop: Workspace) -> None:
 
 
 def test_a_new_asset_alone(shop: Workspace) -> None:
-    shop.edit("@asset\ndef report", "@asset\ndef fresh(big: int) -> int:\n    ran('fresh')\n    return big\n\n\n@asset\ndef report")
+    shop.edit(
+        "@asset\ndef report",
+        "@asset\ndef fresh(big: int) -> int:\n    ran('fresh')\n    return big\n\n\n@asset\ndef report",
+    )
 
     assert reasons(shop) == {"fresh": ["never_materialized"]}
     shop.materialize()
