@@ -124,22 +124,29 @@ class _MemoryRun:
         from assetflow.run.step import split_outputs
 
         metadata: dict[str, object] = {}
-        arguments = {b.parameter: v for b in node.bindings if (v := self._argument(node, b, metadata)) is not _ABSENT}
+        given = ((b.parameter, self._argument(node, b, metadata, node.outputs[0].key)) for b in node.bindings)
+        arguments = {name: value for name, value in given if value is not _ABSENT}
         try:
             value = node.function(**arguments)
         except Skip:
             for output in node.outputs:
                 self.made[output.key] = MemoryAsset(output.key, None, skipped=True)
             return
+        kept: dict[AssetKey, object] = {}
+        recorded: dict[AssetKey, Mapping[str, object]] = {}
         for output, one in split_outputs(node, value):
-            self._keep(node, output, one, metadata)
+            recorded[output.key] = {**metadata, **one.metadata} if isinstance(one, Result) else dict(metadata)
+            kept[output.key] = one.value if isinstance(one, Result) else one
+            self._staged[output.key] = self._stage(node, output, kept[output.key])
+        for output in node.outputs:
+            checks = tuple(self._checks(node, output))
+            bad = next((check for check in checks if check.blocking and not check.passed), None)
+            if bad is not None:
+                raise CheckFailed(f"check `{bad.name}` of {output.key} failed: {bad.message or 'it returned False'}")
+            self.made[output.key] = MemoryAsset(output.key, kept[output.key], checks, recorded[output.key])
 
-    def _keep(self, node: LiveNode, output: LiveOutput, value: object, metadata: Mapping[str, object]) -> None:
-        more = dict(metadata)
-        if isinstance(value, Result):
-            more.update(value.metadata)
-            value = value.value
-        staged = self._storage.write(
+    def _stage(self, node: LiveNode, output: LiveOutput, value: object) -> Staged:
+        return self._storage.write(
             value,
             key=output.key,
             partition=UNPARTITIONED,
@@ -148,20 +155,14 @@ class _MemoryRun:
             declared=node.return_form,
             run_id=0,
         )
-        self._staged[output.key] = staged
-        checks = tuple(self._checks(node, output, staged))
-        bad = next((check for check in checks if check.blocking and not check.passed), None)
-        if bad is not None:
-            raise CheckFailed(f"check `{bad.name}` of {output.key} failed: {bad.message or 'it returned False'}")
-        self.made[output.key] = MemoryAsset(output.key, value, checks, more)
 
-    def _checks(self, node: LiveNode, output: LiveOutput, staged: Staged) -> Iterable[CheckOutcome]:
+    def _checks(self, node: LiveNode, output: LiveOutput) -> Iterable[CheckOutcome]:
         from assetflow.io.base import Want
         from assetflow.io.checks import evaluate
         from assetflow.run.step import check_outcome
 
         def read(columns: tuple[str, ...] | None) -> Any:
-            return self._storage.read_staged(staged, Want("arrow", columns))
+            return self._storage.read_staged(self._staged[output.key], Want("arrow", columns))
 
         def other(key: str, column: str) -> Any:
             return self._value(AssetKey(key), Want("arrow", (column,)))
@@ -169,18 +170,18 @@ class _MemoryRun:
         for ready in output.ready_checks:
             yield evaluate(ready, read, other)
         for check in output.custom_checks:
-            arguments = {b.parameter: v for b in check.bindings if (v := self._argument(node, b, {})) is not _ABSENT}
+            given = ((b.parameter, self._argument(node, b, {}, output.key)) for b in check.bindings)
+            arguments = {name: value for name, value in given if value is not _ABSENT}
             yield check_outcome(check, check.function(**arguments))
 
-    def _argument(self, node: LiveNode, binding: Binding, metadata: dict[str, object]) -> object:
+    def _argument(self, node: LiveNode, binding: Binding, metadata: dict[str, object], asset: AssetKey) -> object:
         from assetflow.io.base import Want
         from assetflow.model.context import Context
 
         if binding.kind == "asset" and binding.upstream is not None:
             return self._value(binding.upstream, Want(binding.form, binding.columns))
         if binding.kind == "context":
-            first = node.outputs[0].key
-            return Context(first, logging.getLogger(f"assetflow.asset.{first}"), metadata=metadata)
+            return Context(asset, logging.getLogger(f"assetflow.asset.{asset}"), metadata=metadata)
         if binding.kind == "config":
             return node.config
         if binding.kind == "connection":
@@ -199,8 +200,11 @@ class _MemoryRun:
         source = self._loaded.sources.get(key)
         if source is not None and source.load is not None:
             return self._storage.convert(source.load(), want, key=key)
+        was_skipped = key in self.made and self.made[key].skipped
         raise UsageError(
-            f"`{key}` is needed, but is neither among the assets nor among the inputs",
+            f"`{key}` is needed, but was skipped and has no value"
+            if was_skipped
+            else f"`{key}` is needed, but is neither among the assets nor among the inputs",
             fix=f'materialize([...], inputs={{"{last_name(key)}": value}})',
         )
 

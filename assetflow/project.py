@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import DiskFull, NoSuchVersion, NotWritable, UsageError
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from assetflow.load.live import Loaded
     from assetflow.run.outcome import Observer, RunResult
     from assetflow.run.session import Request
+
+T = TypeVar("T")
 
 
 class Project:
@@ -140,7 +142,7 @@ class Project:
         with self._catalog() as catalog:
             world = self._survey(catalog, ask=False).world
             attempts = self._attempts(catalog)
-            runs = catalog.runs(1)
+            runs = catalog.runs(1, self.env)
             plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
         rows = self._statuses(world, plan, attempts)
         if expression:
@@ -223,14 +225,17 @@ class Project:
 
     # -- reading data
 
+    @overload
     def read(
-        self,
-        key: str,
-        *,
-        version: int | None = None,
-        columns: Iterable[str] | None = None,
-        as_: object = None,
-    ) -> object:
+        self, key: str, *, as_: type[T], version: int | None = None, columns: Iterable[str] | None = None
+    ) -> T: ...
+    @overload
+    def read(
+        self, key: str, *, as_: object = None, version: int | None = None, columns: Iterable[str] | None = None
+    ) -> Any: ...
+    def read(
+        self, key: str, *, as_: object = None, version: int | None = None, columns: Iterable[str] | None = None
+    ) -> Any:
         """The value of an asset: the current version, or an earlier one by `version=3` or `"orders@3"`.
 
         A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`)
@@ -310,33 +315,31 @@ class Project:
             RunConflict: another run is going on in this environment.
             NotWritable, DiskFull: the folder of the project cannot be written.
         """
+        from assetflow.run.outcome import is_quiet, nothing_to_do
         from assetflow.run.session import Request, run_session
 
-        request = Request(expression, force, with_upstream, executor, workers, fail_fast, wait_s)
         began = time.monotonic()
+        request = Request(expression, force, with_upstream, executor, workers, fail_fast, wait_s, began)
+        found: Survey | None = None
         if not config:
-            result = self._no_op(request, began)
-            if result is not None:
-                return result
+            found, plan = self._look(request)
+            if is_quiet(plan):
+                self._remember(found)
+                return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
         targets = self._select(graph, expression)
-        return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, began)
+        return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, found)
 
-    def _no_op(self, request: Request, began: float) -> RunResult | None:
-        """The result if there is nothing to do, found from the manifest and the catalog alone."""
-        from assetflow.run.outcome import is_quiet, nothing_to_do
-
+    def _look(self, request: Request) -> tuple[Survey, Plan]:
+        """What there is to do, found from the manifest and the catalog alone, unless a source must be asked."""
         with self._catalog() as catalog:
             found = self._survey(catalog, ask=True)
-            plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
-        if not is_quiet(plan):
-            return None
-        if found.rehashed or found.asked:
-            self._remember(found)
-        return nothing_to_do(plan, began)
+            return found, self._plan(found.world, request.expression, request.force, request.with_upstream, {})
 
     def _remember(self, found: Survey) -> None:
+        if not found.rehashed and not found.asked:
+            return
         try:
             catalog = Catalog(self.settings.catalog_path, write=True)
             try:

@@ -80,9 +80,9 @@ class Catalog:
         row = self.database.row("version", asset, partition, number)
         return None if row is None else version_from_row(row)
 
-    def runs(self, limit: int = 20) -> list[Run]:
-        """The newest runs, newest first."""
-        return [run_from_row(row) for row in self.database.rows("runs", limit)]
+    def runs(self, limit: int = 20, env: str | None = None) -> list[Run]:
+        """The newest runs, newest first: of one environment, or of all."""
+        return [run_from_row(row) for row in self.database.rows("runs", env, limit)]
 
     def run(self, run_id: int) -> Run | None:
         """One run."""

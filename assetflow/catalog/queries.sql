@@ -148,9 +148,9 @@ FROM run r JOIN env e USING (env_id) JOIN json_each(?) w ON w.value = r.run_id O
 SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
 FROM run r JOIN env e USING (env_id) WHERE r.state = 'running'
 
--- runs: the newest runs
+-- runs: the newest runs, of one environment or of all (null)
 SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts
-FROM run r JOIN env e USING (env_id) ORDER BY r.run_id DESC LIMIT ?
+FROM run r JOIN env e USING (env_id) WHERE e.name = coalesce(?, e.name) ORDER BY r.run_id DESC LIMIT ?
 
 -- run: one run
 SELECT r.run_id, e.name, r.state, r.cause, r.selection, r.started_at, r.finished_at, r.user, r.host, r.pid, r.counts

@@ -322,7 +322,7 @@ def _json_value(value: object, key: str, path: str) -> object:
         raise NotExact(f"`{key}` returned a tuple{_at(path)}, which would come back as a list", fix="return a list")
     raise CannotStore(
         f"`{key}` returned {type(value).__name__}{_at(path)}, which cannot be stored",
-        fix="return a table, a JSON value, bytes or a Path; dates as text with `.isoformat()`",
+        fix='return a table, JSON (dates as text: `.isoformat()`), bytes or a Path; anything else with io="pickle"',
     )
 
 

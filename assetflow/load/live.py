@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,15 @@ class LiveNode:
     return_form: str | None = None
     retry: Retry | None = None
     config: Config | None = None
+
+    def checked_against(self) -> Iterator[AssetKey]:
+        """What the checks of the outputs read, the outputs themselves included."""
+        for output in self.outputs:
+            for ready in output.ready_checks:
+                if ready.kind == "foreign_key":
+                    yield AssetKey(str(ready.arguments["to"]))
+            for check in output.custom_checks:
+                yield from (binding.upstream for binding in check.bindings if binding.upstream is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,12 +224,13 @@ class Runner:
     def _task(self, name: str, node: _Progress) -> Task:
         upstreams = {one.upstream for key in node.keys for one in self._world.graph.specs[key].inputs}
         sources = {up for up in upstreams if self._world.graph.specs[up].is_source}
+        checked = set(self._loaded.nodes[name].checked_against())
         return Task(
             node=name,
             run_id=self._run_id,
             env=self._plan.env,
             attempt=node.attempt,
-            versions={up: self._heads[up].version for up in upstreams - sources if up in self._heads},
+            versions={up: self._heads[up].version for up in (upstreams | checked) - sources if up in self._heads},
             observations={up: self._observations[up] for up in sources},
             present_hashes={
                 key: self._heads[key].version.data_hash
@@ -242,7 +243,6 @@ class Runner:
     # -- settling
 
     def _settle_without_running(self, key: AssetKey, decision: Decision) -> None:
-        head = self._heads[key]
         spec = self._world.graph.specs[key]
         if decision.action is Action.LINK and decision.link is not None:
             found = decision.link.version
@@ -257,7 +257,7 @@ class Runner:
             )
             self._commit(key, self._link(spec, decision.link), found, outcome)
             return
-        version = head.version
+        version = self._heads[key].version
         self._settle(StepOutcome(key, "cut_off", version.number, version.rows, version.size_bytes))
 
     def _link(self, spec: AssetSpec, found: Head) -> NewTrace:

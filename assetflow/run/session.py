@@ -28,14 +28,14 @@ from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet,
 from assetflow.run.resources import ResourcePool
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
-from assetflow.run.survey import remember, survey
+from assetflow.run.survey import Survey, remember, survey
 
 EXECUTORS = ("threads", "inline")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked of `materialize`."""
+    """What was asked of `materialize`, and at which monotonic time it `began`."""
 
     expression: str | None = None
     force: bool = False
@@ -44,6 +44,7 @@ class Request:
     workers: int | None = None
     fail_fast: bool = False
     wait_s: float = 0.0
+    began: float = 0.0
 
 
 def run_session(
@@ -54,9 +55,9 @@ def run_session(
     storage: Storage,
     request: Request,
     observer: Observer | None,
-    began: float,
+    earlier: Survey | None = None,
 ) -> RunResult:
-    """Plan under the lock of the environment and carry the plan out. `began` is monotonic, for the total time.
+    """Plan under the lock of the environment and carry the plan out. `earlier` is what the verb has seen before.
 
     Raises:
         RunConflict: another run holds the environment for longer than the request waits.
@@ -68,7 +69,7 @@ def run_session(
         stack.enter_context(_locked(settings, request.wait_s))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)
-        found = survey(graph, settings.env, catalog, storage, lambda: loaded)
+        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier)
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
@@ -79,7 +80,7 @@ def run_session(
             forced=forced,
         )
         if is_quiet(plan):
-            return nothing_to_do(plan, began)
+            return nothing_to_do(plan, request.began)
         run_id, _ = catalog.begin_run(
             settings.env,
             selection=request.expression or "",
@@ -100,7 +101,7 @@ def run_session(
         run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(), capturing():
-            result = runner.run(run_id, watcher, began)
+            result = runner.run(run_id, watcher, request.began)
         record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
         record.counts = result.counts
         current = [head.version for head in catalog.heads(settings.env).values()]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from assetflow.model.checks import CheckResult
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
-from assetflow.model.records import CheckOutcome
+from assetflow.model.records import CheckOutcome, NewVersion
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
@@ -46,16 +46,31 @@ class Workbench:
 
 @dataclass(slots=True)
 class _Call:
-    """One call in progress: its clock and what it holds for a moment."""
+    """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for."""
 
     task: Task
     node: LiveNode
+    asset: AssetKey
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
     metadata: dict[str, object] = field(default_factory=dict[str, object])
 
     def timed(self, part: str) -> _Timer:
         return _Timer(self.seconds, part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One output that is written but not yet published."""
+
+    output: LiveOutput
+    staged: Staged
+    metadata: Mapping[str, object]
+    as_of: float | None
+
+    @property
+    def key(self) -> AssetKey:
+        return self.output.key
 
 
 class _Timer:
@@ -74,7 +89,7 @@ class _Timer:
 def run_step(bench: Workbench, task: Task) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result."""
     node = bench.loaded.nodes[task.node]
-    call = _Call(task, node)
+    call = _Call(task, node, node.outputs[0].key)
     started = time.time()
     with ExitStack() as cleanup:
         try:
@@ -94,7 +109,7 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
 
 
 def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
-    needs_relations = any(b.kind == "connection" or b.form == "duckdb" for b in call.node.bindings)
+    needs_relations = _takes_relations(call.node.bindings)
     if needs_relations:
         call.connection = _connection(bench, cleanup)
     with call.timed("load"):
@@ -105,6 +120,10 @@ def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
         }
     with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext():
         return call.node.function(**arguments)
+
+
+def _takes_relations(bindings: Iterable[Binding]) -> bool:
+    return any(binding.kind == "connection" or binding.form == "duckdb" for binding in bindings)
 
 
 def _connection(bench: Workbench, cleanup: ExitStack) -> object:
@@ -122,9 +141,8 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         want = Want(binding.form or "python", binding.columns, call.connection)
         return read_upstream(bench, task, binding.upstream, want)
     if binding.kind == "context":
-        first = call.node.outputs[0].key
-        logger = logging.getLogger(f"assetflow.asset.{first}")
-        return Context(first, logger, task.run_id, task.env, task.attempt, call.metadata)
+        logger = logging.getLogger(f"assetflow.asset.{call.asset}")
+        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata)
     if binding.kind == "config":
         return call.node.config
     if binding.kind == "resource" and binding.resource_class is not None:
@@ -149,7 +167,22 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
 
 
 def _store_all(bench: Workbench, call: _Call, value: object) -> Mapping[AssetKey, Made]:
-    return {output.key: _store(bench, call, output, one) for output, one in split_outputs(call.node, value)}
+    """All outputs written, then all checked, then published: what cannot be written takes nothing else along."""
+    parts: dict[AssetKey, _Part] = {}
+    made: dict[AssetKey, Made] = {}
+    try:
+        for output, one in split_outputs(call.node, value):
+            parts[output.key] = _stage(bench, call, output, one)
+        with call.timed("check"):
+            checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
+        for part in parts.values():
+            made[part.key] = _publish(bench, call, part, checks[part.key])
+    except BaseException:
+        for part in parts.values():
+            if part.key not in made:
+                bench.storage.discard(part.staged)
+        raise
+    return made
 
 
 def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
@@ -183,7 +216,7 @@ def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, objec
     )
 
 
-def _store(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> Made:
+def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _Part:
     as_of: float | None = None
     metadata = dict(call.metadata)
     if isinstance(value, Result):
@@ -208,20 +241,20 @@ def _store(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
             declared=call.node.return_form,
             run_id=call.task.run_id,
         )
-    try:
-        with call.timed("check"):
-            checks = tuple(_checks(bench, call, output, staged))
-        bad = [check for check in checks if check.blocking and not check.passed]
-        if bad or call.task.present_hashes.get(output.key) == staged.data_hash:
-            bench.storage.discard(staged)
-            error = step_error(_rejected(output.key, bad), bench.root) if bad else None
-            return Made(staged.data_hash, None, staged.rows, staged.size_bytes, checks, metadata, as_of, error)
+    return _Part(output, staged, metadata, as_of)
+
+
+def _publish(bench: Workbench, call: _Call, part: _Part, checks: tuple[CheckOutcome, ...]) -> Made:
+    staged = part.staged
+    bad = [check for check in checks if check.blocking and not check.passed]
+    version: NewVersion | None = None
+    if bad or call.task.present_hashes.get(part.key) == staged.data_hash:
+        bench.storage.discard(staged)
+    else:
         with call.timed("write"):
             version = bench.storage.publish(staged)
-    except BaseException:
-        bench.storage.discard(staged)
-        raise
-    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, metadata, as_of)
+    error = step_error(_rejected(part.key, bad), bench.root) if bad else None
+    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, part.as_of, error)
 
 
 def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
@@ -254,33 +287,78 @@ def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
     )
 
 
-def _checks(bench: Workbench, call: _Call, output: LiveOutput, staged: Staged) -> list[CheckOutcome]:
+def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey, _Part]) -> Iterator[CheckOutcome]:
     from assetflow.io.checks import evaluate
 
     def read(columns: tuple[str, ...] | None) -> Any:
-        return bench.storage.read_staged(staged, Want("arrow", columns))
+        return bench.storage.read_staged(part.staged, Want("arrow", columns))
 
     def other(key: str, column: str) -> Any:
-        return read_upstream(bench, call.task, AssetKey(key), Want("arrow", (column,)))
+        return _read_checked(bench, call, AssetKey(key), Want("arrow", (column,)), parts)
 
-    outcomes = [evaluate(ready, read, other) for ready in output.ready_checks]
-    return [*outcomes, *(_custom_check(bench, call, output, staged, check) for check in output.custom_checks)]
+    for ready in part.output.ready_checks:
+        needed = [AssetKey(str(ready.arguments["to"]))] if ready.kind == "foreign_key" else []
+        unread = _unread(bench, call, part, needed, parts)
+        yield (
+            evaluate(ready, read, other)
+            if unread is None
+            else replace(unread, name=ready.name, blocking=ready.blocking)
+        )
+    for check in part.output.custom_checks:
+        needed = [binding.upstream for binding in check.bindings if binding.upstream is not None]
+        unread = _unread(bench, call, part, needed, parts)
+        yield (
+            _custom_check(bench, replace(call, asset=part.key), check, parts)
+            if unread is None
+            else replace(unread, name=check.name, blocking=check.blocking)
+        )
 
 
-def _custom_check(bench: Workbench, call: _Call, output: LiveOutput, staged: Staged, check: LiveCheck) -> CheckOutcome:
-    arguments: dict[str, object] = {}
+def _unread(
+    bench: Workbench, call: _Call, part: _Part, needed: Iterable[AssetKey], parts: Mapping[AssetKey, _Part]
+) -> CheckOutcome | None:
+    """The outcome, but for its name, of a check that needs an asset without a version; None when it has all it needs.
+
+    What is made of the checked asset cannot be built before it, so a check against that passes the first time: failing
+    it would keep both from ever being built.
+    """
+    task = call.task
+    for key in needed:
+        if key in parts or key in task.versions or key in task.observations:
+            continue
+        is_below = all(given.upstream != key for given in bench.specs[part.key].inputs)
+        if is_below:
+            return CheckOutcome(
+                "", True, False, f"not evaluated: {key}, which is made of {part.key}, has no version yet"
+            )
+        return CheckOutcome("", False, False, f"{key} has no version yet, so the check has nothing to read")
+    return None
+
+
+def _read_checked(bench: Workbench, call: _Call, key: AssetKey, want: Want, parts: Mapping[AssetKey, _Part]) -> object:
+    """What a check reads: an output of this call as it was just written, anything else as it is in the store."""
+    if key in parts:
+        return bench.storage.read_staged(parts[key].staged, want)
+    return read_upstream(bench, call.task, key, want)
+
+
+def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mapping[AssetKey, _Part]) -> CheckOutcome:
     with ExitStack() as cleanup:
-        connection: object | None = None
-        if any(binding.form == "duckdb" for binding in check.bindings):
-            connection = call.connection or _connection(bench, cleanup)
-        for binding in check.bindings:
-            want = Want(binding.form or "python", binding.columns, connection)
-            if binding.kind == "asset" and binding.upstream == output.key:
-                arguments[binding.parameter] = bench.storage.read_staged(staged, want)
-            elif (value := _argument(bench, call, binding)) is not _ABSENT:
-                arguments[binding.parameter] = value
+        needs_relations = _takes_relations(check.bindings)
+        if needs_relations and call.connection is None:
+            call = replace(call, connection=_connection(bench, cleanup))
+        arguments: dict[str, object] = {}
         try:
-            answer = check.function(**arguments)
+            for binding in check.bindings:
+                if binding.kind == "asset" and binding.upstream is not None:
+                    want = Want(binding.form or "python", binding.columns, call.connection)
+                    arguments[binding.parameter] = _read_checked(bench, call, binding.upstream, want, parts)
+                elif (value := _argument(bench, call, binding)) is not _ABSENT:
+                    arguments[binding.parameter] = value
+            with bench.storage.turn() if needs_relations else nullcontext():
+                answer = check.function(**arguments)
+        except AssetflowError as error:
+            return CheckOutcome(check.name, False, check.blocking, error.what)
         except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
             failure = step_error(error, bench.root)
             _append(call.task.log_file, failure.text)
@@ -293,7 +371,8 @@ def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     """What a check function answered, as an outcome. Anything but a bool or a `CheckResult` counts as failed."""
     if isinstance(answer, CheckResult):
         return CheckOutcome(check.name, answer.passed, check.blocking, answer.message)
-    if isinstance(answer, bool) or type(answer).__name__ == "bool_":  # numpy's bool, without importing numpy
+    kind = type(answer)
+    if kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")):  # without importing numpy
         return CheckOutcome(check.name, bool(answer), check.blocking)
     message = f"it returned {value_words(answer)} instead of True, False or a CheckResult"
     return CheckOutcome(check.name, False, check.blocking, message)

@@ -7,9 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
 from assetflow.errors import AssetflowError, SourceMissing
+from assetflow.io.forms import value_words
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded
@@ -22,12 +24,16 @@ from assetflow.plan.planner import SourceNow, World
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The world of one verb. `asked` are the sources whose token function was called just now."""
+    """The world of one verb.
+
+    `asked` are the answers of the version functions that were called just now, `times` those of the as_of functions.
+    """
 
     world: World
     observations: Mapping[AssetKey, Observation]
     rehashed: tuple[FileState, ...]
-    asked: tuple[AssetKey, ...]
+    asked: Mapping[AssetKey, Observation]
+    times: Mapping[AssetKey, float]
 
 
 class _Live(Mapping[str, Head]):
@@ -56,11 +62,13 @@ def survey(
     catalog: Catalog,
     storage: Storage,
     load: Callable[[], Loaded] | None,
+    earlier: Survey | None = None,
 ) -> Survey:
     """The world now: heads, sources, and which current bytes are gone.
 
     `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
-    was last observed. Its queries are as many for a thousand assets as for ten.
+    was last observed. What `earlier` asked is not asked again: a verb that looks twice has one answer. Its queries are
+    as many for a thousand assets as for ten.
     """
     heads = catalog.heads(env)
     lost = frozenset(
@@ -69,14 +77,14 @@ def survey(
         if head.version.io != "source" and key in graph.specs and not storage.exists(head.version)
     )
     sources = {key: spec for key, spec in graph.specs.items() if spec.is_source}
-    observer = _SourceObserver(catalog, heads, load)
+    observer = _SourceObserver(catalog, heads, load, earlier)
     now = {key: observer.look(spec) for key, spec in sources.items()}
 
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
         return {slot: _Live(found, storage) for slot, found in catalog.traces(keys, env).items()}
 
     world = World(graph, env, heads, now, traces, lost)
-    return Survey(world, observer.observations, tuple(observer.rehashed), tuple(observer.asked))
+    return Survey(world, observer.observations, tuple(observer.rehashed), observer.asked, observer.times)
 
 
 def remember(catalog: Catalog, env: str, found: Survey) -> None:
@@ -97,12 +105,20 @@ def _is_same(found: Survey, key: AssetKey) -> bool:
 class _SourceObserver:
     """Looks at sources; remembers what had to be read, so that the caller can note it."""
 
-    def __init__(self, catalog: Catalog, heads: Mapping[Slot, Head], load: Callable[[], Loaded] | None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        heads: Mapping[Slot, Head],
+        load: Callable[[], Loaded] | None,
+        earlier: Survey | None,
+    ) -> None:
         self._catalog, self._heads, self._load = catalog, heads, load
+        self._earlier = earlier
         self._remembered: dict[str, FileState] | None = None
         self.observations: dict[AssetKey, Observation] = {}
         self.rehashed: list[FileState] = []
-        self.asked: list[AssetKey] = []
+        self.asked: dict[AssetKey, Observation] = {}
+        self.times: dict[AssetKey, float] = {}
 
     def look(self, spec: AssetSpec) -> SourceNow:
         """The source now; a problem is part of the answer, so that one missing file does not hide the others."""
@@ -120,12 +136,16 @@ class _SourceObserver:
             raise SourceMissing(f"source {spec.key} says neither where it is nor how to ask for its version")
         if source.path is not None:
             observation = self._files(spec.key, source.path)
-            if source.has_as_of and self._load is not None:
-                as_of = self._load().sources[spec.key].as_of
-                if as_of is not None:
-                    return replace(observation, as_of=as_of().timestamp())
-            return observation
+            return replace(observation, as_of=self._file_time(spec, observation)) if source.has_as_of else observation
         return self._token(spec, source.ttl_s)
+
+    def _file_time(self, spec: AssetSpec, observation: Observation) -> float | None:
+        """What the as_of function says; when it is not asked, what it said of this content, if that was observed."""
+        if self._load is not None:
+            return self._time(spec, self._load())
+        head = self._heads.get((spec.key, ""))
+        is_same = head is not None and head.version.data_hash == _with_reading(observation.token, spec)
+        return head.trace.as_of if head is not None and is_same else None
 
     def _files(self, key: AssetKey, path: str) -> Observation:
         if self._remembered is None:
@@ -144,24 +164,61 @@ class _SourceObserver:
             return Observation(head.trace.input_key.partition("|")[0], head.trace.as_of, 0, ())
         if self._load is None:
             return Observation("never asked", None, 0, ())
-        definition = self._load().sources[spec.key]
+        before = None if self._earlier is None else self._earlier.asked.get(spec.key)
+        self.asked[spec.key] = before or self._ask(spec, self._load(), head)
+        return self.asked[spec.key]
+
+    def _ask(self, spec: AssetSpec, loaded: Loaded, head: Head | None) -> Observation:
+        definition = loaded.sources[spec.key]
         assert definition.version is not None, "a source without a path has a version function"
-        try:
-            token = definition.version()
-            as_of = definition.as_of().timestamp() if definition.as_of is not None else None
-        except AssetflowError:
-            raise
-        except Exception as error:
-            raise SourceMissing(
-                f"the version function of source {spec.key} raised {type(error).__name__}: {error}",
-                fix=f"see {spec.file}:{spec.line}",
-            ) from error
-        self.asked.append(spec.key)
+        token = _called(spec, "version", definition.version)
         text = f"token:{hashlib.sha256(repr(token).encode()).hexdigest()[:32]}"
-        if as_of is None:
-            is_same = head is not None and head.trace.input_key.partition("|")[0] == text
-            as_of = head.trace.as_of if head is not None and is_same else time.time()
-        return Observation(text, as_of, 0, ())
+        if definition.as_of is not None:
+            return Observation(text, self._time(spec, loaded), 0, ())
+        is_same = head is not None and head.trace.input_key.partition("|")[0] == text
+        return Observation(text, head.trace.as_of if head is not None and is_same else time.time(), 0, ())
+
+    def _time(self, spec: AssetSpec, loaded: Loaded) -> float:
+        """The answer of the as_of function.
+
+        Raises:
+            SourceMissing: it raised, or returned something other than an aware datetime.
+        """
+        before = None if self._earlier is None else self._earlier.times.get(spec.key)
+        if before is None:
+            function = loaded.sources[spec.key].as_of
+            assert function is not None, "only a source with an as_of function is asked for its time"
+            before = _time_of(spec, _called(spec, "as_of", function))
+        self.times[spec.key] = before
+        return before
+
+
+def _time_of(spec: AssetSpec, answer: object) -> float:
+    if isinstance(answer, datetime) and answer.tzinfo is not None:
+        return answer.timestamp()
+    is_time = isinstance(answer, datetime)
+    what = "a datetime without a time zone" if is_time else f"{value_words(answer)}, not an aware datetime"
+    raise SourceMissing(
+        f"the as_of function of source {spec.key} returned {what}",
+        fix="return an aware datetime, such as datetime.now(UTC)",
+    )
+
+
+def _called(spec: AssetSpec, name: str, function: Callable[[], object]) -> object:
+    """The answer of a function of a source.
+
+    Raises:
+        SourceMissing: it raised.
+    """
+    try:
+        return function()
+    except AssetflowError:
+        raise
+    except Exception as error:
+        raise SourceMissing(
+            f"the {name} function of source {spec.key} raised {type(error).__name__}: {error}",
+            fix=f"see {spec.file}:{spec.line}",
+        ) from error
 
 
 def _with_reading(token: str, spec: AssetSpec) -> str:

@@ -46,14 +46,23 @@ class Folder:
 
     def run(self, *arguments: str, timeout: float = 60, **variables: str) -> Answer:
         done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=timeout, env=self.environment(variables)
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment(variables),
+            check=False,
         )
         assert "Traceback (most recent call last)" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment({})
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment({}),
         )
 
     def command(self, *arguments: str) -> list[str]:

@@ -21,14 +21,12 @@ def stg_orders(raw_orders: DuckDBPyRelation) -> DuckDBPyRelation:
 
 
 @asset
-def stg_payments(raw_payments: DuckDBPyRelation) -> DuckDBPyRelation:
+def stg_payments(raw_payments: DuckDBPyRelation) -> DuckDBPyRelation | None:
     return duckdb.sql("select id as payment_id, order_id, payment_method, amount / 100 as amount from raw_payments")
 
 
 @asset(checks=[not_null("order_id"), unique("order_id")])
-def orders(
-    stg_orders: DuckDBPyRelation, stg_payments: DuckDBPyRelation, con: DuckDBPyConnection
-) -> DuckDBPyRelation:
+def orders(stg_orders: DuckDBPyRelation, stg_payments: DuckDBPyRelation, con: DuckDBPyConnection) -> DuckDBPyRelation:
     return con.sql("""
         with amounts as (
             select order_id,

@@ -40,7 +40,9 @@ def orders(stg_orders: pd.DataFrame, stg_payments: pd.DataFrame) -> pd.DataFrame
 @asset(checks=[not_null("customer_id"), unique("customer_id")])
 def customers(stg_customers: pd.DataFrame, stg_orders: pd.DataFrame, stg_payments: pd.DataFrame) -> pd.DataFrame:
     by_customer = stg_orders.groupby("customer_id").agg(
-        first_order=("order_date", "min"), most_recent_order=("order_date", "max"), number_of_orders=("order_id", "count")
+        first_order=("order_date", "min"),
+        most_recent_order=("order_date", "max"),
+        number_of_orders=("order_id", "count"),
     )
     paid = stg_payments.merge(stg_orders[["order_id", "customer_id"]], on="order_id", how="left")
     by_customer["customer_lifetime_value"] = paid.groupby("customer_id")["amount"].sum()

@@ -23,7 +23,9 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
     """A file system of two megabytes, mounted for the test."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = sys.platform == "linux" and os.geteuid() == 0 and _mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place))
+    mounted = (
+        sys.platform == "linux" and os.geteuid() == 0 and _mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place))
+    )
     if not mounted:
         pytest.skip("mounting a small file system needs root on Linux")
     yield place
@@ -31,7 +33,7 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
 
 
 def _mount(*arguments: str) -> bool:
-    return subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
 
 
 def test_misspelt_parameter(built: Any) -> None:
@@ -39,7 +41,7 @@ def test_misspelt_parameter(built: Any) -> None:
 
     answer = built.run("materialize")
 
-    assert 3 == answer.code
+    assert answer.code == 3
     assert "error[AF101]: asset `totals` needs `cleand`" in answer.err
     assert "did you mean `cleaned`?" in answer.err
     assert "^^^^^^" in answer.err
@@ -50,9 +52,10 @@ def test_cycle(built: Any) -> None:
 
     answer = built.run("plan")
 
-    assert 3 == answer.code
+    assert answer.code == 3
     assert "error[AF110]" in answer.err
-    assert "report (assets.py:" in answer.err and "takes `totals`" in answer.err
+    assert "report (assets.py:" in answer.err
+    assert "takes `totals`" in answer.err
 
 
 def test_missing_file_blocks_what_reads_it_and_nothing_else(built: Any) -> None:
@@ -62,11 +65,11 @@ def test_missing_file_blocks_what_reads_it_and_nothing_else(built: Any) -> None:
 
     answer = built.run("materialize")
 
-    assert 1 == answer.code
+    assert answer.code == 1
     assert "[AF201]" in answer.out
     assert "raw-2.csv" in answer.out
     assert "blocked" in answer.out
-    assert "current" == built.states()["apart"]
+    assert built.states()["apart"] == "current"
     assert before.items() <= built.stored().items()
 
 
@@ -76,7 +79,7 @@ def test_broken_csv_row(built: Any) -> None:
 
     answer = built.run("materialize")
 
-    assert 1 == answer.code
+    assert answer.code == 1
     assert "[AF202] `raw.csv` line 3: expected 2 values, found 3" in answer.out
     assert "south,20,surprise" in answer.out
     assert "help: correct line 3" in answer.out
@@ -89,7 +92,7 @@ def test_function_that_raises(built: Any) -> None:
 
     answer = built.run("materialize")
 
-    assert 1 == answer.code
+    assert answer.code == 1
     assert "ValueError: no luck today" in answer.out
     assert "assets.py:9 in cleaned" in answer.out
     assert "2 blocked" in answer.out
@@ -107,18 +110,20 @@ def test_wrong_return_type(built: Any) -> None:
 
     answer = built.run("materialize")
 
-    assert 1 == answer.code
+    assert answer.code == 1
     assert "[AF130] `cleaned` returned a str; its annotation says a pandas DataFrame" in answer.out
     assert before == built.stored()
 
 
 def test_failed_check_publishes_nothing(built: Any) -> None:
     before = built.stored()
-    built.replace("assets.py", 'agg(total=("amount", "sum"))', 'agg(total=("amount", "sum")).replace({"total": {20: None}})')
+    built.replace(
+        "assets.py", 'agg(total=("amount", "sum"))', 'agg(total=("amount", "sum")).replace({"total": {20: None}})'
+    )
 
     answer = built.run("materialize")
 
-    assert 1 == answer.code
+    assert answer.code == 1
     assert "not_null(total)" in answer.out
     assert "1 of 2 rows" in answer.out
     assert before == built.stored()
@@ -128,23 +133,24 @@ def test_failed_check_publishes_nothing(built: Any) -> None:
 def test_full_disk(make_folder: Any, small_disk: Path) -> None:
     folder = make_folder(small_disk / "project")
     folder.write("assets.py", "from assetflow import asset\n\n@asset\ndef noise() -> bytes:\n    return bytes(1000)\n")
-    assert 0 == folder.run("materialize").code
+    assert folder.run("materialize").code == 0
     before = folder.stored()
     folder.replace("assets.py", "bytes(1000)", "bytes(5_000_000)")
 
     answer = folder.run("materialize")
 
-    assert 1 == answer.code
-    assert "[AF401]" in answer.out and "disk is full" in answer.out
+    assert answer.code == 1
+    assert "[AF401]" in answer.out
+    assert "disk is full" in answer.out
     assert before == folder.stored()
-    assert "current" != folder.states()["noise"]
+    assert folder.states()["noise"] != "current"
     folder.replace("assets.py", "bytes(5_000_000)", "bytes(2000)")
-    assert 0 == folder.run("materialize").code
+    assert folder.run("materialize").code == 0
 
 
 def test_read_only_folder(make_folder: Any, small_disk: Path) -> None:
     folder = make_folder(small_disk / "project")
-    assert 0 == folder.run("materialize").code
+    assert folder.run("materialize").code == 0
     folder.replace("data/raw.csv", "south,20", "south,21")
     folder.run("ls")
     assert _mount("-o", "remount,ro", str(small_disk))
@@ -152,9 +158,10 @@ def test_read_only_folder(make_folder: Any, small_disk: Path) -> None:
     reading = folder.run("ls", "--json")
     answer = folder.run("materialize")
 
-    assert 0 == reading.code
-    assert 1 == answer.code
-    assert "AF402" in answer.err and "help:" in answer.err
+    assert reading.code == 0
+    assert answer.code == 1
+    assert "AF402" in answer.err
+    assert "help:" in answer.err
     assert "20" in folder.run("preview", "totals").out
 
 
@@ -179,31 +186,41 @@ def test_two_command_lines_at_once(folder: Any) -> None:
             waited, _ = third.communicate(timeout=60)
         first.communicate(timeout=60)
 
-    assert 5 == second.code
-    assert "error[AF301]" in second.err and f"pid {first.pid}" in second.err and "--wait" in second.err
-    assert "running" == states["cleaned"]
-    assert (0, 0) == (first.returncode, third.returncode)
+    assert second.code == 5
+    assert "error[AF301]" in second.err
+    assert f"pid {first.pid}" in second.err
+    assert "--wait" in second.err
+    assert states["cleaned"] == "running"
+    assert (first.returncode, third.returncode) == (0, 0)
     assert "nothing to do" in waited
-    assert [1] == [run["run"] for run in folder.run("runs", "--json").data["runs"]]
+    assert [run["run"] for run in folder.run("runs", "--json").data["runs"]] == [1]
 
 
 def test_a_killed_run_is_seen_at_once_and_the_next_one_goes_on(folder: Any) -> None:
-    folder.replace("assets.py", "    return raw.dropna()", "    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)")
-    assert -9 == folder.run("materialize").code
+    folder.replace(
+        "assets.py", "    return raw.dropna()", "    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert folder.run("materialize").code == -9
 
-    assert "died" == folder.run("runs", "--json").data["runs"][0]["state"]
-    assert "failed" == folder.states()["cleaned"]
-    folder.replace("assets.py", "    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)", "    return raw.dropna()")
-    assert 0 == folder.run("materialize").code
-    assert [] == list((folder.path / ".assetflow" / "data" / "tmp").iterdir())
+    assert folder.run("runs", "--json").data["runs"][0]["state"] == "died"
+    assert folder.states()["cleaned"] == "failed"
+    folder.replace(
+        "assets.py", "    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)", "    return raw.dropna()"
+    )
+    assert folder.run("materialize").code == 0
+    assert list((folder.path / ".assetflow" / "data" / "tmp").iterdir()) == []
 
 
 def test_interrupted_run_keeps_what_it_committed(folder: Any) -> None:
-    folder.replace("assets.py", "    return raw.dropna()", "    import _thread\n    _thread.interrupt_main()\n    return raw.dropna()")
+    folder.replace(
+        "assets.py",
+        "    return raw.dropna()",
+        "    import _thread\n    _thread.interrupt_main()\n    return raw.dropna()",
+    )
 
     answer = folder.run("materialize")
 
-    assert 130 == answer.code
-    assert "cancelled" == folder.run("runs", "--json").data["runs"][0]["state"]
-    assert "current" == folder.states()["cleaned"]
-    assert 0 == folder.run("materialize").code
+    assert answer.code == 130
+    assert folder.run("runs", "--json").data["runs"][0]["state"] == "cancelled"
+    assert folder.states()["cleaned"] == "current"
+    assert folder.run("materialize").code == 0

@@ -6,6 +6,7 @@ import datetime
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -48,7 +49,7 @@ def test_results_equal_an_independent_sql_computation_row_for_row(tmp_path: Path
     assert result.ok, [outcome.error for outcome in result if outcome.error]
     assert result.counts == {"materialized": 5}
     for key, query in (("orders", ORDERS), ("customers", CUSTOMERS)):
-        expected = duckdb.sql(query.format(data=DATA))
+        expected: Any = duckdb.sql(query.format(data=DATA))
         table = project.read(key, as_="arrow")
         assert expected.columns == table.column_names
         wanted = [plain(row) for row in expected.fetchall()]
@@ -64,7 +65,7 @@ def test_duckdb_shell_reads_the_tables_by_name(tmp_path: Path, style: str) -> No
     with duckdb.connect(str(tmp_path / ".assetflow" / "warehouse.duckdb"), read_only=True) as shell:
         rows = shell.sql("select count(*), round(sum(amount), 2) from orders").fetchall()
 
-    assert [(99, 1672.0)] == rows
+    assert rows == [(99, 1672.0)]
 
 
 def test_one_changed_payment_runs_what_follows_from_it_and_nothing_else(tmp_path: Path) -> None:
@@ -75,9 +76,9 @@ def test_one_changed_payment_runs_what_follows_from_it_and_nothing_else(tmp_path
 
     plan = project.plan()
 
-    assert ["stg_payments"] == [step.asset for step in plan.run]
-    assert ["input_changed"] == [reason.code for reason in plan["stg_payments"].reasons]
-    assert ["orders", "customers"] == [step.asset for step in plan.maybe]
+    assert [step.asset for step in plan.run] == ["stg_payments"]
+    assert [reason.code for reason in plan["stg_payments"].reasons] == ["input_changed"]
+    assert [step.asset for step in plan.maybe] == ["orders", "customers"]
     assert {"stg_payments", "orders", "customers"} == set(project.materialize().outcomes)
     assert project.materialize().run_id is None
 

@@ -21,26 +21,32 @@ def test_first_run_builds_everything_and_the_second_has_nothing_to_do(folder: An
     assert (first.code, second.code) == (0, 0)
     assert "4 materialized" in first.out
     assert "all 4 current · nothing to do" in second.out
-    assert {"raw": "source", "cleaned": "current", "totals": "current", "report": "current", "apart": "current"} == (
-        folder.states()
-    )
+    assert (folder.states()) == {
+        "raw": "source",
+        "cleaned": "current",
+        "totals": "current",
+        "report": "current",
+        "apart": "current",
+    }
 
 
 def test_an_edited_body_is_named_and_what_follows_is_maybe(folder: Any) -> None:
     folder.run("materialize")
     folder.replace("assets.py", "raw.dropna()", 'raw.dropna().sort_values("amount", ignore_index=True)')
 
-    assert {"cleaned": "run", "totals": "maybe", "report": "maybe", "apart": "current"} == actions(folder)
+    assert actions(folder) == {"cleaned": "run", "totals": "maybe", "report": "maybe", "apart": "current"}
 
     # The order of the rows changed, so cleaned is new; its totals are the same, so nothing after them runs.
     answer = folder.run("materialize", "--json")
-    assert {"cleaned": "materialized", "totals": "unchanged", "report": "cut_off"} == outcomes(answer)
+    assert outcomes(answer) == {"cleaned": "materialized", "totals": "unchanged", "report": "cut_off"}
     assert folder.run("materialize", "--json").data["run"] is None
 
 
 def test_a_comment_or_a_docstring_changes_nothing(folder: Any) -> None:
     folder.run("materialize")
-    folder.replace("assets.py", "    return raw.dropna()", '    """Drops."""\n    # complete rows only\n    return raw.dropna()')
+    folder.replace(
+        "assets.py", "    return raw.dropna()", '    """Drops."""\n    # complete rows only\n    return raw.dropna()'
+    )
 
     assert {"current"} == set(actions(folder).values())
 
@@ -51,8 +57,12 @@ def test_an_undone_edit_links_the_earlier_results_without_computing(folder: Any)
     folder.run("materialize")
     folder.replace("assets.py", "raw.dropna().assign(amount=1)", "raw.dropna()")
 
-    assert {"cleaned": "link", "totals": "link", "report": "link", "apart": "current"} == actions(folder)
-    assert {"cleaned": "linked", "totals": "linked", "report": "linked"} == outcomes(folder.run("materialize", "--json"))
+    assert actions(folder) == {"cleaned": "link", "totals": "link", "report": "link", "apart": "current"}
+    assert outcomes(folder.run("materialize", "--json")) == {
+        "cleaned": "linked",
+        "totals": "linked",
+        "report": "linked",
+    }
     assert "north" in folder.run("preview", "totals", "--json").out
 
 
@@ -60,10 +70,12 @@ def test_one_changed_source_row_runs_what_follows(folder: Any) -> None:
     folder.run("materialize")
     folder.replace("data/raw.csv", "south,20", "south,21")
 
-    assert {"cleaned": "run", "totals": "maybe", "report": "maybe", "apart": "current"} == actions(folder)
-    assert {"cleaned": "materialized", "totals": "materialized", "report": "materialized"} == outcomes(
-        folder.run("materialize", "--json")
-    )
+    assert actions(folder) == {"cleaned": "run", "totals": "maybe", "report": "maybe", "apart": "current"}
+    assert outcomes(folder.run("materialize", "--json")) == {
+        "cleaned": "materialized",
+        "totals": "materialized",
+        "report": "materialized",
+    }
     assert "south\t21" in folder.run("preview", "totals").out
 
 
@@ -73,7 +85,7 @@ def test_without_the_state_folder_everything_is_missing_and_comes_back(folder: A
     shutil.rmtree(folder.path / ".assetflow")
 
     assert {"missing", "source"} == set(folder.states().values())
-    assert 0 == folder.run("materialize").code
+    assert folder.run("materialize").code == 0
     assert before == sorted(digest for digest in folder.stored().values())
 
 
@@ -82,10 +94,12 @@ def test_deleted_bytes_are_seen_and_made_again(folder: Any) -> None:
     shutil.rmtree(folder.path / ".assetflow" / "data" / "totals")
 
     plan = folder.run("plan", "--json").data
-    assert [("totals", ["data_missing"])] == [
-        (item["asset"], [reason["code"] for reason in item["reasons"]]) for item in plan["items"] if item["action"] == "run"
-    ]
-    assert 0 == folder.run("materialize").code
+    assert [
+        (item["asset"], [reason["code"] for reason in item["reasons"]])
+        for item in plan["items"]
+        if item["action"] == "run"
+    ] == [("totals", ["data_missing"])]
+    assert folder.run("materialize").code == 0
     assert "south" in folder.run("preview", "totals").out
 
 
@@ -96,7 +110,7 @@ def test_earlier_versions_stay_readable(folder: Any) -> None:
 
     assert "20" in folder.run("sql", "select * from \"totals@1\" where shop = 'south'").out
     assert "21" in folder.run("sql", "select * from totals where shop = 'south'").out
-    assert [2, 1] == [entry["version"] for entry in folder.run("history", "totals", "--json").data["history"]]
+    assert [entry["version"] for entry in folder.run("history", "totals", "--json").data["history"]] == [2, 1]
 
 
 def test_only_builds_the_selection_on_the_inputs_as_they_are(folder: Any) -> None:
@@ -106,5 +120,5 @@ def test_only_builds_the_selection_on_the_inputs_as_they_are(folder: Any) -> Non
 
     answer = folder.run("materialize", "report", "--only", "--json")
 
-    assert {"report": "materialized"} == outcomes(answer)
+    assert outcomes(answer) == {"report": "materialized"}
     assert {"cleaned": "stale", "totals": "maybe", "report": "maybe"}.items() <= folder.states().items()

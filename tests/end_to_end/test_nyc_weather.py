@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -33,7 +34,7 @@ def test_types_and_nulls_survive_from_file_to_daily_aggregates(tmp_path: Path, i
         "humid": "float64", "gust": "Float64", "direction": "Int32",
     }  # fmt: skip
     assert expected == {name: str(kind) for name, kind in frame.dtypes.items()}
-    nulls = duckdb.sql(
+    nulls: Any = duckdb.execute(
         f"""select count(*), count(*) filter (temp = 'NA'), count(*) filter (wind_gust = 'NA'),
         count(*) filter (wind_dir = 'NA') from read_csv('{DATA}/weather.csv', all_varchar = true)"""
     ).fetchall()
@@ -42,13 +43,15 @@ def test_types_and_nulls_survive_from_file_to_daily_aggregates(tmp_path: Path, i
     ]
 
     daily = project.read("daily_weather", as_="arrow")
-    rows = duckdb.sql(
+    rows: Any = duckdb.execute(
         f"""select origin, timezone('America/New_York', time_hour)::date as day, count(*),
             avg(try_cast(temp as double)), max(try_cast(wind_gust as double)), count(try_cast(wind_dir as int))
         from read_csv('{DATA}/weather.csv', all_varchar = true, types = {{'time_hour': 'timestamptz'}})
         group by all order by all"""
     ).fetchall()
-    found = sorted((r["origin"], r["day"].date(), r["hours"], r["mean_temp"], r["max_gust"], r["calm"]) for r in daily.to_pylist())
+    found = sorted(
+        (r["origin"], r["day"].date(), r["hours"], r["mean_temp"], r["max_gust"], r["calm"]) for r in daily.to_pylist()
+    )
     assert len(rows) == len(found)
     for expected_row, row in zip(rows, found, strict=True):
         assert expected_row[:3] == row[:3]

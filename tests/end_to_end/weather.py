@@ -9,7 +9,7 @@ raw_airports = source("raw_airports", path="data/airports.csv")
 
 
 @asset(checks=[not_null("origin", "time"), in_range("humid", 0, 100)])
-def weather(raw_weather: pd.DataFrame, raw_airports: pd.DataFrame) -> pd.DataFrame:
+def weather(raw_weather: pd.DataFrame, raw_airports: pd.DataFrame):
     named = raw_weather.merge(raw_airports[["faa", "name"]], left_on="origin", right_on="faa")
     return named.assign(
         time=named["time_hour"].dt.tz_convert("America/New_York"),

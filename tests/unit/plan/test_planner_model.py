@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from assetflow.model.keys import AssetKey
@@ -17,8 +17,6 @@ from assetflow.plan.staleness import Action, Content, Decision, decide
 from tests.unit.plan.oracle import Answer, Oracle
 from tests.unit.plan.simulated import Function, Project, content_of
 
-from collections import Counter
-COUNTS = Counter()
 TOKENS = st.sampled_from(["t0", "t1"])
 CODES = st.integers(0, 5)
 SHAPES = st.sampled_from([("value", ()), ("value", ()), ("columns", ("a",)), ("columns", ("b", "a")), ("columns", ("z",))])
@@ -116,12 +114,13 @@ class Histories(RuleBasedStateMachine):
     def materialize_some(self, pick: set[int], with_upstream: bool, force: bool, broken: int) -> None:
         keys = sorted(self.project.maker)
         targets = {keys[index % len(keys)] for index in pick}
-        self.materialize(targets, with_upstream, targets if force else set(), {self.function(broken).name} if broken % 3 else set())
+        fails = {self.function(broken).name} if broken % 3 == 0 else set[str]()
+        self.materialize(targets, with_upstream, targets if force else set(), fails)
 
     @rule()
     def materialize_all(self) -> None:
         self.materialize({*self.project.maker}, True, set(), set())
-        plan = make_plan(self.project.world(), self.project.graph().order)
+        plan = make_plan(self.project.world(), [AssetKey(key) for key in self.project.maker])
 
         assert not (plan.run or plan.maybe or plan.link or plan.changed_sources)
         for step in plan.current:
@@ -156,8 +155,6 @@ class Histories(RuleBasedStateMachine):
             key: answer.action for key, answer in answers.items()
         }
         for step in plan:
-            COUNTS[f"{step.action}"] += 1
-            COUNTS.update(reason.code for reason in step.reasons)
             if not step.spec.is_source:
                 self.check(plan, step, answers)
         return plan
@@ -231,8 +228,6 @@ class Histories(RuleBasedStateMachine):
         return decide(replace(spec, inputs=tuple(inputs.values())), head, contents, {})
 
 
+# Two questions in one: many short histories find what single events do, long ones what events leave behind.
 TestHistories = Histories.TestCase
-
-from hypothesis import settings, Phase
-TestHistories.settings = settings(report_multiple_bugs=False,stateful_step_count=30,max_examples=1500)
-def test_zz(): print(sorted(COUNTS.items())); assert 0
+TestHistories.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=20)

@@ -19,7 +19,9 @@ def customers() -> pa.Table:
 @asset(checks=[CHECKS])
 def orders() -> pa.Table:
     ran("orders")
-    return pa.table({"id": [1, 2, 2], "customer_id": [1, 2, 3], "status": ["paid", "open", None], "net": [1.0, -2.0, 3.0]})
+    return pa.table({
+        "id": [1, 2, 2], "customer_id": [1, 2, 3], "status": ["paid", "open", None], "net": [1.0, -2.0, 3.0],
+    })
 
 @asset
 def report(orders: pa.Table) -> int:
@@ -211,7 +213,7 @@ def test_a_check_against_what_is_made_of_the_asset_reads_what_is_there(workspace
         def summary(orders: Rows) -> int:
             return len(orders)
 
-        @check(orders, blocking=False)
+        @check(orders)
         def not_fewer_than_before(orders: Rows, summary: int) -> bool:
             return len(orders) >= summary
         """)
@@ -220,11 +222,57 @@ def test_a_check_against_what_is_made_of_the_asset_reads_what_is_there(workspace
     workspace.edit('[{"id": 1}, {"id": 2}]', '[{"id": 1}]')
     second = workspace.materialize()
 
-    assert first["orders"].state == "materialized"
     (told,) = first["orders"].checks
-    assert (told.passed, told.message) == (False, "summary has no version yet, so the check has nothing to read")
+    assert told.passed
+    assert told.message == "not evaluated: summary, which is made of orders, has no version yet"
+    assert second["orders"].state == "rejected"
     (told,) = second["orders"].checks
     assert (told.passed, told.message) == (False, "")
+
+
+def test_a_check_of_one_output_reads_another_output_as_it_was_just_made(workspace: Workspace) -> None:
+    workspace.assets("""
+        @assets(Out("lines", checks=[foreign_key("id", "heads")]), "heads")
+        def both() -> tuple:
+            return pa.table({"id": [1, 1, 2]}), pa.table({"id": [1, 2]})
+
+        @check("heads")
+        def has_lines(heads: pa.Table, lines: pa.Table, context: Context) -> CheckResult:
+            return CheckResult(set(heads["id"].to_pylist()) == set(lines["id"].to_pylist()), context.asset_key)
+        """)
+
+    assert workspace.outcomes() == {"lines": "materialized", "heads": "materialized"}
+    workspace.edit(
+        'pa.table({"id": [1, 1, 2]}), pa.table({"id": [1, 2]})', 'pa.table({"id": [3]}), pa.table({"id": [3]})'
+    )
+    result = workspace.materialize()
+    assert {one.asset: one.state for one in result} == {"lines": "materialized", "heads": "materialized"}
+    assert [(check.passed, check.message) for check in result["heads"].checks] == [(True, "heads")]
+
+
+def test_a_check_takes_relations_and_a_connection(workspace: Workspace) -> None:
+    workspace.assets("""
+        import duckdb
+
+        @asset
+        def customers() -> pa.Table:
+            return pa.table({"id": [1, 2]})
+
+        @asset
+        def orders() -> pa.Table:
+            return pa.table({"customer": [1, 2, 2]})
+
+        @check(orders)
+        def known(
+            orders: duckdb.DuckDBPyRelation, customers: duckdb.DuckDBPyRelation, con: duckdb.DuckDBPyConnection
+        ) -> bool:
+            found = con.sql("select count(*) from orders where customer not in (select id from customers)").fetchall()
+            return found == [(0,)]
+        """)
+
+    workspace.materialize().raise_for_status()
+
+    assert [check.passed for check in workspace.project().show("orders").checks] == [True]
 
 
 def test_a_foreign_key_to_an_asset_without_a_version_fails_with_a_message(workspace: Workspace) -> None:

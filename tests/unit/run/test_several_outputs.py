@@ -88,7 +88,8 @@ def test_an_exception_fails_all_outputs(workspace: Workspace) -> None:
     workspace.edit('    ran("split")', '    raise ValueError("no")')
 
     assert workspace.outcomes() == {
-        "orders": "materialized", "paid": "failed", "marts.unpaid": "failed", "thanks": "blocked", "reminders": "blocked",
+        "orders": "materialized", "paid": "failed", "marts.unpaid": "failed",
+        "thanks": "blocked", "reminders": "blocked",
     }  # fmt: skip
 
 
@@ -108,8 +109,6 @@ def test_each_output_is_cut_off_by_itself(workspace: Workspace) -> None:
 
 
 def test_a_failed_check_of_one_output_does_not_keep_the_other_back(workspace: Workspace) -> None:
-    workspace.assets(SPLIT)
-    workspace.edit("# nothing", "") if False else None
     workspace.assets(SPLIT + "\n\n@check('marts.unpaid')\ndef none(unpaid: list) -> bool:\n    return not unpaid\n")
 
     result = workspace.materialize()
