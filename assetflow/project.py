@@ -160,14 +160,12 @@ class Project:
         found = self.graph.resolve(key)
         status = self.status()[found]
         history = self.history(found)
-        with self._catalog() as catalog:
-            attempts = catalog.attempts_of(found, 1)
         below = self.graph.walk([found], up=False) - {found}
         return AssetView(
             status,
             self.graph.downstream(found),
             len(below),
-            attempts[0].checks if attempts else (),
+            status.attempt.checks if status.attempt is not None else (),
             history,
             source_text(self.root / status.spec.file, status.spec.line),
         )
@@ -288,7 +286,7 @@ class Project:
         """
         from assetflow.io.sql import query
 
-        return query(Tables(self.graph.specs, text, self._table), text, limit=limit)
+        return query(Tables(self.graph, text, self._table), text, limit=limit)
 
     # -- doing
 

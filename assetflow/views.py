@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness
+from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
 
@@ -183,9 +184,9 @@ def history_entries(
 class Tables(Mapping[str, "TableRef"]):
     """The tables that a query can name: every asset by its key, and the versions that the text has in quotes."""
 
-    def __init__(self, keys: Collection[str], text: str, make: Callable[[str], TableRef]) -> None:
-        versions = [name for name in _QUOTED_VERSION.findall(text) if name.partition("@")[0] in keys]
-        self._names = [*keys, *versions]
+    def __init__(self, graph: AssetGraph, text: str, make: Callable[[str], TableRef]) -> None:
+        versions = [name for name in _QUOTED_VERSION.findall(text) if graph.named(name.partition("@")[0])]
+        self._names = [*graph.order, *versions]
         self._make = make
 
     def __getitem__(self, name: str) -> TableRef:

@@ -138,7 +138,7 @@ def _key(settings: Settings) -> list[object]:
 
     folders = sorted({folder for folder in sys.path if folder.endswith("-packages")})
     places = [[folder, _mtime(folder)] for folder in folders]
-    return [settings_digest(settings), sys.version, sys.executable, __version__, _own_code(), places]
+    return [settings_digest(settings), sys.version, sys.prefix, __version__, _own_code(), places]
 
 
 def _own_code() -> int:

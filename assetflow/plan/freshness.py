@@ -62,15 +62,18 @@ def data_times(world: World) -> dict[AssetKey, tuple[float, AssetKey]]:
             found[key] = (trace.started_at if trace.as_of is None else trace.as_of, key)
             continue
         recorded = {(one.parameter, one.upstream): one.digest for one in trace.inputs}
-        times: list[tuple[float, AssetKey]] = []
+        # Of inputs that are as old as each other, one whose time is known for certain is named.
+        times: list[tuple[float, bool, AssetKey]] = []
         for one in inputs:
             content = _content_now(world, one.upstream)
             was_read = content is not None and recorded.get((one.parameter, one.upstream)) == digest_of(one, content)
             if was_read and one.upstream in found:
-                times.append(found[one.upstream])
+                time, because = found[one.upstream]
+                times.append((time, False, because))
             else:
-                times.append((trace.started_at if trace.as_of is None else trace.as_of, one.upstream))
-        found[key] = min(times)
+                times.append((trace.started_at if trace.as_of is None else trace.as_of, True, one.upstream))
+        time, _, because = min(times)
+        found[key] = (time, because)
     return found
 
 
@@ -104,9 +107,18 @@ def _cron_deadline(policy: Freshness, as_of: float, now: float) -> tuple[float, 
     zone = ZoneInfo(policy.tz)
     start = datetime.fromtimestamp(as_of, UTC).astimezone(zone)
     ticks = croniter(policy.by or "", start)
-    first: datetime = ticks.get_next(datetime)
-    second: datetime = ticks.get_next(datetime)
-    return second.timestamp(), second.timestamp() - first.timestamp()
+    # On the night when clocks go back, a fixed hour comes twice; the second time is not another period.
+    hours = (policy.by or "").split()[1:2]
+    is_fixed = bool(hours) and "*" not in hours[0]
+
+    def next_tick() -> float:
+        tick: datetime = ticks.get_next(datetime)
+        while is_fixed and tick.fold:
+            tick = ticks.get_next(datetime)
+        return tick.timestamp()
+
+    first, second = next_tick(), next_tick()
+    return second, second - first
 
 
 def _content_now(world: World, key: AssetKey) -> Content | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
@@ -98,24 +99,38 @@ class Workspace:
         return {path for path in (self.root / ".assetflow" / "data").rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def quick_path(tmp_path: Path) -> Iterator[Path]:
+@contextmanager
+def _quick_folder(factory: pytest.TempPathFactory) -> Generator[Path]:
     """A folder in memory where the system has such: waiting for a disk to sync would be most of the time of a test."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
-        yield tmp_path
+        yield factory.mktemp("workspace")
         return
     with TemporaryDirectory(prefix="assetflow-test-", dir=memory) as folder:
         yield Path(folder)
 
 
+@contextmanager
+def _workspace(factory: pytest.TempPathFactory) -> Generator[Workspace]:
+    path = list(sys.path)
+    with pytest.MonkeyPatch.context() as monkeypatch, _quick_folder(factory) as root:
+        for name in [name for name in os.environ if name.startswith("ASSETFLOW_")]:
+            monkeypatch.delenv(name)
+        yield Workspace(root)
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{root}/"):
+                del sys.modules[name]
+
+
 @pytest.fixture
-def workspace(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    for name in [name for name in os.environ if name.startswith("ASSETFLOW_")]:
-        monkeypatch.delenv(name)
-    before = list(sys.path)
-    yield Workspace(quick_path)
-    sys.path[:] = before
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(f"{quick_path}/"):
-            del sys.modules[name]
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    with _workspace(tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """One for all tests of a file, which only read."""
+    with _workspace(tmp_path_factory) as found:
+        yield found

@@ -18,6 +18,15 @@ from assetflow.load.settings import read_settings
 
 Write = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[3]
+RECORD = """
+import sys
+from pathlib import Path
+from assetflow.load.definitions import load_project
+from assetflow.load.manifest import write_manifest
+from assetflow.load.settings import read_settings
+settings = read_settings(Path(sys.argv[1]), environment={})
+write_manifest(settings, load_project(settings))
+"""
 ONE = "from assetflow import *\n@asset\ndef one(): ...\n"
 
 
@@ -47,6 +56,19 @@ def test_manifest_gives_back_what_was_loaded(write: Write) -> None:
 
 def test_there_is_no_manifest_before_the_first_load(write: Write) -> None:
     assert read(write(assets=ONE)) is None
+
+
+def test_a_report_written_beside_the_modules_leaves_it(write: Write) -> None:
+    # pydantic looks for its plugins among the installed packages, and for that lists every folder of sys.path.
+    root = write(
+        assets="from assetflow import Config, asset\nclass Settings(Config):\n    level: int = 1\n"
+        "@asset\ndef one(config: Settings): ...\n"
+    )
+    variables = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", RECORD, str(root)], env=variables, check=True)
+    (root / "outbox").mkdir()
+
+    assert read(root) is not None
 
 
 def test_edit_new_module_and_removed_module_end_it(write: Write) -> None:

@@ -119,6 +119,8 @@ class Project:
         self.current: dict[str, Memory] = {}
         self.tables: dict[tuple[str, int], Table] = {}  # by key and version number
         self.lost: set[tuple[str, int]] = set()
+        self._newest: dict[str, int] = {}
+        self._traces = 0
 
     # -- what the planner sees
 
@@ -213,10 +215,12 @@ class Project:
 
     def _remember(self, key: str, recipe: Recipe, table: Table, spec: AssetSpec, tables: Mapping[str, Table]) -> None:
         before = self.current.get(key)
-        number = 1 + max((number for name, number in self.tables if name == key), default=0)
+        number = self._newest.get(key, 0) + 1
         if before is not None and before.table == table and not self.is_lost(key):
             number = before.head.version.number
         self.tables[key, number] = table
+        self._newest[key] = max(number, self._newest.get(key, 0))
+        self._traces += 1
         content = content_of(table, number)
         known = [(one, content_of(tables[one.upstream], None)) for one in spec.inputs if one.upstream in tables]
         digests = [(one, digest_of(one, given)) for one, given in known]
@@ -228,7 +232,7 @@ class Project:
             number, spec.key, "", number, content.data_hash, "parquet", "", content.rows, None, {}, content.columns, {}, 0.0
         )
         trace = Trace(
-            1 + sum(map(len, self.memories.values())), spec.key, "", input_key(spec, digests), spec.code,
+            self._traces, spec.key, "", input_key(spec, digests), spec.code,
             spec.code_parts or {}, spec.config or {}, inputs, number, number, content.data_hash, None, "run", 0.0, 0.0,
             None, {},
         )  # fmt: skip

@@ -45,16 +45,17 @@ def test_both_executors_give_the_same_results(workspace: Workspace) -> None:
         return [(one.asset, one.state, one.rows, [(c.name, c.passed) for c in one.checks]) for one in result]
 
     workspace.assets(DIAMOND)
-    found: dict[str, object] = {}
+    found: dict[str, list[Any]] = {}
     for executor in ("inline", "threads"):
-        project = workspace.project(executor)
-        results = [facts(project.materialize(force=True, executor=executor))]
-        hashes = [row.head and row.head.version.data_hash for row in project.status()]
-        workspace.edit('[{"n": 1}, {"n": 2}]', '[{"n": 1}, {"n": 2}, {"n": 3}]')
-        results.append(facts(workspace.materialize(env=executor, executor=executor)))
-        workspace.edit('[{"n": 1}, {"n": 2}, {"n": 3}]', '[{"n": 1}, {"n": 2}]')
-        found[executor] = (results, hashes)
+        found[executor] = []
+        for values in ('[{"n": 1}, {"n": 2}]', '[{"n": 1}, {"n": 2}, {"n": 3}]'):
+            workspace.edit('[{"n": 1}, {"n": 2}]', values)
+            project = workspace.project(executor)
+            found[executor].append(facts(project.materialize(executor=executor, force=True)))
+            found[executor].append([row.head and row.head.version.data_hash for row in project.status()])
+            workspace.edit(values, '[{"n": 1}, {"n": 2}]')
 
+    assert [one[1] for one in found["inline"][2]] == ["materialized", "materialized", "failed", "blocked"]
     assert found["inline"] == found["threads"]
 
 
