@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CheckFailed, UsageError, did_you_mean
+from assetflow.io.forms import form_of
 from assetflow.model.declare import AssetLike, Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, find_key, last_name
 from assetflow.model.records import CheckOutcome
@@ -109,7 +110,7 @@ class _MemoryRun:
         self.made: dict[AssetKey, MemoryAsset] = {}
         self._loaded = loaded
         self._inputs = inputs
-        self._stand_ins = {type(resource): resource for resource in resources}
+        self._stand_ins = tuple(resources)
         self._storage: Storage = Storage(Path(os.devnull), warehouse=Path(os.devnull))
         self._staged: dict[AssetKey, Staged] = {}
         self._resources: ResourcePool = ResourcePool(lambda cls: make_resource(cls, {}))
@@ -158,8 +159,7 @@ class _MemoryRun:
 
     def _checks(self, node: LiveNode, output: LiveOutput) -> Iterable[CheckOutcome]:
         from assetflow.io.base import Want
-        from assetflow.io.checks import evaluate
-        from assetflow.run.step import check_outcome
+        from assetflow.run.step import check_outcome, ready_outcome
 
         def read(columns: tuple[str, ...] | None) -> Any:
             return self._storage.read_staged(self._staged[output.key], Want("arrow", columns))
@@ -168,11 +168,18 @@ class _MemoryRun:
             return self._value(AssetKey(key), Want("arrow", (column,)))
 
         for ready in output.ready_checks:
-            yield evaluate(ready, read, other)
+            yield ready_outcome(ready, read, other)
         for check in output.custom_checks:
             given = ((b.parameter, self._argument(node, b, {}, output.key)) for b in check.bindings)
             arguments = {name: value for name, value in given if value is not _ABSENT}
-            yield check_outcome(check, check.function(**arguments))
+            try:
+                answer = check.function(**arguments)
+            except Exception as error:  # a test wants to see why; a warning is not a reason to stop, here as in a run
+                if check.blocking:
+                    raise
+                yield CheckOutcome(check.name, False, False, f"{type(error).__name__}: {error}")
+            else:
+                yield check_outcome(check, answer)
 
     def _argument(self, node: LiveNode, binding: Binding, metadata: dict[str, object], asset: AssetKey) -> object:
         from assetflow.io.base import Want
@@ -187,19 +194,20 @@ class _MemoryRun:
         if binding.kind == "connection":
             return cast("object", self._storage.connection())
         if binding.kind == "resource" and binding.resource_class is not None:
-            stand_in = self._stand_ins.get(binding.resource_class)
+            stand_ins = (one for one in self._stand_ins if isinstance(one, binding.resource_class))
+            stand_in = next(stand_ins, None)
             return stand_in if stand_in is not None else self._resources.get(binding.resource_class)
         return _ABSENT
 
     def _value(self, key: AssetKey, want: Want) -> object:
         if key in self._staged:
-            return self._storage.read_staged(self._staged[key], want)
+            return _own(self._storage.read_staged(self._staged[key], want))
         for name in (key, last_name(key)):
             if name in self._inputs:
-                return self._storage.convert(self._inputs[name], want, key=key)
+                return _own(self._storage.convert(self._inputs[name], want, key=key))
         source = self._loaded.sources.get(key)
         if source is not None and source.load is not None:
-            return self._storage.convert(source.load(), want, key=key)
+            return _own(self._storage.convert(source.load(), want, key=key))
         was_skipped = key in self.made and self.made[key].skipped
         raise UsageError(
             f"`{key}` is needed, but was skipped and has no value"
@@ -207,6 +215,17 @@ class _MemoryRun:
             else f"`{key}` is needed, but is neither among the assets nor among the inputs",
             fix=f'materialize([...], inputs={{"{last_name(key)}": value}})',
         )
+
+
+def _own(value: object) -> object:
+    """The value for one reader: what it changes in lists and dicts, or in a frame, nobody else sees."""
+    if type(value) is list:
+        return [_own(item) for item in cast("list[object]", value)]
+    if type(value) is dict:
+        return {name: _own(item) for name, item in cast("dict[object, object]", value).items()}
+    if form_of(type(value)) == "pandas":
+        return cast("Any", value).copy(deep=False)  # pandas copies what is written to
+    return value
 
 
 _ABSENT = object()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import DiskFull, NoSuchVersion, NotWritable, UsageError
+from assetflow.errors import NoSuchVersion, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
@@ -22,10 +22,11 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.run.locks import run_lock
-from assetflow.run.survey import Survey, remember, survey
+from assetflow.run.survey import Survey, remember_if_possible, survey
 from assetflow.views import (
     AssetStatus,
     AssetView,
+    Expression,
     Facts,
     HistoryEntry,
     LogFile,
@@ -34,6 +35,7 @@ from assetflow.views import (
     Tables,
     content_state,
     history_entries,
+    selection_text,
     source_text,
     with_failures,
 )
@@ -122,8 +124,10 @@ class Project:
 
     # -- looking
 
-    def select(self, expression: str | None = None) -> tuple[AssetKey, ...]:
+    def select(self, expression: Expression = None) -> tuple[AssetKey, ...]:
         """The assets and sources that a selection such as `+orders and not tag:slow` names; all without one.
+
+        A list of keys, or of selections, means all of them together.
 
         Raises:
             SelectionSyntaxError: the expression cannot be read.
@@ -131,13 +135,13 @@ class Project:
         """
         return self._select(self.graph, expression)
 
-    def plan(self, expression: str | None = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
+    def plan(self, expression: Expression = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
         with self._catalog() as catalog:
             found = self._survey(catalog, ask=True)
             return self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
 
-    def status(self, expression: str | None = None) -> Status:
+    def status(self, expression: Expression = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked."""
         with self._catalog() as catalog:
             world = self._survey(catalog, ask=False).world
@@ -146,7 +150,11 @@ class Project:
             plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
         rows = self._statuses(world, plan, attempts)
         if expression:
-            wanted = set(parse_selection(expression).select(self.graph, Facts(self.settings.selections, lambda: rows)))
+            wanted = set(
+                parse_selection(selection_text(expression)).select(
+                    self.graph, Facts(self.settings.selections, lambda: rows)
+                )
+            )
             rows = [row for row in rows if row.spec.key in wanted]
         last = self._seen_alive(runs[0]) if runs else None
         return Status(self.env, tuple(rows), last if last is not None and last.state == "running" else None, last)
@@ -207,17 +215,18 @@ class Project:
             UsageError: there is no such run, or none yet.
         """
         with self._catalog() as catalog:
+            if run_id is not None and catalog.run(run_id) is None:
+                raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
             if key is not None:
                 found = self.graph.resolve(key)
                 attempts = [a for a in catalog.attempts_of(found, 1000) if run_id is None or a.run_id == run_id]
                 attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
+            elif run_id is not None:
+                attempts = catalog.attempts(run_id)
+            elif latest := catalog.runs(1):
+                attempts = catalog.attempts(latest[0].run_id)
             else:
-                latest = catalog.runs(1)
-                chosen = run_id if run_id is not None else latest[0].run_id if latest else None
-                if chosen is None or catalog.run(chosen) is None:
-                    what = f"there is no run #{chosen}" if chosen is not None else "there has been no run yet"
-                    raise UsageError(what, fix="`assetflow runs` lists the runs")
-                attempts = catalog.attempts(chosen)
+                raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
         logs = {log.path: log for attempt in attempts if (log := self._log(attempt)) is not None}
         return tuple(logs.values())
 
@@ -292,7 +301,7 @@ class Project:
 
     def materialize(  # noqa: PLR0913 - the settings of a run, all by keyword
         self,
-        expression: str | None = None,
+        expression: Expression = None,
         *,
         force: bool = False,
         with_upstream: bool = True,
@@ -317,12 +326,12 @@ class Project:
         from assetflow.run.session import Request, run_session
 
         began = time.monotonic()
-        request = Request(expression, force, with_upstream, executor, workers, fail_fast, wait_s, began)
+        request = Request(selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began)
         found: Survey | None = None
         if not config:
             found, plan = self._look(request)
             if is_quiet(plan):
-                self._remember(found)
+                remember_if_possible(self.settings.catalog_path, self.env, found)
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
@@ -334,19 +343,6 @@ class Project:
         with self._catalog() as catalog:
             found = self._survey(catalog, ask=True)
             return found, self._plan(found.world, request.expression, request.force, request.with_upstream, {})
-
-    def _remember(self, found: Survey) -> None:
-        if not found.rehashed and not found.asked:
-            return
-        try:
-            catalog = Catalog(self.settings.catalog_path, write=True)
-            try:
-                remember(catalog, self.env, found)
-            finally:
-                catalog.close()
-        except (NotWritable, DiskFull):
-            # It only saves time later; what was asked for is done: there was nothing to do.
-            return
 
     # -- helpers
 
@@ -374,22 +370,23 @@ class Project:
             self.graph = AssetGraph(loaded.specs)
         return loaded
 
-    def _select(self, graph: AssetGraph, expression: str | None) -> tuple[AssetKey, ...]:
+    def _select(self, graph: AssetGraph, expression: Expression) -> tuple[AssetKey, ...]:
         if not expression:
             return graph.order
-        return parse_selection(expression).select(graph, Facts(self.settings.selections, lambda: list(self.status())))
+        text = selection_text(expression)
+        return parse_selection(text).select(graph, Facts(self.settings.selections, lambda: list(self.status())))
 
     def _plan(
         self,
         world: World,
-        expression: str | None,
+        expression: Expression,
         force: bool,
         with_upstream: bool,
         attempts: Mapping[tuple[AssetKey, str], Attempt],
     ) -> Plan:
         targets = self.select(expression)
         forced = frozenset(targets) if force else frozenset[AssetKey]()
-        text = expression or ""
+        text = selection_text(expression)
         plan = make_plan(world, targets, selection=text, with_upstream=with_upstream, forced=forced)
         return with_failures(plan, attempts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,6 +179,17 @@ def history_entries(
             )
         )
     return tuple(entries)
+
+
+Expression = str | Iterable[str] | None
+"""A selection, or several that are meant together; None and nothing mean everything."""
+
+
+def selection_text(expression: Expression) -> str:
+    """One selection for what was given."""
+    if expression is None or isinstance(expression, str):
+        return expression or ""
+    return " or ".join(f"({one})" for one in expression)
 
 
 class Tables(Mapping[str, "TableRef"]):

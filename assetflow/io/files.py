@@ -176,7 +176,7 @@ def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:
         return DiskFull(
             f"the disk is full: {doing} {path.name} failed",
             facts=(f"path:     {path}", *left, "the previous version is untouched"),
-            fix="free some space (`assetflow gc` removes old versions) and run again",
+            fix="free some space and run again",
         )
     if error.errno in _FORBIDDEN:
         return NotWritable(

@@ -260,7 +260,7 @@ def damaged(version: Version, reason: str) -> DamagedVersion:
     return DamagedVersion(
         f"the stored data of `{name}` is damaged",
         facts=(f"found:    {reason}", f"location: {version.location}"),
-        fix=f"materialize `{version.asset}` again; `assetflow doctor --deep` checks everything that is stored",
+        fix=f"make it again: assetflow materialize {version.asset} --force",
     )
 
 

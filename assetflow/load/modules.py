@@ -130,16 +130,25 @@ def _homes_outside(tops: Iterable[str], folders: Sequence[str]) -> list[str]:
 
 
 def _forget(files: ProjectFiles, tops: Iterable[str]) -> None:
-    """Drop what earlier loads imported: this project's files, and modules of another project with the same names."""
+    """Drop what earlier loads imported: this project's files, and modules of another project with the same names.
+
+    The script that is running and test modules stay: they are not the project's, and their own objects and the
+    start-up of extension modules need them in `sys.modules`.
+    """
     ours = {
         name for name, module in list(sys.modules.items())
         if isinstance(getattr(getattr(module, "__spec__", None), "loader", None), FreshLoader)
-        or files.is_project(getattr(module, "__file__", None))
+        or (files.is_project(getattr(module, "__file__", None)) and not _is_running(name))
     }  # fmt: skip
     packages = {name.partition(".")[0] for name in ours} | {top for top in tops if _is_namespace(top)}
     for name in list(sys.modules):
         if name in ours or (name.partition(".")[0] in packages and _is_namespace(name)):
             del sys.modules[name]
+
+
+def _is_running(name: str) -> bool:
+    first = name.partition(".")[0]
+    return first in ("__main__", "__mp_main__", "conftest", "tests", "test") or first.startswith("test_")
 
 
 def _is_namespace(name: str) -> bool:

@@ -17,7 +17,8 @@ from typing import cast
 _LISTING = frozenset(["os.scandir", "os.listdir"])
 _NOT_THE_USER = (
     "<frozen importlib._bootstrap_external>", "<frozen importlib._bootstrap>", "<frozen zipimport>",
-    str(Path(__file__).with_name("modules.py")), str(Path(os.__file__).parent / "importlib" / "metadata" / "__init__.py"),
+    str(Path(__file__).with_name("modules.py")),
+    str(Path(os.__file__).parent / "importlib" / "metadata" / "__init__.py"),
 )  # fmt: skip
 """Code that looks for modules and installed packages; the manifest looks at those by itself."""
 

@@ -226,17 +226,22 @@ def _default_modules(root: Path) -> list[str]:
         if (folder / "assets.py").is_file() or (folder / "assets").is_dir():
             return ["assets"]
     candidates = sorted({name for folder in folders if folder.is_dir() for name in _mentioning(folder)})
-    if len(candidates) == 1:
-        return candidates
+    packages = [name for name in candidates if any((folder / name).is_dir() for folder in folders)]
+    for found in (candidates, packages):  # beside one package, single files are scripts that use it
+        if len(found) == 1:
+            return found
     some = ", ".join(f"`{name}`" for name in candidates[:6])
     problem = DefinitionError(
         "several modules here could hold the assets" if candidates else "the project has no assets yet",
         facts=[f"found: {some}"] if candidates else [f"in {root} is no `assets.py`, and no module that uses assetflow"],
-        fix=f'say which in the project file: modules = ["{candidates[0]}"]'
+        fix=f'say which in the project file, such as modules = ["{(packages or candidates)[0]}"]'
         if candidates
         else 'write `assets.py`, or name the module in the project file: modules = ["shop"]',
     )
     raise ProjectLoadError([problem])
+
+
+_NOT_ASSETS = ("tests", "test", "conftest", "setup", "src", "docs", "noxfile", "tasks")
 
 
 def _mentioning(folder: Path) -> list[str]:
@@ -244,7 +249,7 @@ def _mentioning(folder: Path) -> list[str]:
     found: list[str] = []
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
         name = entry.name.removesuffix(".py")
-        if not name.isidentifier() or name in ("tests", "test", "conftest", "setup", "src", "docs", "noxfile"):
+        if not name.isidentifier() or name in _NOT_ASSETS or name.startswith("test_") or name.endswith("_test"):
             continue
         if entry.is_dir():
             files = [file for file in Path(entry.path).glob("*.py") if file.name != "__main__.py"]

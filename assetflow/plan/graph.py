@@ -102,6 +102,11 @@ class AssetGraph:
             )
         raise no_such_asset(self, name)
 
+    def _repr_html_(self) -> str:
+        from assetflow.plan.picture import svg
+
+        return svg(self, self.order, {})
+
 
 def no_such_asset(graph: AssetGraph, name: str, fix: str | None = None) -> NoSuchAsset:
     """The error for a name that fits no asset, with the nearest names."""

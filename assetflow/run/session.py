@@ -10,17 +10,19 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import RunConflict, UsageError
+from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.io.files import storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
+from assetflow.model.records import Version
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import make_plan
-from assetflow.run.capture import capturing
+from assetflow.run.capture import capturing, writing_to
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import run_lock
@@ -93,7 +95,7 @@ def run_session(
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
-        stack.callback(_tear_down, resources, watcher)
+        stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
         bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
@@ -104,8 +106,7 @@ def run_session(
             result = runner.run(run_id, watcher, request.began)
         record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
         record.counts = result.counts
-        current = [head.version for head in catalog.heads(settings.env).values()]
-        storage.present([version for version in current if storage.exists(version)])
+        _present(storage, [head.version for head in catalog.heads(settings.env).values()], watcher)
     watcher.run_finished(result)
     return result
 
@@ -129,8 +130,18 @@ def _finished(catalog: Catalog, run_id: int, record: _Record) -> Generator[None]
         catalog.finish_run(run_id, record.state, record.counts, time.time())
 
 
-def _tear_down(resources: ResourcePool, observer: Observer) -> None:
-    for error in resources.close():
+def _present(storage: Storage, current: list[Version], observer: Observer) -> None:
+    try:
+        storage.present([version for version in current if storage.exists(version)])
+    except AssetflowError as error:
+        # The assets are committed, and the next run makes the views anew: no reason to lose the result of this one.
+        observer.warn(f"the views in the DuckDB file are not up to date: {error.what}")
+
+
+def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
+    with capturing(), writing_to(log):
+        errors = resources.close()
+    for error in errors:
         # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
         observer.warn(f"tear_down raised {type(error).__name__}: {error}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from assetflow.io.forms import value_words
 from assetflow.io.sources import read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
-from assetflow.model.checks import CheckResult
+from assetflow.model.checks import CheckResult, ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
@@ -288,8 +288,6 @@ def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
 
 
 def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey, _Part]) -> Iterator[CheckOutcome]:
-    from assetflow.io.checks import evaluate
-
     def read(columns: tuple[str, ...] | None) -> Any:
         return bench.storage.read_staged(part.staged, Want("arrow", columns))
 
@@ -298,26 +296,32 @@ def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey,
 
     for ready in part.output.ready_checks:
         needed = [AssetKey(str(ready.arguments["to"]))] if ready.kind == "foreign_key" else []
-        unread = _unread(bench, call, part, needed, parts)
-        yield (
-            evaluate(ready, read, other)
-            if unread is None
-            else replace(unread, name=ready.name, blocking=ready.blocking)
-        )
+        yield _unread(bench, call, part.key, parts, ready, needed) or ready_outcome(ready, read, other)
     for check in part.output.custom_checks:
         needed = [binding.upstream for binding in check.bindings if binding.upstream is not None]
-        unread = _unread(bench, call, part, needed, parts)
-        yield (
-            _custom_check(bench, replace(call, asset=part.key), check, parts)
-            if unread is None
-            else replace(unread, name=check.name, blocking=check.blocking)
-        )
+        unread = _unread(bench, call, part.key, parts, check, needed)
+        yield unread or _custom_check(bench, replace(call, asset=part.key), check, parts)
+
+
+def ready_outcome(ready: ReadyCheck, read: Callable[..., Any], other: Callable[..., Any]) -> CheckOutcome:
+    """The outcome of a ready-made check; one that finds no table to look at has failed."""
+    from assetflow.io.checks import evaluate
+
+    try:
+        return evaluate(ready, read, other)
+    except AssetflowError as error:
+        return CheckOutcome(ready.name, False, ready.blocking, error.what)
 
 
 def _unread(
-    bench: Workbench, call: _Call, part: _Part, needed: Iterable[AssetKey], parts: Mapping[AssetKey, _Part]
+    bench: Workbench,
+    call: _Call,
+    asset: AssetKey,
+    parts: Mapping[AssetKey, _Part],
+    check: ReadyCheck | LiveCheck,
+    needed: Iterable[AssetKey],
 ) -> CheckOutcome | None:
-    """The outcome, but for its name, of a check that needs an asset without a version; None when it has all it needs.
+    """The outcome of a check of `asset` that needs another one without a version; None when it has all it needs.
 
     What is made of the checked asset cannot be built before it, so a check against that passes the first time: failing
     it would keep both from ever being built.
@@ -326,12 +330,13 @@ def _unread(
     for key in needed:
         if key in parts or key in task.versions or key in task.observations:
             continue
-        is_below = all(given.upstream != key for given in bench.specs[part.key].inputs)
-        if is_below:
-            return CheckOutcome(
-                "", True, False, f"not evaluated: {key}, which is made of {part.key}, has no version yet"
-            )
-        return CheckOutcome("", False, False, f"{key} has no version yet, so the check has nothing to read")
+        is_below = all(given.upstream != key for given in bench.specs[asset].inputs)
+        message = (
+            f"not evaluated: {key}, which is made of {asset}, has no version yet"
+            if is_below
+            else f"{key} has no version yet, so the check has nothing to read"
+        )
+        return CheckOutcome(check.name, is_below, check.blocking, message)
     return None
 
 

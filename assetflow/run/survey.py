@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
-from assetflow.errors import AssetflowError, SourceMissing
+from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing
 from assetflow.io.forms import value_words
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
-from assetflow.load.live import Loaded
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import SourceNow, World
+
+if TYPE_CHECKING:
+    from assetflow.load.live import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,20 @@ def remember(catalog: Catalog, env: str, found: Survey) -> None:
     same = [key for key in seen if _is_same(found, key)]
     if same:
         catalog.verified(env, same, time.time())
+
+
+def remember_if_possible(catalog_path: Path, env: str, found: Survey) -> None:
+    """`remember` for a verb that has nothing else to write: a catalog that cannot be written does not make it fail."""
+    if not (found.rehashed or found.asked):
+        return
+    try:
+        catalog = Catalog(catalog_path, write=True)
+        try:
+            remember(catalog, env, found)
+        finally:
+            catalog.close()
+    except (NotWritable, DiskFull):
+        return  # it only saves time later, and what was asked for is done: there was nothing to do
 
 
 def _is_same(found: Survey, key: AssetKey) -> bool:
@@ -211,7 +231,8 @@ def _called(spec: AssetSpec, name: str, function: Callable[[], object]) -> objec
         SourceMissing: it raised.
     """
     try:
-        return function()
+        with redirect_stdout(sys.stderr):  # what it prints must not get between the lines of our answer
+            return function()
     except AssetflowError:
         raise
     except Exception as error:

@@ -18,7 +18,7 @@ def new_version(content: str, **changes: object) -> NewVersion:
         schema={"id": "int64", "émail": "string"}, columns={"id": "c1", "émail": "c2"},
         details={"format": 2, "parts": ["a", "b"], "nested": {"none": None, "yes": True, "pi": 3.141592653589793}},
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def new_trace(key: AssetKey, content: str, seen: int | None = None, **changes: object) -> NewTrace:
@@ -29,7 +29,7 @@ def new_trace(key: AssetKey, content: str, seen: int | None = None, **changes: o
         finished_at=1700000002.125, as_of=None, metadata={}, version=new_version(content), reuse_version_id=None,
         seen_trace_id=seen,
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def commit(catalog: Catalog, key: AssetKey, content: str, env: str = "dev", **changes: object) -> Committed:
@@ -47,7 +47,7 @@ def begin(catalog: Catalog, env: str = "dev", at: float = 1700000000.5) -> int:
 
 
 def attempt(run_id: int, key: AssetKey, state: str = "running", number: int = 1, **changes: object) -> Attempt:
-    return replace(Attempt(run_id, key, "", number, state, 1700000001.0, None), **changes)  # type: ignore[arg-type]
+    return replace(Attempt(run_id, key, "", number, state, 1700000001.0, None), **changes)
 
 
 def full_attempt(run_id: int, key: AssetKey) -> Attempt:
@@ -61,7 +61,9 @@ def full_attempt(run_id: int, key: AssetKey) -> Attempt:
     )  # fmt: skip
 
 
-def read(parameter: str, upstream: AssetKey, mode: str = "value", digest: str = "d", number: int | None = 1) -> TraceInput:
+def read(
+    parameter: str, upstream: AssetKey, mode: str = "value", digest: str = "d", number: int | None = 1
+) -> TraceInput:
     return TraceInput(parameter, upstream, mode, digest, number)
 
 

@@ -40,7 +40,9 @@ def test_a_head_comes_back_with_every_field_of_trace_and_version(catalog: Catalo
     run_id = begin(catalog)
     commit(catalog, ORDERS, "o")
     inputs = (read("", CUSTOMERS, "order", "", None), read("order", ORDERS, "columns", "columns:1f", 1))
-    trace = new_trace(REPORT, "r", as_of=1699999999.5, inputs=inputs, metadata={"rows_in": 7, "note": "ü", "deep": [{"a": None}]})
+    trace = new_trace(
+        REPORT, "r", as_of=1699999999.5, inputs=inputs, metadata={"rows_in": 7, "note": "ü", "deep": [{"a": None}]}
+    )
     [done] = catalog.commit("dev", run_id, [trace], at=1700000003.75)
 
     expected = Head(
@@ -251,7 +253,9 @@ def test_lost_bytes_are_stored_again_as_a_new_version(catalog: Catalog) -> None:
     assert head.changed_seq == 1, "for what reads it nothing has changed"
     assert old is not None
     assert old.state == "lost"
-    assert {key: one.version.number for key, one in catalog.traces([ORDERS], "dev")[ORDERS, ""].items()} == {"key of a": 2}
+    assert {key: one.version.number for key, one in catalog.traces([ORDERS], "dev")[ORDERS, ""].items()} == {
+        "key of a": 2
+    }
 
 
 def test_attempts_of_a_commit_carry_the_version_that_it_made(catalog: Catalog) -> None:

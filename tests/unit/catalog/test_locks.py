@@ -130,12 +130,10 @@ def test_those_who_only_look_do_not_keep_anybody_from_the_lock(tmp_path: Path) -
     looker = Worker(workers.look_at_the_lock, path, theirs)
     assert mine.recv() == "looking"
     refused = 0
-    for _ in range(10_000):
+    for _ in range(500):
         refused += not lock.acquire()
         lock.release()
     mine.send("stop")
 
-    looks = looker.result()
-    assert isinstance(looks, int)
-    assert looks > 1000
+    assert looker.result() > 100
     assert refused == 0

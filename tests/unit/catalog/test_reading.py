@@ -28,7 +28,9 @@ Opener = Callable[..., Catalog]
 def test_history_has_every_move_of_the_head_newest_first(catalog: Catalog) -> None:
     run_id = begin(catalog)
     first = commit(catalog, ORDERS, "a")
-    catalog.commit("dev", run_id, [new_trace(ORDERS, "b", first.trace_id, inputs=(read("x", REPORT),))], at=1700000005.0)
+    catalog.commit(
+        "dev", run_id, [new_trace(ORDERS, "b", first.trace_id, inputs=(read("x", REPORT),))], at=1700000005.0
+    )
     commit(catalog, REPORT, "r")
     commit(catalog, ORDERS, "c", env="prod")
     commit(catalog, ORDERS, "a", version=None, reuse_version_id=first.version_id, kind="link")

@@ -52,12 +52,14 @@ def commit_until_done(path: Path, name: str, count: int) -> list[int]:
     return moved
 
 
-def look_until_told(path: Path, stop: Connection) -> tuple[int, list[str]]:
+def look_until_told(path: Path, other: Connection) -> tuple[int, list[str]]:
     """Read heads again and again; how often, and what was wrong with them."""
     problems: list[str] = []
     last_seq, looks = 0, 0
-    while not stop.poll():
+    while not other.poll():
         looks += 1
+        if looks == 2:
+            other.send("looking")
         catalog = Catalog(path)
         for _ in range(3):
             heads = {key: head for (key, _), head in catalog.heads("dev").items()}
@@ -69,7 +71,10 @@ def look_until_told(path: Path, stop: Connection) -> tuple[int, list[str]]:
                 problems.append("time runs backwards")
             last_seq = heads[SHARED].seq if heads else 0
         history = catalog.history("dev", SHARED)
-        if [one.trace.metadata["after"] for one in history] != [*(one.trace.trace_id for one in history[1:]), *[None][: len(history)]]:
+        if [one.trace.metadata["after"] for one in history] != [
+            *(one.trace.trace_id for one in history[1:]),
+            *[None][: len(history)],
+        ]:
             problems.append("the history is not one line")
         catalog.close()
     return looks, problems
@@ -84,7 +89,9 @@ def commit_and_tell(path: Path, results: Connection) -> None:
         head = catalog.heads("dev").get((SHARED, ""))
         seen = None if head is None else head.trace.trace_id
         long = {"long": "x" * (number % 7) * 1000}
-        [done] = catalog.commit("dev", None, [new_trace(SHARED, f"{os.getpid()} {number}", seen, metadata=long)], at=1.0)
+        [done] = catalog.commit(
+            "dev", None, [new_trace(SHARED, f"{os.getpid()} {number}", seen, metadata=long)], at=1.0
+        )
         results.send(done.trace_id)
 
 

@@ -1,13 +1,11 @@
-"""What a plan must say, found the slow way: recursion without memory, and recipes in clear instead of keys and digests."""
+"""What a plan must say, found the slow way: recursion without memory, recipes in clear instead of keys and digests."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from tests.unit.plan.simulated import Memory, Project, Table, recipe_of, seen
-
-Tables = Mapping[str, Table | None]
+from tests.unit.plan.simulated import Memory, Project, Table, known, recipe_of, seen
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class Oracle:
 
     def members(self) -> set[str]:
         """All that the plan is about."""
-        found = set(self.targets)
-        while more := {other for key in found for other in self._near(key)} - found:
+        found, maker = set(self.targets), self.project.maker
+        while more := {other for key in found if key in maker for other in self._near(maker[key])} - found:
             found |= more
         return found
 
@@ -42,12 +40,11 @@ class Oracle:
             token = self.project.sources[key]
             return Answer("blocked" if token is None else "current", token)
         function = self.project.functions[self.project.maker[key]]
-        taken = {one.upstream for output in function.outputs for one in function.inputs_of(output)}
+        taken = {str(one.upstream) for output in function.outputs for one in function.inputs_of(output)}
         members = self.members()
         above = {up: self.answer(up) if up in members else Answer("", self.project.table(up)) for up in taken}
         alone = {output: self._alone(output, above) for output in function.outputs}
-        actions = {one.action for one in alone.values()}
-        mine = alone[key]
+        mine, actions = alone[key], {one.action for one in alone.values()}
         if "blocked" in actions:
             return mine if mine.action == "current" else Answer("blocked")
         if mine.action in ("current", "link") and actions & {"run", "maybe"}:
@@ -56,22 +53,22 @@ class Oracle:
 
     def _alone(self, key: str, above: Mapping[str, Answer]) -> Answer:
         """As if the function had no other output."""
-        function, current = self.project.functions[self.project.maker[key]], self.project.current.get(key)
+        function = self.project.functions[self.project.maker[key]]
         for one in function.inputs_of(key):
             up = above[one.upstream]
             if up.action == "blocked" or (up.action == "" and up.table is None and one.mode != "order"):
                 return Answer("blocked")
-        tables = {one.upstream: table for one in function.inputs if (table := above[one.upstream].table) is not None}
+        tables = known({str(one.upstream): above[one.upstream].table for one in function.inputs})
         causes = self._causes(key, tables)
         if len(tables) < len({one.upstream for one in function.inputs}):
             return Answer("run" if causes else "maybe", causes=causes)
         recipe = recipe_of(function, tables)
-        if current is not None and not causes and current.recipe == recipe:
-            return Answer("current", current.table)
+        if not causes and self.project.current[key].recipe == recipe:
+            return Answer("current", self.project.table(key))
         link = next((one for one in self.project.live(key) if one.recipe == recipe and key not in self.forced), None)
         return Answer("run", causes=causes) if link is None else Answer("link", link.table, link, causes)
 
-    def _causes(self, key: str, tables: Tables) -> frozenset[tuple[str, str]]:
+    def _causes(self, key: str, tables: Mapping[str, Table]) -> frozenset[tuple[str, str]]:
         """Everything in which the asset differs from its current result; codes as in reasons, each with its subject."""
         function, current = self.project.functions[self.project.maker[key]], self.project.current.get(key)
         found = {("forced", "")} if key in self.forced else set[tuple[str, str]]()
@@ -86,7 +83,7 @@ class Oracle:
             found.add(("helper_changed", ""))
         found |= {("config_changed", name) for name, _ in was.config ^ set(function.config.items())}
         before = {(one.parameter, one.upstream): one for one in was.reads}
-        now = {(one.parameter, one.upstream): one for one in function.inputs}
+        now = {(one.parameter, str(one.upstream)): one for one in function.inputs}
         found |= {("input_added", up) for _, up in now.keys() - before.keys()}
         found |= {("input_removed", up) for _, up in before.keys() - now.keys()}
         for pair in now.keys() & before.keys():
@@ -96,9 +93,7 @@ class Oracle:
                 found.add(("input_changed", pair[1]))
         return frozenset(found)
 
-    def _near(self, key: str) -> set[str]:
-        if key in self.project.sources:
-            return set()
-        function = self.project.functions[self.project.maker[key]]
+    def _near(self, name: str) -> set[str]:
+        function = self.project.functions[name]
         above = {one.upstream for output in function.outputs for one in function.inputs_of(output)}
         return {*function.outputs, *(up for up in above if self.with_upstream or up in self.project.sources)}

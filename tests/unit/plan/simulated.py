@@ -20,6 +20,7 @@ from assetflow.plan.staleness import Content, digest_of, input_key
 Table = str | tuple[int, tuple[tuple[str, int], ...]]
 """The token of a source; or the row count of an asset and its columns, each a name and a number for its content."""
 
+
 @dataclass
 class Function:
     """A function of the project. `after` are order-only inputs of single outputs, as checks have them."""
@@ -42,12 +43,12 @@ class Function:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The digests of the function itself and of a helper that it calls; three of the codes share each of the two."""
+        """The digests of the function itself and of a helper that it calls; codes share one or the other."""
         return {self.name: f"{self.code // 3}{self.signature}", "helper": str(self.code % 3)}
 
-    def make(self, output: str, reads: Mapping[tuple[str, str], Table]) -> Table:
-        """The output for these inputs; the coarser the function, the more inputs give the same."""
-        text = repr((output, self.parts, sorted(self.config.items()), sorted(reads.items(), key=repr)))
+    def make(self, output: str, recipe: Recipe) -> Table:
+        """The output for what is read; the coarser the function, the more gives the same."""
+        text = repr((output, recipe.own, recipe.helper, sorted(recipe.config), sorted(map(repr, recipe.reads))))
         number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
         a, b = number % self.coarse, number // self.coarse % self.coarse
         return (number // self.coarse**2 % min(self.coarse, 2), (("a", a), ("b", b)))
@@ -101,6 +102,11 @@ def recipe_of(function: Function, tables: Mapping[str, Table]) -> Recipe:
     return Recipe(parts[function.name], parts["helper"], frozenset(function.config.items()), frozenset(reads))
 
 
+def known(tables: Mapping[str, Table | None]) -> dict[str, Table]:
+    """The tables that are there."""
+    return {key: table for key, table in tables.items() if table is not None}
+
+
 def content_of(table: Table, number: int | None) -> Content:
     """The table as the planner knows it."""
     if isinstance(table, str):
@@ -132,7 +138,9 @@ class Project:
     def world(self) -> World:
         heads = {(AssetKey(key), ""): memory.head for key, memory in self.current.items()}
         lost = frozenset(AssetKey(key) for key in self.current if self.is_lost(key))
-        return World(self.graph(), "dev", heads, {AssetKey(key): self._now(key) for key in self.sources}, self._find, lost)
+        return World(
+            self.graph(), "dev", heads, {AssetKey(key): self._now(key) for key in self.sources}, self._find, lost
+        )
 
     def is_lost(self, key: str) -> bool:
         memory = self.current.get(key)
@@ -154,22 +162,23 @@ class Project:
     def carry_out(self, plan: Plan, forced: Collection[str], broken: Collection[str]) -> tuple[set[str], set[str]]:
         """Do what the runner does for a plan: the assets that ran, and those that were linked. `broken` nodes fail."""
         for step in plan:
-            if step.spec.is_source and (token := self.sources[step.asset]) is not None:
-                if self.table(step.asset) != token:
-                    self._remember(step.asset, Recipe(token, "", frozenset(), frozenset()), token, step.spec, {})
+            token = self.sources.get(step.asset)
+            if token is not None and self.table(step.asset) != token:
+                self._remember(step.asset, Recipe(token, "", frozenset(), frozenset()), token, step.spec, {})
         ran: set[str] = set()
         linked: set[str] = set()
         failed = {step.asset for step in plan if step.spec.is_source and self.sources[step.asset] is None}
-        todo = [name for name in self.functions if any(plan.steps[key].action != "current" for key in self._in(plan, name))]
+        todo = [
+            name for name in self.functions if any(plan.steps[key].action != "current" for key in self._in(plan, name))
+        ]
         for name in todo:  # functions are declared in an order in which they can run
             function = self.functions[name]
             keys = [key for key in self._in(plan, name) if plan.steps[key].action != "current"]
             taken = {one.upstream for key in keys for one in function.inputs_of(key)}
-            value_of = {one.upstream: self.table(one.upstream) for one in function.inputs}
-            if name in broken or taken & failed or None in [value_of[one.upstream] for one in function.inputs]:
+            tables = known({str(one.upstream): self.table(one.upstream) for one in function.inputs})
+            if name in broken or taken & failed or any(one.upstream not in tables for one in function.inputs):
                 failed.update(keys)
                 continue
-            tables = {key: table for key, table in value_of.items() if table is not None}
             recipe = recipe_of(function, tables)
             found = {key: self._settled(key, recipe, key in forced) for key in keys}
             if all(memory is not None for memory in found.values()):
@@ -179,9 +188,7 @@ class Project:
                         linked.add(key)
                 continue
             for key in keys:
-                reads = {(one.parameter, one.upstream): seen(one, tables[one.upstream]) for one in function.inputs}
-                table = function.make(key, reads)
-                self._remember(key, recipe, table, plan.steps[AssetKey(key)].spec, tables)
+                self._remember(key, recipe, function.make(key, recipe), plan.steps[AssetKey(key)].spec, tables)
                 ran.add(key)
         return ran, linked
 
@@ -195,12 +202,10 @@ class Project:
         if key in self.sources:
             return self.sources[key]
         function = self.functions[self.maker[key]]
-        values = {one.upstream: self.evaluate(one.upstream) for one in function.inputs}
-        tables = {upstream: table for upstream, table in values.items() if table is not None}
-        if len(tables) < len(values):
+        tables = known({str(one.upstream): self.evaluate(one.upstream) for one in function.inputs})
+        if any(one.upstream not in tables for one in function.inputs):
             return None
-        reads = {(one.parameter, one.upstream): seen(one, tables[one.upstream]) for one in function.inputs}
-        return function.make(key, reads)
+        return function.make(key, recipe_of(function, tables))
 
     def _in(self, plan: Plan, name: str) -> list[AssetKey]:
         return [AssetKey(key) for key in self.functions[name].outputs if key in plan.steps]
@@ -229,7 +234,19 @@ class Project:
             for one, digest in digests
         )
         version = Version(
-            number, spec.key, "", number, content.data_hash, "parquet", "", content.rows, None, {}, content.columns, {}, 0.0
+            number,
+            spec.key,
+            "",
+            number,
+            content.data_hash,
+            "parquet",
+            "",
+            content.rows,
+            None,
+            {},
+            content.columns,
+            {},
+            0.0,
         )
         trace = Trace(
             self._traces, spec.key, "", input_key(spec, digests), spec.code,

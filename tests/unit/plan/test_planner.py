@@ -21,8 +21,9 @@ def takes(*keys: str, **columns: Sequence[str]) -> list[InputSpec]:
     return whole + [InputSpec(key, AssetKey(key), "columns", tuple(names)) for key, names in columns.items()]
 
 
-def function(name: str, inputs: list[InputSpec], *outputs: str, coarse: int = 1000, **after: list[str]) -> Function:
-    return Function(name, outputs or (name,), inputs, after, coarse)
+def function(name: str, inputs: list[InputSpec], *outputs: str, coarse: int = 1000, after: str = "") -> Function:
+    """A function of one output of its name, or of several; `after` is needed in order only."""
+    return Function(name, outputs or (name,), inputs, {name: [after]} if after else {}, coarse)
 
 
 def shop() -> Project:
@@ -150,7 +151,7 @@ def test_a_blocked_asset_is_blocked_whatever_else_is_true_of_it() -> None:
 
 
 def test_an_order_only_upstream_runs_without_making_what_follows_maybe() -> None:
-    project = Project({}, [function("setup", []), function("after", [], after=["setup"])])
+    project = Project({}, [function("setup", []), function("after", [], after="setup")])
     assert [step.asset for step in planned(project, "after").run] == ["setup", "after"]
     build(project)
     project.functions["setup"].code = 3
@@ -159,7 +160,7 @@ def test_an_order_only_upstream_runs_without_making_what_follows_maybe() -> None
 
 
 def test_what_follows_a_blocked_asset_in_order_only_is_blocked() -> None:
-    project = Project({"raw": None}, [function("setup", takes("raw")), function("after", [], after=["setup"])])
+    project = Project({"raw": None}, [function("setup", takes("raw")), function("after", [], after="setup")])
 
     assert actions(planned(project)) == {"setup": "blocked", "after": "blocked"}
 
@@ -185,7 +186,10 @@ def test_an_asset_that_reads_other_columns_than_changed_is_cut_off() -> None:
 
 
 def with_code(project: Project, name: str, code: int) -> Project:
-    return Project(project.sources, [replace(one, code=code if one.name == name else one.code) for one in project.functions.values()])
+    return Project(
+        project.sources,
+        [replace(one, code=code if one.name == name else one.code) for one in project.functions.values()],
+    )
 
 
 def test_lost_bytes_are_made_again_and_what_reads_them_may_be() -> None:
@@ -302,7 +306,7 @@ def test_without_upstreams_an_input_that_was_never_built_blocks() -> None:
 
 
 def test_without_upstreams_what_is_needed_in_order_only_need_not_be_there() -> None:
-    project = Project({}, [function("setup", []), function("after", [], after=["setup"])])
+    project = Project({}, [function("setup", []), function("after", [], after="setup")])
 
     assert actions(planned(project, "after", with_upstream=False)) == {"after": "run"}
 
@@ -317,7 +321,7 @@ def pair(**after: list[str]) -> Project:
         [
             function("orders", takes("raw")),
             function("others", takes("raw")),
-            function("both", takes("orders"), "left", "right", **after),
+            Function("both", ("left", "right"), takes("orders"), after, 1000),
             function("below", takes("right")),
         ],
     )
@@ -335,7 +339,13 @@ def test_where_one_output_runs_the_others_may_change() -> None:
     project.lost.add(("left", 1))
     plan = planned(project)
 
-    assert actions(plan) == {"orders": "current", "others": "current", "left": "run", "right": "maybe", "below": "maybe"}
+    assert actions(plan) == {
+        "orders": "current",
+        "others": "current",
+        "left": "run",
+        "right": "maybe",
+        "below": "maybe",
+    }
     assert reasons(plan, "right") == ["made together with left"]
     assert not plan["right"].reasons[0].is_root
 
@@ -377,7 +387,13 @@ def test_a_check_of_one_output_that_needs_a_blocked_asset_blocks_the_others_that
     project.functions["both"].code = 3
     plan = planned(project)
 
-    assert actions(plan) == {"orders": "current", "others": "blocked", "left": "blocked", "right": "blocked", "below": "blocked"}
+    assert actions(plan) == {
+        "orders": "current",
+        "others": "blocked",
+        "left": "blocked",
+        "right": "blocked",
+        "below": "blocked",
+    }
     project.functions["both"].code = 0
     assert actions(planned(project))["left"] == "current"
     assert actions(planned(project))["right"] == "blocked"
@@ -402,8 +418,8 @@ def test_the_plan_as_json() -> None:
                 "estimate": {"seconds": 0.0},
                 "reasons": [
                     {
-                        "code": "code_changed", "text": "code changed (assets.py:1)", "root": True, "changed": ["rates"],
-                        "file": "assets.py", "line": 1,
+                        "code": "code_changed", "text": "code changed (assets.py:1)", "root": True,
+                        "changed": ["rates"], "file": "assets.py", "line": 1,
                     }
                 ],
             }
@@ -503,34 +519,28 @@ SHAPES = [chain, layer, outputs]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ten_thousand_assets_are_planned_whatever_their_shape(shape: Callable[[int], Project]) -> None:
-    project = shape(10_000)
-    new = planned(project)
-    project.carry_out(new, (), ())
-    again = planned(project)
-    project.sources["raw"] = "t1"
-    changed = planned(project)
+    plan = planned(shape(10_000))
 
-    assert len(new.run) == len(again.current) == len(project.maker) >= 10_000
-    assert len(changed.run) + len(changed.maybe) == len(project.maker)
-    assert changed.run[0].reasons[0].code == "input_changed"
+    assert len(plan.run) == len(plan.steps) - 1 >= 10_000
+    assert {reason.code for step in plan.run for reason in step.reasons} == {"never_materialized"}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_four_times_the_assets_take_about_four_times_as_long(shape: Callable[[int], Project]) -> None:
-    small, large = shape(1_000), shape(4_000)
+    small, large = shape(750), shape(3_000)
     for project in (small, large):
         build(project)
         project.sources["raw"] = "t1"
 
     # Quadratic would be 16 times. The best of several: other work on the machine only ever makes it longer.
-    assert best_time(large) < 10 * best_time(small)
+    assert best_time(large) < 7 * best_time(small)
 
 
 def best_time(project: Project) -> float:
     world, wanted = project.world(), [AssetKey(key) for key in project.maker]
     times: list[float] = []
     gc.disable()
-    for _ in range(3):
+    for _ in range(5):
         began = time.process_time()
         make_plan(world, wanted)
         times.append(time.process_time() - began)

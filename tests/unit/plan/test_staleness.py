@@ -26,7 +26,7 @@ def report(*inputs: InputSpec, **changes: object) -> AssetSpec:
         group="marts", owners=(), tags={}, description="", io="parquet", file="assets/marts.py", line=12, code="c1",
         code_parts={"build": "b1", "clean": "h1", "TAX": "t1"}, config={"limit": "10"},
     )  # fmt: skip
-    return replace(spec, **changes)  # type: ignore[arg-type]
+    return replace(spec, **changes)
 
 
 def built(spec: AssetSpec, contents: Mapping[AssetKey, Content | None] = BOTH, number: int = 5) -> Head:
@@ -34,7 +34,8 @@ def built(spec: AssetSpec, contents: Mapping[AssetKey, Content | None] = BOTH, n
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
     digests = [(one, digest_of(one, content)) for one, content in known]
     inputs = tuple(
-        TraceInput(one.parameter, one.upstream, one.mode, digest_of(one, content), content.number) for one, content in known
+        TraceInput(one.parameter, one.upstream, one.mode, digest_of(one, content), content.number)
+        for one, content in known
     )
     version = Version(number, spec.key, "", number, f"data {number}", "parquet", "", 1, 1, {}, {}, {}, 0.0)
     trace = Trace(
@@ -234,9 +235,7 @@ def test_input_changed_names_the_versions() -> None:
     decision = decided(report(), built(report()), orders=ORDERS_2)
 
     assert decision.action is Action.RUN
-    assert decision.reasons == (
-        Reason("input_changed", "orders v1 → v2", {"input": "orders", "from": 1, "to": 2}),
-    )
+    assert decision.reasons == (Reason("input_changed", "orders v1 → v2", {"input": "orders", "from": 1, "to": 2}),)
 
 
 def test_input_changed_for_a_source_that_is_not_recorded_yet() -> None:
@@ -262,7 +261,9 @@ def test_input_added_and_input_removed() -> None:
 
     assert (added.action, removed.action) == (Action.RUN, Action.RUN)
     assert added.reasons == (Reason("input_added", "reads rates now", {"input": "rates", "parameter": "rates"}),)
-    assert removed.reasons == (Reason("input_removed", "reads rates no more", {"input": "rates", "parameter": "rates"}),)
+    assert removed.reasons == (
+        Reason("input_removed", "reads rates no more", {"input": "rates", "parameter": "rates"}),
+    )
 
 
 def test_a_parameter_with_another_name_is_told_as_such() -> None:
@@ -321,7 +322,10 @@ def test_forced_comes_first_and_does_not_hide_the_other_reasons() -> None:
 
     assert decision.action is Action.RUN
     assert [code for code, _ in why(decision)] == ["forced", "data_missing", "code_changed", "input_changed"]
-    assert [code for code, _ in why(decide(report(), None, BOTH, {}, is_forced=True))] == ["forced", "never_materialized"]
+    assert [code for code, _ in why(decide(report(), None, BOTH, {}, is_forced=True))] == [
+        "forced",
+        "never_materialized",
+    ]
 
 
 def test_an_upstream_that_is_about_to_run_makes_it_maybe() -> None:
@@ -441,7 +445,9 @@ def test_reasons_are_json_with_their_facts_beside_code_and_text() -> None:
 
 def test_every_code_that_a_decision_gives_is_a_word_of_the_selection_language() -> None:
     head, force = built(report()), decide(report(code="c2"), built(report()), BOTH, {}, is_forced=True, is_lost=True)
-    changed = report(InputSpec("orders", ORDERS), InputSpec("x", RATES), code="c2", code_parts={"build": "b1"}, config={})
+    changed = report(
+        InputSpec("orders", ORDERS), InputSpec("x", RATES), code="c2", code_parts={"build": "b1"}, config={}
+    )
     found = [
         *force.reasons, *decided(changed, head, orders=ORDERS_2).reasons, *decided(report(), None).reasons,
         *decided(report(), head, orders=None).reasons,

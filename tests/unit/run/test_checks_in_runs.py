@@ -292,6 +292,15 @@ def test_a_check_of_a_column_that_is_not_there_fails_with_the_near_name(workspac
     assert "status" in result["orders"].checks[0].message
 
 
+def test_a_check_of_a_table_fails_on_what_is_no_table(workspace: Workspace) -> None:
+    workspace.assets("@asset(checks=[row_count(1)])\ndef total() -> int:\n    return 7\n")
+
+    result = workspace.materialize()
+
+    assert result["total"].state == "rejected"
+    assert result["total"].checks[0].message == "`total` holds an int and cannot arrive as a pyarrow Table"
+
+
 def test_checks_run_also_when_the_content_is_the_same(workspace: Workspace) -> None:
     workspace.assets(ORDERS.replace("CHECKS", "row_count(1)"))
     workspace.materialize()

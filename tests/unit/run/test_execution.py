@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from assetflow.errors import RunConflict, UsageError
+from assetflow import Project
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import RunConflict, Superseded, UsageError
 from assetflow.load.settings import read_settings
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import NewTrace
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
 from assetflow.run.locks import run_lock
@@ -228,7 +232,7 @@ def test_fail_fast_lets_what_runs_finish_and_keeps_it(workspace: Workspace) -> N
 
     result = workspace.materialize(executor="threads", workers=2, fail_fast=True)
 
-    states = {one.asset: one.state for one in result}
+    states: dict[str, str] = {one.asset: one.state for one in result}
     assert (states["bad"], states["long"]) == ("failed", "materialized")
     assert workspace.project().read("long") is True
 
@@ -434,3 +438,100 @@ def test_what_was_committed_is_there_when_the_run_goes_on(workspace: Workspace) 
     workspace.materialize(executor="inline", observer=watching)
 
     assert 1 in watching.told
+
+
+def test_assets_in_one_duckdb_file_are_made_at_the_same_time(workspace: Workspace) -> None:
+    workspace.assets("""
+        together = threading.Barrier(4, timeout=30)
+
+        def make(number):
+            @asset(key=f"marts.part_{number}", io="duckdb")
+            def part() -> pa.Table:
+                together.wait()
+                return pa.table({"n": [number] * 100})
+            return part
+
+        parts = [make(number) for number in range(4)]
+        """)
+
+    workspace.materialize(executor="threads", workers=4).raise_for_status()
+
+    project = workspace.project()
+    found = [project.read(f"part_{number}", as_=list[dict]) for number in range(4)]
+    assert found == [[{"n": number}] * 100 for number in range(4)]
+
+
+def test_a_duckdb_file_that_does_not_open_after_the_run_is_told_and_the_result_stands(workspace: Workspace) -> None:
+    workspace.assets("""
+        @asset(io="duckdb")
+        def table() -> pa.Table:
+            return pa.table({"n": [1]})
+
+        @asset
+        def apart() -> int:
+            return 1
+        """)
+    project = workspace.project()
+    project.materialize().raise_for_status()
+    project.settings.warehouse_path.write_bytes(b"not a database")
+    watching = Watching()
+
+    result = project.materialize("apart", force=True, observer=watching)
+
+    assert result.ok
+    assert watching.told[-2:] == [
+        "the views in the DuckDB file are not up to date: warehouse.duckdb cannot be opened", ("run finished", True),
+    ]  # fmt: skip
+    assert project.runs()[0].state == "ok"
+
+
+def test_an_asset_that_another_run_moved_meanwhile_keeps_the_newer_version(workspace: Workspace) -> None:
+    workspace.assets(
+        "@asset\ndef number() -> int:\n    return 1\n\n@asset\ndef below(number: int) -> int:\n    return 2\n"
+    )
+    project = workspace.project()
+    project.materialize()
+    workspace.edit("return 1", "return 11")
+
+    class Overtaking(Watching):
+        def step_started(self, asset: str, reasons: tuple[Reason, ...]) -> None:
+            move_head(project, asset)
+
+    result = workspace.materialize("number", observer=Overtaking())
+
+    assert result["number"].state == "failed"
+    assert result["number"].error is not None
+    assert result["number"].error.code == Superseded.code
+    assert project.read("number") == 1
+    assert workspace.materialize("number").ok
+    assert project.read("number") == 11
+
+
+def move_head(project: Project, asset: str) -> None:
+    """What another run does that found the current content again."""
+    catalog = Catalog(project.settings.catalog_path, write=True)
+    head = catalog.heads(project.env)[AssetKey(asset), ""]
+    again = NewTrace(
+        AssetKey(asset), "afk1:other", "", {}, {}, (), "run", 0.0, 0.0, None, {}, None, head.version.version_id,
+        head.trace.trace_id,
+    )  # fmt: skip
+    assert catalog.commit(project.env, None, [again], 0.0)[0].moved
+    catalog.close()
+
+
+def test_a_run_that_was_ended_from_outside_records_nothing_more(workspace: Workspace) -> None:
+    workspace.assets(FAILING)
+    project = workspace.project()
+
+    class Ending(Watching):
+        def step_started(self, asset: str, reasons: tuple[Reason, ...]) -> None:
+            catalog = Catalog(project.settings.catalog_path, write=True)
+            catalog.finish_run(1, "died", {}, 0.0)
+            catalog.close()
+
+    with pytest.raises(Superseded, match="run #1 has been ended by another process"):
+        project.materialize("good", observer=Ending())
+
+    assert project.history("good") == ()
+    assert [run.state for run in project.runs()] == ["died"]
+    assert workspace.materialize("good").ok

@@ -1,0 +1,52 @@
+"""What must not get slower or heavier: what importing the package, and declaring assets, loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {
+    "asyncio", "croniter", "duckdb", "importlib.metadata", "logging", "multiprocessing", "numpy", "pandas",
+    "polars", "pyarrow", "pydantic", "rich", "sqlite3", "subprocess", "tomllib", "unittest", "xxhash",
+}  # fmt: skip
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that a statement loads in a fresh interpreter, besides those that were there before it."""
+    code = f"import sys; before = set(sys.modules); {statement}; print('\\n'.join(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import assetflow",
+        "from assetflow import asset, source",
+        "from assetflow import assets, check, Freshness, Retry",
+    ],
+)
+def test_declaring_assets_loads_nothing_heavy(statement: str) -> None:
+    found = loaded(statement)
+
+    assert "assetflow" in found
+    assert not {module for module in found if module.partition(".")[0] in HEAVY or module in HEAVY}
+
+
+def test_importing_the_package_loads_none_of_its_rooms() -> None:
+    assert {module for module in loaded("import assetflow") if module.startswith("assetflow.")} == set()
+
+
+def test_the_door_to_a_project_loads_nothing_heavy_but_sqlite() -> None:
+    found = loaded("from assetflow import Project")
+
+    assert {module for module in found if module in HEAVY} <= {"sqlite3"}
