@@ -245,3 +245,17 @@ def test_thousand_assets_are_read_quickly(write: Write) -> None:
         assert read(root) is not None
         times.append(time.perf_counter() - started)
     assert min(times) < 0.1
+
+
+def test_loading_leaves_the_running_script_in_place(write: Write) -> None:
+    root = write(assets="import decimal\n" + ONE)
+    script = root / "job.py"
+    script.write_text(
+        "import pickle, sys\nimport assetflow as af\nclass Kept: pass\n"
+        "af.Project.load().materialize(['one']).raise_for_status()\n"
+        "assert sys.modules['__main__'].Kept is Kept\npickle.dumps(Kept())\n"
+    )
+
+    subprocess.run(
+        [sys.executable, str(script)], cwd=root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, check=True
+    )

@@ -140,11 +140,15 @@ def test_module_is_guessed_when_only_one_uses_assetflow(tmp_path: Path) -> None:
     (tmp_path / "shop" / "orders.py").write_text("from assetflow import asset")
     (tmp_path / "other.py").write_text("x = 1")
     assert read_settings(tmp_path, environment={}).modules == ("shop",)
-    (tmp_path / "more.py").write_text("import assetflow")
+    (tmp_path / "job.py").write_text("import assetflow")
+    (tmp_path / "test_shop.py").write_text("import assetflow")
+    assert read_settings(tmp_path, environment={}).modules == ("shop",)
+    (tmp_path / "depot").mkdir()
+    (tmp_path / "depot" / "__init__.py").write_text("import assetflow")
 
     assert texts(tmp_path) == [
-        "several modules here could hold the assets\n  found: `more`, `shop`\n"
-        '  help: say which in the project file: modules = ["more"]'
+        "several modules here could hold the assets\n  found: `depot`, `job`, `shop`\n"
+        '  help: say which in the project file, such as modules = ["depot"]'
     ]
 
 
