@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from assetflow.errors import CheckFailed, UsageError, did_you_mean
+from assetflow.errors import AssetflowError, CheckFailed, UsageError, did_you_mean
 from assetflow.io.forms import form_of
+from assetflow.model.context import Context
 from assetflow.model.declare import AssetLike, Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, find_key, last_name
 from assetflow.model.records import CheckOutcome
@@ -32,6 +33,15 @@ class MemoryAsset:
     metadata: Mapping[str, object] | None = None
     skipped: bool = False
 
+    def __repr__(self) -> str:
+        return f"<MemoryAsset {self._words()}>"
+
+    def _words(self) -> str:
+        if self.skipped:
+            return f"{self.key}: skipped"
+        failed = [check.name for check in self.checks if not check.passed]
+        return f"{self.key}: {_size_words(self.value)}" + (f", failed {', '.join(failed)}" if failed else "")
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryResult:
@@ -44,6 +54,11 @@ class MemoryResult:
         if found is None:
             raise KeyError(f"{key} was not materialized; {did_you_mean(key, self.assets) or ', '.join(self.assets)}")
         return self.assets[found]
+
+    def __repr__(self) -> str:
+        made = [repr(asset).removeprefix("<MemoryAsset ").removesuffix(">") for asset in self.assets.values()]
+        more = [f"{len(made) - _NAMED} more"] if len(made) > _NAMED else []
+        return f"<MemoryResult {'; '.join([*made[:_NAMED], *more]) or 'of nothing'}>"
 
     @property
     def ok(self) -> bool:
@@ -61,8 +76,9 @@ def materialize(
     """Run these assets in memory, in the order of their lineage, and return what they made.
 
     `inputs` gives the values of upstreams (sources or assets) that are not run. `config` overrides config fields by
-    asset key, `resources` stands in for resource classes by type. An exception of an asset's function reaches the
-    caller as it is; so does the failure of a blocking check.
+    asset key, `resources` stands in for resource classes by type. A function with `retry=` is tried again as often as
+    in a run, but at once: its `delay` is not waited for. The exception of the last attempt reaches the caller as it
+    is; so does the failure of a blocking check.
 
     Example:
         >>> from assetflow import asset
@@ -80,6 +96,7 @@ def materialize(
         CheckFailed: a blocking check failed.
         WrongReturn, CannotStore: a function returned what an asset cannot hold.
     """
+    __tracebackhide__ = True  # here and below: pytest then shows the caller's line and the asset's function, not these
     from assetflow.load.definitions import load_definitions
     from assetflow.plan.graph import AssetGraph
 
@@ -122,23 +139,13 @@ class _MemoryRun:
 
     def make(self, node: LiveNode) -> None:
         """Run one function and keep what it made."""
-        from assetflow.run.step import split_outputs
-
-        metadata: dict[str, object] = {}
-        given = ((b.parameter, self._argument(node, b, metadata, node.outputs[0].key)) for b in node.bindings)
-        arguments = {name: value for name, value in given if value is not _ABSENT}
+        __tracebackhide__ = True
         try:
-            value = node.function(**arguments)
+            kept, recorded = self._attempts(node)
         except Skip:
             for output in node.outputs:
                 self.made[output.key] = MemoryAsset(output.key, None, skipped=True)
             return
-        kept: dict[AssetKey, object] = {}
-        recorded: dict[AssetKey, Mapping[str, object]] = {}
-        for output, one in split_outputs(node, value):
-            recorded[output.key] = {**metadata, **one.metadata} if isinstance(one, Result) else dict(metadata)
-            kept[output.key] = one.value if isinstance(one, Result) else one
-            self._staged[output.key] = self._stage(node, output, kept[output.key])
         for output in node.outputs:
             checks = tuple(self._checks(node, output))
             bad = next((check for check in checks if check.blocking and not check.passed), None)
@@ -146,7 +153,38 @@ class _MemoryRun:
                 raise CheckFailed(f"check `{bad.name}` of {output.key} failed: {bad.message or 'it returned False'}")
             self.made[output.key] = MemoryAsset(output.key, kept[output.key], checks, recorded[output.key])
 
+    def _attempts(self, node: LiveNode) -> tuple[dict[AssetKey, object], dict[AssetKey, Mapping[str, object]]]:
+        """The values and the metadata of one function by key, from the first attempt that succeeds."""
+        __tracebackhide__ = True
+        retry, attempt = node.retry, 1
+        while True:
+            try:
+                return self._attempt(node, attempt)
+            except (Skip, AssetflowError):
+                raise
+            except Exception as error:  # whether another attempt is due depends on the user's error
+                if retry is None or attempt > retry.times or not retry.covers(error):
+                    raise
+            attempt += 1
+
+    def _attempt(
+        self, node: LiveNode, attempt: int
+    ) -> tuple[dict[AssetKey, object], dict[AssetKey, Mapping[str, object]]]:
+        __tracebackhide__ = True
+        from assetflow.run.step import split_outputs
+
+        metadata: dict[str, object] = {}
+        value = node.function(**self._arguments(node, node.bindings, metadata, node.outputs[0].key, attempt))
+        kept: dict[AssetKey, object] = {}
+        recorded: dict[AssetKey, Mapping[str, object]] = {}
+        for output, one in split_outputs(node, value):
+            recorded[output.key] = {**metadata, **one.metadata} if isinstance(one, Result) else dict(metadata)
+            kept[output.key] = one.value if isinstance(one, Result) else one
+            self._staged[output.key] = self._stage(node, output, kept[output.key])
+        return kept, recorded
+
     def _stage(self, node: LiveNode, output: LiveOutput, value: object) -> Staged:
+        __tracebackhide__ = True
         return self._storage.write(
             value,
             key=output.key,
@@ -158,6 +196,7 @@ class _MemoryRun:
         )
 
     def _checks(self, node: LiveNode, output: LiveOutput) -> Iterable[CheckOutcome]:
+        __tracebackhide__ = True
         from assetflow.io.base import Want
         from assetflow.run.step import check_outcome, ready_outcome
 
@@ -170,8 +209,7 @@ class _MemoryRun:
         for ready in output.ready_checks:
             yield ready_outcome(ready, read, other)
         for check in output.custom_checks:
-            given = ((b.parameter, self._argument(node, b, {}, output.key)) for b in check.bindings)
-            arguments = {name: value for name, value in given if value is not _ABSENT}
+            arguments = self._arguments(node, check.bindings, {}, output.key)
             try:
                 answer = check.function(**arguments)
             except Exception as error:  # a test wants to see why; a warning is not a reason to stop, here as in a run
@@ -181,14 +219,30 @@ class _MemoryRun:
             else:
                 yield check_outcome(check, answer)
 
-    def _argument(self, node: LiveNode, binding: Binding, metadata: dict[str, object], asset: AssetKey) -> object:
+    def _arguments(
+        self,
+        node: LiveNode,
+        bindings: Iterable[Binding],
+        metadata: dict[str, object],
+        asset: AssetKey,
+        attempt: int = 1,
+    ) -> dict[str, object]:
+        __tracebackhide__ = True
+        arguments: dict[str, object] = {}
+        for binding in bindings:
+            if binding.kind == "context":
+                logger = logging.getLogger(f"assetflow.asset.{asset}")
+                arguments[binding.parameter] = Context(asset, logger, attempt=attempt, metadata=metadata)
+            elif (value := self._argument(node, binding)) is not _ABSENT:
+                arguments[binding.parameter] = value
+        return arguments
+
+    def _argument(self, node: LiveNode, binding: Binding) -> object:
+        __tracebackhide__ = True
         from assetflow.io.base import Want
-        from assetflow.model.context import Context
 
         if binding.kind == "asset" and binding.upstream is not None:
             return self._value(binding.upstream, Want(binding.form, binding.columns))
-        if binding.kind == "context":
-            return Context(asset, logging.getLogger(f"assetflow.asset.{asset}"), metadata=metadata)
         if binding.kind == "config":
             return node.config
         if binding.kind == "connection":
@@ -200,6 +254,7 @@ class _MemoryRun:
         return _ABSENT
 
     def _value(self, key: AssetKey, want: Want) -> object:
+        __tracebackhide__ = True
         if key in self._staged:
             return _own(self._storage.read_staged(self._staged[key], want))
         for name in (key, last_name(key)):
@@ -227,5 +282,16 @@ def _own(value: object) -> object:
         return cast("Any", value).copy(deep=False)  # pandas copies what is written to
     return value
 
+
+def _size_words(value: object) -> str:
+    """The type of a value, and the number of its rows or items where counting them costs nothing."""
+    name = type(value).__name__
+    if isinstance(value, (list, tuple, dict)) or form_of(type(value)) in ("pandas", "arrow", "polars"):
+        return f"{name} of {len(cast('Sized', value))}"
+    return "nothing" if value is None else name
+
+
+_NAMED = 8
+"""How many assets the `repr` of a result names."""
 
 _ABSENT = object()

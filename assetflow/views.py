@@ -115,6 +115,11 @@ class Preview:
     total: int | None
     table: Any
 
+    def _repr_html_(self) -> str:
+        from assetflow.io.sql import rows_html
+
+        return rows_html(self.names, self.types, self.rows, self.total)
+
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
@@ -137,13 +142,25 @@ def content_state(step: Step, attempt: Attempt | None) -> str:
         return "running"
     if step.action is Action.BLOCKED:
         return "blocked"
-    if attempt is not None and attempt.state in ("failed", "rejected", "died"):
-        return "failed"
-    if attempt is not None and attempt.state == "blocked":
-        return "blocked"
+    if attempt is not None and _is_about_now(step, attempt):
+        if attempt.state in ("failed", "rejected", "died"):
+            return "failed"
+        if attempt.state == "blocked":
+            return "blocked"
     if step.head is None:
         return "missing"
     return {Action.MAYBE: "maybe", Action.LINK: "reusable"}.get(step.action, "stale")
+
+
+def _is_about_now(step: Step, attempt: Attempt) -> bool:
+    """Whether what came of the last attempt still says something about what the asset needs now."""
+    if step.head is None:
+        return True
+    if attempt.finished_at is not None and attempt.finished_at < step.head.verified_at:
+        return False  # the head has moved since
+    # An edit that was taken back made the asset current again: that its bytes are gone by now is another matter.
+    present = {reason.code for reason in step.reasons} - {"failed_last"}
+    return present != {"data_missing"} or any(reason.get("code") == "data_missing" for reason in attempt.reasons)
 
 
 def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class FileLock:
         except OSError:  # no lock file: nobody ever took it (or nobody can, in a read-only folder)
             return False
         try:
-            return not _try_lock(descriptor, is_shared=True)
+            return _is_held(descriptor)
         finally:
             os.close(descriptor)
 
@@ -87,9 +87,9 @@ class FileLock:
 
 def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None) -> bool:
     deadline = time.monotonic() + wait_s
-    while not _try_lock(descriptor, is_shared=False):
+    while not _try_lock(descriptor):
         # Whoever only looks whether the lock is held shares it for an instant: that is no reason to give up.
-        patience_s = _LOOK_S if _try_lock(descriptor, is_shared=True) else 0.0
+        patience_s = 0.0 if _is_held(descriptor) else _LOOK_S
         if time.monotonic() >= deadline + patience_s:
             return False
         if on_wait is not None and not patience_s:
@@ -99,11 +99,22 @@ def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None
     return True
 
 
-def _try_lock(descriptor: int, *, is_shared: bool) -> bool:
+def _is_held(descriptor: int) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once: all who wait look, and while they share it nobody can have it
+    return False
+
+
+def _try_lock(descriptor: int) -> bool:
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

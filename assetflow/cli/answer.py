@@ -16,7 +16,8 @@ class Answer:
 
     `data` is called for --json only. `lines` is the screen; without it the `table` is, with `below` under it on a
     terminal. A verb with both shows the lines, and the table for `--format csv` and its like. `text` goes to stdout as
-    it is. `hints` go to stderr. `exit_code` other than 0 comes with `failure`: its first line is printed last.
+    it is. `hints` go to stderr. `exit_code` other than 0 comes with `failure`: its first line is printed last,
+    or instead of it the `ending`, for what is no error.
     """
 
     data: Callable[[], object]
@@ -27,3 +28,4 @@ class Answer:
     hints: Sequence[Line] = ()
     exit_code: int = 0
     failure: AssetflowError | None = None
+    ending: Line = ()

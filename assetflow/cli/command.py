@@ -55,9 +55,10 @@ class Parser(ArgumentParser):
 
 def parser_of(verb: Verb, command: Command) -> Parser:
     """The parser of a verb."""
+    program = f"assetflow {verb.name}" if verb.section else "assetflow"  # the home screen has no name to type
     parser = Parser(
-        prog=f"assetflow {verb.name}",
-        usage=f"assetflow {verb.name} {verb.synopsis} [OPTIONS]".replace("  ", " "),
+        prog=program,
+        usage=f"{program} {verb.synopsis} [OPTIONS]".replace("  ", " "),
         description=_description(verb, command),
         formatter_class=_Formatter,
         add_help=False,
@@ -92,6 +93,24 @@ def command_of(verb: Verb) -> Command:
     """The verb as its module builds it; imports the module."""
     module = import_module(f"assetflow.cli.{verb.module}")
     return cast("dict[str, Command]", module.COMMANDS)[verb.name]
+
+
+def positive(text: str) -> int:
+    """A number of 1 or more, for `type=` of an option."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """A number of 0 or more, for `type=` of an option."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not (text.isascii() and text.isdecimal()) or int(text) < least:
+        raise ArgumentTypeError(f"`{text}` is not a number of {least} or more")
+    return int(text)
 
 
 def add_selection(parser: ArgumentParser) -> None:

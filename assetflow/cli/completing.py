@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, command_of, parser_of
@@ -13,10 +13,14 @@ from assetflow.cli.verbs import BY_NAME, GLOBALS, SHOWN, TAKING, Verb
 from assetflow.errors import AssetflowError, UsageError, error_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from assetflow.catalog.catalog import Catalog
     from assetflow.cli.session import Session
+    from assetflow.model.records import Run
     from assetflow.model.spec import AssetSpec
+
+T = TypeVar("T")
 
 _KEYS = ("status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs")
 
@@ -84,6 +88,8 @@ def candidates(line: str) -> list[str]:
     last = before[-1] if before else ""
     if last in ("-C", "--project"):
         return []
+    if last in ("-e", "--env"):
+        return [name for name in _environments(_project_folder(before)) if name.startswith(current)]
     if verb is None and place < len(before):
         return []  # a verb that does not exist
     if verb is None:
@@ -154,10 +160,13 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
     if verb.name == "completion":
         return list(SCRIPTS)
     if verb.name == "runs":
-        return ["ls", "show"] if before[place + 1 :] == [] else []
+        words = before[place + 1 :]
+        return ["ls", "show"] if not words else _runs(_project_folder(before)) if words == ["show"] else []
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
+    if verb.name == "preview" and "@" in current:
+        return _versions(_project_folder(before), current.partition("@")[0])
     if verb.name in ("show", "history", "preview", "logs"):
         return [spec.key for spec in specs]
     return selection_words(specs, current)
@@ -208,6 +217,50 @@ def _specs(folder: Path) -> tuple[AssetSpec, ...]:
         return tuple(spec_from_json(spec) for spec in json.loads(path.read_bytes())["specs"])
     except (AssetflowError, OSError, ValueError, KeyError, TypeError):
         return ()  # a key press is no time for errors
+
+
+def _environments(folder: Path) -> list[str]:
+    """The environments that runs were made in."""
+    return sorted({run.env for run in _newest_runs(folder)})
+
+
+def _runs(folder: Path) -> list[str]:
+    return [str(run.run_id) for run in _newest_runs(folder)]
+
+
+def _newest_runs(folder: Path) -> list[Run]:
+    def newest(catalog: Catalog, env: str) -> list[Run]:
+        return catalog.runs(50)
+
+    return _looked_up(folder, newest)
+
+
+def _versions(folder: Path, name: str) -> list[str]:
+    """`orders@3`, the newest versions of an asset."""
+    keys = [spec.key for spec in _specs(folder) if spec.key == name]
+
+    def versions(catalog: Catalog, env: str) -> list[str]:
+        return [f"{key}@{move.version.number}" for key in keys for move in catalog.history(env, key, 50)]
+
+    return _looked_up(folder, versions)
+
+
+def _looked_up(folder: Path, ask: Callable[[Catalog, str], list[T]]) -> list[T]:
+    """What the catalog says; nothing when there is none, or it cannot be read now."""
+    from assetflow.catalog.catalog import Catalog
+    from assetflow.load.settings import read_settings
+
+    try:
+        settings = read_settings(folder, {})
+        if not settings.catalog_path.exists():
+            return []
+        catalog = Catalog(settings.catalog_path)
+        try:
+            return ask(catalog, settings.env)
+        finally:
+            catalog.close()
+    except AssetflowError:
+        return []  # a key press is no time for errors
 
 
 def _completion_options(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
-from assetflow.cli.command import Command
+from assetflow.cli.command import Command, natural
 from assetflow.cli.table import Cell, Column, Table, formatted
-from assetflow.cli.text import Line, Span, count, dim, number
-from assetflow.errors import QueryError, UsageError
+from assetflow.cli.text import Line, Span, count, dim, number, size
+from assetflow.errors import ContractBroken, QueryError, UsageError
 from assetflow.model.durations import words
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ WIDEST = 60
 def preview(session: Session, options: Namespace) -> Answer:
     """The first rows of an asset."""
     columns = None if options.columns is None else [name.strip() for name in options.columns.split(",") if name.strip()]
-    found = session.project().preview(options.asset, rows=options.rows, columns=columns, tail=options.tail)
+    try:
+        found = session.project().preview(options.asset, rows=options.rows, columns=columns, tail=options.tail)
+    except ContractBroken:
+        if columns is not None:
+            raise
+        return _preview_of_value(session, options)
     name = found.key if found.version is None else f"{found.key}@{found.version}"
     total = f"{number(len(found.rows))} of {number(found.total)} rows"
     below: Line = (dim(f" {name} · {total} · {count(len(found.names), 'column')} · {words(session.elapsed_s)}"),)
@@ -40,6 +46,36 @@ def preview(session: Session, options: Namespace) -> Answer:
         table=data_table(found.names, found.types, found.rows),
         below=(below,),
     )
+
+
+def _preview_of_value(session: Session, options: Namespace) -> Answer:
+    """What can be shown of an asset that is no table: a JSON value, where a file lies, or that there is nothing."""
+    project = session.project()
+    name, _, number_text = options.asset.partition("@")
+    key = project.graph.resolve(name)
+    moves = () if number_text else project.history(key, 1)
+    version = moves[0].head.version.number if moves else int(number_text.removeprefix("v")) if number_text else None
+    title = str(key) if version is None else f"{key}@{version}"
+    value = project.read(options.asset)
+    facts: dict[str, object] = {"asset": key, "version": version}
+    if value is None:
+        return Answer(lambda: facts | {"value": None}, [(f" {title} is None: there is nothing to show",)])
+    if isinstance(value, Path | bytes):
+        place = project.read(options.asset, as_="path")
+        what = "a folder" if place.is_dir() else f"a file of {size(place.stat().st_size)}"
+        return Answer(lambda: facts | {"path": str(place)}, [(f" {title} is {what}: ", session.place(str(place)))])
+    try:
+        lines = json.dumps(value, ensure_ascii=False, indent=2).splitlines()
+    except (TypeError, ValueError, RecursionError):
+        read = f'Project.load().read("{options.asset}")'
+        return Answer(
+            lambda: facts | {"type": type(value).__name__},
+            [(f" {title} is a Python object of type {type(value).__name__}; look at it in Python:  {read}",)],
+        )
+    shown = lines[max(0, len(lines) - options.rows) :] if options.tail else lines[: options.rows]
+    part = f"{number(len(shown))} of {count(len(lines), 'line')}" if len(shown) < len(lines) else ""
+    hint: Line = (dim(" " + " · ".join([one for one in (title, "JSON", part, words(session.elapsed_s)) if one])),)
+    return Answer(lambda: facts | {"value": value}, [(line,) for line in shown], hints=(hint,))
 
 
 def sql(session: Session, options: Namespace) -> Answer:
@@ -124,7 +160,9 @@ def _is_number(value: object) -> bool:
 
 def _preview_options(parser: ArgumentParser) -> None:
     parser.add_argument("asset", metavar="ASSET[@VERSION]", help="a key, maybe with a version: orders@3")
-    parser.add_argument("-n", "--rows", type=int, default=10, metavar="N", help="how many rows (default 10)")
+    parser.add_argument(
+        "-n", "--rows", type=natural, default=10, metavar="N", help="how many rows or lines (default 10)"
+    )
     parser.add_argument("-c", "--columns", metavar="NAMES", help="only these columns: id,net")
     parser.add_argument("--tail", action="store_true", help="the last rows")
 
@@ -132,7 +170,7 @@ def _preview_options(parser: ArgumentParser) -> None:
 def _sql_options(parser: ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", metavar="SQL", help="the query; - reads it from stdin")
     parser.add_argument("-f", "--file", metavar="FILE", help="a file with the query")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N rows (default 1000; 0: all)")
+    parser.add_argument("--limit", type=natural, metavar="N", help="at most N rows (default 1000; 0: all)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write all rows to a .parquet or .csv file")
 
 

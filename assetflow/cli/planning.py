@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
-from assetflow.cli.command import Command, add_selection, selection_text
+from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
 from assetflow.cli.render_plan import plan_lines, plan_table
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
@@ -16,6 +16,7 @@ from assetflow.model.durations import seconds
 if TYPE_CHECKING:
     from assetflow.cli.progress import Watcher
     from assetflow.cli.session import Session
+    from assetflow.model.keys import AssetKey
     from assetflow.project import Project
     from assetflow.run.outcome import RunResult
 
@@ -91,13 +92,22 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         lines,
         render_run.outcome_table(result),
         text=text,
-        hints=render_run.next_lines(result, _selection_words(options)),
+        hints=render_run.next_lines(result, _selection_words(options), _logged(project, result)),
         exit_code=0 if result.ok else 128 + (result.signal_number or 2) if result.interrupted else 1,
-        failure=_failure(result),
+        failure=_failure(result, options),
+        ending=(f"interrupted: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
     )
 
 
-def _failure(result: RunResult) -> AssetflowError | None:
+def _logged(project: Project, result: RunResult) -> set[AssetKey]:
+    """The assets that failed and have something to read in their logs."""
+    failed = {outcome.asset for outcome in result if outcome.state in ("failed", "rejected")}
+    if not failed or result.run_id is None:
+        return set()
+    return {log.asset for log in project.logs(result.run_id) if log.asset in failed and log.text.strip()}
+
+
+def _failure(result: RunResult, options: Namespace) -> AssetflowError | None:
     """What a failed run is called in one line; None when it was fine."""
     if result.ok:
         return None
@@ -105,11 +115,33 @@ def _failure(result: RunResult) -> AssetflowError | None:
         return AssetFailed(f"run #{result.run_id} was interrupted; what was built is kept")
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
     blocked = sum(outcome.state == "blocked" for outcome in result)
+    if not failed and (absent := _absent(result)):
+        return _not_run(result, absent, is_alone=options.only)
     named = ", ".join(f"`{key}`" for key in failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
     what = f"{named} failed" if failed else "nothing failed"
     codes = {outcome.error.code for outcome in result if outcome.error is not None}
     cls = error_classes().get(codes.pop(), AssetFailed) if len(codes) == 1 else AssetFailed
     return cls(f"{what}, {blocked} blocked" if blocked else what)
+
+
+def _absent(result: RunResult) -> list[AssetKey]:
+    """What blocked something by having no version, without having failed in this run."""
+    found = {key: None for outcome in result if outcome.state == "blocked" for key in outcome.blocked_by}
+    return [key for key in found if key not in result.outcomes or result.outcomes[key].state == "skipped"]
+
+
+def _not_run(result: RunResult, absent: list[AssetKey], *, is_alone: bool) -> AssetFailed:
+    blocked = [outcome.asset for outcome in result if outcome.state == "blocked"]
+
+    def named(keys: list[AssetKey]) -> str:
+        return ", ".join([f"`{key}`" for key in keys[:3]]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+    what = f"{named(blocked)} {'was' if len(blocked) == 1 else 'were'} not run: {named(absent)} "
+    again = shell(["assetflow", "materialize", *(f"+{key}" for key in blocked)])
+    return AssetFailed(
+        f"{what}{'has' if len(absent) == 1 else 'have'} no version in env {result.env} yet",
+        fix=f"leave out --only, or build what it needs too: {again}" if is_alone else None,
+    )
 
 
 def config_values(texts: list[str]) -> dict[str, dict[str, object]]:
@@ -176,13 +208,13 @@ def _shared(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="run the selected assets though they are current")
     parser.add_argument("--only", action="store_true", help="the selection alone, on its inputs as they are")
     parser.add_argument(
-        "--max-rows", type=int, default=40, metavar="N", help="rows of each section (default 40; 0: all)"
+        "--max-rows", type=natural, default=40, metavar="N", help="rows of each section (default 40; 0: all)"
     )
 
 
 def _materialize_options(parser: ArgumentParser) -> None:
     _shared(parser)
-    parser.add_argument("-j", "--jobs", type=_positive, metavar="N", help="how many assets run at once")
+    parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="how many assets run at once")
     parser.add_argument("--executor", metavar="NAME", help="threads or inline")
     parser.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
@@ -191,14 +223,6 @@ def _materialize_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--wait", metavar="TIME", help="wait this long for another run, such as 5m")
     parser.set_defaults(exit_code=False)
-
-
-def _positive(text: str) -> int:
-    from argparse import ArgumentTypeError
-
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"`{text}` is not a number of 1 or more")
-    return int(text)
 
 
 COMMANDS = {

@@ -50,6 +50,10 @@ class Watcher:
     def run_finished(self, result: RunResult) -> None:
         """Nothing."""
 
+    def stopping(self, running: int) -> None:
+        """Write it, also where nothing else is written: who pressed ctrl-c waits for an answer."""
+        self.screen.note((stopping_words(running),))
+
     def warn(self, text: str) -> None:
         """Write the warning."""
         self.screen.warning(text)
@@ -101,6 +105,10 @@ class PlainWatcher(Watcher):
             for asset, since in self._running.items():
                 self._say("", asset=asset, status="running", secs=f"{now - since:.1f}")
 
+    def stopping(self, running: int) -> None:
+        """Write how many assets are waited for."""
+        self._say("stopping", running=running, note=stopping_words(running))
+
     def run_finished(self, result: RunResult) -> None:
         """Write the counts."""
         facts: dict[str, object] = {"ok": str(result.ok).lower(), **result.counts, "current": result.current}
@@ -140,6 +148,10 @@ class JsonWatcher(Watcher):
         """Write the outcome."""
         self._event(f"asset_{outcome.state}", **outcome.to_json())
 
+    def stopping(self, running: int) -> None:
+        """Write how many assets are waited for."""
+        self._event("stopping", running=running)
+
     def run_finished(self, result: RunResult) -> None:
         """Write the counts."""
         self._event(
@@ -166,6 +178,7 @@ class LiveWatcher(Watcher):
         self._live: LiveLines | None = None
         self._running: dict[AssetKey, float] = {}
         self._done = 0
+        self._states: dict[AssetKey, str] = {}
         self._total = 0
         self._began = time.monotonic()
         self._wide = 24
@@ -193,9 +206,11 @@ class LiveWatcher(Watcher):
         """Write its line; the block of a failure comes at the end, with the answer."""
         self._running.pop(outcome.asset, None)
         self._done += 1
+        self._states[outcome.asset] = outcome.state
+        # The block first: it is drawn again below each line that is written above it.
+        self._draw(at_once=True)
         if self._live is not None:
-            self._live.above([outcome_line(outcome, self.plan, self._wide)])
-        self._draw()
+            self._live.above([outcome_line(outcome, self.plan, self._wide, self._states)])
 
     def tick(self) -> None:
         """Draw anew."""
@@ -204,6 +219,13 @@ class LiveWatcher(Watcher):
     def run_finished(self, result: RunResult) -> None:
         """Stop drawing."""
         self.close()
+
+    def stopping(self, running: int) -> None:
+        """Write it above what is running."""
+        if self._live is None:
+            super().stopping(running)
+        else:
+            self._live.above([(f" {stopping_words(running)}",)])
 
     def warn(self, text: str) -> None:
         """Write the warning above what is running."""
@@ -219,9 +241,9 @@ class LiveWatcher(Watcher):
             self._live.__exit__()
             self._live = None
 
-    def _draw(self) -> None:
+    def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._live is None or now - self._drawn < _FRAME_S:
+        if self._live is None or (now - self._drawn < _FRAME_S and not at_once):
             return
         self._drawn = now
         running = [(str(key), now - since, self._usual_s(key)) for key, since in self._running.items()]
@@ -239,6 +261,14 @@ class LiveWatcher(Watcher):
     def _usual_s(self, key: AssetKey) -> float | None:
         step = self.plan.steps.get(key) if self.plan is not None else None
         return None if step is None else step.estimate_s
+
+
+def stopping_words(running: int) -> str:
+    """What the first ctrl-c does."""
+    if not running:
+        return "stopping: nothing is running, no new assets start"
+    finish = "1 running asset finishes" if running == 1 else f"{running:,} running assets finish"
+    return f"stopping: {finish}, no new ones start (ctrl-c again to stop at once)"
 
 
 def watcher_for(choice: str, screen: Screen) -> Watcher:

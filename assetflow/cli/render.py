@@ -84,7 +84,9 @@ class Screen:
                 self.lines(answer.below)
         if not self.is_quiet:
             self.notes(answer.hints)
-        if answer.failure is not None:
+        if answer.ending:
+            self.note(answer.ending)
+        elif answer.failure is not None:
             self.note((Span(f"error[{answer.failure.code}]", "bad"), f": {answer.failure.what}"))
             if answer.failure.fix:
                 self.note(("  help: ", answer.failure.fix))

@@ -21,13 +21,13 @@ def error_lines(failure: AssetflowError, root: str | None = None) -> list[Line]:
             lines.pop()
         return lines
     kind = "internal error" if isinstance(failure, InternalError) else "error"
-    what, *more = failure.what.splitlines() or [""]
+    what, *more = local_paths(failure.what, root).splitlines() or [""]
     lines = [(bad(f"{kind}[{failure.code}]"), ": ", strong(what)), *(("  " + line,) for line in more)]
     if failure.where is not None and not isinstance(failure, InternalError):
         lines += frame_lines(failure.where, root)
-    lines += [(f"  {line}",) for fact in failure.facts for line in fact.splitlines()]
+    lines += [(f"  {line}",) for fact in failure.facts for line in local_paths(fact, root).splitlines()]
     if failure.fix:
-        first, *rest = failure.fix.splitlines()
+        first, *rest = local_paths(failure.fix, root).splitlines()
         lines.append((Span("  help", "head"), f": {first}"))
         lines += [(f"        {line}",) for line in rest]
     return lines
@@ -69,6 +69,15 @@ def shown_path(file: str, root: str | None) -> str:
         except ValueError:
             pass
     return file
+
+
+def local_paths(text: str, root: str | None) -> str:
+    """The text with every path in the project's folder relative to it, which is also how settings name them."""
+    if not root or root == "/" or root not in text:
+        return text
+    import re
+
+    return re.sub(r"(?<![\w.~/-])" + re.escape(root.rstrip("/\\")) + r"[/\\](?=\S)", "", text)
 
 
 def error_json(failure: AssetflowError, root: str | None = None) -> dict[str, object]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from assetflow.cli.render_errors import code_lines, shown_path
+from assetflow.cli.render_errors import code_lines, local_paths, shown_path
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SUMMARY = (
     ("materialized", "materialized"), ("unchanged", "unchanged"), ("linked", "reused"), ("cut_off", "cut off"),
     ("skipped", "skipped"), ("failed", "failed"), ("rejected", "rejected"), ("blocked", "blocked"),
-    ("cancelled", "not started"),
+    ("cancelled", "not finished"),
 )  # fmt: skip
 """The states of outcomes in the order of the summary, with their words."""
 
@@ -48,8 +48,10 @@ def no_op_line(current: int, elapsed_s: float, saved_s: float) -> Line:
     return (" ", good(f"● {what}"), f" · nothing to do · {words(elapsed_s)}", saved)
 
 
-def outcome_line(outcome: StepOutcome, plan: Plan | None, wide: int = 24) -> Line:
-    """One asset's outcome in one line; `wide` is the width of the column of keys."""
+def outcome_line(
+    outcome: StepOutcome, plan: Plan | None, wide: int = 24, states: Mapping[AssetKey, str] | None = None
+) -> Line:
+    """One asset's outcome in one line; `wide` is the width of the column of keys, `states` what else came out."""
     mark, key = state_mark(outcome.state), outcome.asset + " " * max(0, wide - cells(outcome.asset))
     start: list[Piece] = [" ", mark, " ", strong(key), "  "]
     version = f"v{outcome.version}" if outcome.version is not None else ""
@@ -68,11 +70,20 @@ def outcome_line(outcome: StepOutcome, plan: Plan | None, wide: int = 24) -> Lin
         return (*start, "not needed: what it reads did not change")
     if outcome.state == "blocked":
         served = _served(outcome.asset, plan)
-        by = ", ".join(outcome.blocked_by)
-        return (*start, f"not run{f' ({by} failed)' if by else ''}{served}")
+        cause = blocked_cause(outcome.blocked_by, states)
+        return (*start, f"not run{f' ({cause})' if cause else ''}{served}")
     if outcome.state in ("failed", "rejected"):
         return (*start, f"{took}   ", bad(_first_words(outcome)))
     return (*start, f"{outcome.state.replace('_', ' ')}{': ' if outcome.message else ''}{outcome.message}")
+
+
+def blocked_cause(blocked_by: Sequence[AssetKey], states: Mapping[AssetKey, str] | None) -> str:
+    """`orders failed`, or `orders has no version yet` for what did not even run; without `states` all failed."""
+    failed = [key for key in blocked_by if states is None or states.get(key) in ("failed", "rejected")]
+    absent = [key for key in blocked_by if key not in failed]
+    parts = [f"{', '.join(failed)} failed"] if failed else []
+    parts += [f"{', '.join(absent)} {'has' if len(absent) == 1 else 'have'} no version yet"] if absent else []
+    return " and ".join(parts)
 
 
 def _warnings(outcome: StepOutcome) -> str:
@@ -90,9 +101,7 @@ def _first_words(outcome: StepOutcome, root: str = "") -> str:
         return f"check failed: {', '.join(names)}" if names else "rejected by a check"
     if error is None:
         return outcome.message or "failed"
-    first = error.message.partition("\n")[0]
-    if root:
-        first = first.replace(root.rstrip("/") + "/", "")
+    first = local_paths(error.message, root).partition("\n")[0]
     return f"{error.type}: {first}" if error.code == "AF160" else f"[{error.code}] {first}"
 
 
@@ -101,6 +110,13 @@ def _served(asset: AssetKey, plan: Plan | None) -> str:
     if step is None or step.head is None or step.spec.is_source:
         return ""
     return f" — v{step.head.version.number} is still served"
+
+
+def _what_stays(asset: AssetKey, plan: Plan | None) -> str:
+    step = plan.steps.get(asset) if plan is not None else None
+    if step is None or step.spec.is_source:
+        return ""
+    return "nothing is published yet" if step.head is None else f"v{step.head.version.number} stays current"
 
 
 # ------------------------------------------------------------------------------------------------------- failure
@@ -122,13 +138,13 @@ def failure_lines(
     lines: list[Line] = [title]
     error = outcome.error
     if error is not None:
-        lines += [(f"     {line}",) for line in error.message.splitlines()[1:8]]
+        lines += [(f"     {line}",) for line in local_paths(error.message, root).splitlines()[1:8]]
         if error.file is not None:
             inside = f" in {error.function}" if error.function else ""
             place = f"{shown_path(error.file, root)}:{error.line}" if error.line else shown_path(error.file, root)
             lines.append((f"     {place}", dim(inside)))
         lines += code_lines(error.frame, error.line)
-        lines += [(f"     {line}",) for fact in error.facts for line in fact.splitlines()]
+        lines += [(f"     {line}",) for fact in error.facts for line in local_paths(fact, root).splitlines()]
     for check in outcome.checks:
         if not check.passed:
             mark = bad("✗ ") if check.blocking else Span("▲ ", "warn")
@@ -138,16 +154,19 @@ def failure_lines(
         facts = f" · {count(amount, 'row')}" if amount is not None else ""
         version = f"@{given.version_number}" if given.version_number is not None else ""
         lines.append((dim("     input  "), f"{given.upstream}{version}{facts}"))
-    served = _served(outcome.asset, plan).removeprefix(" — ")
+    served = _what_stays(outcome.asset, plan)
     if served:
-        lines.append((dim("     served "), served.replace("is still served", "stays current")))
-    if error is not None and error.fix:
-        lines.append(("     ", head("help"), f": {error.fix}"))
+        lines.append((dim("     served "), served))
+    # What a rejection leaves behind is said above, and what to read about it below the summary.
+    if error is not None and error.fix and outcome.state != "rejected":
+        lines.append(("     ", head("help"), f": {local_paths(error.fix, root)}"))
     return lines
 
 
-def blocked_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, limit: int = 8) -> list[Line]:
-    """One line for all assets that did not run because of each set of failures."""
+def blocked_lines(
+    outcomes: Sequence[StepOutcome], plan: Plan | None, states: Mapping[AssetKey, str], limit: int = 8
+) -> list[Line]:
+    """One line for all assets that did not run for the same cause; `states` is how each asset of the run ended."""
     groups: dict[tuple[AssetKey, ...], list[StepOutcome]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.blocked_by, []).append(outcome)
@@ -155,7 +174,7 @@ def blocked_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, limit: int
     for blocked_by, members in groups.items():
         names = [member.asset for member in members[:limit]]
         more = f" and {len(members) - limit} more" if len(members) > limit else ""
-        cause = f"{', '.join(blocked_by)} failed" if blocked_by else "upstream failed"
+        cause = blocked_cause(blocked_by, states) or "upstream failed"
         heads = [step.head for m in members if plan is not None and (step := plan.steps.get(m.asset)) is not None]
         versions = [f"{found.version.asset}@{found.version.number}" for found in heads if found is not None]
         lines.append((" ", state_mark("blocked"), " ", strong(", ".join(names) + more), f"   not run ({cause})"))
@@ -173,13 +192,14 @@ def run_lines(result: RunResult, plan: Plan | None, root: str, *, every_outcome:
     lines: list[Line] = []
     wide = min(max((cells(outcome.asset) for outcome in result), default=0), 40)
     rows = input_rows(result, plan)
+    states = {outcome.asset: outcome.state for outcome in result}
     failed = [outcome for outcome in result if outcome.state in ("failed", "rejected")]
     blocked = [outcome for outcome in result if outcome.state == "blocked"]
     if every_outcome:
-        lines += [outcome_line(o, plan, wide) for o in result if o not in failed and o not in blocked]
+        lines += [outcome_line(o, plan, wide, states) for o in result if o not in failed and o not in blocked]
     for outcome in failed:
         lines += [*failure_lines(outcome, plan, rows, root), BLANK]
-    lines += blocked_lines(blocked, plan)
+    lines += blocked_lines(blocked, plan, states)
     if blocked or (lines and not failed):
         lines.append(BLANK)
     lines.append(summary_line(result))
@@ -276,14 +296,16 @@ def _bar(seconds: float, usual: float | None, wide: int = 18) -> Span:
     return Span("━" * full + "─" * (wide - full), "head")
 
 
-def next_lines(result: RunResult, selection: str | None) -> list[Line]:
-    """The commands that help after a failure."""
+def next_lines(result: RunResult, selection: str | None, with_log: Collection[AssetKey] = ()) -> list[Line]:
+    """The commands that help after a failure; `with_log` are the assets whose logs have something to read."""
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
-    if result.ok or not failed:
+    if result.ok or not (failed or result.interrupted):
         return []
     again = "assetflow materialize" + (f" {selection}" if selection else "")
     rows: list[tuple[Piece, ...]] = [
         (head("again"), strong(again), dim("what is built stays; only what is missing runs")),
-        (head("debug"), strong(f"assetflow logs {result.run_id} {failed[0]}")),
     ]
+    logged = [key for key in failed if key in with_log]
+    if logged:
+        rows.append((head("debug"), strong(f"assetflow logs {result.run_id} {logged[0]}")))
     return aligned(rows, gap=3, limit=80)

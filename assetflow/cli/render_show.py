@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from assetflow.cli.render_status import Place, due_words, why_text
+from assetflow.cli.render_status import Place, due_words, present_reasons, why_text
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -67,7 +67,7 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
     status = view.status
     spec, found = status.spec, status.head
     why = why_text(status)
-    reasons = [reason.text for reason in status.step.reasons]
+    reasons = present_reasons(status)
     if status.state in ("failed", "blocked") and why:
         yield f"why {status.state}", [why]
     elif reasons and status.state != "current":
@@ -161,10 +161,18 @@ def _check(outcome: CheckOutcome) -> Piece:
     return bad(f"✗ {text}") if outcome.blocking else warn(f"▲ {text}")
 
 
+def _can_be_seen(status: AssetStatus) -> bool:
+    """Whether `preview` has something to show."""
+    if status.spec.is_source:
+        return status.state != "blocked"
+    is_lost = any(reason.code == "data_missing" for reason in status.step.reasons)
+    return status.head is not None and status.head.version.io != "none" and not is_lost
+
+
 def _next(status: AssetStatus) -> list[Piece]:
     key = status.spec.key
     commands = [f"assetflow history {key}"]
-    if status.head is not None or status.spec.is_source:
+    if _can_be_seen(status):
         commands.insert(0, f"assetflow preview {key}")
     if status.state not in ("current", "source"):
         commands.insert(0, f"assetflow plan {key}")

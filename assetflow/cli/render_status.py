@@ -188,7 +188,12 @@ def why_text(row: AssetStatus) -> str:
         return f"{kind}: {message}" if message else kind
     if row.state == "blocked" and row.attempt is not None and row.attempt.blocked_by:
         return f"waits for {', '.join(row.attempt.blocked_by)}"
-    return " · ".join([reason.text for reason in row.step.reasons])
+    return " · ".join(present_reasons(row))
+
+
+def present_reasons(row: AssetStatus) -> list[str]:
+    """Why an asset is not current, without a failure that is no longer the cause."""
+    return [reason.text for reason in row.step.reasons if row.state == "failed" or reason.code != "failed_last"]
 
 
 def freshness_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
-from assetflow.cli.command import Command
+from assetflow.cli.command import Command, positive
 from assetflow.cli.documents import attempt_document, run_document
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import BLANK, Line, Span, count, dim, iso, shell, state_mark, state_words, strong
@@ -224,7 +224,7 @@ def _log_lines(session: Session, log: LogFile) -> list[Line]:
 
 def _runs_options(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="ls | show RUN", help="the list (default), or one run")
-    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
 
 
 def _logs_options(parser: ArgumentParser) -> None:

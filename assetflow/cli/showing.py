@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
-from assetflow.cli.command import Command
+from assetflow.cli.command import Command, positive
 from assetflow.cli.documents import history_document, view_document
 from assetflow.cli.render_show import history_table, show_lines
 from assetflow.cli.text import count, dim
@@ -51,7 +51,7 @@ def _show_options(parser: ArgumentParser) -> None:
 
 def _history_options(parser: ArgumentParser) -> None:
     parser.add_argument("asset", metavar="ASSET", help="a key, or the last part of one")
-    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
 
 
 COMMANDS = {

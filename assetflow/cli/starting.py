@@ -36,13 +36,21 @@ def init(session: Session, options: Namespace) -> Answer:
     here = target.resolve() == Path.cwd()
     descriptions = {"assetflow.toml": "the project file", "data": "orders and payments as CSV"}
     rows: list[tuple[Piece, ...]] = []
-    for name in made:
-        rows.append(("", good("created"), name, dim(descriptions.get(name.partition("/")[0], ""))))
-    for name in kept:
-        rows.append(("", dim("kept"), name, dim("it was there before")))
+    for file in made:
+        rows.append(("", good("created"), file, dim(descriptions.get(file.partition("/")[0], ""))))
+    for file in kept:
+        rows.append(("", dim("kept"), file, dim("it was there before")))
     go = "" if here else f"{shell(['cd', str(options.dir or target)])} && "
-    lines: list[Line] = [
-        (" ", strong(str(target) if not here else "."), f" · {count(len(made), 'file')} created"
+    name = str(target) if not here else target.resolve().name or str(target.resolve())
+    answer = {"folder": str(target.resolve()), "created": made, "kept": kept}
+    if not made:
+        lines: list[Line] = [
+            (" ", strong(name), f" · nothing created: all {count(len(kept), 'file')} were there before"),
+            (head(" next  "), f"{go}assetflow status", dim("   where the project stands")),
+        ]
+        return Answer(lambda: answer, lines)
+    lines = [
+        (" ", strong(name), f" · {count(len(made), 'file')} created"
          + (f", {len(kept)} kept as they were" if kept else "")),
         *aligned(rows),
         BLANK,
@@ -52,7 +60,7 @@ def init(session: Session, options: Namespace) -> Answer:
             ("", "assetflow preview daily_revenue", dim("look at the result")),
         ]),
     ]  # fmt: skip
-    return Answer(lambda: {"folder": str(target.resolve()), "created": made, "kept": kept}, lines)
+    return Answer(lambda: answer, lines)
 
 
 def write_template(template: Path, target: Path) -> tuple[list[str], list[str]]:

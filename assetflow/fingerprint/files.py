@@ -63,6 +63,10 @@ class ProjectFiles:
             self._parsed[path] = self._parse(path)
         return self._parsed[path]
 
+    def read_files(self) -> set[str]:
+        """The files that were read and understood so far."""
+        return {path for path, found in self._parsed.items() if found is not None}
+
     def function(self, path: str, qualified_name: str, first_line: int) -> list[FunctionNode]:
         """The functions with this name that start on this line: several only for lambdas on one line."""
         found = self.parsed(path)

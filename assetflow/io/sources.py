@@ -19,7 +19,6 @@ from assetflow.errors import (
     SourceMissing,
     SourceUnreadable,
     did_you_mean,
-    near_names,
 )
 from assetflow.io.base import Want
 from assetflow.io.columns import TYPE_NAMES, is_type_name
@@ -33,6 +32,8 @@ _ENDINGS = {
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".jsonl": "jsonl",
     ".ndjson": "jsonl", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow", ".arrows": "arrow",
 }  # fmt: skip
+_NEAR = 0.75
+"""How alike names of files must be, by difflib's ratio, for one to be offered in place of the other."""
 _PACKED = (".gz", ".bz2", ".zst")
 _SYNONYMS = {"ndjson": "jsonl", "feather": "arrow", "ipc": "arrow"}
 _TEXT_OPTIONS = ("nulls", "types", "encoding", "header", "columns")
@@ -236,16 +237,31 @@ def _missing(path: str, what: str) -> SourceMissing:
     except OSError:
         names = []
     asked = Path(path).name.replace("*", "") if folder == Path(path).parent else Path(path).relative_to(folder).parts[0]
-    near = near_names(asked, names)
+    near = _near_files(asked, names)
     shown = near or names[:5]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) and not near else ""
+    part = "file name" if folder == Path(path).parent else "folder"
     return SourceMissing(
         what,
         facts=[f"{'similar names' if near else 'there is'} in {folder}: {', '.join(shown) or 'nothing'}{more}"],
-        fix=f'correct the path: "{folder / near[0]}"'
+        fix=f"correct the {part} to `{near[0]}`, or put the file there"
         if near
         else "put the file there, or correct `path=` of the source",
     )
+
+
+def _near_files(asked: str, names: list[str]) -> list[str]:
+    """At most three of the names that may be meant, best first.
+
+    Endings and letter case are left aside: with `.csv` in common, `raw_orders` and `raw_customers` would look alike.
+    """
+    from difflib import SequenceMatcher
+
+    def likeness(name: str) -> float:
+        return SequenceMatcher(None, asked.partition(".")[0].lower(), name.partition(".")[0].lower()).ratio()
+
+    found = [(likeness(name), name) for name in names]
+    return [name for ratio, name in sorted(found, key=lambda one: (-one[0], one[1])) if ratio >= _NEAR][:3]
 
 
 def _state(path: str, known: FileState | None, now_ns: int) -> FileState:

@@ -6,7 +6,7 @@ The connection can reach nothing but the files of those assets. Nothing that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +25,9 @@ _EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b\s*(?P<options>\([^
 _UNKNOWN_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 _ERROR_KIND = re.compile(r"\A[A-Z][\w-]*(?: [\w-]+)? Error: ")
 _BARE_VERSION = re.compile(r"(?<![\w\"'])([A-Za-z_][\w.]*@\d+)")
+
+_HTML_ROWS, _HTML_WIDTH = 50, 100
+"""What a notebook shows of a table: this many rows, and of each cell this many characters."""
 
 Parts = tuple[str, ...]
 """A table name as it stands in the SQL text, without quotes: `("marts", "orders")`."""
@@ -51,6 +54,17 @@ class QueryResult:
     truncated: bool
     used: tuple[str, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        count = self.table.num_rows
+        rows = f"{'more than ' if self.truncated else ''}{count} row{'s' * (count != 1)}"
+        return f"<QueryResult {rows} of {name_list(self.columns)}>"
+
+    def _repr_html_(self) -> str:
+        count = self.table.num_rows
+        values = [column.to_pylist() for column in self.table.slice(0, _HTML_ROWS).columns]
+        total = f"more than {count:,}" if self.truncated else count
+        return rows_html(self.columns, self.types, list(zip(*values, strict=True)), total)
 
 
 def query(tables: Mapping[str, TableRef], text: str, *, limit: int | None, timeout_s: float = 30.0) -> QueryResult:
@@ -104,6 +118,35 @@ def preview_rows(table: Any, n: int, *, tail: bool = False, sample: int | None =
             return table
         return table.take(sorted(random.Random(seed).sample(range(table.num_rows), sample)))  # noqa: S311 - a preview
     return table.slice(max(0, table.num_rows - n)) if tail else table.slice(0, n)
+
+
+def rows_html(
+    names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[object]], total: int | str | None
+) -> str:
+    """Rows as an HTML table for notebooks, every text escaped; below it, how many there are of how many.
+
+    Args:
+        names: of the columns.
+        types: of the columns, as words.
+        rows: plain Python values; of many rows, only the first are shown.
+        total: the number of rows behind these, or words for it; None when it is not known.
+
+    Example:
+        >>> rows_html(["a"], ["int64"], [(1,)], 7)[-30:]
+        '</table><p>1 of 7 rows</p>'
+    """
+    from html import escape
+
+    def row(tag: str, cells: Iterable[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    shown = rows[:_HTML_ROWS]
+    body = "".join(row("td", (cell_text(value, _HTML_WIDTH) for value in one)) for one in shown)
+    known = len(rows) if total is None else total
+    number = f"{known:,}" if isinstance(known, int) else known
+    count = number if known == len(shown) else f"{len(shown)} of {number}"
+    head = row("th", names) + row("th", types)
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{escape(count)} row{'s' * (known != 1)}</p>"
 
 
 def cell_text(value: object, width: int) -> str:

@@ -20,6 +20,7 @@ from assetflow.errors import (
 from assetflow.fingerprint.code import closure_values
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.forms import form_of
+from assetflow.load.given import Unmet
 from assetflow.load.live import Binding
 from assetflow.model.context import Context
 from assetflow.model.declare import In, SourceDefinition, place_of
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 _CONTEXT_TEXTS = ("Context", "af.Context", "assetflow.Context")
 _VARIABLE_POSITIONAL, _VARIABLE_KEYWORD = 0x04, 0x08  # flags of code objects: *args, **kwargs
+_NOT_PLAIN = (
+    (0x200, "an async generator function", "return the value instead of yielding it, without `async`"),
+    (0x80, "`async def`", "make it a plain `def`; for code that must be awaited, call asyncio.run(...) inside it"),
+    (0x20, "a generator function (it has `yield`)", "return the value; for many rows, a `pa.RecordBatchReader`"),
+)  # flags of code objects, what such a function is called, and what to do
 
 
 class Names:
@@ -38,6 +44,7 @@ class Names:
     def __init__(self, keys: Iterable[str], sources: Mapping[str, SourceDefinition]) -> None:
         self.keys = dict.fromkeys(keys)
         self.sources = sources
+        self.unmet: dict[int, Unmet] = {}  # what was looked for in vain, by the `id` of the problem
         self._by_last: dict[str, list[str]] = {}
         for key in self.keys:
             self._by_last.setdefault(last_name(key), []).append(key)
@@ -92,7 +99,8 @@ def function_place(function: Callable[..., object], files: ProjectFiles, paramet
             for one in every if parameter else ():
                 if one is not None and one.arg == parameter:
                     return Location(files.relative(file), one.lineno, one.col_offset + 1, len(parameter or ""))
-            column = node.col_offset + (5 if isinstance(node, ast.FunctionDef) else 1)
+            before = 4 if isinstance(node, ast.FunctionDef) else 10 if isinstance(node, ast.AsyncFunctionDef) else 0
+            column = node.col_offset + before + 1
             name_length = len(getattr(node, "name", ""))
             return Location(files.relative(file), node.lineno, column, max(1, name_length))
     return Location(files.relative(file), line)
@@ -123,6 +131,7 @@ def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[Definit
 def _check_signature(
     taker: Taker, code: CodeType, parameters: tuple[str, ...], files: ProjectFiles, problems: list[DefinitionError]
 ) -> None:
+    _refuse_unless_plain(taker, files, problems)
     star = len(parameters)
     if code.co_flags & _VARIABLE_POSITIONAL:
         _refuse_stars(taker, f"*{code.co_varnames[star]}", files, problems)
@@ -150,6 +159,16 @@ def _check_signature(
                     where=function_place(taker.function, files),
                 )
             )
+
+
+def _refuse_unless_plain(taker: Taker, files: ProjectFiles, problems: list[DefinitionError]) -> None:
+    """Add a problem when a call gives no value. The outermost function counts: a wrapper may await what it wraps."""
+    flags = getattr(getattr(taker.function, "__code__", None), "co_flags", 0)
+    for flag, kind, fix in _NOT_PLAIN:
+        if flags & flag:
+            what = f"{taker.label} is {kind}; assets and checks are plain functions that return their value"
+            problems.append(BadDeclaration(what, fix=fix, where=function_place(taker.function, files)))
+            return
 
 
 def _refuse_stars(taker: Taker, written: str, files: ProjectFiles, problems: list[DefinitionError]) -> None:
@@ -245,13 +264,16 @@ class _Binder:
         else:
             fix = f"declare an asset or source `{name}`, or annotate it with a Config or Resource class"
         what = f"{self._taker.label} needs `{wanted or name}`, which is not an asset, source or resource"
-        self._say(UnknownParameter, name, what, facts=facts, fix=fix)
+        problem = self._say(UnknownParameter, name, what, facts=facts, fix=fix)
+        self._names.unmet[id(problem)] = Unmet(problem, wanted or name)
 
     def _say(
         self, cls: type[DefinitionError], name: str, what: str, *, facts: Iterable[str] = (), fix: str | None = None
-    ) -> None:
+    ) -> DefinitionError:
         where = function_place(self._taker.function, self._files, name)
-        self._problems.append(cls(what, facts=tuple(facts), fix=fix, where=where))
+        problem = cls(what, facts=tuple(facts), fix=fix, where=where)
+        self._problems.append(problem)
+        return problem
 
 
 def _annotations(function: FunctionType) -> dict[str, object]:

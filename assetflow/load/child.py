@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def main(folder_name: str) -> None:
     unfinished = folder / "answer.tmp"
     unfinished.write_text(json.dumps(answer), encoding="utf-8")
     unfinished.replace(folder / "answer.json")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads that the project's modules started must not keep the process that nobody needs any more
 
 
 if __name__ == "__main__":

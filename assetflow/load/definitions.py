@@ -66,9 +66,10 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     _report_cycles(project, specs)
     _raise_problems(project.problems)
     known = sorted(files.relative(path) for path in imported.sources)
-    return Loaded(
-        _with_code(project, specs), project.nodes, project.sources, resources, tuple(known), imported=imported
-    )
+    fingerprinted = _with_code(project, specs)
+    # A module that only a function imports was not imported now, but the fingerprints followed it.
+    imported.reads.files |= files.read_files()
+    return Loaded(fingerprinted, project.nodes, project.sources, resources, tuple(known), imported=imported)
 
 
 def load_definitions(
@@ -85,6 +86,7 @@ def load_definitions(
         UsageError: a value is neither a decorated function nor a source.
         ProjectLoadError: with everything that does not fit together.
     """
+    __tracebackhide__ = True  # pytest then shows the caller's line, not this room
     declared: dict[int, Collected] = {}
     for value in values:
         found = list(definitions_in(value))
@@ -205,6 +207,7 @@ def _raise_problems(problems: list[DefinitionError]) -> None:
     Raises:
         ProjectLoadError: there are problems.
     """
+    __tracebackhide__ = True
     if not problems:
         return
     failed = [one for one in problems if isinstance(one, ImportFailed)]

@@ -95,7 +95,7 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
         _relative(path, root): [*one.stat, _hash(one.content)] for path, one in imported.sources.items()
     }
     for path in sorted(imported.reads.files):
-        stats[_relative(path, root)] = _stat_and_hash(path)
+        stats.setdefault(_relative(path, root), _stat_and_hash(path))
     roots = _module_roots(root, imported.sources, imported.files.roots)
     reads = imported.reads
     stored: dict[str, object] = {
@@ -109,8 +109,8 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
         "modules": _module_files(root, roots),
         "reads": {
             "folders": {_relative(folder, root): _listing(folder) for folder in sorted(reads.folders)},
-            "variables": {name: _variable(name) for name in sorted(reads.variables)},
-            "environment": _environment() if reads.whole_environment else "",
+            "variables": {name: _variable(name, reads.environment) for name in sorted(reads.variables)},
+            "environment": _environment(reads.environment) if reads.whole_environment else "",
         },
         "specs": [spec_to_json(spec) for spec in loaded.specs],
     }
@@ -165,7 +165,12 @@ def _changed_stats(root: Path, stored: Mapping[str, object]) -> dict[str, list[o
     base = str(root)
     for name, (size, mtime_ns, inode, content) in cast("dict[str, list[object]]", stored["stats"]).items():
         path = f"{base}{os.sep}{name}"
-        found = os.stat(path)  # noqa: PTH116 - on the fast path, where a Path costs more than the call
+        try:
+            found = os.stat(path)  # noqa: PTH116 - on the fast path, where a Path costs more than the call
+        except OSError:
+            if content != _UNREADABLE[-1]:
+                return None
+            continue
         same = [size, mtime_ns, inode] == [found.st_size, found.st_mtime_ns, found.st_ino]
         if same and cast("int", mtime_ns) < written_ns - _RACY_NS:
             continue
@@ -183,16 +188,23 @@ def _same_surroundings(root: Path, reads: Mapping[str, object]) -> bool:
     environment = reads["environment"]
     return (
         all(_listing(str(root / folder)) == content for folder, content in folders.items())
-        and all(_variable(name) == content for name, content in variables.items())
-        and (not environment or environment == _environment())
+        and all(_variable(name, os.environ) == content for name, content in variables.items())
+        and (not environment or environment == _environment(os.environ))
     )
 
 
 def _stat_and_hash(path: str) -> list[object]:
-    found = os.stat(path)  # noqa: PTH116 - before reading, so that a later save shows as a difference
-    with open(path, "rb") as stream:
-        content = stream.read()
+    """Size, time, inode and content of a file; of one that could not be read, that it could not."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - before reading, so that a later save shows as a difference
+        with open(path, "rb") as stream:
+            content = stream.read()
+    except OSError:  # a module may try whether a file is there; whether it is there is then what matters
+        return list(_UNREADABLE)
     return [found.st_size, found.st_mtime_ns, found.st_ino, _hash(content)]
+
+
+_UNREADABLE = (-1, 0, 0, "")
 
 
 def _hash(content: bytes) -> str:
@@ -208,13 +220,13 @@ def _listing(folder: str) -> str:
     return digest("folder", *(os.fsencode(name) for name in names))
 
 
-def _variable(name: str) -> str:
-    value = os.environ.get(name)
+def _variable(name: str, environment: Mapping[str, str]) -> str:
+    value = environment.get(name)
     return "" if value is None else digest("variable", os.fsencode(value))  # never the value: it may be a secret
 
 
-def _environment() -> str:
-    kept = sorted((name, value) for name, value in os.environ.items() if not name.startswith(_VOLATILE))
+def _environment(environment: Mapping[str, str]) -> str:
+    kept = sorted((name, value) for name, value in environment.items() if not name.startswith(_VOLATILE))
     return digest("environment", *(os.fsencode(f"{name}={value}") for name, value in kept))
 
 

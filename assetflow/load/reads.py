@@ -27,13 +27,15 @@ _NOT_THE_USER = (
 class Reads:
     """Absolute paths of opened files and listed folders under the root, and names of variables that were looked up.
 
-    `whole_environment` says that somebody went through all variables.
+    `whole_environment` says that somebody went through all variables; `environment` holds them as they were before the
+    import, because what the import itself sets will not be set for the next process.
     """
 
     files: set[str] = field(default_factory=set[str])
     folders: set[str] = field(default_factory=set[str])
     variables: set[str] = field(default_factory=set[str])
     whole_environment: bool = False
+    environment: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class _Watch:
@@ -65,6 +67,8 @@ class _Watch:
 def _path(argument: object) -> str | None:
     if isinstance(argument, os.PathLike):
         argument = os.fspath(cast("os.PathLike[str] | os.PathLike[bytes]", argument))
+    if isinstance(argument, bytes):
+        argument = os.fsdecode(argument)
     return argument if isinstance(argument, str) else None
 
 
@@ -78,6 +82,7 @@ def watch_reads(root: Path, reads: Reads) -> Generator[None]:
         sys.addaudithook(_WATCH)
         _WATCH.installed = True
     _WATCH.root, _WATCH.reads = str(root), reads
+    reads.environment = dict(os.environ)
     ordinary = type(os.environ)
 
     class Recording(ordinary):

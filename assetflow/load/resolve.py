@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from assetflow.io.forms import kind_badge
 from assetflow.io.sources import check_options, format_of, plain_format
 from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
+from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
@@ -96,6 +98,11 @@ class Resolver:
         if not any(isinstance(one, ImportFailed) for one in self._problems):
             self._problems.extend(self._tables.left_over())  # what they name may be in a module that failed
             self._check_group_names()
+        if self._project.settings is None:
+            taken = {one.upstream for spec in self._project.specs for one in spec.inputs}
+            taken.update(AssetKey(other) for _, other in self._project.check_needs)
+            unused = self._project.given - taken
+            self._problems[:] = told_in_memory(self._problems, self._names.unmet, unused)
 
     # ------------------------------------------------------------------------------------------ keys
 
@@ -136,7 +143,7 @@ class Resolver:
         except DefinitionError as error:
             self._problems.append(error)
 
-    def _lookup(self, value: AssetLike, what: str, where: Location) -> list[str]:
+    def _lookup(self, value: AssetLike, what: str, where: Location, *, is_target: bool = False) -> list[str]:
         """The keys that a reference in an argument means; several for a function with several outputs."""
         definition = None if isinstance(value, str) else definition_of(value)
         if isinstance(definition, AssetDefinition):
@@ -149,9 +156,9 @@ class Resolver:
             text = f"{what} names {value!r}, which is neither a key nor a declared asset or source"
             self._problems.append(BadDeclaration(text, where=where))
             return []
-        return [key for one in wanted for key in self._named(one, what, where)]
+        return [key for one in wanted for key in self._named(one, what, where, is_target=is_target)]
 
-    def _named(self, name: str, what: str, where: Location) -> list[str]:
+    def _named(self, name: str, what: str, where: Location, *, is_target: bool = False) -> list[str]:
         found = self._names.fitting(name)
         if len(found) == 1:
             return found
@@ -160,7 +167,9 @@ class Resolver:
             fix = f"write the full key, such as `{found[0]}`"
             self._problems.append(AmbiguousName(f"{what} names `{name}`, which fits {choices}", fix=fix, where=where))
         else:
-            self._problems.append(_unknown(name, what, self._names, where))
+            problem = _unknown(name, what, self._names, where)
+            self._problems.append(problem)
+            self._names.unmet[id(problem)] = Unmet(problem, name, is_target)
         return []
 
     # ------------------------------------------------------------------------------------------ sources
@@ -193,7 +202,7 @@ class Resolver:
                 file=where.file, line=where.line, freshness=definition.freshness,
                 kinds=(source_format,) if source_format else (),
                 source=SourceSpec(
-                    path=None if path is None else str(root / path), format=source_format, ttl_s=definition.ttl_s,
+                    path=None if path is None else _absolute(root, path), format=source_format, ttl_s=definition.ttl_s,
                     options=definition.options, has_token=definition.version is not None,
                     has_as_of=definition.as_of is not None, loadable=path is not None or definition.load is not None,
                 ),
@@ -301,7 +310,7 @@ class Resolver:
     def _assign(self, check: CheckDefinition) -> None:
         """File the check under the asset that it judges."""
         where = self._place(check)
-        found = self._lookup(check.target, f"check `{check.name}`", where)
+        found = self._lookup(check.target, f"check `{check.name}`", where, is_target=True)
         if len(found) > 1:
             what = f"check `{check.name}` is for a function that makes several assets"
             self._problems.append(BadDeclaration(what, fix=f'name one: @check("{found[0]}")', where=where))
@@ -438,3 +447,10 @@ def _freshness_problems(freshness: Freshness, label: str, where: Location) -> li
             what = f"{label}: `{freshness.tz}` is not a time zone"
             problems.append(BadDeclaration(what, fix='write a name such as "Europe/London"', where=where))
     return problems
+
+
+def _absolute(root: Path, path: str) -> str:
+    """The path or glob below the project's folder, whose own name is no pattern whatever it contains."""
+    if Path(path).is_absolute() or not any(mark in path for mark in "*?["):
+        return str(root / path)
+    return f"{glob.escape(str(root))}/{path}"

@@ -11,7 +11,7 @@ from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, upstream_runs
+from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,15 +311,9 @@ def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]
     blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
     if blocked is not None:
         return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
-    runs = [key for key, decision in decided.items() if decision.action is Action.RUN]
-    maybe = [key for key, decision in decided.items() if decision.action is Action.MAYBE]
-    if not runs and not maybe:
-        return decided
-    reason = upstream_runs([maybe[0]]) if not runs else _together_with(runs[0])
-    with_others = Decision(Action.MAYBE, (reason,))
-    stands = (Action.RUN, Action.MAYBE, Action.BLOCKED)
-    return {key: one if one.action in stands else with_others for key, one in decided.items()}
-
-
-def _together_with(key: AssetKey) -> Reason:
-    return Reason("made_together", f"made together with {key}", {"with": key}, is_root=False)
+    first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
+    if first is None:
+        return decided  # they read the same, so they wait for the same, or all can stay or be linked
+    reason = Reason("made_together", f"made together with {first}", {"with": first}, is_root=False)
+    stands = (Action.RUN, Action.MAYBE)
+    return {key: one if one.action in stands else Decision(Action.MAYBE, (reason,)) for key, one in decided.items()}

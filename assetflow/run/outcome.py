@@ -60,7 +60,8 @@ class StepOutcome:
 
     state: materialized (a new version), unchanged (computed, same content), linked (an earlier result fits again),
     cut_off (not computed: the content above it did not change), skipped (`raise Skip`), failed, rejected (a blocking
-    check), blocked (an upstream failed), cancelled (not started). `seconds` has load, compute, check, write, commit.
+    check), blocked (an upstream failed), cancelled (interrupted, or not started). `seconds` has load, compute, check,
+    write, commit.
     """
 
     asset: AssetKey
@@ -178,6 +179,10 @@ class Observer(Protocol):
         """Time passes: about ten times a second while assets are being computed."""
         ...
 
+    def stopping(self, running: int) -> None:
+        """The run was interrupted: so many assets that are being computed finish, and no new ones start."""
+        ...
+
     def warn(self, text: str) -> None:
         """Something that does not make the run fail went wrong."""
         ...
@@ -200,6 +205,9 @@ class SilentObserver:
         """Nothing."""
 
     def tick(self) -> None:
+        """Nothing."""
+
+    def stopping(self, running: int) -> None:
         """Nothing."""
 
     def warn(self, text: str) -> None:

@@ -73,7 +73,8 @@ class Runner:
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[float, str]] = []
         self._rank: dict[str, int] = {}
-        self._running = 0
+        self._running: set[str] = set()
+        self._told_to_stop = False
         self._stopping = False
         self._traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]] = {}
 
@@ -83,7 +84,11 @@ class Runner:
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
         self._arrange()
-        self._loop()
+        try:
+            self._loop()
+        except KeyboardInterrupt:  # the second one: what is being computed is given up
+            self._give_up()
+            raise
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
             self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
@@ -150,7 +155,7 @@ class Runner:
 
     def _loop(self) -> None:
         while self._running or ((self._ready or self._later) and not self._stopping):
-            self._stopping = self._stopping or self._interrupts.is_stopping
+            self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
                 heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
@@ -158,11 +163,26 @@ class Runner:
                 self._begin(heapq.heappop(self._ready)[1])
             if self._running:
                 for result in self._executor.wait(_TICK_S):
-                    self._running -= 1
+                    self._running.discard(result.task.node)
                     self._finish(result)
             elif self._later and not self._ready and not self._stopping:
                 time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
             self._observer.tick()
+
+    def _heed_interrupts(self) -> None:
+        if not self._interrupts.is_stopping:
+            return
+        self._stopping = True
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
+
+    def _give_up(self) -> None:
+        """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
+        now = time.time()
+        given_up = [StepOutcome(key, "cancelled", reasons=node.reasons.get(key, ()), attempts=node.attempt)
+                    for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
+        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None, now) for outcome in given_up])
 
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
@@ -191,7 +211,7 @@ class Runner:
         ]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, started)
         self._executor.start(self._task(name, node))
-        self._running += 1
+        self._running.add(name)
 
     def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
@@ -304,7 +324,11 @@ class Runner:
         )  # fmt: skip
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
-            self._settle(replace(base, state="cancelled" if is_stopped else "failed"), result)
+            if is_stopped:
+                message = "stopped: the run was interrupted"
+                self._settle(replace(base, state="cancelled", error=None, message=message), result)
+            else:
+                self._settle(base, result)
         elif result.skipped is not None:
             self._settle(replace(base, state="skipped", message=result.skipped), result)
         else:

@@ -22,7 +22,7 @@ def report(work: Callable[..., object], results: Connection, *arguments: object)
     try:
         results.send(work(*arguments))
     except BaseException as error:
-        import traceback; results.send(f"{type(error).__name__}: {error}" + traceback.format_exc() + repr(getattr(error.__cause__,"sqlite_errorname",None)))
+        results.send(f"{type(error).__name__}: {error}")
         raise
 
 

@@ -57,6 +57,23 @@ def test_settings_in_pyproject_are_not_joined_by_a_second_file(cli, tmp_path: Pa
     assert cli("plan").code == 0
 
 
+def test_a_project_in_the_current_folder_has_its_name(cli, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "bakery").mkdir()
+    monkeypatch.chdir(tmp_path / "bakery")
+
+    assert cli("init").out.startswith(" bakery · 4 files created")
+
+
+def test_a_second_init_does_not_welcome_as_if_it_were_new(cli, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("init", "shop")
+    screen = cli("init", "shop")
+
+    assert screen.code == 0
+    assert "nothing created: all 4 files were there before" in screen.out
+    assert "assetflow materialize" not in screen.out
+
+
 def test_a_file_is_not_a_folder(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shop").write_text("")

@@ -103,6 +103,21 @@ def test_live_progress_keeps_a_line_for_each_outcome(monkeypatch: pytest.MonkeyP
     assert "run #42" in err.getvalue()
 
 
+def test_an_asset_that_has_finished_is_not_drawn_as_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)  # all within one frame
+    err = Terminal()
+    watcher = LiveWatcher(Screen(io.StringIO(), err, color="never"))
+    watcher.run_started(42, EMPTY, 4)
+    watcher.step_started(ORDERS, ())
+    watcher.step_started(REPORT, ())
+    watcher.step_finished(StepOutcome(ORDERS, "materialized", 18))
+
+    after = err.getvalue().rpartition("✓ orders")[2]
+    assert "▶ orders" not in after
+    assert "▶ report" in after
+
+
 @given(st.integers(0, 300), st.integers(20, 200), st.integers(5, 60))
 def test_the_live_block_fits_on_the_screen(amount: int, width: int, height: int) -> None:
     running = [(f"asset_{n}", 1.0 * n, 2.0 if n % 2 else None) for n in range(amount)]

@@ -162,12 +162,30 @@ class TestObserving:
 
         assert str(tmp_path / "ordrs.csv") in caught.value.what
         assert caught.value.facts == (f"similar names in {tmp_path}: orders.csv",)
-        assert str(tmp_path / "orders.csv") in (caught.value.fix or "")
+        assert caught.value.fix == "correct the file name to `orders.csv`, or put the file there"
+
+    def test_missing_file_offers_no_other_one_that_only_ends_and_begins_alike(self, tmp_path: Path) -> None:
+        for name in ("raw_customers.csv", "raw_products.csv"):
+            write(tmp_path / name, "")
+
+        with pytest.raises(SourceMissing) as caught:
+            observe(tmp_path / "raw_orders.csv")
+
+        assert caught.value.facts == (f"there is in {tmp_path}: raw_customers.csv, raw_products.csv",)
+        assert caught.value.fix == "put the file there, or correct `path=` of the source"
+
+    def test_missing_file_offers_the_same_name_with_another_ending(self, tmp_path: Path) -> None:
+        write(tmp_path / "Orders.parquet", "")
+
+        with pytest.raises(SourceMissing) as caught:
+            observe(tmp_path / "orders.csv")
+
+        assert "`Orders.parquet`" in (caught.value.fix or "")
 
     def test_missing_folder_names_the_folder_that_is_there(self, tmp_path: Path) -> None:
         write(tmp_path / "data/orders.csv", "")
 
-        with pytest.raises(SourceMissing, match=r"similar names in .*: data"):
+        with pytest.raises(SourceMissing, match=r"similar names in .*: data(.|\n)*correct the folder to `data`"):
             observe(tmp_path / "dta/orders.csv")
 
     def test_a_file_in_place_of_a_folder_is_a_missing_source(self, tmp_path: Path) -> None:

@@ -259,3 +259,36 @@ def test_loading_leaves_the_running_script_in_place(write: Write) -> None:
     subprocess.run(
         [sys.executable, str(script)], cwd=root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, check=True
     )
+
+
+def test_a_module_that_only_a_function_imports_counts(write: Write) -> None:
+    root = write(assets="from assetflow import asset\n@asset\ndef one():\n    import late\n    return late.f()\n")
+    (root / "late.py").write_text("def f(): return 1\n")
+    record(root)
+    age(*root.glob("*.py"))
+    assert read(root) is not None
+    (root / "late.py").write_text("def f(): return 2\n")
+
+    assert read(root) is None
+
+
+def test_a_file_that_a_module_tries_to_open_may_be_missing(write: Write) -> None:
+    root = write(assets="try:\n    open(__file__ + '.local').read()\nexcept FileNotFoundError: pass\n" + ONE)
+    record(root)
+    assert read(root) is not None
+    (root / "assets.py.local").write_text("now it is there")
+
+    assert read(root) is None
+
+
+def test_a_variable_that_an_import_sets_is_recorded_as_it_was_before(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODE", raising=False)
+    root = write(assets="import os\nMODE = os.environ.get('MODE', '')\nos.environ['MODE'] = 'prod'\n" + ONE)
+    record(root)
+    monkeypatch.delenv("MODE")
+    assert read(root) is not None
+    monkeypatch.setenv("MODE", "prod")
+
+    assert read(root) is None

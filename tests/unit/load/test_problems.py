@@ -229,6 +229,50 @@ def test_same_error_seen_through_two_modules_is_one(problems: Problems) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(
+    ("function", "kind", "fix"),
+    [
+        ("async def orders():\n    return 1\n", "`async def`", "call asyncio.run(...) inside it"),
+        ("def orders():\n    yield 1\n", "a generator function (it has `yield`)", "return the value"),
+        ("async def orders():\n    yield 1\n", "an async generator function", "return the value"),
+    ],
+)
+def test_only_plain_functions_are_assets_and_checks(problems: Problems, function: str, kind: str, fix: str) -> None:
+    for decorator, label in (("@asset", "asset `orders`"), ('@check("base")', "check `orders` of `base`")):
+        (problem,) = problems(assets=f"{HEADER}@asset\ndef base():\n    return 1\n\n{decorator}\n{function}")
+        assert problem.startswith(f"{label} is {kind}; assets and checks are plain functions that return their value\n")
+        assert fix in problem
+
+
+def test_the_place_of_an_async_function_is_its_name(load: Callable[..., Loaded]) -> None:
+    with pytest.raises(ProjectLoadError) as raised:
+        load(assets=f"{HEADER}@asset\nasync def orders():\n    return 1\n")
+
+    where = raised.value.problems[0].where
+    assert where is not None
+    assert (where.column, where.length) == (11, 6)
+
+
+def test_a_plain_wrapper_around_an_async_function_is_an_asset(load: Callable[..., Loaded]) -> None:
+    loaded = load(
+        assets=f"""{HEADER}
+import asyncio, functools
+
+def awaited(function):
+    @functools.wraps(function)
+    def call(**values):
+        return asyncio.run(function(**values))
+    return call
+
+@asset
+@awaited
+async def orders():
+    return 1
+"""
+    )
+    assert loaded.nodes["orders"].function() == 1
+
+
 def test_empty_project_says_what_to_do(problems: Problems) -> None:
     assert problems(assets="x = 1\n") == [
         "no assets were found in `assets`\n  help: decorate a function with @asset, or set `modules` in the project file"

@@ -117,7 +117,10 @@ def content_of(table: Table, number: int | None) -> Content:
 class Project:
     """Sources and functions as they are now, and all that was ever computed."""
 
-    def __init__(self, sources: Mapping[str, str | None], functions: Iterable[Function]) -> None:
+    def __init__(
+        self, sources: Mapping[str, str | None], functions: Iterable[Function], *, is_declared_backwards: bool = False
+    ) -> None:
+        self.is_declared_backwards = is_declared_backwards
         self.sources = dict(sources)
         self.functions = {one.name: one for one in functions}
         self.maker = {output: one.name for one in self.functions.values() for output in one.outputs}
@@ -133,7 +136,7 @@ class Project:
     def graph(self) -> AssetGraph:
         specs = [_spec(key, "source", Function(key, (key,), [], {}, 1)) for key in self.sources]
         specs += [_spec(output, "asset", one) for one in self.functions.values() for output in one.outputs]
-        return AssetGraph(specs)
+        return AssetGraph(reversed(specs) if self.is_declared_backwards else specs)
 
     def world(self) -> World:
         heads = {(AssetKey(key), ""): memory.head for key, memory in self.current.items()}

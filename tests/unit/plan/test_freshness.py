@@ -163,6 +163,14 @@ def test_deadlines_around_a_change_of_clocks_agree_with_looking_at_the_clock_eve
         assert state.deadline == later[1]
 
 
+def test_every_hour_is_every_hour_also_when_clocks_go_back() -> None:
+    # 1:00 is shown twice in London on 25 October 2026: at 0:00 and at 1:00 UTC.
+    policy = Freshness(by="0 * * * *", tz=LONDON)
+    deadlines = [freshness_state(policy, (utc(f"2026-10-24 {hour}:30"), SOURCE), 0.0).deadline for hour in (22, 23)]
+
+    assert deadlines == [utc("2026-10-25 00:00"), utc("2026-10-25 01:00")]
+
+
 def test_the_warning_before_a_tick_is_a_tenth_of_the_period_that_ends_there() -> None:
     time = local("2026-03-28 12:00", LONDON)  # the period from the 29th, 8:00 to the 30th, 8:00 has 24 hours
     policy = Freshness(by="0 8 * * *", tz=LONDON)

@@ -47,7 +47,7 @@ class Histories(RuleBasedStateMachine):
             after = {outputs[-1]: [draw(st.sampled_from(built))]} if built and draw(st.integers(0, 2)) == 0 else {}
             functions.append(Function(name, outputs, inputs, after, draw(st.sampled_from([1, 2, 2, 100]))))
             known += outputs
-        self.project = Project(sources, functions)
+        self.project = Project(sources, functions, is_declared_backwards=draw(st.booleans()))
         if draw(st.integers(0, 4)):
             self.materialize_all()
 

@@ -59,6 +59,7 @@ def decided(spec: AssetSpec, head: Head | None, **contents: Content | None) -> D
 def test_an_input_depends_on_the_whole_content_by_default() -> None:
     assert digest_of(TAKES_ORDERS, ORDERS_1) == "hash 1"
     assert digest_of(InputSpec("", ORDERS, "version"), ORDERS_1) == "hash 1"
+    assert digest_of(InputSpec("", ORDERS, "order"), ORDERS_1) == "", "and in order only, on nothing"
 
 
 def test_a_projection_depends_on_its_columns_and_the_row_count_alone() -> None:
@@ -386,7 +387,9 @@ def test_an_order_only_input_that_becomes_data_is_an_input_added() -> None:
     before = report(TAKES_ORDERS, InputSpec("", RATES, "order"))
     now = report(TAKES_ORDERS, InputSpec("", RATES, "version"))
 
+    newer = replace(RATES_1, data_hash="other", number=2)
     assert [code for code, _ in why(decided(now, built(before)))] == ["input_added"]
+    assert [code for code, _ in why(decided(now, built(before), rates=newer))] == ["input_added"]
     assert [code for code, _ in why(decided(before, built(now)))] == ["input_removed"]
 
 

@@ -133,6 +133,7 @@ def test_status_can_be_asked_of_a_selection(shop: Workspace) -> None:
     assert [row.spec.key for row in project.status("orders+")] == ["orders", "totals", "report"]
     assert [row.spec.key for row in project.status(":nightly")] == ["orders", "totals", "report"]
     assert [row.spec.key for row in project.status("owner:ann@shop.example")] == ["totals"]
+    assert [row.spec.key for row in project.status(["apart", "orders+1"])] == ["orders", "totals", "apart"]
     with pytest.raises(SelectionSyntaxError):
         project.status("orders and")
     with pytest.raises(KeyError):
@@ -410,3 +411,30 @@ def test_looking_makes_no_catalog(workspace: Workspace) -> None:
     project.history("orders")
 
     assert not read_settings(workspace.root).catalog_path.exists()
+
+
+def test_a_secret_is_hidden_by_itself_and_not_once_it_is_revealed(workspace: Workspace) -> None:
+    workspace.assets("""
+        class Client(Resource):
+            token: Secret = Secret("hunter2")
+
+        @asset
+        def hides(client: Client) -> int:
+            raise ValueError(f"{client} {client.token!r} {client.model_dump_json()}")
+
+        @asset
+        def tells(client: Client) -> int:
+            print("printed", client.token.reveal())
+            raise ValueError(f"raised {client.token.reveal()}")
+        """)
+
+    result = workspace.materialize()
+
+    logs = {log.asset: log.text for log in workspace.project().logs()}
+    assert "hunter2" not in logs["hides"]
+    assert "printed hunter2" in logs["tells"]
+    assert "raised hunter2" in logs["tells"]
+    assert result["hides"].error is not None
+    assert "hunter2" not in result["hides"].error.message
+    assert result["tells"].error is not None
+    assert "raised hunter2" in result["tells"].error.message

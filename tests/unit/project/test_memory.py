@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -19,6 +20,7 @@ from assetflow import (
     Out,
     Resource,
     Result,
+    Retry,
     Secret,
     Skip,
     asset,
@@ -162,8 +164,10 @@ def test_columns_are_projected() -> None:
         materialize([some], inputs={"raw": RAW.drop(columns="net")})
 
 
-@pytest.mark.parametrize("form", [pd.DataFrame, list[dict], None])
-def test_what_one_asset_does_to_its_input_neither_another_nor_the_caller_sees(form: object) -> None:
+@pytest.mark.parametrize(
+    ("form", "made_of"), [(pd.DataFrame, "frame"), (list[dict], "rows"), (None, "frame"), (None, "rows")]
+)
+def test_what_one_asset_does_to_its_input_neither_another_nor_the_caller_sees(form: object, made_of: str) -> None:
     def spoil(table: object) -> None:
         if isinstance(table, pd.DataFrame):
             table.loc[:, "net"] = 0
@@ -179,7 +183,7 @@ def test_what_one_asset_does_to_its_input_neither_another_nor_the_caller_sees(fo
     spoils.__annotations__ = {"given": form, "made": form} if form else {}
 
     def made() -> object:
-        return RAW.to_dict("records") if form is list[dict] else RAW.copy()
+        return RAW.to_dict("records") if made_of == "rows" else RAW.copy()
 
     def after(given: list[dict], made: list[dict]) -> list:
         return [row["net"] for row in [*given, *made]]
@@ -203,6 +207,22 @@ def test_an_exception_arrives_as_it_is() -> None:
 
     with pytest.raises(Odd, match="no luck"):
         materialize([bad])
+
+
+def test_a_function_is_tried_again_at_once_and_the_last_exception_arrives() -> None:
+    @asset(retry=Retry(2, delay="1h", on=(ConnectionError,)))
+    def flaky(context: Context) -> int:
+        if context.attempt < 3:
+            raise ConnectionError(f"call {context.attempt}")
+        return context.attempt
+
+    @asset(retry=Retry(1, delay="1h"))
+    def hopeless(context: Context) -> int:
+        raise ValueError(f"call {context.attempt}")
+
+    assert materialize([flaky])["flaky"].value == 3
+    with pytest.raises(ValueError, match="call 2"):
+        materialize([hopeless])
 
 
 def test_a_wrong_return_is_an_error_as_in_a_project() -> None:
@@ -435,3 +455,161 @@ def test_a_parameter_that_is_nothing_is_an_error_with_the_near_name() -> None:
     (problem,) = raised.value.problems
     assert isinstance(problem, UnknownParameter)
     assert "did you mean `total`?" in problem.facts
+
+
+def problem_of(*values: object, inputs: dict[str, object] | None = None) -> str:
+    """The text of the one problem for which these do not fit together."""
+    with pytest.raises(ProjectLoadError) as raised:
+        materialize(values, inputs=inputs)  # type: ignore[arg-type]
+    (problem,) = raised.value.problems
+    return str(problem)
+
+
+@asset
+def daily(hourly: Rows) -> int:
+    return len(hourly)
+
+
+def test_a_missing_input_is_to_be_given_in_inputs() -> None:
+    text = problem_of(daily)
+
+    assert 'give it in inputs={"hourly": value}, or add the asset or source that makes it to the list' in text
+    assert "declare" not in text
+    assert materialize([daily], inputs={"hourly": []})["daily"].value == 0
+
+
+def test_a_slip_in_inputs_is_said_to_be_there_and_not_in_the_parameter() -> None:
+    text = problem_of(daily, inputs={"hourli": []})
+
+    assert "inputs has `hourli`, which nothing takes; did you mean `hourly`?" in text
+    assert 'help: write inputs={"hourly": ...}' in text
+    assert "rename" not in text
+
+
+def test_an_input_that_something_takes_is_not_called_a_slip() -> None:
+    @asset
+    def other(hourli: Rows) -> int:
+        return 1
+
+    text = problem_of(daily, other, inputs={"hourli": []})
+
+    assert "nothing takes" not in text
+    assert "rename the parameter to `hourli`" in text
+    assert 'or give it in inputs={"hourly": value}' in text
+
+
+def test_the_slip_in_a_parameter_is_still_told_as_one() -> None:
+    @asset
+    def sums(claen: Rows) -> int:
+        return 1
+
+    text = problem_of(clean, sums, inputs={"raw": RAW})
+
+    assert "did you mean `clean`?" in text
+    assert 'rename the parameter to `clean`, or map it: @asset(inputs={"claen": "clean"}); or give it in inputs' in text
+
+
+def test_a_foreign_key_to_what_is_not_there_is_to_be_given_in_inputs() -> None:
+    @asset(checks=[foreign_key("id", "staging.customers")])
+    def orders() -> pa.Table:
+        return pa.table({"id": [1]})
+
+    assert 'give it in inputs={"staging.customers": value}' in problem_of(orders)
+    assert "import the module" not in problem_of(orders)
+    assert materialize([orders], inputs={"staging.customers": pa.table({"id": [1]})}).ok
+
+
+def test_a_check_of_what_is_not_there_wants_it_in_the_list() -> None:
+    @check("orders")
+    def some(orders: Rows) -> bool:
+        return True
+
+    assert "add what it checks to the list: materialize([orders, ...])" in problem_of(some)
+
+
+def test_retries_are_made_at_once_and_the_context_counts_them() -> None:
+    seen: list[int] = []
+
+    @asset(retry=Retry(2, delay="1h"))
+    def flaky(context: Context) -> int:
+        seen.append(context.attempt)
+        context.add_metadata(attempt=context.attempt)
+        if context.attempt < 3:
+            raise OSError("not yet")
+        return context.attempt
+
+    result = materialize([flaky])
+
+    assert (seen, result["flaky"].value, result["flaky"].metadata) == ([1, 2, 3], 3, {"attempt": 3})
+
+
+@pytest.mark.parametrize(("on", "calls"), [((), 3), (OSError, 3), (ValueError, 1)])
+def test_the_exception_of_the_last_attempt_reaches_the_caller(on: tuple[type[Exception], ...], calls: int) -> None:
+    seen: list[int] = []
+
+    @asset(retry=Retry(2, on=on))
+    def broken() -> int:
+        seen.append(1)
+        raise OSError(f"attempt {len(seen)}")
+
+    with pytest.raises(OSError, match=f"attempt {calls}") as raised:
+        materialize([broken])
+
+    assert (len(seen), raised.value.__context__) == (calls, None)
+
+
+def hidden(error: BaseException) -> list[bool]:
+    """Whether pytest hides each frame between the first, which is the test's, and the last."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [bool(frame.f_locals.get("__tracebackhide__")) for frame in frames[1:-1]]
+
+
+def test_pytest_shows_the_callers_line_and_the_function_and_nothing_between() -> None:
+    @asset(retry=Retry(1))
+    def broken() -> int:
+        raise OSError("no")
+
+    @asset
+    def fine() -> int:
+        return 1
+
+    @check(fine)
+    def judge(fine: int) -> bool:
+        raise OSError("no")
+
+    for values in ([broken], [fine, judge]):
+        with pytest.raises(OSError, match="no") as raised:
+            materialize(values)
+        assert all(hidden(raised.value))
+        assert len(hidden(raised.value)) >= 2
+    with pytest.raises(ProjectLoadError) as refused:
+        materialize([daily])
+    assert all(hidden(refused.value))
+
+
+def test_a_result_says_in_one_line_what_it_holds() -> None:
+    @asset
+    def skipped() -> int:
+        raise Skip("no")
+
+    @asset(checks=[row_count(5, blocking=False)])
+    def few() -> Rows:
+        return [{"secret": "value"}]
+
+    result = materialize([clean, total, skipped, few], inputs={"raw": RAW})
+
+    assert repr(result) == (
+        "<MemoryResult clean: DataFrame of 2; total: int; skipped: skipped; few: list of 1, failed row_count>"
+    )
+    assert repr(result["clean"]) == "<MemoryAsset clean: DataFrame of 2>"
+
+
+def test_a_result_of_many_assets_names_some() -> None:
+    def made(name: str) -> object:
+        @asset(key=name)
+        def one() -> None:
+            return None
+
+        return one
+
+    assert repr(materialize([made(f"a{n}") for n in range(10)])).endswith("a7: nothing; 2 more>")  # type: ignore[arg-type]

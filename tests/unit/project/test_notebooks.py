@@ -110,3 +110,33 @@ def test_the_graph_of_a_project_has_all_its_assets(evil: Workspace) -> None:
     document = evil.project().graph._repr_html_()
 
     assert all(f"{key}" in document for key in ("orders", "later", "fine"))
+
+
+def test_answers_of_sql_and_previews_are_tables_of_text(workspace: Workspace) -> None:
+    workspace.assets(f"""
+        @asset
+        def words() -> Rows:
+            return [{{"<b>": {EVIL!r}, "n": n}} for n in range(60)]
+        """)
+    workspace.materialize()
+    project = workspace.project()
+
+    answer, preview = project.sql("from words"), project.preview("words", rows=3)
+    for value, shown in ((answer, "50 of 60 rows"), (preview, "3 of 60 rows")):
+        html = value._repr_html_()  # what a notebook calls
+        page = Text(html)
+        assert page.tags <= TABLE
+        assert "<b>" in page.text
+        assert EVIL in page.text
+        assert page.text.endswith(shown)
+        assert html.count("<tr>") == 2 + int(shown.split()[0])
+
+
+def test_an_answer_that_was_cut_says_so_and_its_repr_has_no_rows(workspace: Workspace) -> None:
+    workspace.assets("@asset\ndef words() -> Rows:\n    return [{'word': 'hidden', 'n': n} for n in range(3)]\n")
+    workspace.materialize()
+
+    answer = workspace.project().sql("from words", limit=2)
+
+    assert answer._repr_html_().endswith("<p>2 of more than 2 rows</p>")
+    assert repr(answer) == "<QueryResult more than 2 rows of `word`, `n`>"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assetflow.errors import BadConfig, ProjectLoadError
+from assetflow.run.outcome import SilentObserver
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -190,17 +191,47 @@ def test_an_exception_of_tear_down_is_told_and_the_other_resources_are_torn_down
     assert workspace.ran() == ["first down"]
 
 
-class Warned:
+class Warned(SilentObserver):
     """An observer that keeps what it is warned of."""
 
     def __init__(self, warnings: list[str]) -> None:
-        self.warn = warnings.append
+        self._warnings = warnings
 
-    def run_started(self, *_: object) -> None: ...
-    def step_started(self, *_: object) -> None: ...
-    def step_finished(self, *_: object) -> None: ...
-    def tick(self) -> None: ...
-    def run_finished(self, *_: object) -> None: ...
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
+
+
+def test_what_set_up_and_tear_down_print_is_not_on_standard_output(
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace.assets(CLIENT)
+    workspace.edit('ran("set up")', 'print("setting up")')
+    workspace.edit('ran("tear down")', 'print("tearing down")')
+
+    workspace.materialize("one").raise_for_status()
+
+    assert capfd.readouterr() == ("", "")
+    assert workspace.project().logs(key="one")[0].text == "setting up\n"
+
+
+def test_resources_are_torn_down_in_the_opposite_order_of_their_set_up(workspace: Workspace) -> None:
+    workspace.assets("""
+        class Database(Resource):
+            def tear_down(self) -> None:
+                ran("database down")
+
+        class Session(Resource):
+            def tear_down(self) -> None:
+                ran("session down")
+
+        @asset
+        def one(database: Database, session: Session) -> int:
+            return 1
+        """)
+
+    workspace.materialize()
+
+    assert workspace.ran() == ["session down", "database down"]
 
 
 def test_resource_settings_come_from_the_environment_then_the_table_then_the_class(

@@ -18,7 +18,7 @@ from assetflow.model.records import NewTrace
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
 from assetflow.run.locks import run_lock
-from assetflow.run.outcome import RunResult, StepOutcome
+from assetflow.run.outcome import RunResult, SilentObserver, StepOutcome
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -117,38 +117,26 @@ def test_independent_branches_run_at_the_same_time(workspace: Workspace) -> None
     workspace.materialize(executor="threads", workers=3).raise_for_status()
 
 
-def test_no_more_assets_run_at_once_than_there_are_workers(workspace: Workspace) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_assets_run_at_once_than_there_are_workers(workspace: Workspace, workers: int) -> None:
     workspace.assets("""
-        lock = threading.Lock()
-        state = {"now": 0, "most": 0}
-        pair = threading.Barrier(2, timeout=30)
+        def make(number):
+            @asset(key=f"number_{number}")
+            def step() -> int:
+                return number
+            return step
 
-        def work() -> int:
-            with lock:
-                state["now"] += 1
-                state["most"] = max(state["most"], state["now"])
-            pair.wait()
-            with lock:
-                state["now"] -= 1
-            return 1
-
-        @asset
-        def a() -> int: return work()
-        @asset
-        def b() -> int: return work()
-        @asset
-        def c() -> int: return work()
-        @asset
-        def d() -> int: return work()
-
-        @asset(deps=[a, b, c, d])
-        def most() -> int:
-            return state["most"]
+        steps = [make(number) for number in range(6)]
         """)
+    watching = Watching()
 
-    workspace.materialize(executor="threads", workers=2).raise_for_status()
+    workspace.materialize(executor="threads", workers=workers, observer=watching).raise_for_status()
 
-    assert workspace.project().read("most") == 2
+    running, most = 0, 0
+    for told in watching.told:
+        running += {"started": 1, "finished": -1}.get(told[0], 0) if isinstance(told, tuple) else 0
+        most = max(most, running)
+    assert (most, running) == (workers, 0)
 
 
 def test_a_long_branch_does_not_hold_up_the_other(workspace: Workspace) -> None:
@@ -269,6 +257,7 @@ def test_a_signal_ends_the_inline_step_and_keeps_what_was_committed(workspace: W
     assert {one.asset: one.state for one in result} == {
         "first": "materialized", "second": "cancelled", "third": "cancelled",
     }  # fmt: skip
+    assert result["second"].message == "stopped: the run was interrupted"
     assert (result.ok, result.interrupted, result.signal_number) == (False, True, getattr(signal, name))
     (run,) = workspace.project().runs()
     assert (run.state, run.counts) == ("cancelled", {"materialized": 1, "cancelled": 2})
@@ -276,39 +265,66 @@ def test_a_signal_ends_the_inline_step_and_keeps_what_was_committed(workspace: W
     assert workspace.states() == {"first": "current", "second": "missing", "third": "missing"}
 
 
+WAITING = """
+running, go = threading.Event(), threading.Event()
+
+@asset
+def long() -> bool:
+    running.set()
+    return go.wait(30)
+
+@asset
+def below(long: bool) -> int:
+    ran("below")
+    return 1
+"""
+
+
 def test_a_signal_during_threads_lets_what_runs_finish(workspace: Workspace) -> None:
-    workspace.assets("""
-        running = threading.Event()
-
-        @asset
-        def long() -> bool:
-            running.set()
-            return Event.caught.wait(30)
-
-        @asset
-        def below(long: bool) -> int:
-            ran("below")
-            return 1
-
-        class Event:
-            caught = threading.Event()
-        """)
-    caught = threading.Event()
+    workspace.assets(WAITING)
 
     class Interrupting(Watching):
         def tick(self) -> None:
             assets: Any = sys.modules["assets"]
-            if not caught.is_set() and assets.running.is_set():
-                caught.set()
+            if assets.running.is_set() and not assets.go.is_set():
                 signal.raise_signal(signal.SIGINT)
-                assets.Event.caught.set()
 
-    result = workspace.materialize(executor="threads", observer=Interrupting())
+        def stopping(self, running: int) -> None:
+            super().stopping(running)
+            sys.modules["assets"].go.set()
+
+    watching = Interrupting()
+    result = workspace.materialize(executor="threads", observer=watching)
 
     assert {one.asset: one.state for one in result} == {"long": "materialized", "below": "cancelled"}
     assert result["below"].message == "not started: the run was interrupted"
+    assert ("stopping", 1) in watching.told
     assert workspace.ran() == []
     assert workspace.materialize().counts == {"materialized": 1}
+
+
+def test_a_second_signal_gives_up_what_runs_and_records_it_as_cancelled(workspace: Workspace) -> None:
+    workspace.assets(WAITING)
+
+    class Impatient(Watching):
+        def tick(self) -> None:
+            if sys.modules["assets"].running.is_set():
+                signal.raise_signal(signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            workspace.materialize(executor="threads", observer=Impatient())
+    finally:
+        sys.modules["assets"].go.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("assetflow-"):
+                thread.join(30)
+
+    run, attempts = workspace.project().run_details(1)
+    assert run.state == "cancelled"
+    assert [(one.asset, one.state) for one in attempts] == [("long", "cancelled")]
+    assert workspace.states() == {"long": "missing", "below": "missing"}
+    assert workspace.materialize().ok
 
 
 def test_the_next_run_goes_on_where_an_interrupted_one_stopped(workspace: Workspace) -> None:
@@ -348,7 +364,7 @@ def test_a_run_may_be_started_in_any_thread(workspace: Workspace) -> None:
     assert found[0].counts == {"materialized": 4}
 
 
-class Watching:
+class Watching(SilentObserver):
     """An observer that writes down what it is told."""
 
     def __init__(self) -> None:
@@ -363,7 +379,8 @@ class Watching:
     def step_finished(self, outcome: StepOutcome) -> None:
         self.told.append(("finished", outcome.asset, outcome.state))
 
-    def tick(self) -> None: ...
+    def stopping(self, running: int) -> None:
+        self.told.append(("stopping", running))
 
     def warn(self, text: str) -> None:
         self.told.append(text)
