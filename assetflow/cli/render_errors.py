@@ -20,7 +20,9 @@ def error_lines(failure: AssetflowError, root: str | None = None) -> list[Line]:
         else:
             lines.pop()
         return lines
-    kind = "internal error" if isinstance(failure, InternalError) else "error"
+    kind = "error"
+    if isinstance(failure, InternalError):
+        kind, root = "internal error", None  # the file of the report is to be found from anywhere
     what, *more = local_paths(failure.what, root).splitlines() or [""]
     lines = [(bad(f"{kind}[{failure.code}]"), ": ", strong(what)), *(("  " + line,) for line in more)]
     if failure.where is not None and not isinstance(failure, InternalError):

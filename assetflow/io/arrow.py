@@ -105,18 +105,27 @@ def forms_of(stream: TableStream, want: Want, key: str) -> object:
 def convert(value: object, want: Want, key: str) -> object:
     """A value that was never stored, such as what a source's function loaded, in the form that is wanted.
 
-    What already has the form is passed on as it is; a pandas frame as a shallow copy, so that writing to it does not
-    reach the next reader.
+    What already has the form is passed on as it is; a pandas frame as a shallow copy and lists and dicts as copies, so
+    that writing to them does not reach the next reader.
 
     Raises:
         ContractBroken: a wanted column is not there, or the value cannot take the form.
         NotExact, CannotStore: something of a table would be lost on the way.
     """
     if not is_table(value):
-        return value_as(value, want, key)
+        return value_as(_copied(value), want, key)
     if want.columns is None and want.form in ("python", form_of(type(value))):
         return cast("Any", value).copy(deep=False) if _is_from(value, "pandas", "DataFrame") else value
     return forms_of(select(open_table(value, key), want.columns, key), want, key)
+
+
+def _copied(value: object) -> object:
+    from copy import deepcopy
+
+    try:
+        return deepcopy(value) if isinstance(value, (list, dict, set)) else value
+    except (TypeError, ValueError, RecursionError):  # something inside cannot be copied, such as a lock
+        return cast("object", value)
 
 
 def value_as(value: object, want: Want, key: str) -> object:

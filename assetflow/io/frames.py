@@ -126,6 +126,12 @@ def _convert(frame: pd.DataFrame, key: str) -> pa.Table:
         ) from error
 
 
+def _odd_dtypes(frame: pd.DataFrame) -> str:
+    """The types that are most often in the way: of columns that are categories, of the index, of the column labels."""
+    odd = [f"`{label}` {kind}" for label, kind in frame.dtypes.items() if str(kind) in ("category", "object")]
+    return ", ".join([*odd[:5], f"index {frame.index.dtype}", f"column labels {frame.columns.dtype}"])
+
+
 def _culprit(frame: pd.DataFrame, error: Exception) -> tuple[str, str]:
     import pyarrow as pa
 
@@ -159,6 +165,7 @@ def _check_labels(frame: pd.DataFrame, key: str) -> None:
 def _check_exact(frame: pd.DataFrame, table: pa.Table, key: str) -> None:
     """Convert a few rows back and compare everything that a reader sees besides the values."""
     import pandas as pd
+    import pyarrow as pa
 
     names = table.column_names
     if len(set(names)) != len(names):
@@ -166,7 +173,15 @@ def _check_exact(frame: pd.DataFrame, table: pa.Table, key: str) -> None:
             f"`{key}` has column names that become the same text",
             fix="name the columns with text: `frame.columns = frame.columns.astype(str)`",
         )
-    back = pandas_from_table(table.slice(0, 1))
+    try:
+        back = pandas_from_table(table.slice(0, 1))
+    except (pa.ArrowException, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise NotExact(
+            f"`{key}` cannot be stored so that it comes back as it is",
+            facts=(f"reason:   {_first_line(error)}", f"dtypes:   {_odd_dtypes(frame)}"),
+            fix="give columns and index plain types, for example `frame.columns = frame.columns.astype(str)`, or text "
+            "for categories of intervals",
+        ) from error
     labels, found = list[object](frame.columns), list[object](back.columns)
     same_labels = labels == found and [*map(type, labels)] == [*map(type, found)]
     if not same_labels or frame.columns.names != back.columns.names or frame.columns.dtype != back.columns.dtype:

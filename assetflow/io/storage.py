@@ -174,10 +174,19 @@ class Storage:
         return convert(value, want, key)
 
     def parquet_files(self, version: Version) -> tuple[Path, ...]:
-        """The Parquet files of a version that SQL can read directly; none when it is stored in another way."""
+        """The Parquet files of a version that SQL can read directly; none when it is stored in another way.
+
+        Raises:
+            DamagedVersion: the files are not as long as they were.
+        """
         if version.io != "parquet" or version.io in self._given:
             return ()
-        return (self._root / version.location / _MARKERS["parquet"],)
+        directory = self._root / version.location
+        if version.size_bytes is not None and directory.is_dir() and size_of(directory) != version.size_bytes:
+            from assetflow.io.parquet import damaged
+
+            raise damaged(version, f"{size_of(directory):,} bytes instead of {version.size_bytes:,}")
+        return (directory / _MARKERS["parquet"],)
 
     def exists(self, version: Version) -> bool:
         """Whether the version's files are there, by one look at the folder; `verify` looks at the content."""

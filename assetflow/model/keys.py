@@ -27,6 +27,8 @@ def parse_key(text: str, where: Location | None = None) -> AssetKey:
     Raises:
         IllegalName: it is not one or two ASCII identifiers, or a part is reserved by Python, SQL or a file system.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users may give anything
+        raise IllegalName(f"an asset key is text, not {text!r}", fix='write key="orders"', where=where)
     parts = text.split(".")
     fix = "use letters, digits and underscores: `orders` or `marts.orders`"
     if len(parts) > 2:

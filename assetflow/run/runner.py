@@ -257,6 +257,11 @@ class Runner:
                 for key in node.keys
                 if key in self._heads and key not in self._world.lost
             },
+            suspects={
+                key: self._heads[key].version
+                for key in node.keys
+                if key in self._heads and key in self._settings.forced and key not in self._world.lost
+            },
             log_file=self._settings.log_folder / str(self._run_id) / f"{name}.{node.attempt}.log",
         )
 
@@ -396,7 +401,11 @@ class Runner:
         """
         began, now = time.perf_counter(), time.time()
         before = self._heads.get(key)
-        lost = [before.version.version_id] if before is not None and key in self._world.lost else []
+        lost: list[int] = []
+        if before is not None:
+            # Equal content is stored anew only when the bytes that were there are gone or damaged.
+            is_replaced = trace.version is not None and trace.version.data_hash == before.version.data_hash
+            lost = [before.version.version_id] if is_replaced or key in self._world.lost else []
         attempt = self._attempt(outcome, result, now)
         done = self._catalog.commit(self._plan.env, self._run_id, [trace], now, [attempt], lost=lost)[0]
         if not done.moved:

@@ -248,7 +248,7 @@ def _publish(bench: Workbench, call: _Call, part: _Part, checks: tuple[CheckOutc
     staged = part.staged
     bad = [check for check in checks if check.blocking and not check.passed]
     version: NewVersion | None = None
-    if bad or call.task.present_hashes.get(part.key) == staged.data_hash:
+    if bad or _is_stored(bench, call.task, part.key, staged.data_hash):
         bench.storage.discard(staged)
     else:
         with call.timed("write"):
@@ -275,6 +275,14 @@ def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, ob
                 fix="give a number, a text, or lists and dicts of these",
             ) from error
     return found
+
+
+def _is_stored(bench: Workbench, task: Task, key: AssetKey, data_hash: str) -> bool:
+    """Whether the current version has this content, and its bytes are sound as far as there was reason to look."""
+    if task.present_hashes.get(key) != data_hash:
+        return False
+    suspect = task.suspects.get(key)
+    return suspect is None or not bench.storage.verify(suspect, deep=True)
 
 
 def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:

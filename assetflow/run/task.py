@@ -17,6 +17,8 @@ class Task:
     """One call of one function. `versions` and `observations` are what it reads, pinned by the coordinator.
 
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
+    `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
+    kept.
     """
 
     node: str
@@ -26,6 +28,7 @@ class Task:
     versions: Mapping[AssetKey, Version]
     observations: Mapping[AssetKey, Observation]
     present_hashes: Mapping[AssetKey, str]
+    suspects: Mapping[AssetKey, Version]
     log_file: Path
 
 

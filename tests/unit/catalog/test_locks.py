@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,24 @@ def test_processes_take_turns(tmp_path: Path) -> None:
         worker.result()
 
     assert counter.read_text() == "120"
+
+
+def test_whoever_looks_just_now_is_waited_for_even_by_those_who_do_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    lock, told = FileLock(tmp_path / "x.lock"), list[str]()
+    with (tmp_path / "x.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)  # what looking does for an instant
+        threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        assert lock.acquire(on_wait=lambda: told.append("waiting"))
+        assert told == [], "nobody holds it, so there is nothing to tell"
+        lock.release()
+
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr("assetflow.catalog.locks._LOOK_S", 0.1)
+        assert not lock.acquire(), "but not for ever: that one was stopped"
 
 
 def test_those_who_only_look_do_not_keep_anybody_from_the_lock(tmp_path: Path) -> None:

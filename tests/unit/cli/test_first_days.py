@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from assetflow.cli.render_errors import error_lines, local_paths
 from assetflow.cli.text import flat
 from assetflow.errors import SourceMissing
+from assetflow.plan.staleness import Action, Reason
+from assetflow.project import Project
+from assetflow.views import content_state
 from tests.unit.cli.conftest import Cli
 
 ASSETS = """
@@ -187,6 +191,23 @@ def test_a_failure_that_was_taken_back_is_not_why_bytes_are_gone(cli: Cli, shop:
     assert "failed" not in screen
 
 
+@pytest.mark.parametrize(("later_s", "state"), [(-1.0, "stale"), (1.0, "failed")])
+@pytest.mark.parametrize("outcome", ["failed", "rejected", "died"])
+def test_only_a_failure_after_the_last_move_of_the_head_counts(
+    cli: Cli, shop: Path, outcome: str, later_s: float, state: str
+) -> None:
+    cli("materialize", "checked")
+    row = Project.load(shop).status()["checked"]
+    assert row.head is not None
+    assert row.attempt is not None
+    step = replace(row.step, action=Action.RUN, reasons=(Reason("code_changed", "code changed"),))
+    attempt = replace(row.attempt, state=outcome, finished_at=row.head.verified_at + later_s)
+
+    assert content_state(step, attempt) == state
+    assert content_state(replace(step, head=None), attempt) == "failed"
+    assert content_state(step, replace(attempt, state="cancelled")) == "stale"
+
+
 # -- slips
 
 
@@ -245,5 +266,5 @@ def test_a_missing_source_is_named_as_the_project_names_it(cli: Cli, shop: Path)
     edit(shop, "def paid_orders()", "def paid_orders(ordrs: Rows)")
     screen = cli("materialize", "paid_orders")
 
-    assert 'correct the path: "data/orders.csv"' in screen.out
+    assert "similar names in data: orders.csv" in screen.out
     assert str(shop) not in screen.out

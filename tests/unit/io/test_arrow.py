@@ -325,3 +325,18 @@ def test_a_missing_column_is_named_with_its_likeness() -> None:
         arrow.project(pa.schema([("amount", pa.int64())]), ["amout"], "orders")
 
     assert "amount" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"x": pd.cut([1, 5, 9], 3)}),
+        pd.DataFrame({"a": [1], "b": [2]}).set_axis(pd.CategoricalIndex(["a", "b"]), axis=1),
+    ],
+    ids=["categories of intervals", "categorical column labels"],
+)
+def test_what_arrow_cannot_turn_back_is_refused_with_a_way_out(frame: pd.DataFrame) -> None:
+    with pytest.raises(NotExact, match="comes back as it is") as caught:
+        arrow.open_table(frame, "odd")
+
+    assert "astype(str)" in (caught.value.fix or "")

@@ -317,9 +317,9 @@ def test_without_upstreams_what_is_needed_in_order_only_need_not_be_there() -> N
 def pair(*, is_declared_backwards: bool = False, **after: list[str]) -> Project:
     """`both` makes left and right from orders; below reads right."""
     return Project(
-        {"raw": "t0"},
+        {"fx": "t0", "raw": "t0"},
         [
-            function("others", takes("raw")),
+            function("others", takes("fx")),
             function("orders", takes("raw")),
             Function("both", ("left", "right"), takes("orders"), after, 1000),
             function("below", takes("right")),
@@ -382,9 +382,8 @@ def test_outputs_wait_together() -> None:
 def test_a_check_of_one_output_that_needs_a_blocked_asset_blocks_the_others_that_are_not_current() -> None:
     # `others` comes after `left` in the order of the graph: only `right` needs it, for a check.
     project = built(pair(right=["others"], is_declared_backwards=True))
-    assert project.graph().order == ("raw", "orders", "left", "others", "right", "below")
-    project.functions["others"].inputs = takes("gone")
-    project.sources["gone"] = None
+    assert project.graph().order == ("raw", "orders", "left", "fx", "others", "right", "below")
+    project.sources["fx"] = None
     project.functions["both"].code = 3
     plan = planned(project)
 

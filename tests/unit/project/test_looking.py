@@ -430,7 +430,7 @@ def test_a_secret_is_hidden_by_itself_and_not_once_it_is_revealed(workspace: Wor
 
     result = workspace.materialize()
 
-    logs = {log.asset: log.text for log in workspace.project().logs()}
+    logs = {str(log.asset): log.text for log in workspace.project().logs()}
     assert "hunter2" not in logs["hides"]
     assert "printed hunter2" in logs["tells"]
     assert "raised hunter2" in logs["tells"]

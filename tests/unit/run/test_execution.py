@@ -324,6 +324,7 @@ def test_a_second_signal_gives_up_what_runs_and_records_it_as_cancelled(workspac
     assert run.state == "cancelled"
     assert [(one.asset, one.state) for one in attempts] == [("long", "cancelled")]
     assert workspace.states() == {"long": "missing", "below": "missing"}
+    workspace.edit("go.wait(30)", "True")
     assert workspace.materialize().ok
 
 
