@@ -87,7 +87,7 @@ class Project:
         given = dict(overrides or {})
         if env is not None:
             given["env"] = env
-        settings = read_settings(Path(path) if path is not None else Path.cwd(), given)
+        settings = read_settings(Path(path or "."), given)
         manifest = None if reload else read_manifest(settings)
         if manifest is None:
             from assetflow.load.refresh import refresh_in_child

@@ -23,6 +23,7 @@ from assetflow.errors import (
     NewerCatalog,
     NotWritable,
     StorageFailed,
+    UsageError,
 )
 
 SCHEMA_VERSION = 1
@@ -180,6 +181,8 @@ def mapped(path: Path) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise _map(error, path) from error
+    except OverflowError as error:
+        raise UsageError("that number is larger than any that the catalog holds", fix="give a smaller one") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _disk_full(path) from error

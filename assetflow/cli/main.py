@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ def run() -> None:
 
 def main(argv: list[str] | None = None, *, now: float | None = None) -> int:
     """The exit code of one call. `now` (UTC seconds) is what `2 h ago` on screens counts from; the clock by default."""
+    _open_closed_streams()
     arguments = sys.argv[1:] if argv is None else list(argv)
     verb_name, rest = split(arguments)
     # The two shortest ways import nothing that they do not need: they are also what shells and scripts call most.
@@ -40,6 +42,14 @@ def main(argv: list[str] | None = None, *, now: float | None = None) -> int:
         screen.close()
         return 0
     return _guarded(verb_name, arguments, rest, now)
+
+
+def _open_closed_streams() -> None:
+    """Give closed standard streams (`assetflow ls >&-`) somewhere to go, so that the command does its work."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as above
 
 
 def split(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -162,7 +162,7 @@ def config(session: Session, options: Namespace) -> Answer:
     from assetflow.load.settings import read_settings
 
     overrides = {} if options.env is None else {"env": options.env}
-    settings = read_settings(Path(options.project) if options.project is not None else Path.cwd(), overrides)
+    settings = read_settings(Path(options.project or "."), overrides)
     found = setting_rows(settings)
     columns = (Column("setting", "SETTING"), Column("value", "VALUE", least=20), Column("origin", "FROM"))
     rows = tuple((cell(name, strong(name)), cell(value, _shown(value)), cell(origin)) for name, value, origin in found)

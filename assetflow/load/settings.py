@@ -107,7 +107,10 @@ def find_project(start: Path) -> Path:
         ProjectNotFound: there is no `assetflow.toml` and no `pyproject.toml` with `[tool.assetflow]` up to the root.
         ProjectLoadError: one folder has both.
     """
-    folder = start.absolute()
+    try:
+        folder = start.absolute()
+    except FileNotFoundError as error:
+        raise ProjectNotFound("the working directory has been deleted", fix="change to a folder that exists") from error
     for candidate in (folder, *folder.parents):
         own, shared = candidate / FILE, candidate / "pyproject.toml"
         content = _content(shared)

@@ -291,7 +291,6 @@ def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
     return CheckFailed(
         f"check `{first.name}` of {key} failed: {first.message or 'it returned False'}{more}",
         facts=[f"{one.name}: {one.message}" for one in bad[1:]],
-        fix=f"the previous version is still current; see `assetflow logs {key}`",
     )
 
 

@@ -11,6 +11,8 @@ import pytest
 from assetflow.cli.main import main, split
 from assetflow.cli.verbs import BY_NAME, SHOWN
 
+REPOSITORY = Path(__file__).parents[3]
+
 READING = (
     ["ls"], ["status"], ["status", "--freshness"], ["plan"], ["show", "total"], ["history", "total"], ["lineage"],
     ["runs"], ["runs", "show", "1"], ["logs"], ["config"], ["preview", "total"], ["sql", "select 1 as one"],
@@ -264,3 +266,26 @@ def test_an_answer_that_cannot_be_written_is_an_error(built: Path) -> None:
 
 def test_main_can_be_called_many_times_in_one_process(built: Path) -> None:
     assert [main(["ls", "--json"]) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_closed_output_is_no_error(tmp_path: Path, stream: str) -> None:
+    (tmp_path / "assetflow.toml").write_text("")
+    (tmp_path / "assets.py").write_text("from assetflow import asset\n@asset\ndef one(): return 1\n")
+    command = f'"{sys.executable}" -m assetflow -C "{tmp_path}" materialize {stream}>&-'
+
+    done = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_deleted_working_directory_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'cd "{gone}" && rmdir "{gone}" && PYTHONPATH="{REPOSITORY}" "{sys.executable}" -m assetflow ls'
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "the working directory has been deleted" in done.stderr
+    assert "Traceback" not in done.stderr
