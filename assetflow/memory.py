@@ -256,13 +256,13 @@ class _MemoryRun:
     def _value(self, key: AssetKey, want: Want) -> object:
         __tracebackhide__ = True
         if key in self._staged:
-            return _own(self._storage.read_staged(self._staged[key], want))
+            return self._storage.read_staged(self._staged[key], want)
         for name in (key, last_name(key)):
             if name in self._inputs:
-                return _own(self._storage.convert(self._inputs[name], want, key=key))
+                return self._storage.convert(self._inputs[name], want, key=key)
         source = self._loaded.sources.get(key)
         if source is not None and source.load is not None:
-            return _own(self._storage.convert(source.load(), want, key=key))
+            return self._storage.convert(source.load(), want, key=key)
         was_skipped = key in self.made and self.made[key].skipped
         raise UsageError(
             f"`{key}` is needed, but was skipped and has no value"
@@ -270,17 +270,6 @@ class _MemoryRun:
             else f"`{key}` is needed, but is neither among the assets nor among the inputs",
             fix=f'materialize([...], inputs={{"{last_name(key)}": value}})',
         )
-
-
-def _own(value: object) -> object:
-    """The value for one reader: what it changes in lists and dicts, or in a frame, nobody else sees."""
-    if type(value) is list:
-        return [_own(item) for item in cast("list[object]", value)]
-    if type(value) is dict:
-        return {name: _own(item) for name, item in cast("dict[object, object]", value).items()}
-    if form_of(type(value)) == "pandas":
-        return cast("Any", value).copy(deep=False)  # pandas copies what is written to
-    return value
 
 
 def _size_words(value: object) -> str:

@@ -294,6 +294,29 @@ def second(table: {annotation}) -> pa.Table:
     assert workspace.project().read("second", as_=list[dict]) == [{"n": 1}, {"n": 2}]
 
 
+def test_what_one_reader_does_to_a_loaded_source_no_other_reader_sees(workspace: Workspace) -> None:
+    workspace.assets(f"""{LIBRARIES}
+FRAME, ROWS = pd.DataFrame({{"n": [1]}}), [{{"n": 1}}]
+
+frame = source("frame", version=lambda: 1, load=lambda: FRAME)
+rows = source("rows", version=lambda: 1, load=lambda: ROWS)
+
+@asset
+def first(frame: pd.DataFrame, rows: Rows) -> int:
+    frame["n"] = 0
+    rows[0]["n"] = 0
+    return 1
+
+@asset(deps=[first])
+def second(frame: pd.DataFrame, rows: Rows) -> list:
+    return [*frame["n"], *[row["n"] for row in rows]]
+""")
+
+    workspace.materialize().raise_for_status()
+
+    assert workspace.project().read("second") == [1, 1]
+
+
 def test_a_default_stands_in_for_a_parameter_that_is_no_asset(workspace: Workspace) -> None:
     workspace.assets("@asset\ndef made(factor: int = 3) -> int:\n    return factor\n")
 
