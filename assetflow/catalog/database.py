@@ -2,7 +2,7 @@
 
 Readers open the file read-only and never wait. Writers hold `catalog.lock` (a kernel lock) for the length of a
 transaction, also for checkpoints: SQLite before 3.51.3 can lose a commit when a checkpoint and a writer of another
-connection meet in WAL mode, and with one writer at a time they cannot meet. It also makes writers take turns fairly.
+connection meet in WAL mode, and with one writer at a time they cannot meet. It also makes writers take turns.
 """
 
 from __future__ import annotations
