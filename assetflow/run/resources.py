@@ -18,6 +18,11 @@ class ResourcePool:
         self._lock = threading.Lock()
         self._ready: dict[type[Resource], Resource] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was set up."""
+        return not self._ready
+
     def get(self, cls: type[Resource]) -> Resource:
         """The resource of this class, set up; an exception of `set_up` reaches the asset that asked."""
         with self._lock:

@@ -6,9 +6,10 @@ import getpass
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,7 +140,14 @@ def _present(storage: Storage, current: list[Version], observer: Observer) -> No
 
 
 def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
-    with capturing(), writing_to(log):
+    if resources.is_empty:
+        return
+    with ExitStack() as stack:
+        stack.enter_context(capturing())
+        try:
+            stack.enter_context(writing_to(log))
+        except OSError:  # a full disk must not keep resources open
+            stack.enter_context(redirect_stdout(sys.stderr))
         errors = resources.close()
     for error in errors:
         # The assets are committed; a resource that does not close is the user's to know about, not a failed run.

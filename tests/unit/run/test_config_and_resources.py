@@ -191,6 +191,24 @@ def test_an_exception_of_tear_down_is_told_and_the_other_resources_are_torn_down
     assert workspace.ran() == ["first down"]
 
 
+def test_resources_are_torn_down_though_their_log_cannot_be_written(workspace: Workspace) -> None:
+    workspace.assets("""
+        from pathlib import Path
+
+        class Client(Resource):
+            def tear_down(self) -> None:
+                ran("torn down")
+
+        @asset
+        def one(client: Client) -> int:
+            (Path(__file__).parent / ".assetflow" / "runs" / "1" / "run.log").mkdir()
+            return 1
+        """)
+
+    assert workspace.materialize().ok
+    assert workspace.ran() == ["torn down"]
+
+
 class Warned(SilentObserver):
     """An observer that keeps what it is warned of."""
 
