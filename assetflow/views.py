@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.freshness import FreshnessState, Timeliness
+from assetflow.plan.freshness import FreshnessState, worst
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
@@ -66,8 +66,7 @@ class Status:
     @property
     def overdue(self) -> tuple[AssetKey, ...]:
         """The assets whose data is older than their policy allows, the latest first."""
-        late = [row for row in self.rows if row.freshness.timeliness is Timeliness.OVERDUE]
-        return tuple(row.spec.key for row in sorted(late, key=lambda row: -row.freshness.late_s))
+        return tuple(worst({row.spec.key: row.freshness for row in self.rows}))
 
 
 @dataclass(frozen=True, slots=True)

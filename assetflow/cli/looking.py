@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
@@ -19,7 +18,7 @@ from assetflow.cli.render_status import (
     status_table,
 )
 from assetflow.cli.text import Line, dim
-from assetflow.errors import ProjectNotFound, UsageError
+from assetflow.errors import ProjectNotFound
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -101,18 +100,6 @@ def _status_options(parser: ArgumentParser) -> None:
         action="store_true",
         help="exit 4 when an asset is not current or is overdue (with --freshness: is overdue)",
     )
-
-
-def known_folder(text: str | None) -> Path:
-    """The folder of `-C`, or the working directory.
-
-    Raises:
-        UsageError: it is not a folder.
-    """
-    folder = Path(text or ".")
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder `{text}`", fix="name a folder that exists with -C")
-    return folder
 
 
 COMMANDS = {

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from assetflow.errors import AssetflowError
 
 INTERRUPTED = 130
-INTERNAL = 70
 
 
 def run() -> None:

@@ -59,15 +59,6 @@ def encode_value(value: object, found: Found) -> bytes:
     return _value(value, found, "", 0)
 
 
-def is_plain(value: object) -> bool:
-    """Whether the value is an atom such as a number, a text or a date."""
-    try:
-        _atom(value)
-    except Opaque:
-        return False
-    return True
-
-
 def _fields(node: ast.AST, leave_out: set[int]) -> Iterator[object]:
     for name in sorted(set(node._fields) - _SKIPPED):
         value: object = getattr(node, name, None)

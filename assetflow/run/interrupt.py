@@ -25,10 +25,6 @@ class Interrupts:
         """Whether the run was asked to stop."""
         return self._count > 0
 
-    def stop(self) -> None:
-        """Ask the run to stop, as one signal does."""
-        self._count += 1
-
     @contextmanager
     def watched(self) -> Generator[None]:
         """Count SIGINT and SIGTERM while the block runs; outside the main thread, which alone may, nothing changes."""
