@@ -8,6 +8,7 @@ connection meet in WAL mode, and with one writer at a time they cannot meet. It 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -26,7 +27,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 30.0
 
 
@@ -107,6 +108,9 @@ class Database:
                 connection.execute("PRAGMA foreign_keys = ON")
                 if is_empty:
                     connection.executescript(f"BEGIN IMMEDIATE;{_new_catalog()}COMMIT;")
+                elif (found := _version_of(connection)) < SCHEMA_VERSION:
+                    backup(connection, self.path, f"format-{found}")
+                    connection.executescript(f"BEGIN IMMEDIATE;{_migrations(found)}COMMIT;")
             return connection
         finally:
             self._lock.release()
@@ -116,7 +120,7 @@ class Database:
             connection = self._open_file()
             with _closed_on_error(connection):
                 if not self._is_empty(connection):
-                    return connection
+                    return connection if _version_of(connection) == SCHEMA_VERSION else _migrated_copy(connection)
             connection.close()
         # No catalog yet, or its first writer has just begun (or was killed there): as good as an empty one.
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -141,7 +145,7 @@ class Database:
         return sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
 
     def _is_empty(self, connection: sqlite3.Connection) -> bool:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        found = _version_of(connection)
         if found > SCHEMA_VERSION:
             raise NewerCatalog(
                 f"the catalog {self.path} was written by a newer assetflow",
@@ -161,8 +165,46 @@ def schema() -> str:
     return (Path(__file__).parent / "schema.sql").read_text()
 
 
+def backup(connection: sqlite3.Connection, path: Path, name: str) -> Path:
+    """A copy of the catalog in `backups/`, whole and on the disk when the call returns. An earlier one is replaced."""
+    target = path.parent / "backups" / f"{path.stem}-{name}{path.suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(target.name + ".new")
+    aside.unlink(missing_ok=True)
+    with closing(sqlite3.connect(aside)) as copy:
+        connection.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    with aside.open("rb") as handle:
+        os.fsync(handle.fileno())
+    aside.replace(target)
+    return target
+
+
+def migrations_after(version: int) -> list[tuple[int, str]]:
+    """The number and the statements of every migration that a catalog of this version still needs, in order."""
+    files = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
+    return [(int(file.stem), file.read_text()) for file in files if int(file.stem) > version]
+
+
 def _new_catalog() -> str:
     return schema() + f"PRAGMA user_version = {SCHEMA_VERSION};"
+
+
+def _migrations(found: int) -> str:
+    return "".join(f"{text}\nPRAGMA user_version = {number};" for number, text in migrations_after(found))
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """An older catalog as this version reads it, in memory: who only looks changes nothing on the disk."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.backup(copy)
+    copy.executescript(f"BEGIN;{_migrations(_version_of(connection))}COMMIT;")
+    connection.close()
+    return copy
 
 
 @contextmanager

@@ -1,4 +1,5 @@
--- The catalog, version 1. Times are UTC seconds; JSON is text; nothing is updated but heads, runs and attempts.
+-- The catalog, version 2. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
+-- state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -64,7 +65,8 @@ CREATE TABLE version (
     columns    TEXT NOT NULL,            -- [[name, type, digest], ...] in column order
     details    TEXT NOT NULL,
     created_at REAL NOT NULL,
-    state      TEXT NOT NULL DEFAULT 'live',
+    state      TEXT NOT NULL DEFAULT 'live',   -- live, lost, damaged, condemned (to be removed by gc), evicted
+    state_at   REAL,
     UNIQUE (asset_id, part_id, number)
 );
 CREATE INDEX version_by_hash ON version (asset_id, part_id, data_hash);
@@ -120,7 +122,19 @@ CREATE TABLE head_log (
     trace_id INTEGER NOT NULL REFERENCES trace,
     run_id   INTEGER,
     moved_at REAL NOT NULL,
+    cause    TEXT NOT NULL DEFAULT '',     -- what moved it other than a run: rollback to 3
     PRIMARY KEY (env_id, asset_id, part_id, seq)
+) WITHOUT ROWID;
+
+-- Heads that runs leave alone, until somebody unpins them.
+CREATE TABLE pin (
+    env_id    INTEGER NOT NULL REFERENCES env,
+    asset_id  INTEGER NOT NULL REFERENCES asset,
+    part_id   INTEGER NOT NULL REFERENCES part,
+    cause     TEXT NOT NULL,
+    user      TEXT NOT NULL,
+    pinned_at REAL NOT NULL,
+    PRIMARY KEY (env_id, asset_id, part_id)
 ) WITHOUT ROWID;
 
 CREATE TABLE attempt (
@@ -158,4 +172,4 @@ CREATE TABLE file_state (
 ) WITHOUT ROWID;
 
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
-INSERT INTO counter (name, value) VALUES ('seq', 0);
+INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

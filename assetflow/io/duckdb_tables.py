@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetflow.errors import CannotStore, DamagedVersion, StorageFailed, WarehouseLocked
+from assetflow.files import Files, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
-from assetflow.io.files import Files, storage_error
 from assetflow.io.parquet import (
     DATA,
     ParquetIO,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from assetflow.files import Files
 from assetflow.io.base import IOManager
 from assetflow.io.duckdb_tables import DuckDBIO
-from assetflow.io.files import Files
 from assetflow.io.parquet import ParquetIO
 from assetflow.io.plain import FileIO, JsonIO, MemoryIO, NothingIO, PickleIO
 

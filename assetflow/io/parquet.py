@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion
+from assetflow.files import Files, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
-from assetflow.io.files import Files, storage_error
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, file_hash
 from assetflow.model.records import Version
 

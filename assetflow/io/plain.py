@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExact
+from assetflow.files import Files, size_of
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
-from assetflow.io.files import Files, size_of
 from assetflow.io.forms import form_words
 from assetflow.io.hashing import bytes_hash, file_hash, json_hash, tree_hash
 from assetflow.io.parquet import Categories, damage

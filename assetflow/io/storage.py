@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
+from assetflow.files import Files, size_of
 from assetflow.io.base import IOManager, Target, Want, Written
-from assetflow.io.files import Files, size_of
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import AssetflowError, RunConflict, UsageError
-from assetflow.io.files import storage_error
+from assetflow.files import storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
+from assetflow.files import storage_error
 from assetflow.io.base import Want
-from assetflow.io.files import storage_error
 from assetflow.io.forms import value_words
 from assetflow.io.sources import read_source
 from assetflow.io.storage import Staged, Storage

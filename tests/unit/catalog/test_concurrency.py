@@ -66,7 +66,7 @@ def test_processes_that_commit_at_once_lose_nothing_and_never_say_locked(tmp_pat
 def assert_every_commit_is_counted(path: Path) -> None:
     """Read without our code: the counter has no gap, no move was logged twice, version numbers have no gap."""
     connection = sqlite3.connect(path)
-    [(counted,)] = connection.execute("SELECT value FROM counter")
+    [(counted,)] = connection.execute("SELECT value FROM counter WHERE name = 'seq'")
     traces = [one for (one,) in connection.execute("SELECT trace_id FROM trace ORDER BY trace_id")]
     moves = [one for (one,) in connection.execute("SELECT seq FROM head_log")]
     versions = connection.execute(

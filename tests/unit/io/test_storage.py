@@ -27,8 +27,8 @@ from assetflow.errors import (
     StorageFailed,
     WrongReturn,
 )
+from assetflow.files import Files
 from assetflow.io.base import Want
-from assetflow.io.files import Files
 from assetflow.io.plain import JsonIO
 from assetflow.io.storage import Staged, Storage
 from assetflow.model.keys import AssetKey

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pytest
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
-from assetflow.io.files import Files, size_of, tree_files
+from assetflow.files import Files, size_of, tree_files
 
 
 class Refusing(Files):
