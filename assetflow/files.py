@@ -90,6 +90,18 @@ class Files:
         with self.writing(path) as out:
             out.write(data)
 
+    def append_line(self, path: Path, line: bytes) -> None:
+        """Add a line to a file, which is made when it is not there; on the disk when the call returns.
+
+        A line that an earlier call did not finish is ended first, so that only it is spoiled.
+        """
+        with _mapped("writing", path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "ab") as handle:
+                is_whole = handle.tell() == 0 or _last_byte(path) == b"\n"
+                self.write(handle, (b"" if is_whole else b"\n") + line + b"\n")
+                self.sync_file(handle)
+
     def copy_tree(self, source: Path, target: Path) -> None:
         """Copy a file, or a directory with all it contains (links are followed), and sync every part of it."""
         if source.is_dir():
@@ -193,6 +205,12 @@ def _mapped(doing: str, path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise storage_error(doing, path, error) from error
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1)
 
 
 def _remove(path: Path) -> None:

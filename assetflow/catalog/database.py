@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from assetflow.catalog.journal import Journal, Record, capture, captured, whole_catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.rows import queries
 from assetflow.errors import (
@@ -40,6 +42,7 @@ class Database:
         self.statements = 0
         self._lock = FileLock(path.with_name("catalog.lock"))
         self._queries = queries()
+        self.journal = Journal(path.with_name("journal"))
         with mapped(path):
             self._connection = self._open_writer() if write else self._open_reader()
 
@@ -61,8 +64,12 @@ class Database:
             return self._connection.execute(self._queries[name], parameters).rowcount
 
     @contextmanager
-    def transaction(self) -> Generator[None]:
+    def transaction(self, *, is_durable: bool = True) -> Generator[None]:
         """One write transaction under the writers' lock; an exception undoes all of it.
+
+        Its changes are in the journal before they are in the catalog. When it is not `is_durable`, a power loss may
+        take it away again (and all that follows it, but nothing before it); it must change nothing that the journal
+        holds.
 
         Raises:
             CatalogBusy: another process did not finish its transaction within 30 seconds.
@@ -71,10 +78,12 @@ class Database:
             raise _busy(self.path)
         try:
             with mapped(self.path):
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
                 self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 with mapped(self.path):
+                    self._note_changes()
                     self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -82,6 +91,38 @@ class Database:
                 raise
         finally:
             self._lock.release()
+
+    def _note_changes(self) -> None:
+        changes = captured(self._connection)
+        if changes:
+            self.journal.append(Record(self._next_journal_number(), SCHEMA_VERSION, time.time(), changes))
+
+    def _next_journal_number(self) -> int:
+        return self._connection.execute(self._queries["next_journal_number"]).fetchone()[0]
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
+        """Write the journal anew when it does not hold all that the catalog does: it was lost, or is younger.
+
+        Raises:
+            DamagedCatalog: it is the catalog that does not hold all that the journal does.
+        """
+        known = connection.execute(self._queries["journal_number"]).fetchone()[0]
+        written = self.journal.last_number()
+        if written > known + 1:  # one more is what a transaction leaves that was killed, or failed, before its commit
+            raise DamagedCatalog(
+                f"the catalog {self.path} is older than its journal: {written - known} changes are missing",
+                fix="assetflow doctor --rebuild-catalog makes the catalog from the journal",
+            )
+        has_content = connection.execute("SELECT 1 FROM asset LIMIT 1").fetchone() is not None
+        if written < known or (known == 0 and has_content):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                number = connection.execute(self._queries["next_journal_number"]).fetchone()[0]
+                self.journal.replace(whole_catalog(connection, number, SCHEMA_VERSION, time.time()))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
         """Close the connection. The last writer to close folds the write-ahead log into the file."""
@@ -103,6 +144,8 @@ class Database:
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             with _closed_on_error(connection):
                 is_empty = self._is_empty(connection)  # first of all: what is not ours stays as it is
+                if is_empty:
+                    self._must_be_new()
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -111,6 +154,8 @@ class Database:
                 elif (found := _version_of(connection)) < SCHEMA_VERSION:
                     backup(connection, self.path, f"format-{found}")
                     connection.executescript(f"BEGIN IMMEDIATE;{_migrations(found)}COMMIT;")
+                self._catch_up(connection)
+                capture(connection)
             return connection
         finally:
             self._lock.release()
@@ -123,6 +168,7 @@ class Database:
                     return connection if _version_of(connection) == SCHEMA_VERSION else _migrated_copy(connection)
             connection.close()
         # No catalog yet, or its first writer has just begun (or was killed there): as good as an empty one.
+        self._must_be_new()
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         connection.executescript(_new_catalog())
         return connection
@@ -143,6 +189,15 @@ class Database:
                 return connection
         connection.close()
         return sqlite3.connect(uri + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+
+    def _must_be_new(self) -> None:
+        """Refuse to take a catalog that was lost for one that has yet to begin."""
+        if self.journal.last_number() > 0:
+            raise DamagedCatalog(
+                f"the catalog {self.path} is gone or empty, but its journal is there",
+                facts=(f"journal:  {self.journal.folder}", "the stored versions are untouched"),
+                fix="assetflow doctor --rebuild-catalog makes the catalog from the journal",
+            )
 
     def _is_empty(self, connection: sqlite3.Connection) -> bool:
         found = _version_of(connection)

@@ -105,6 +105,12 @@ INSERT INTO trace_in (trace_id, parameter, up_asset_id, mode, digest, number) VA
 -- next_seq: count one more commit
 UPDATE counter SET value = value + 1 WHERE name = 'seq' RETURNING value
 
+-- journal_number: how many transactions the journal has been told of
+SELECT value FROM counter WHERE name = 'journal'
+
+-- next_journal_number: count one more
+UPDATE counter SET value = value + 1 WHERE name = 'journal' RETURNING value
+
 -- head_now: the trace that is current, its content and its version
 SELECT h.trace_id, v.data_hash, v.version_id FROM head h JOIN trace t USING (trace_id) JOIN version v USING (version_id)
 WHERE h.env_id = ? AND h.asset_id = ? AND h.part_id = ?
@@ -192,3 +198,117 @@ SELECT path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns FROM file_stat
 INSERT INTO file_state (path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
     ctime_ns = excluded.ctime_ns, digest = excluded.digest, recorded_ns = excluded.recorded_ns
+
+-- version_uses: every version with bytes, when it was made or last stopped being current, and whether it is current now
+WITH moves AS (
+    SELECT trace_id, lead(moved_at) OVER (PARTITION BY env_id, asset_id, part_id ORDER BY seq) AS left_at FROM head_log
+), gone AS (
+    SELECT t.version_id, max(m.left_at) AS left_at FROM moves m JOIN trace t USING (trace_id) GROUP BY t.version_id
+), now AS (
+    SELECT DISTINCT t.version_id FROM head h JOIN trace t USING (trace_id)
+)
+SELECT v.version_id, a.key, p.key, v.number, coalesce(v.size_bytes, 0), v.state,
+       max(v.created_at, coalesce(g.left_at, 0)), n.version_id IS NOT NULL
+FROM version v
+JOIN asset a USING (asset_id)
+JOIN part p ON p.part_id = v.part_id
+LEFT JOIN gone g USING (version_id)
+LEFT JOIN now n USING (version_id)
+WHERE v.location <> '' AND v.state IN ('live', 'condemned')
+
+-- versions_read: what each version was made from, by its current traces and its newest one
+WITH telling AS (
+    SELECT trace_id FROM head UNION SELECT max(trace_id) FROM trace GROUP BY version_id
+)
+SELECT DISTINCT t.version_id, u.version_id
+FROM telling JOIN trace t USING (trace_id)
+JOIN trace_in i USING (trace_id)
+JOIN version u ON u.asset_id = i.up_asset_id AND u.part_id BETWEEN i.lo AND i.hi AND u.number = i.number
+
+-- set_version_state: these versions (a JSON list of numbers) that were in one state (?2) are in another from now on
+UPDATE version SET state = ?3, state_at = ?4
+WHERE version_id IN (SELECT value FROM json_each(?1)) AND state = ?2
+
+-- versions_in: the versions that have a place in the storage and are in one of these states (a JSON list)
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM version v
+JOIN asset a USING (asset_id)
+JOIN part p ON p.part_id = v.part_id
+WHERE v.location <> '' AND v.state IN (SELECT value FROM json_each(?))
+ORDER BY v.version_id
+
+-- end_dead_run: a run that nobody works on any more
+UPDATE run SET state = 'died', finished_at = ? WHERE state = 'running' AND run_id = ?
+
+-- heads_of_versions: the environments in which these versions (a JSON list of numbers) are current
+SELECT t.version_id, e.name, a.key FROM head h
+JOIN trace t USING (trace_id) JOIN env e USING (env_id) JOIN asset a ON a.asset_id = h.asset_id
+WHERE t.version_id IN (SELECT value FROM json_each(?))
+ORDER BY e.name, a.key
+
+-- heads_without_bytes: heads whose version was removed or is about to be
+SELECT e.name, a.key, v.number, v.state FROM head h
+JOIN env e USING (env_id) JOIN asset a ON a.asset_id = h.asset_id
+JOIN trace t USING (trace_id) JOIN version v USING (version_id)
+WHERE v.state = 'evicted'
+
+-- heads_off_their_log: heads that are not the last line of their log
+SELECT e.name, a.key FROM head h
+JOIN env e USING (env_id) JOIN asset a ON a.asset_id = h.asset_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM head_log l
+    WHERE l.env_id = h.env_id AND l.asset_id = h.asset_id AND l.part_id = h.part_id
+      AND l.seq = h.seq AND l.trace_id = h.trace_id
+) OR h.seq <> (
+    SELECT max(l.seq) FROM head_log l
+    WHERE l.env_id = h.env_id AND l.asset_id = h.asset_id AND l.part_id = h.part_id
+)
+
+-- traces_of_another: traces whose version belongs to another asset partition
+SELECT a.key, t.trace_id FROM trace t JOIN asset a USING (asset_id) JOIN version v USING (version_id)
+WHERE v.asset_id <> t.asset_id OR v.part_id <> t.part_id
+
+-- seq_behind: the highest number of a move, when the counter is behind it
+SELECT max(h.seq), c.value FROM head_log h JOIN counter c ON c.name = 'seq' HAVING max(h.seq) > c.value
+
+-- newest_record: the latest time that anything in the catalog speaks of
+SELECT max(coalesce((SELECT max(created_at) FROM version), 0), coalesce((SELECT max(started_at) FROM run), 0))
+
+-- counted: how many versions have bytes, and how many heads and environments there are
+SELECT (SELECT count(*) FROM version WHERE location <> '' AND state = 'live'),
+       (SELECT count(*) FROM head), (SELECT count(*) FROM env)
+
+-- missing_runs: runs that traces or moves of heads speak of and that are not recorded, and when they were at work
+SELECT r.run_id, min(r.env_id), min(r.began), max(r.ended) FROM (
+    SELECT t.run_id, l.env_id, t.started_at AS began, t.finished_at AS ended
+    FROM trace t LEFT JOIN head_log l USING (trace_id)
+    UNION ALL SELECT run_id, env_id, moved_at, moved_at FROM head_log
+) r
+WHERE r.run_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM run WHERE run.run_id = r.run_id)
+GROUP BY r.run_id
+
+-- add_lost_run: a run of which only its number is known
+INSERT INTO run (run_id, env_id, state, cause, selection, started_at, finished_at, user, host, pid)
+VALUES (?, ?, 'lost', 'restored', '', ?, ?, '', '', 0)
+
+-- last_run_number: the highest number that a run ever had
+SELECT max(coalesce((SELECT max(run_id) FROM run), 0), coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'run'), 0))
+
+-- forget_run_number: how high the numbers of runs were
+DELETE FROM sqlite_sequence WHERE name = 'run'
+
+-- set_run_number: let the next run have a number above this one
+INSERT INTO sqlite_sequence (name, seq) VALUES ('run', ?)
+
+-- known_locations: where versions are, and in which state
+SELECT location, state FROM version WHERE location <> ''
+
+-- part_id: the number of a partition of an asset
+SELECT part_id FROM part WHERE asset_id = ? AND key = ?
+
+-- add_part: give a partition of an asset a number
+INSERT INTO part (asset_id, key) VALUES (?, ?) RETURNING part_id
+
+-- has_number: whether an asset has a version of this number
+SELECT 1 FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND number = ?

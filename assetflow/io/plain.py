@@ -14,6 +14,7 @@ from assetflow.io.base import Target, Want, Written
 from assetflow.io.forms import form_words
 from assetflow.io.hashing import bytes_hash, file_hash, json_hash, tree_hash
 from assetflow.io.parquet import Categories, damage
+from assetflow.io.sidecar import SIDECAR
 from assetflow.model.records import Version
 
 _JSON, _PICKLE, _BYTES = "value.json", "value.pickle", "value.bin"
@@ -87,6 +88,7 @@ class FileIO:
                 fix="write the file before returning its Path",
             )  # fmt: skip
         kind, name = "directory" if value.is_dir() else "file", value.resolve().name or "data"
+        name = "data" if name == SIDECAR else name
         copy = target.directory / name
         self._files.copy_tree(value, copy)
         # The copy is hashed, not the original: what is recorded must be what is stored, even if somebody writes to it.

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
-from assetflow.files import Files, size_of
+from assetflow.files import Files, size_of, tree_files
 from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.hashing import file_hash
+from assetflow.io.sidecar import SIDECAR, sidecar_bytes
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
 
@@ -99,7 +101,6 @@ class Storage:
         self._files.make_directory(directory)
         try:
             written = manager.write(value, Target(key, partition, directory))
-            self._files.sync_directory(directory)
             size_bytes = size_of(directory)
         except BaseException:
             self._remove_quietly(directory)
@@ -111,8 +112,10 @@ class Storage:
         directory = staged.directory or self._root
         return self._manager(staged.io).read(_as_version(staged, str(directory)), directory, want)
 
-    def publish(self, staged: Staged) -> NewVersion:
+    def publish(self, staged: Staged, made: Mapping[str, object] | None = None) -> NewVersion:
         """Move the staged value to its place for ever; it is durable when the call returns.
+
+        `made` says by whom and of what, JSON-able: it goes into the sidecar beside the bytes.
 
         Raises:
             WarehouseLocked: another program holds the DuckDB file; the value stays staged.
@@ -127,8 +130,9 @@ class Storage:
         manager = self._manager(staged.io)
         if hasattr(manager, "publish"):
             cast("DuckDBIO", manager).publish(_as_version(staged, str(location)), staged.directory, identity)
-            self._files.sync_directory(staged.directory)
-        size_bytes = staged.size_bytes
+        version = _new_version(staged, location.as_posix(), staged.size_bytes)
+        self._write_sidecar(staged, version, made or {})
+        self._files.sync_directory(staged.directory)
         self._make_durably(self._root / parent)
         self._files.rename(staged.directory, self._root / location)
         try:
@@ -138,7 +142,7 @@ class Storage:
             with suppress(AssetflowError):
                 self._files.rename(self._root / location, staged.directory)
             raise
-        return _new_version(staged, location.as_posix(), size_bytes)
+        return version
 
     def discard(self, staged: Staged) -> None:
         """Remove what was staged."""
@@ -182,11 +186,12 @@ class Storage:
         if version.io != "parquet" or version.io in self._given:
             return ()
         directory = self._root / version.location
-        if version.size_bytes is not None and directory.is_dir() and size_of(directory) != version.size_bytes:
+        data = directory / _MARKERS["parquet"]
+        if data.exists() and size_of(data) != version.details.get("size"):
             from assetflow.io.parquet import damaged
 
-            raise damaged(version, f"{size_of(directory):,} bytes instead of {version.size_bytes:,}")
-        return (directory / _MARKERS["parquet"],)
+            raise damaged(version, f"{size_of(data):,} bytes instead of {version.details.get('size')}")
+        return (data,)
 
     def exists(self, version: Version) -> bool:
         """Whether the version's files are there, by one look at the folder; `verify` looks at the content."""
@@ -273,6 +278,17 @@ class Storage:
             facts=(f"known:    {', '.join(sorted(set(known)))}",),
             fix=did_you_mean(name, known),
         )
+
+    def _write_sidecar(self, staged: Staged, version: NewVersion, made: Mapping[str, object]) -> None:
+        assert staged.directory is not None, "what lives in the process has no sidecar"
+        directory = staged.directory
+        self._files.remove_tree(directory / SIDECAR)  # of a publish that failed half-way
+        files = {
+            path.relative_to(directory).as_posix(): (path.stat().st_size, file_hash(path))
+            for path in tree_files(directory)
+        }
+        data = sidecar_bytes(version, asset=staged.key, partition=staged.partition, files=files, made=made)
+        self._files.write_bytes(directory / SIDECAR, data)
 
     def _make_durably(self, directory: Path) -> None:
         """Make the directory and sync the folders above, as far up as they had to be made."""

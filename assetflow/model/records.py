@@ -135,6 +135,24 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionUse:
+    """A stored version and what needs it. `made_from` are version ids; `needed_at` is when it was made or last current.
+
+    `is_current`: a head of some environment is on it, or a pin.
+    """
+
+    version_id: int
+    asset: AssetKey
+    partition: str
+    number: int
+    size_bytes: int
+    state: str
+    needed_at: float
+    is_current: bool
+    made_from: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NewVersion:
     """A version about to be committed, without the numbers that the catalog gives it."""
 

@@ -23,7 +23,7 @@ from assetflow.run.failure import step_error
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
 from assetflow.run.survey import file_row
-from assetflow.run.task import Made, NodeResult, Task
+from assetflow.run.task import Made, NodeResult, Origin, Task
 
 _TICK_S = 0.1
 
@@ -262,6 +262,7 @@ class Runner:
                 for key in node.keys
                 if key in self._heads and key in self._settings.forced and key not in self._world.lost
             },
+            origins={key: self._origin(self._world.graph.specs[key]) for key in node.keys},
             log_file=self._settings.log_folder / str(self._run_id) / f"{name}.{node.attempt}.log",
         )
 
@@ -347,29 +348,31 @@ class Runner:
                 self._commit(key, self._new_trace(spec, made, result), kept, replace(base, state=state), result)
 
     def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
-        read = self._read(spec)
-        head = self._heads.get(spec.key)
+        head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
         reuse = head.version.version_id if made.version is None and head is not None else None
+        return NewTrace(
+            spec.key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
+            result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse,
+            self._seen(spec.key),
+        )  # fmt: skip
+
+    def _origin(self, spec: AssetSpec) -> Origin:
+        """What the asset is about to be made of: what is pinned now, not what may be current when it is done."""
         contents = self._contents(spec)
         known = [
             (one, digest_of(one, content)) for one in spec.inputs if (content := contents[one.upstream]) is not None
         ]
-        return NewTrace(
-            spec.key, input_key(spec, known), spec.code, spec.code_parts or {}, spec.config or {}, read, "run",
-            result.started_at, result.finished_at, self._as_of(spec, made, result), made.metadata, made.version, reuse,
-            self._seen(spec.key),
-        )  # fmt: skip
+        key, parts, config = input_key(spec, known), spec.code_parts or {}, spec.config or {}
+        return Origin(key, spec.code, parts, config, self._read(spec), self._as_of(spec))
 
-    def _as_of(self, spec: AssetSpec, made: Made, result: NodeResult) -> float:
-        if made.as_of is not None:
-            return made.as_of
+    def _as_of(self, spec: AssetSpec) -> float | None:
         times: list[float] = []
         for one in spec.inputs:
             source, head = self._world.sources.get(one.upstream), self._heads.get(one.upstream)
             time_of_data = source.as_of if source is not None else head.trace.as_of if head is not None else None
             if one.mode != "order" and time_of_data is not None:
                 times.append(time_of_data)
-        return min(times, default=result.started_at)
+        return min(times, default=None)
 
     def _read(self, spec: AssetSpec) -> tuple[TraceInput, ...]:
         contents = self._contents(spec)

@@ -95,7 +95,7 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
         try:
             _open_log(cleanup, task.log_file)
             value = _compute(bench, call, cleanup)
-            outputs = _store_all(bench, call, value)
+            outputs = _store_all(bench, call, value, started)
             return NodeResult(task, started, time.time(), call.seconds, outputs)
         except Skip as skip:
             return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
@@ -166,7 +166,7 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
     return read_source(spec, observation, want)
 
 
-def _store_all(bench: Workbench, call: _Call, value: object) -> Mapping[AssetKey, Made]:
+def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> Mapping[AssetKey, Made]:
     """All outputs written, then all checked, then published: what cannot be written takes nothing else along."""
     parts: dict[AssetKey, _Part] = {}
     made: dict[AssetKey, Made] = {}
@@ -176,7 +176,7 @@ def _store_all(bench: Workbench, call: _Call, value: object) -> Mapping[AssetKey
         with call.timed("check"):
             checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
         for part in parts.values():
-            made[part.key] = _publish(bench, call, part, checks[part.key])
+            made[part.key] = _publish(bench, call, part, checks[part.key], started)
     except BaseException:
         for part in parts.values():
             if part.key not in made:
@@ -244,17 +244,23 @@ def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
     return _Part(output, staged, metadata, as_of)
 
 
-def _publish(bench: Workbench, call: _Call, part: _Part, checks: tuple[CheckOutcome, ...]) -> Made:
-    staged = part.staged
+def _publish(
+    bench: Workbench, call: _Call, part: _Part, checks: tuple[CheckOutcome, ...], started: float
+) -> Made:  # fmt: skip
+    staged, origin = part.staged, call.task.origins[part.key]
+    as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
     bad = [check for check in checks if check.blocking and not check.passed]
     version: NewVersion | None = None
     if bad or _is_stored(bench, call.task, part.key, staged.data_hash):
         bench.storage.discard(staged)
     else:
         with call.timed("write"):
-            version = bench.storage.publish(staged)
+            times = {"started_at": started, "finished_at": time.time(), "as_of": as_of}
+            trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
+            by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
+            version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None
-    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, part.as_of, error)
+    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error)
 
 
 def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:

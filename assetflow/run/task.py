@@ -8,8 +8,34 @@ from pathlib import Path
 
 from assetflow.io.sources import Observation
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import CheckOutcome, NewVersion, Version
+from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
 from assetflow.run.outcome import StepError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an output is a function of, as its trace will record it. `as_of` is the time of the oldest data it reads."""
+
+    input_key: str
+    code: str
+    code_parts: Mapping[str, str]
+    config: Mapping[str, str]
+    inputs: tuple[TraceInput, ...]
+    as_of: float | None
+
+    def to_json(self) -> dict[str, object]:
+        """The origin as the sidecar of a version holds it."""
+        return {
+            "input_key": self.input_key,
+            "code": self.code,
+            "code_parts": dict(self.code_parts),
+            "config": dict(self.config),
+            "inputs": [
+                {"parameter": one.parameter, "upstream": one.upstream, "mode": one.mode, "digest": one.digest,
+                 "number": one.version_number}
+                for one in self.inputs
+            ],
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +44,7 @@ class Task:
 
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
-    kept.
+    kept. `origins` say of each output what it is made of.
     """
 
     node: str
@@ -29,6 +55,7 @@ class Task:
     observations: Mapping[AssetKey, Observation]
     present_hashes: Mapping[AssetKey, str]
     suspects: Mapping[AssetKey, Version]
+    origins: Mapping[AssetKey, Origin]
     log_file: Path
 
 

@@ -76,7 +76,7 @@ def test_a_catalog_whose_making_was_interrupted_reads_as_empty_and_is_made_anew(
 def test_closing_the_last_writer_leaves_one_file_and_the_lock(tmp_path: Path) -> None:
     filled(tmp_path / "catalog.db")
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["catalog.db", "catalog.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["catalog.db", "catalog.lock", "journal"]
 
 
 @BOTH
@@ -310,7 +310,7 @@ def test_in_a_read_only_folder_a_reader_works_and_a_writer_says_what_to_do(publi
 
     refused = ["NotWritable", "NotWritable"]
     assert found == [*(["read {'orders': 30}", *refused] * 3), "read {'orders': 1}", *refused]
-    assert sorted(path.name for path in closed.iterdir()) == ["catalog.db", "catalog.lock"]
+    assert sorted(path.name for path in closed.iterdir()) == ["catalog.db", "catalog.lock", "journal"]
 
 
 def test_a_catalog_that_cannot_be_written_says_where_it_could_be(tmp_path: Path) -> None:

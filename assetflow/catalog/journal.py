@@ -1,0 +1,291 @@
+"""The journal: every change of the catalog as a line of text beside it, so that the catalog can be made again.
+
+It is a logical redo log. A transaction's changes are appended and on the disk before the transaction commits, so what
+was committed is in the journal at every moment. A line is a checksum (xxh3, 64 bit) and a JSON object:
+
+    {"n": 17, "schema": 2, "at": 1760000000.0, "changes": [["version", "put", {"version_id": 3, ...}], ...]}
+
+`n` counts journaled transactions. A line whose transaction did not commit is followed by one with the same number or a
+smaller one, which cancels it. A file that begins with `"part": 0` is a whole catalog: what was before it is obsolete.
+Runs and attempts are not in the journal: with the catalog lost, the history of runs is lost, and no version.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from assetflow.files import Files
+
+SEGMENT_BYTES = 32 << 20
+"""A new file is begun when the last one is larger than this."""
+
+_TABLES = {
+    "asset": ("asset_id",),
+    "part": ("part_id",),
+    "env": ("env_id",),
+    "fp": ("fp_id",),
+    "version": ("version_id",),
+    "trace": ("trace_id",),
+    "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"),
+    "head": ("env_id", "asset_id", "part_id"),
+    "head_log": ("env_id", "asset_id", "part_id", "seq"),
+    "pin": ("env_id", "asset_id", "part_id"),
+    "counter": ("name",),
+}
+"""The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
+
+_MOVES = {"head": " OF trace_id, seq, changed_seq"}
+"""Updates of other columns (when a head was last found current) are not worth a line."""
+
+Change = tuple[str, str, dict[str, Any]]
+"""A table, `put` or `del`, and the row (for `del` its primary key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line: the changes of one transaction, or a part of a whole catalog."""
+
+    number: int
+    schema: int
+    at: float
+    changes: Sequence[Change]
+    part: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """What the files of a journal hold: the records that count, in order, and what is wrong, as sentences."""
+
+    records: Sequence[Record] = ()
+    problems: Sequence[str] = ()
+    last_number: int = 0
+    """The number of the last whole line, whether or not its transaction committed."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """The journal of one catalog. The caller holds the writers' lock while it appends."""
+
+    folder: Path
+    files: Files = field(default_factory=Files)
+    _is_known: bool = False
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written."""
+        return not segments(self.folder)
+
+    def last_number(self) -> int:
+        """The number of the last whole line; 0 when there is none. Reads the end of the last file."""
+        for path in reversed(segments(self.folder)):
+            for line in _lines_backwards(path):
+                if (found := _parsed(line)) is not None:
+                    return found.number
+        return 0
+
+    def append(self, record: Record) -> None:
+        """Add a line; it is on the disk when the call returns.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused. What was written of the line is passed over.
+        """
+        found = segments(self.folder)
+        if found and found[-1].stat().st_size < SEGMENT_BYTES:
+            path, is_new = found[-1], False
+        else:
+            path, is_new = self.folder / f"{_number(found) + 1:06d}.jsonl", True
+            self.files.make_directory(self.folder)
+            if not found:
+                self.files.sync_directory(self.folder.parent)
+        self.files.append_line(path, _line(record))
+        if is_new or not self._is_known:
+            # Who was killed before syncing the folder left a file whose name may not be on the disk.
+            self.files.sync_directory(self.folder)
+            self._is_known = True
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Put a whole catalog, given as parts, in the place of all that was; earlier files go when it is on the disk.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused; the journal is as it was.
+        """
+        self.files.make_directory(self.folder)
+        self.files.sync_directory(self.folder.parent)
+        found = segments(self.folder)
+        target = self.folder / f"{_number(found) + 1:06d}.jsonl"
+        aside = target.with_suffix(".new")
+        self.files.remove_tree(aside)
+        with self.files.writing(aside) as out:
+            for record in records:
+                out.write(_line(record) + b"\n")
+        aside.chmod(0o600)
+        self.files.rename(aside, target)
+        self.files.sync_directory(self.folder)
+        for path in found:
+            self.files.remove_tree(path)
+
+
+def segments(folder: Path) -> list[Path]:
+    """The files of a journal, oldest first."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".jsonl" and path.stem.isdigit())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read_journal(folder: Path) -> JournalContent:
+    """All that the journal holds.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    kept: list[Record] = []
+    problems: list[str] = []
+    last, bad = 0, 0
+    for path in segments(folder):
+        for line in path.read_bytes().split(b"\n"):
+            if not line:
+                continue
+            found = _parsed(line)
+            if found is None:
+                bad += 1
+                continue
+            last = found.number
+            if found.part == 0:
+                kept.clear()
+            elif found.part is None:
+                while kept and kept[-1].number >= found.number and kept[-1].part is None:
+                    kept.pop()
+            kept.append(found)
+    problems += _gaps(kept)
+    if bad and problems:
+        problems.append(f"{bad} {'line is' if bad == 1 else 'lines are'} not what was written")
+    return JournalContent(kept, problems, last)
+
+
+def replay(records: Iterable[Record], connection: sqlite3.Connection) -> None:
+    """Carry the records out on an empty catalog. The caller owns the transaction; foreign keys must be off."""
+    for record in records:
+        for table, action, row in record.changes:
+            if table not in _TABLES:
+                raise ValueError(f"the journal speaks of a table {table!r}")
+            names = [name for name in row if name.isidentifier()]
+            values = [row[name] for name in names]
+            if action == "put":
+                columns, marks = ", ".join(names), ", ".join("?" * len(names))
+                connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+            else:
+                where = " AND ".join(f"{name} IS ?" for name in names)
+                connection.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names are identifiers
+        connection.execute("UPDATE counter SET value = ? WHERE name = 'journal'", (record.number,))
+
+
+def capture(connection: sqlite3.Connection) -> None:
+    """Have the connection note every change of the journal's tables, by triggers that only it has."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    statements = ["CREATE TEMP TABLE noted (note_id INTEGER PRIMARY KEY, tab TEXT, action TEXT, row TEXT)"]
+    for table, key in _TABLES.items():
+        only = " WHEN NEW.name <> 'journal'" if table == "counter" else ""
+        put = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'put', {_array('NEW', key)});"  # noqa: S608
+        gone = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'del', {_array('OLD', key)});"  # noqa: S608
+        on = f"ON main.{table}"
+        statements += [
+            f"CREATE TEMP TRIGGER noted_{table}_insert AFTER INSERT {on}{only} BEGIN {put} END",
+            f"CREATE TEMP TRIGGER noted_{table}_update AFTER UPDATE{_MOVES.get(table, '')} {on}{only} BEGIN {put} END",
+            f"CREATE TEMP TRIGGER noted_{table}_delete AFTER DELETE {on} BEGIN {gone} END",
+        ]
+    for statement in statements:
+        connection.execute(statement)
+
+
+def captured(connection: sqlite3.Connection) -> list[Change]:
+    """What was noted in this transaction, each row once as it is now, with nothing left noted."""
+    noted = connection.execute("SELECT tab, row, action FROM noted ORDER BY note_id").fetchall()
+    latest: dict[tuple[str, str], str] = {(table, row): action for table, row, action in noted}
+    connection.execute("DELETE FROM noted")
+    changes: list[Change] = []
+    for (table, row), action in latest.items():
+        key = dict(zip(_TABLES[table], cast("list[object]", json.loads(row)), strict=True))
+        if action == "put":  # read as it is: the JSON of SQLite has no more than 15 digits of a number
+            where = " AND ".join(f"{name} = ?" for name in key)
+            cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key.values()))  # noqa: S608
+            names = [column[0] for column in cursor.description]
+            key = dict(zip(names, cursor.fetchone(), strict=True))
+        changes.append((table, action, key))
+    order = list(_TABLES)
+    return sorted(changes, key=lambda change: order.index(change[0]))
+
+
+def whole_catalog(connection: sqlite3.Connection, number: int, schema: int, at: float) -> Iterator[Record]:
+    """The content of a catalog as records, a thousand rows in each."""
+    part = 0
+    for table in _TABLES:
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        cursor = connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names of our schema
+        while rows := cursor.fetchmany(1000):
+            changes = [(table, "put", dict(zip(columns, row, strict=True))) for row in rows]
+            yield Record(number, schema, at, changes, part)
+            part += 1
+
+
+def _array(row: str, columns: Iterable[str]) -> str:
+    return f"json_array({', '.join(f'{row}.{name}' for name in columns)})"
+
+
+def _line(record: Record) -> bytes:
+    from xxhash import xxh3_64
+
+    facts: dict[str, object] = {"n": record.number, "schema": record.schema, "at": record.at}
+    if record.part is not None:
+        facts["part"] = record.part
+    facts["changes"] = record.changes
+    data = json.dumps(facts, separators=(",", ":")).encode()
+    return xxh3_64(data).hexdigest().encode() + b" " + data
+
+
+def _parsed(line: bytes) -> Record | None:
+    from xxhash import xxh3_64
+
+    checksum, _, data = line.partition(b" ")
+    if xxh3_64(data).hexdigest().encode() != checksum:
+        return None
+    facts = cast("dict[str, Any]", json.loads(data))
+    changes = [(str(table), str(action), dict(row)) for table, action, row in facts["changes"]]
+    return Record(facts["n"], facts["schema"], facts["at"], changes, facts.get("part"))
+
+
+def _gaps(records: Sequence[Record]) -> list[str]:
+    problems: list[str] = []
+    before: Record | None = None
+    for record in records:
+        expected = 0 if before is None else before.number
+        follows = record.number == expected + 1 if record.part is None else True
+        if record.part is not None and record.part != (0 if before is None else (before.part or 0) + 1):
+            problems.append(f"a part of the catalog as it was at transaction {record.number} is missing")
+        elif not follows:
+            problems.append(f"transactions {expected + 1} to {record.number - 1} are missing")
+        before = record
+    return problems
+
+
+def _number(found: Sequence[Path]) -> int:
+    return int(found[-1].stem) if found else 0
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """The lines of a file, last first, reading no more of it than is asked for."""
+    with path.open("rb") as handle:
+        position, rest = handle.seek(0, 2), b""
+        while position > 0:
+            step = min(position, 1 << 16)
+            position -= step
+            handle.seek(position)
+            head, *tail = (handle.read(step) + rest).split(b"\n")
+            yield from (line for line in reversed(tail) if line)
+            rest = head
+        if rest:
+            yield rest
