@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -123,11 +123,25 @@ class Catalog:
     # -- writing
 
     def begin_run(
-        self, env: str, *, selection: str, cause: str, user: str, host: str, pid: int, at: float
+        self,
+        env: str,
+        *,
+        selection: str,
+        cause: str,
+        user: str,
+        host: str,
+        pid: int,
+        at: float,
+        assets: Iterable[AssetKey] = (),
     ) -> tuple[int, list[int]]:
-        """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`."""
+        """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`.
+
+        `assets` are those that the run may speak of: their numbers are given out at once.
+        """
         with self._writing():
             env_id = self._env(env)
+            for key in assets:
+                self._asset(key, at)
             dead = [cast("int", row[0]) for row in self.database.rows("end_dead_runs", at, env_id)]
             for run_id in dead:
                 self.database.change("end_dead_attempts", at, run_id)
@@ -166,9 +180,12 @@ class Catalog:
             for version_id in lost:
                 self.database.change("mark_lost", version_id)
             done = [self._commit_one(env_id, run_id, trace, at) for trace in traces]
-            numbers = {(t.asset, t.partition): c.number for t, c in zip(traces, done, strict=True)}
+            made = {(t.asset, t.partition): c for t, c in zip(traces, done, strict=True)}
             for attempt in attempts:
-                self._save_attempt(env_id, attempt, numbers.get((attempt.asset, attempt.partition)))
+                committed = made.get((attempt.asset, attempt.partition))
+                is_late = committed is not None and not committed.moved
+                number = None if committed is None or is_late else committed.number
+                self._save_attempt(env_id, replace(attempt, state="superseded") if is_late else attempt, number)
             for row in files:
                 self.database.change("save_file_state", *row)
         return done
@@ -180,7 +197,9 @@ class Catalog:
             Superseded: the run of one of them is no longer running: nothing is recorded.
         """
         found = list(attempts)
-        with self._writing():
+        # Not worth a wait for the disk, unless it names an asset for the first time, which the journal holds.
+        is_durable = any(self._known_asset(attempt.asset) is None for attempt in found)
+        with self._writing(is_durable=is_durable):
             for run_id in {attempt.run_id for attempt in found}:
                 self._must_be_running(run_id)
             env_id = self._env(env)
@@ -269,6 +288,11 @@ class Catalog:
         self.database.change("add_fp", digest, trace.code, parts, config)
         return cast("tuple[int]", self.database.row("fp_id", digest))[0]
 
+    def _known_asset(self, key: AssetKey) -> int | None:
+        if key not in self._assets and (row := self.database.row("asset_id", key)) is not None:
+            self._assets[key] = cast("tuple[int]", row)[0]
+        return self._assets.get(key)
+
     def _asset(self, key: AssetKey, at: float) -> int:
         return self._number(self._assets, key, "asset_id", "add_asset", (key, at))
 
@@ -282,9 +306,9 @@ class Catalog:
         return known[name]
 
     @contextmanager
-    def _writing(self) -> Generator[None]:
+    def _writing(self, *, is_durable: bool = True) -> Generator[None]:
         try:
-            with self.database.transaction():
+            with self.database.transaction(is_durable=is_durable):
                 yield
         except BaseException:
             # Numbers given out in a transaction that was undone are not theirs any more.

@@ -20,7 +20,7 @@ _LOOK_S = 2.0
 
 
 class FileLock:
-    """An exclusive advisory lock on a file, with a note of who holds it for people who have to wait.
+    """An advisory lock on a file, exclusive or shared, with a note of who holds it for people who have to wait.
 
     The file stays when the lock is released: removing it would let two processes lock two different files.
     """
@@ -29,8 +29,17 @@ class FileLock:
         self.path = path
         self._descriptor: int | None = None
 
-    def acquire(self, *, wait_s: float = 0.0, note: str = "", on_wait: Callable[[], None] | None = None) -> bool:
+    def acquire(
+        self,
+        *,
+        wait_s: float = 0.0,
+        note: str = "",
+        on_wait: Callable[[], None] | None = None,
+        is_shared: bool = False,
+    ) -> bool:
         """Take the lock, waiting at most `wait_s` seconds; False when somebody else still holds it.
+
+        Any number may share it, and nobody has it exclusively meanwhile.
 
         Raises:
             OSError: the lock file cannot be opened.
@@ -38,7 +47,7 @@ class FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            is_mine = _wait_for(descriptor, wait_s, on_wait)
+            is_mine = _wait_for(descriptor, wait_s, on_wait, is_shared=is_shared)
         except BaseException:
             os.close(descriptor)
             raise
@@ -85,9 +94,9 @@ class FileLock:
         self.release()
 
 
-def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None) -> bool:
+def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None, *, is_shared: bool) -> bool:
     deadline = time.monotonic() + wait_s
-    while not _try_lock(descriptor):
+    while not _try_lock(descriptor, is_shared=is_shared):
         # Whoever only looks whether the lock is held shares it for an instant: that is no reason to give up.
         patience_s = 0.0 if _is_held(descriptor) else _LOOK_S
         if time.monotonic() >= deadline + patience_s:
@@ -110,11 +119,11 @@ def _is_held(descriptor: int) -> bool:
     return False
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, *, is_shared: bool) -> bool:
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

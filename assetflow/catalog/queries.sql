@@ -51,7 +51,7 @@ ORDER BY i.trace_id, i.parameter
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
        f.code, f.parts, f.config,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state, l.cause
 FROM head_log l
 JOIN env e USING (env_id)
 JOIN asset a ON a.asset_id = l.asset_id
@@ -312,3 +312,182 @@ INSERT INTO part (asset_id, key) VALUES (?, ?) RETURNING part_id
 
 -- has_number: whether an asset has a version of this number
 SELECT 1 FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND number = ?
+
+-- pins: the heads of an environment that runs leave alone
+SELECT a.key, p.key, n.cause, n.user, n.pinned_at
+FROM pin n
+JOIN env e USING (env_id)
+JOIN asset a ON a.asset_id = n.asset_id
+JOIN part p ON p.part_id = n.part_id
+WHERE e.name = ?
+
+-- put_pin: pin a head, or pin it for another cause
+INSERT INTO pin (env_id, asset_id, part_id, cause, user, pinned_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET cause = excluded.cause, user = excluded.user,
+    pinned_at = excluded.pinned_at
+
+-- drop_pins: unpin these assets (a JSON list of keys)
+DELETE FROM pin
+WHERE env_id = (SELECT env_id FROM env WHERE name = ?1)
+  AND asset_id IN (SELECT asset_id FROM asset JOIN json_each(?2) w ON w.value = asset.key)
+RETURNING asset_id
+
+-- moves_at: what was current in an environment after a commit, of these assets (a JSON list of keys; null for all)
+SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       l.cause
+FROM (
+    SELECT env_id, asset_id, part_id, max(seq) AS seq FROM head_log
+    WHERE env_id = (SELECT env_id FROM env WHERE name = ?1) AND seq <= ?2
+      AND asset_id IN (SELECT asset_id FROM asset WHERE ?3 IS NULL OR key IN (SELECT value FROM json_each(?3)))
+    GROUP BY env_id, asset_id, part_id
+)
+JOIN head_log l USING (env_id, asset_id, part_id, seq)
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+JOIN trace t ON t.trace_id = l.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+
+-- moves_back: the last move to the version that these assets (a JSON list of keys) had so many versions ago
+SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       l.cause
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY asset_id, part_id ORDER BY seq DESC) - 1 AS back
+    FROM (
+        SELECT h.env_id, h.asset_id, h.part_id, h.seq, r.version_id,
+               lead(r.version_id) OVER (PARTITION BY h.asset_id, h.part_id ORDER BY h.seq) AS next_version
+        FROM head_log h JOIN trace r USING (trace_id)
+        WHERE h.env_id = (SELECT env_id FROM env WHERE name = ?1)
+          AND h.asset_id IN (SELECT asset_id FROM asset WHERE key IN (SELECT value FROM json_each(?2)))
+    )
+    WHERE next_version IS NULL OR next_version <> version_id
+) m
+JOIN head_log l USING (env_id, asset_id, part_id, seq)
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+JOIN trace t ON t.trace_id = l.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+WHERE m.back = ?3
+
+-- moves_to: the last move of these assets (a JSON list of keys) to the version with this number
+SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       l.cause
+FROM (
+    SELECT h.env_id, h.asset_id, h.part_id, max(h.seq) AS seq
+    FROM head_log h JOIN trace r USING (trace_id) JOIN version w USING (version_id)
+    WHERE h.env_id = (SELECT env_id FROM env WHERE name = ?1) AND w.number = ?3
+      AND h.asset_id IN (SELECT asset_id FROM asset WHERE key IN (SELECT value FROM json_each(?2)))
+    GROUP BY h.env_id, h.asset_id, h.part_id
+)
+JOIN head_log l USING (env_id, asset_id, part_id, seq)
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+JOIN trace t ON t.trace_id = l.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+
+-- traces_to: the newest trace of the version with this number of these assets (a JSON list of keys)
+SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       f.code, f.parts, f.config,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM json_each(?1) wanted
+JOIN asset a ON a.key = wanted.value
+JOIN version v ON v.asset_id = a.asset_id AND v.number = ?2
+JOIN part p ON p.part_id = v.part_id
+JOIN trace t ON t.asset_id = v.asset_id AND t.trace_id = (
+    SELECT max(trace_id) FROM trace WHERE asset_id = v.asset_id AND version_id = v.version_id
+)
+JOIN fp f ON f.fp_id = t.fp_id
+
+-- seq_at: the last commit that moved a head of an environment at this time or before
+SELECT max(l.seq) FROM head_log l JOIN env e USING (env_id) WHERE e.name = ? AND l.moved_at <= ?
+
+-- seq_of_run: the last commit of a run that moved a head
+SELECT max(l.seq) FROM head_log l JOIN env e USING (env_id) WHERE e.name = ? AND l.run_id = ?
+
+-- next_move: the first commit after this one that moved the head of an asset
+SELECT min(l.seq) FROM head_log l JOIN env e USING (env_id) JOIN asset a ON a.asset_id = l.asset_id
+WHERE e.name = ? AND a.key = ? AND l.seq > ?
+
+-- first_move: the first version that an asset had in an environment, and since when
+SELECT v.number, l.moved_at FROM head_log l
+JOIN env e USING (env_id)
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN trace t USING (trace_id)
+JOIN version v USING (version_id)
+WHERE e.name = ? AND a.key = ? ORDER BY l.seq LIMIT 1
+
+-- version_numbers: the first and the last version of an asset, and how many there are
+SELECT min(v.number), max(v.number), count(*) FROM version v JOIN asset a USING (asset_id) WHERE a.key = ?
+
+-- evicted_at: when the bytes of a version were removed
+SELECT state_at FROM version WHERE version_id = ? AND state = 'evicted'
+
+-- env_names: all environments
+SELECT name FROM env ORDER BY name
+
+-- trace_now: what a trace stands for: asset, partition, content, and the state of its version
+SELECT t.asset_id, t.part_id, v.data_hash, v.state FROM trace t JOIN version v USING (version_id) WHERE t.trace_id = ?
+
+-- log_pointer: remember a move that no run made
+INSERT INTO head_log (env_id, asset_id, part_id, seq, trace_id, run_id, moved_at, cause) VALUES (?, ?, ?, ?, ?, NULL, ?, ?)
+
+-- drop_loose_parts: partitions of assets that are not known
+DELETE FROM part WHERE asset_id IS NOT NULL AND asset_id NOT IN (SELECT asset_id FROM asset)
+
+-- drop_loose_versions: versions of assets or partitions that are not known
+DELETE FROM version
+WHERE asset_id NOT IN (SELECT asset_id FROM asset) OR part_id NOT IN (SELECT part_id FROM part)
+
+-- drop_loose_traces: traces of what is not known
+DELETE FROM trace
+WHERE asset_id NOT IN (SELECT asset_id FROM asset) OR part_id NOT IN (SELECT part_id FROM part)
+   OR version_id NOT IN (SELECT version_id FROM version) OR fp_id NOT IN (SELECT fp_id FROM fp)
+
+-- drop_loose_inputs: what traces that are not known read, and inputs that are not known
+DELETE FROM trace_in
+WHERE trace_id NOT IN (SELECT trace_id FROM trace) OR up_asset_id NOT IN (SELECT asset_id FROM asset)
+
+-- drop_loose_moves: moves of heads to traces that are not known
+DELETE FROM head_log WHERE trace_id NOT IN (SELECT trace_id FROM trace)
+
+-- drop_loose_heads: heads on traces, or in environments, that are not known
+DELETE FROM head
+WHERE trace_id NOT IN (SELECT trace_id FROM trace) OR env_id NOT IN (SELECT env_id FROM env)
+   OR asset_id NOT IN (SELECT asset_id FROM asset) OR part_id NOT IN (SELECT part_id FROM part)
+
+-- drop_loose_pins: pins of what is not known
+DELETE FROM pin
+WHERE env_id NOT IN (SELECT env_id FROM env) OR asset_id NOT IN (SELECT asset_id FROM asset)
+   OR part_id NOT IN (SELECT part_id FROM part)
+
+-- drop_loose_runs: runs of environments that are not known
+DELETE FROM run WHERE env_id NOT IN (SELECT env_id FROM env)
+
+-- drop_loose_attempts: attempts of runs or assets that are not known
+DELETE FROM attempt
+WHERE run_id NOT IN (SELECT run_id FROM run) OR asset_id NOT IN (SELECT asset_id FROM asset)
+   OR part_id NOT IN (SELECT part_id FROM part)
+
+-- count_to_the_last_move: let moves be counted to the highest number that one has
+UPDATE counter SET value = max(value, (SELECT coalesce(max(seq), 0) FROM head_log)) WHERE name = 'seq'
+
+-- set_journal_number: how many transactions the journal has been told of
+UPDATE counter SET value = ? WHERE name = 'journal'
+
+-- env_id_of_any: the first environment
+SELECT min(env_id) FROM env
+
+-- forget_lost_runs: traces of runs that are not known are of no run
+UPDATE trace SET run_id = NULL WHERE run_id NOT IN (SELECT run_id FROM run)

@@ -41,12 +41,12 @@ def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]
 
 
 def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> Head:
-    """One row of `heads`, `traces_of` or `history`."""
+    """One row of `heads`, `traces_of` or `history`; moves have their cause as well."""
     (
         key, partition, trace_id, seq, changed_seq, verified_at,
         input_key, version_id, run_id, kind, started, finished, as_of, metadata,
         code, parts, config,
-        number, data_hash, io, location, rows, size, columns, details, created, state,
+        number, data_hash, io, location, rows, size, columns, details, created, state, *cause,
     ) = row  # fmt: skip
     asset = AssetKey(key)
     version = version_from_row(
@@ -56,7 +56,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
         trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
     )  # fmt: skip
-    return Head(env, trace, version, seq, changed_seq, verified_at)
+    return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
 
 
 def version_from_row(row: Row) -> Version:

@@ -72,7 +72,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is current in an environment: the trace, its version, and since when (`seq` counts commits)."""
+    """What is current in an environment: the trace, its version, and since when (`seq` counts commits).
+
+    `cause` says what moved it there when that was not a run; only moves in the history have one.
+    """
 
     env: str
     trace: Trace
@@ -80,6 +83,28 @@ class Head:
     seq: int
     changed_seq: int
     verified_at: float
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A head that runs leave alone: since when, by whom, and why (`rollback to v3`, or `pin` with a reason)."""
+
+    asset: AssetKey
+    partition: str
+    cause: str
+    user: str
+    pinned_at: float
+
+    @property
+    def words(self) -> str:
+        """`pinned by rollback to v3`, `pinned by ann: wait for the audit`."""
+        what, colon, reason = self.cause.partition(": ")
+        return f"pinned by {self.user if what == 'pin' else what}{colon}{reason}"
+
+    def to_json(self) -> dict[str, object]:
+        """The pin as JSON-able values."""
+        return {"cause": self.cause, "user": self.user, "pinned_at": self.pinned_at}
 
 
 @dataclass(frozen=True, slots=True)

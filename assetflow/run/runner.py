@@ -10,18 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.errors import Superseded
+from assetflow.errors import DamagedVersion, Superseded
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
+from assetflow.model.records import Attempt, Head, NewTrace, TraceInput, Version
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.planner import Plan, SourceNow, Step, World, siblings, source_content
+from assetflow.plan.planner import Plan, World, siblings, source_content
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, digest_of, input_key
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
+from assetflow.run.recording import Pending, Recorder, head_after, observed
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin, Task
 
@@ -74,6 +75,8 @@ class Runner:
         self._later: list[tuple[float, str]] = []
         self._rank: dict[str, int] = {}
         self._running: set[str] = set()
+        self._starting: list[tuple[str, list[Attempt]]] = []
+        self._settled: list[str] = []
         self._told_to_stop = False
         self._stopping = False
         self._traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]] = {}
@@ -81,8 +84,11 @@ class Runner:
     def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
         self._run_id, self._observer = run_id, observer
+        self._recorder = Recorder(self._catalog, self._plan.env, run_id)
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
+        self._settle_lost_pins()
+        self._record()
         self._arrange()
         try:
             self._loop()
@@ -92,6 +98,7 @@ class Runner:
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
             self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
+        self._record()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
         saved = [
             *current,
@@ -129,10 +136,18 @@ class Runner:
         for trace, committed in zip(traces, done, strict=True):
             self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
 
+    def _settle_lost_pins(self) -> None:
+        """What is pinned is never run; when its bytes are gone, whatever reads it is blocked."""
+        for step in self._plan.blocked:
+            if step.pin is not None:
+                error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=f"assetflow unpin {step.asset}")
+                self._settle(StepOutcome(step.asset, "failed", error=step_error(error, None)))
+
     def _arrange(self) -> None:
         """Group the planned assets by function and count what each function waits for."""
         by_node = siblings(self._world.graph)
-        to_settle = {s.asset for s in self._plan if not s.spec.is_source and s.action is not Action.CURRENT}
+        left_alone = {s.asset for s in self._plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
+        to_settle = self._plan.steps.keys() - left_alone
         for rank, step in enumerate(self._plan):
             if step.asset in to_settle and step.spec.node not in self._nodes:
                 keys = [key for key in by_node[step.spec.node] if key in to_settle]
@@ -159,15 +174,25 @@ class Runner:
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
                 heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
-            while self._ready and self._executor.capacity > 0 and not self._stopping:
-                self._begin(heapq.heappop(self._ready)[1])
+            self._begin_ready()
             if self._running:
                 for result in self._executor.wait(_TICK_S):
                     self._running.discard(result.task.node)
                     self._finish(result)
+                self._record()
             elif self._later and not self._ready and not self._stopping:
                 time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
             self._observer.tick()
+
+    def _begin_ready(self) -> None:
+        """Start what is ready, as far as there is room; what needs no run makes the next ones ready."""
+        while self._ready and self._has_room() and not self._stopping:
+            while self._ready and self._has_room():
+                self._begin(heapq.heappop(self._ready)[1])
+            self._record()
+
+    def _has_room(self) -> bool:
+        return self._executor.capacity > len(self._starting)
 
     def _heed_interrupts(self) -> None:
         if not self._interrupts.is_stopping:
@@ -192,13 +217,13 @@ class Runner:
             for key in node.keys:
                 reasons = self._plan.steps[key].reasons
                 self._settle(StepOutcome(key, "blocked", blocked_by=blocked_by, reasons=reasons))
-            self._release(name)
+            self._settled.append(name)
             return
         decisions = {key: self._decide(key) for key in node.keys}
         if node.attempt == 1 and not any(decision.action is Action.RUN for decision in decisions.values()):
             for key, decision in decisions.items():
                 self._settle_without_running(key, decision)
-            self._release(name)
+            self._settled.append(name)
             return
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
@@ -209,9 +234,7 @@ class Runner:
                     reasons=tuple(reason.to_json() for reason in node.reasons[key]))
             for key in node.keys
         ]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, started)
-        self._executor.start(self._task(name, node))
-        self._running.add(name)
+        self._starting.append((name, started))
 
     def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
@@ -304,9 +327,7 @@ class Runner:
             return
         for key in node.keys:
             self._finish_output(key, node, result)
-        if self._settings.fail_fast and any(self._outcomes[key].state in FAILED for key in node.keys):
-            self._stopping = True
-        self._release(result.task.node)
+        self._settled.append(result.task.node)
 
     def _retry(self, result: NodeResult, node: _Progress) -> None:
         retry = self._loaded.nodes[result.task.node].retry
@@ -398,35 +419,57 @@ class Runner:
         outcome: StepOutcome,
         result: NodeResult | None = None,
     ) -> None:
-        """Make an outcome true: record the trace, move the head, and only then tell anybody.
-
-        `kept` is the version that the head has afterwards when no new one is stored.
-        """
-        began, now = time.perf_counter(), time.time()
+        """An outcome that a commit makes true. `kept` is the version of the head when no new one is stored."""
         before = self._heads.get(key)
-        lost: list[int] = []
+        lost: tuple[int, ...] = ()
         if before is not None:
             # Equal content is stored anew only when the bytes that were there are gone or damaged.
             is_replaced = trace.version is not None and trace.version.data_hash == before.version.data_hash
-            lost = [before.version.version_id] if is_replaced or key in self._world.lost else []
-        attempt = self._attempt(outcome, result, now)
-        done = self._catalog.commit(self._plan.env, self._run_id, [trace], now, [attempt], lost=lost)[0]
+            lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
+        attempt = self._attempt(outcome, result, time.time())
+        self._recorder.add(Pending(outcome, attempt, trace, kept, lost))
+
+    def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
+        """An asset has reached an outcome that commits nothing."""
+        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result, time.time())
+        self._recorder.add(Pending(outcome, attempt))
+
+    def _record(self) -> None:
+        """Record all that has come together since the last time, in one transaction, and only then tell anybody.
+
+        Then start what waited for that, and let the dependents of what is settled go on.
+        """
+        starting, settled = self._starting, self._settled
+        self._starting, self._settled = [], []
+        for one in self._recorder.record(attempt for _, begun in starting for attempt in begun):
+            if one.trace is None or one.done is None:
+                self._tell(one.outcome)
+            else:
+                self._take_commit(one, one.trace, one.done)
+        for name, _ in starting:
+            self._executor.start(self._task(name, self._nodes[name]))
+            self._running.add(name)
+        for name in settled:
+            if self._settings.fail_fast and any(self._outcomes[k].state in FAILED for k in self._nodes[name].keys):
+                self._stopping = True
+            self._release(name)
+        if self._recorder.has_more:  # a commit that lost to another run became a failure
+            self._record()
+
+    def _take_commit(self, one: Pending, trace: NewTrace, done: Committed) -> None:
+        key, outcome = trace.asset, one.outcome
         if not done.moved:
             error = Superseded(
                 f"another run moved {key} while this one computed it; its version stays current",
                 fix="run `assetflow plan` to see what is left to do",
             )
-            self._settle(replace(outcome, state="failed", error=step_error(error, None)), result)
+            outcome = replace(outcome, state="failed", error=step_error(error, None))
+            result = self._nodes[self._node_of(key)].result
+            self._recorder.add(Pending(outcome, self._attempt(outcome, result, one.at)))
+            self._outcomes[key] = outcome  # its dependents must not start meanwhile
             return
-        self._heads[key] = head_after(self._plan.env, trace, done, kept, self._run_id, now)
-        seconds = {**outcome.seconds, "commit": time.perf_counter() - began}
-        self._tell(replace(outcome, version=done.number, seconds=seconds))
-
-    def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
-        """An asset has reached an outcome that commits nothing: record the attempt and tell the observer."""
-        if outcome.state != "cut_off":
-            self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result, time.time())])
-        self._tell(outcome)
+        self._heads[key] = head_after(self._plan.env, trace, done, one.kept, self._run_id, one.at)
+        self._tell(replace(outcome, version=done.number, seconds={**outcome.seconds, "commit": one.seconds}))
 
     def _tell(self, outcome: StepOutcome) -> None:
         self._outcomes[outcome.asset] = outcome
@@ -453,32 +496,3 @@ class Runner:
             node.waits_for -= 1
             if node.waits_for == 0:
                 heapq.heappush(self._ready, (self._rank[other], other))
-
-
-def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
-    """The trace that says: this source looked like this."""
-    version = NewVersion(source.token, "source", "", None, source.size_bytes, {}, {}, {})
-    seen = None if step.head is None else step.head.trace.trace_id
-    return NewTrace(
-        step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
-    )
-
-
-def head_after(
-    env: str, trace: NewTrace, done: Committed, kept: Version | None, run_id: int, now: float
-) -> Head:  # fmt: skip
-    """The head that a commit made, without asking the catalog again."""
-    version = kept
-    new = trace.version
-    if new is not None and (done.is_new or kept is None):
-        version = Version(
-            done.version_id, trace.asset, trace.partition, done.number, new.data_hash, new.io, new.location, new.rows,
-            new.size_bytes, new.schema, new.columns, new.details, now,
-        )  # fmt: skip
-    assert version is not None, "a commit either stores a version or keeps one"
-    made = Trace(
-        done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
-        trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
-        trace.finished_at, trace.as_of, trace.metadata,
-    )  # fmt: skip
-    return Head(env, made, version, 0, 0, now)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import os
 import platform
 import sys
@@ -14,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import AssetflowError, RunConflict, UsageError
-from assetflow.files import storage_error
+from assetflow.errors import AssetflowError, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
@@ -23,6 +20,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import make_plan
+from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
@@ -34,6 +32,8 @@ from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
 
 EXECUTORS = ("threads", "inline")
+_REMOVAL_S = 600.0
+"""How long a run waits for gc, which holds the store only while it removes files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def run_session(
     watcher = SilentObserver() if observer is None else observer
     _check_executor(request.executor or settings.executor)
     with ExitStack() as stack:
-        stack.enter_context(_locked(settings, request.wait_s))
+        stack.enter_context(environment_lock(settings, request.wait_s))
+        stack.enter_context(_keeping_versions(settings))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)
         found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier)
@@ -88,10 +89,11 @@ def run_session(
             settings.env,
             selection=request.expression or "",
             cause="cli",
-            user=_user(),
+            user=user_name(),
             host=platform.node(),
             pid=os.getpid(),
             at=time.time(),
+            assets=[step.asset for step in plan if step.action is not Action.CURRENT],
         )
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
         storage.sweep(_alive(settings, catalog))
@@ -154,38 +156,9 @@ def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
         observer.warn(f"tear_down raised {type(error).__name__}: {error}")
 
 
-@contextmanager
-def _locked(settings: Settings, wait_s: float) -> Generator[None]:
-    lock = run_lock(settings, settings.env)
-    note = json.dumps({"pid": os.getpid(), "user": _user(), "host": platform.node(), "since": time.time()})
-    try:
-        is_mine = lock.acquire(wait_s=wait_s, note=note)
-    except OSError as error:
-        raise storage_error("locking the environment with", lock.path, error) from error
-    if not is_mine:
-        raise _conflict(settings.env, lock.note())
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _alive(settings: Settings, catalog: Catalog) -> list[int]:
     """The runs that are going on, this one and those of other environments: their staged files are theirs."""
     return [run.run_id for run in catalog.running() if run_lock(settings, run.env).is_held_by_anyone()]
-
-
-def _conflict(env: str, note: str) -> RunConflict:
-    try:
-        holder = json.loads(note)
-        since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
-        who = f" (pid {holder['pid']}, {holder['user']}@{holder['host']}) since {since}"
-    except (ValueError, KeyError, TypeError):  # the other run has not written its note yet
-        who = ""
-    return RunConflict(
-        f"another run is materializing in env {env}{who}",
-        fix="wait for it with `assetflow materialize --wait 5m`, or try again when it has finished",
-    )
 
 
 def _check_executor(name: str) -> None:
@@ -197,10 +170,3 @@ def _executor(settings: Settings, request: Request, work: Work, interrupts: Inte
     if (request.executor or settings.executor) == "inline":
         return InlineExecutor(work, interrupts)
     return ThreadExecutor(work, max(1, request.workers or settings.workers))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no name for this user id, as in some containers
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

@@ -56,8 +56,8 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
         found.databases.append(self)
 
     @contextmanager
-    def counted(self: Database) -> Generator[None]:
-        with transaction(self):
+    def counted(self: Database, *, is_durable: bool = True) -> Generator[None]:
+        with transaction(self, is_durable=is_durable):
             yield
         found.commits += 1
 

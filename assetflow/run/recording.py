@@ -1,0 +1,95 @@
+"""What a run found out on its way into the catalog: outcomes are recorded together, then told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from assetflow.catalog.catalog import Catalog, Committed
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, Version
+from assetflow.plan.planner import SourceNow, Step
+from assetflow.run.outcome import StepOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An outcome on its way. With a `trace`, it is true when that is committed: then `done` says how.
+
+    `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone.
+    """
+
+    outcome: StepOutcome
+    attempt: Attempt | None
+    trace: NewTrace | None = None
+    kept: Version | None = None
+    lost: tuple[int, ...] = ()
+    done: Committed | None = None
+    at: float = 0.0
+    seconds: float = 0.0
+
+
+class Recorder:
+    """Collects outcomes, and records all that came together in one transaction: many small assets share its cost."""
+
+    def __init__(self, catalog: Catalog, env: str, run_id: int) -> None:
+        self._catalog, self._env, self._run_id = catalog, env, run_id
+        self._waiting: list[Pending] = []
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something waits to be recorded."""
+        return bool(self._waiting)
+
+    def add(self, outcome: Pending) -> None:
+        """Take an outcome in."""
+        self._waiting.append(outcome)
+
+    def record(self, begun: Iterable[Attempt]) -> list[Pending]:
+        """Record what waits, and the attempts that begin; the outcomes in the order in which they came.
+
+        Raises:
+            Superseded: the run has been ended by another process; nothing was recorded.
+        """
+        waiting, self._waiting = self._waiting, []
+        began, now = time.perf_counter(), time.time()
+        attempts = [*(one.attempt for one in waiting if one.attempt is not None), *begun]
+        commits = [one for one in waiting if one.trace is not None]
+        if not commits:
+            if attempts:
+                self._catalog.save_attempts(self._env, attempts)
+            return waiting
+        traces = [one.trace for one in commits if one.trace is not None]
+        lost = [version_id for one in commits for version_id in one.lost]
+        done = iter(self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost))
+        seconds = (time.perf_counter() - began) / len(commits)
+        return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
+
+
+def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
+    """The trace that says: this source looked like this."""
+    version = NewVersion(source.token, "source", "", None, source.size_bytes, {}, {}, {})
+    seen = None if step.head is None else step.head.trace.trace_id
+    return NewTrace(
+        step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
+    )
+
+
+def head_after(
+    env: str, trace: NewTrace, done: Committed, kept: Version | None, run_id: int, now: float
+) -> Head:  # fmt: skip
+    """The head that a commit made, without asking the catalog again."""
+    version = kept
+    new = trace.version
+    if new is not None and (done.is_new or kept is None):
+        version = Version(
+            done.version_id, trace.asset, trace.partition, done.number, new.data_hash, new.io, new.location, new.rows,
+            new.size_bytes, new.schema, new.columns, new.details, now,
+        )  # fmt: skip
+    assert version is not None, "a commit either stores a version or keeps one"
+    made = Trace(
+        done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
+        trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
+        trace.finished_at, trace.as_of, trace.metadata,
+    )  # fmt: skip
+    return Head(env, made, version, 0, 0, now)
