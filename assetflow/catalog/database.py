@@ -141,6 +141,8 @@ class Database:
         if not self._lock.acquire(wait_s=BUSY_S):
             raise _busy(self.path)
         try:
+            if not self.path.exists():  # connecting would make it
+                self._must_be_new()
             connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             with _closed_on_error(connection):
                 is_empty = self._is_empty(connection)  # first of all: what is not ours stays as it is
