@@ -153,6 +153,8 @@ MEANINGS = {
     "env": "The environment that verbs read and write when `-e` does not name another. Each has heads of its own.",
     "tz": "The time zone of times on screens; what is stored is UTC.",
     "allow_pickle": 'Whether `io="pickle"` may be used. Reading a pickle runs the code that it contains.',
+    "hash": "The hash of stored content: `xxh3` is fast and finds every accident, `sha256` also withstands forgery. What "
+    "is stored already is checked with the one it was written with.",
     "defaults": "What assets take when they do not say it: see below.",
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
     "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",
