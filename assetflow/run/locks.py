@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+import os
+import platform
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from assetflow.catalog.locks import FileLock
+from assetflow.errors import RunConflict
+from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 
 
@@ -14,3 +24,46 @@ def run_lock(settings: Settings, env: str) -> FileLock:
 def store_lock(settings: Settings) -> FileLock:
     """The lock of stored versions: every run shares it, and who removes versions has it alone."""
     return FileLock(settings.state_path / "locks" / "store.lock")
+
+
+@contextmanager
+def environment_lock(settings: Settings, wait_s: float, *, verb: str = "materialize") -> Generator[None]:
+    """Hold the environment for as long as the block takes: no run begins in it meanwhile.
+
+    Raises:
+        RunConflict: another process holds it for longer than `wait_s`.
+        NotWritable: the folder of the project cannot be written.
+    """
+    lock = run_lock(settings, settings.env)
+    note = json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": time.time()})
+    try:
+        is_mine = lock.acquire(wait_s=wait_s, note=note)
+    except OSError as error:
+        raise storage_error("locking the environment with", lock.path, error) from error
+    if not is_mine:
+        raise _conflict(settings.env, lock.note(), verb)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def user_name() -> str:
+    """The name of the user who runs this process, or its number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name for this user id, as in some containers
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _conflict(env: str, note: str, verb: str) -> RunConflict:
+    try:
+        holder = json.loads(note)
+        since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
+        who = f" (pid {holder['pid']}, {holder['user']}@{holder['host']}) since {since}"
+    except (ValueError, KeyError, TypeError):  # the other run has not written its note yet
+        who = ""
+    return RunConflict(
+        f"another run is materializing in env {env}{who}",
+        fix=f"wait for it with `assetflow {verb} --wait 5m`, or try again when it has finished",
+    )

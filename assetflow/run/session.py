@@ -12,20 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import AssetflowError, UsageError
+from assetflow.errors import RunConflict, UsageError
+from assetflow.files import storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Version
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import make_plan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
-from assetflow.run.locks import run_lock
+from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.presenting import present
 from assetflow.run.resources import ResourcePool
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
@@ -109,7 +110,8 @@ def run_session(
             result = runner.run(run_id, watcher, request.began)
         record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
         record.counts = result.counts
-        _present(storage, [head.version for head in catalog.heads(settings.env).values()], watcher)
+        if problem := present(settings, graph, catalog, storage):
+            watcher.warn(problem)
     watcher.run_finished(result)
     return result
 
@@ -133,14 +135,6 @@ def _finished(catalog: Catalog, run_id: int, record: _Record) -> Generator[None]
         catalog.finish_run(run_id, record.state, record.counts, time.time())
 
 
-def _present(storage: Storage, current: list[Version], observer: Observer) -> None:
-    try:
-        storage.present([version for version in current if storage.exists(version)])
-    except AssetflowError as error:
-        # The assets are committed, and the next run makes the views anew: no reason to lose the result of this one.
-        observer.warn(f"the views in the DuckDB file are not up to date: {error.what}")
-
-
 def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
     if resources.is_empty:
         return
@@ -154,6 +148,22 @@ def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
     for error in errors:
         # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
         observer.warn(f"tear_down raised {type(error).__name__}: {error}")
+
+
+@contextmanager
+def _keeping_versions(settings: Settings) -> Generator[None]:
+    """Keep gc from removing what this run may read or link to."""
+    lock = store_lock(settings)
+    try:
+        is_shared = lock.acquire(wait_s=_REMOVAL_S, is_shared=True)
+    except OSError as error:
+        raise storage_error("locking the store with", lock.path, error) from error
+    if not is_shared:
+        raise RunConflict("`assetflow gc` is removing versions", fix="run the command again when it has finished")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _alive(settings: Settings, catalog: Catalog) -> list[int]:

@@ -176,7 +176,10 @@ def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> 
         with call.timed("check"):
             checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
         for part in parts.values():
-            made[part.key] = _publish(bench, call, part, checks[part.key], started)
+            if part.key in call.task.origins:
+                made[part.key] = _publish(bench, call, part, checks[part.key], started)
+            else:  # it is pinned: it was made along with the others, and is not wanted
+                bench.storage.discard(part.staged)
     except BaseException:
         for part in parts.values():
             if part.key not in made:

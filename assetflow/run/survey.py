@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
+from assetflow.catalog.pointers import Pointers
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing
 from assetflow.io.forms import value_words
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
@@ -77,6 +78,7 @@ def survey(
     as many for a thousand assets as for ten.
     """
     heads = catalog.heads(env)
+    pins = {key: pin for (key, partition), pin in Pointers(catalog).pins(env).items() if partition == UNPARTITIONED}
     lost = frozenset(
         key
         for (key, _), head in heads.items()
@@ -89,7 +91,7 @@ def survey(
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
         return {slot: _Live(found, storage) for slot, found in catalog.traces(keys, env).items()}
 
-    world = World(graph, env, heads, now, traces, lost)
+    world = World(graph, env, heads, now, traces, lost, pins)
     return Survey(world, observer.observations, tuple(observer.rehashed), observer.asked, observer.times)
 
 

@@ -1,0 +1,28 @@
+"""What DuckDB files show of an environment, from the catalog: made anew whenever what is current may have moved."""
+
+from __future__ import annotations
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import AssetflowError
+from assetflow.io.duckdb_views import Surface
+from assetflow.io.storage import Storage
+from assetflow.load.settings import Settings
+from assetflow.plan.graph import AssetGraph
+
+
+def present(settings: Settings, graph: AssetGraph, catalog: Catalog, storage: Storage) -> str:
+    """Show what is current in the environment of the settings; why that failed, or nothing.
+
+    It is derived, and the next call makes it anew: no reason for a verb that changed the catalog to fail.
+    """
+    heads = catalog.heads(settings.env)
+    current = [head.version for (key, _), head in heads.items() if key in graph.specs and head.version.io != "source"]
+    assets = frozenset(key for key, spec in graph.specs.items() if spec.io == "duckdb")
+    shown = sorted({version.asset for version in current if version.asset in assets or version.io == "duckdb"})
+    earlier = catalog.live_versions(shown) if shown else []
+    surface = Surface(tuple(current), tuple(earlier), settings.env, settings.home_env, assets)
+    try:
+        storage.present(surface)
+    except AssetflowError as error:
+        return f"the views in the DuckDB file are not up to date: {error.what}"
+    return ""
