@@ -283,6 +283,16 @@ class CatalogBusy(AssetflowError):
     exit_code = 75
 
 
+class AssetPinned(AssetflowError):
+    """A pinned asset stays at its version, so it is not run, not even with `--force`.
+
+    `assetflow unpin ASSET` lets it go. `assetflow ls is:pinned` lists all that are pinned, also by a rollback.
+    """
+
+    code = "AF305"
+    exit_code = 2
+
+
 class DiskFull(AssetflowError):
     """There was no room to write. The previous version is untouched and still current."""
 

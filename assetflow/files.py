@@ -11,21 +11,34 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
+
+HASHES = ("xxh3", "sha256")
+"""The hash algorithms of a store. xxh3 finds every accident; sha256 also withstands somebody who forges content."""
+
+BLOCK_BYTES = 1 << 16
+"""Bytes of a file that have a digest of their own, so that a part can be checked without reading the whole."""
 
 
 class Files:
     """The file operations of the store; subclass it to inject faults. All methods raise our errors.
 
+    `hash` is the algorithm of what is written from now on.
+
     Raises (every method):
         DiskFull, NotWritable, StorageFailed: the operating system refused.
     """
+
+    hash = "xxh3"
+
+    def __init__(self, hash: str = "xxh3") -> None:
+        self.hash = hash
 
     def make_directory(self, path: Path) -> None:
         """Make the directory and the missing ones above it."""
@@ -33,13 +46,19 @@ class Files:
             path.mkdir(parents=True, exist_ok=True)
 
     def create(self, path: Path) -> BinaryIO:
-        """A new file for writing; the caller syncs it with `sync_file` before closing. It must not exist yet."""
+        """A new file for writing; the caller syncs it with `sync_file` before closing. It must not exist yet.
+
+        Once it is closed nobody can open it for writing again: what is stored never changes.
+        """
         with _mapped("creating", path):
-            return path.open("xb", buffering=_CHUNK)
+            return open(path, "xb", buffering=0, opener=_open_immutable)
 
     def write(self, handle: BinaryIO, data: bytes | memoryview) -> int:
-        """Append `data`; the number of bytes written."""
-        return handle.write(data)
+        """Append all of `data`; the number of bytes written."""
+        written = handle.write(data)
+        while written < len(data):  # an unbuffered file may take a part of it
+            written += handle.write(memoryview(data)[written:])
+        return written
 
     def sync_file(self, handle: BinaryIO) -> None:
         """Return when the content of an open file is on the disk. After an error the file must be given up."""
@@ -67,6 +86,16 @@ class Files:
                 raise FileExistsError(errno.EEXIST, "it exists already", str(target))
             source.rename(target)
 
+    def replace(self, source: Path, target: Path) -> None:
+        """Move a file over one that may exist, on the same file system, in one step: readers see the old or the new."""
+        with _mapped("publishing", target):
+            source.replace(target)
+
+    def sync_path(self, path: Path) -> None:
+        """Return when a closed file, which another library wrote, is on the disk."""
+        with _mapped("syncing", path), path.open("rb+") as handle:
+            self.sync_file(handle)
+
     def remove_tree(self, path: Path) -> None:
         """Remove a file, a link or a directory with all it contains; nothing happens when it is not there."""
         with _mapped("removing", path):
@@ -74,21 +103,27 @@ class Files:
 
     @contextmanager
     def writing(self, path: Path) -> Generator[SyncedFile]:
-        """A new file to write; on a normal exit its content is on the disk, after an error the file is removed."""
+        """A new file to write; on a normal exit its content is on the disk, after an error the file is removed.
+
+        What is yielded knows the hash of all that was written, so nothing has to be read again to learn it.
+        """
         with _mapped("writing", path):
             handle = self.create(path)
             try:
                 with handle:
-                    yield SyncedFile(self, handle)
+                    out = SyncedFile(self, handle, self.hash)
+                    yield out
+                    out.finish()
                     self.sync_file(handle)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
 
-    def write_bytes(self, path: Path, data: bytes) -> None:
-        """Make a file with this content; it is on the disk when the call returns."""
+    def write_bytes(self, path: Path, data: bytes) -> str:
+        """Make a file with this content, which is on the disk when the call returns; the hash of the content."""
         with self.writing(path) as out:
             out.write(data)
+        return out.hash
 
     def append_line(self, path: Path, line: bytes) -> None:
         """Add a line to a file, which is made when it is not there; on the disk when the call returns.
@@ -102,36 +137,86 @@ class Files:
                 self.write(handle, (b"" if is_whole else b"\n") + line + b"\n")
                 self.sync_file(handle)
 
-    def copy_tree(self, source: Path, target: Path) -> None:
-        """Copy a file, or a directory with all it contains (links are followed), and sync every part of it."""
+    def copy_tree(self, source: Path, target: Path) -> dict[Path, str]:
+        """Copy a file, or a directory with all it contains (links are followed), and sync every part of it.
+
+        The answer has the hash of each new file, of the bytes that were written and not of what the source holds later.
+        """
         if source.is_dir():
+            found: dict[Path, str] = {}
             self.make_directory(target)
             for entry in sorted(source.iterdir()):
-                self.copy_tree(entry, target / entry.name)
+                found |= self.copy_tree(entry, target / entry.name)
             self.sync_directory(target)
-            return
+            return found
         with _mapped("reading", source):
             incoming = source.open("rb")
         with incoming, self.writing(target) as out:
             while chunk := incoming.read(_CHUNK):
                 out.write(chunk)
+        return {target: out.hash}
 
 
 class SyncedFile:
-    """The writable side of `Files.writing`, in the shape that pyarrow takes as a sink."""
+    """The writable side of `Files.writing`, in the shape that pyarrow takes as a sink; hashes what passes through.
+
+    `size` is the number of bytes written so far.
+    """
 
     closed = False
 
-    def __init__(self, files: Files, handle: BinaryIO) -> None:
-        self._files, self._handle = files, handle
+    def __init__(self, files: Files, handle: BinaryIO, algorithm: str) -> None:
+        self._files, self._handle, self._algorithm = files, handle, algorithm
+        self._whole, self._digests = new_hash(algorithm), list[bytes]()
+        self._gathered = bytearray()
+        self.size = 0
+
+    @property
+    def hash(self) -> str:
+        """The hash of all that was written, once it is finished: `bytes-xxh3:...`."""
+        return f"bytes-{self._algorithm}:{self._whole.hexdigest()}"
+
+    def block_digests(self) -> bytes:
+        """The digests of the blocks of `BLOCK_BYTES` one after the other, once the file is finished."""
+        return b"".join(self._digests)
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append `data`; the number of bytes written."""
-        return self._files.write(self._handle, data)
+        """Append `data`; the number of bytes taken. pyarrow writes many small parts, so they are gathered first."""
+        view = memoryview(data).cast("B")
+        self.size += len(view)
+        if self._gathered or len(view) < _CHUNK:
+            room = _CHUNK - len(self._gathered)
+            self._gathered += view[:room]
+            view_left = view[room:]
+            if len(self._gathered) < _CHUNK:
+                return len(view)
+            self._pass_on(self._gathered)
+            self._gathered = bytearray()
+        else:
+            view_left = view
+        whole = len(view_left) - len(view_left) % BLOCK_BYTES
+        if whole:
+            self._pass_on(view_left[:whole])
+        self._gathered += view_left[whole:]
+        return len(view)
+
+    def finish(self) -> None:
+        """Hash what was gathered and hand it to the system. The file ends here."""
+        self._pass_on(self._gathered)
+        self._gathered = bytearray()
+
+    def _pass_on(self, data: bytearray | memoryview) -> None:
+        """Hash and write; all but the last part of a file are a multiple of a block."""
+        with memoryview(data) as part:
+            self._whole.update(part)
+            for start in range(0, len(part), BLOCK_BYTES):
+                self._digests.append(block_digest(part[start : start + BLOCK_BYTES], self._algorithm))
+            if part:
+                self._files.write(self._handle, part)
 
     def tell(self) -> int:
         """The position, which is the number of bytes written so far."""
-        return self._handle.tell()
+        return self.size
 
     def flush(self) -> None:
         """Nothing: the file is flushed and synced once, at its end."""
@@ -150,6 +235,36 @@ class SyncedFile:
     def seekable(self) -> bool:
         """False."""
         return False
+
+
+def new_hash(algorithm: str, start: bytes | memoryview = b"") -> Any:
+    """A running hash of 128 bits (xxh3) or 256 bits (sha256) that has taken in `start`.
+
+    Raises:
+        ValueError: the algorithm is not one of `HASHES`.
+    """
+    if algorithm == "xxh3":
+        from xxhash import xxh3_128
+
+        return xxh3_128(start)
+    if algorithm == "sha256":
+        from hashlib import sha256
+
+        return sha256(start)
+    raise ValueError(f"the hash algorithm `{algorithm}` is not known")
+
+
+def block_digest(data: bytes | memoryview, algorithm: str) -> bytes:
+    """The digest of one block of a file: 64 bits are enough for xxh3 beside the hash of the whole.
+
+    Raises:
+        ValueError: the algorithm is not one of `HASHES`.
+    """
+    if algorithm == "xxh3":
+        from xxhash import xxh3_64_digest
+
+        return xxh3_64_digest(data)
+    return new_hash(algorithm, data).digest()
 
 
 def size_of(path: Path) -> int:
@@ -199,6 +314,10 @@ def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:
     return StorageFailed(f"{doing} {path.name} failed: {reason}", facts=(f"path:     {path}",))
 
 
+def _open_immutable(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o444)
+
+
 @contextmanager
 def _mapped(doing: str, path: Path) -> Generator[None]:
     try:
@@ -218,5 +337,7 @@ def _remove(path: Path) -> None:
         for entry in list(path.iterdir()):
             _remove(entry)
         path.rmdir()
-    else:
-        path.unlink(missing_ok=True)
+        return
+    if os.name == "nt" and path.exists():  # Windows does not remove what is read-only
+        path.chmod(0o600)
+    path.unlink(missing_ok=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from assetflow.care import Care, storage_of
 from assetflow.catalog.catalog import Catalog
+from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
-from assetflow.io.storage import Storage
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.model.keys import AssetKey
@@ -21,6 +22,7 @@ from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
+from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.locks import run_lock
 from assetflow.run.survey import Survey, remember_if_possible, survey
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Reading):
+class Project(Pointing, Reading, Comparing, Care):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -57,9 +59,7 @@ class Project(Reading):
     def __init__(self, settings: Settings, graph: AssetGraph) -> None:
         self.settings = settings
         self.graph = graph
-        self.storage = Storage(
-            settings.storage_path, warehouse=settings.warehouse_path, allow_pickle=settings.allow_pickle
-        )
+        self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
 
     @classmethod
@@ -260,6 +260,7 @@ class Project(Reading):
             found, plan = self._look(request)
             if is_quiet(plan):
                 remember_if_possible(self.settings.catalog_path, self.env, found)
+                self._present_again()
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
@@ -273,6 +274,14 @@ class Project(Reading):
             return found, self._plan(found.world, request.expression, request.force, request.with_upstream, {})
 
     # -- helpers
+
+    def _present_again(self) -> None:
+        """Make the views that DuckDB programs open anew, when they were lost or changed: they are derived."""
+        if not self.storage.shows(self.env):
+            from assetflow.run.presenting import present
+
+            with self._catalog() as catalog:
+                present(self.settings, self.graph, catalog, self.storage)
 
     @contextmanager
     def _catalog(self) -> Generator[Catalog]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.pointers import Pointers, by_key
 from assetflow.errors import NoSuchVersion, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Version
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Head, Version
+from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
 from assetflow.plan.graph import AssetGraph
 from assetflow.run.survey import Survey
 from assetflow.views import Preview, Tables
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from assetflow.io.base import Want
     from assetflow.io.sql import QueryResult, TableRef
     from assetflow.load.live import Loaded
+
+When = datetime | date | str
+"""A moment: without an offset it is in the zone of the project; a date alone means the end of that day."""
 
 T = TypeVar("T")
 
@@ -51,23 +57,48 @@ class Reading:
 
     @overload
     def read(
-        self, key: str, *, as_: type[T], version: int | None = None, columns: Iterable[str] | None = None
+        self,
+        key: str,
+        *,
+        as_: type[T],
+        version: int | str | None = None,
+        as_of: When | None = None,
+        run: int | None = None,
+        columns: Iterable[str] | None = None,
     ) -> T: ...
     @overload
     def read(
-        self, key: str, *, as_: object = None, version: int | None = None, columns: Iterable[str] | None = None
+        self,
+        key: str,
+        *,
+        as_: object = None,
+        version: int | str | None = None,
+        as_of: When | None = None,
+        run: int | None = None,
+        columns: Iterable[str] | None = None,
     ) -> Any: ...
     def read(
-        self, key: str, *, as_: object = None, version: int | None = None, columns: Iterable[str] | None = None
+        self,
+        key: str,
+        *,
+        as_: object = None,
+        version: int | str | None = None,
+        as_of: When | None = None,
+        run: int | None = None,
+        columns: Iterable[str] | None = None,
     ) -> Any:
-        """The value of an asset: the current version, or an earlier one by `version=3` or `"orders@3"`.
+        """The value of an asset: the current version, or what it was.
+
+        An earlier one is named by `version=3`, `as_of="2026-11-20T10:00"` (what was current then), `run=41` (what was
+        current after that run), or behind the key: `"orders@3"`, `"orders@HEAD~1"`, `"orders@2026-11-20"` (at the end
+        of that day), `"orders@run:41"`, `"orders@prod"` (of another environment).
 
         A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`)
         or form (`"arrow"`). `columns` reads only these, in this order.
 
         Raises:
             NoSuchAsset: there is no such asset.
-            NoSuchVersion: it has no such version, or none yet.
+            NoSuchVersion: it has no such version, none yet, or gc removed its bytes.
             DamagedVersion: the stored bytes are not what was recorded.
         """
         from assetflow.io.base import Want
@@ -77,81 +108,146 @@ class Reading:
         if form is None:
             raise UsageError(f"cannot read as {as_!r}", fix="give a class such as pa.Table, or a name such as 'arrow'")
         want = Want(form, None if columns is None else tuple(columns))
-        found, number = self._split(key, version)
-        if self.graph.specs[found].is_source and number is None:
+        found, name = self._split(key, version, as_of, run)
+        if self.graph.specs[found].is_source and name is None:
             return self._read_source(found, want)
-        return self.storage.read(self._version(found, number), want)
+        return self.storage.read(self._version(found, name), want)
 
-    def preview(self, key: str, *, rows: int = 10, columns: Iterable[str] | None = None, tail: bool = False) -> Preview:
-        """The first (or last) rows of an asset, and its columns with their types.
+    def preview(
+        self,
+        key: str,
+        *,
+        rows: int = 10,
+        columns: Iterable[str] | None = None,
+        tail: bool = False,
+        version: int | str | None = None,
+        as_of: When | None = None,
+        run: int | None = None,
+    ) -> Preview:
+        """The first (or last) rows of an asset, and its columns with their types. Versions are named as in `read`.
 
         Raises:
             NoSuchVersion: there is nothing to show yet.
             ContractBroken: what is stored is not a table.
         """
+        from assetflow.io.base import Want
         from assetflow.io.sql import preview_rows
 
-        found, number = self._split(key, None)
-        value: Any = self.read(key, as_="arrow", columns=columns)
+        found, name = self._split(key, version, as_of, run)
+        want = Want("arrow", None if columns is None else tuple(columns))
+        number: int | None = None
+        if self.graph.specs[found].is_source and name is None:
+            value: Any = self._read_source(found, want)
+        else:
+            stored = self._version(found, name)
+            number, value = stored.number, self.storage.read(stored, want)
         part = preview_rows(value, rows, tail=tail)
-        if number is None and not self.graph.specs[found].is_source:
-            number = self._version(found, None).number
         names = tuple(part.column_names)
         types = tuple(str(field.type) for field in part.schema)
         values = [column.to_pylist() for column in part.columns]
         cells = tuple(zip(*values, strict=True)) if values else ()
         return Preview(found, number, names, types, cells, value.num_rows, part)
 
-    def sql(self, text: str, *, limit: int | None = None) -> QueryResult:
+    def version_number(self, key: str) -> int | None:
+        """The number of the version that a name such as `orders` or `orders@HEAD~1` means; None for a source.
+
+        Raises:
+            NoSuchVersion: it has no such version, or none yet.
+        """
+        found, name = self._split(key)
+        if self.graph.specs[found].is_source and name is None:
+            return None
+        return self._version(found, name).number
+
+    def sql(
+        self, text: str, *, limit: int | None = None, as_of: When | None = None, run: int | None = None
+    ) -> QueryResult:
         """The answer of a read-only query in which every asset and source is a table by its key.
 
-        Earlier versions are tables too, in quotes: `select * from "orders@3"`.
+        Earlier versions are tables too, in quotes: `select * from "orders@3"`. With `as_of` or `run`, every asset is
+        what it was at that time, or after that run. All tables of a query are of one moment.
 
         Raises:
             QueryError: the text is not one reading statement, or DuckDB cannot run it.
+            NoSuchVersion: the query names an asset that had no version then.
         """
         from assetflow.io.sql import query
 
-        return query(Tables(self.graph, text, self._table), text, limit=limit)
+        then = _one_of(None, as_of, run, zone_named(self.settings.tz))
+        heads: list[Mapping[AssetKey, Head]] = []
 
-    def _table(self, name: str) -> TableRef:
+        def current() -> Mapping[AssetKey, Head]:
+            if not heads:
+                heads.append(self._heads(then))
+            return heads[0]
+
+        return query(Tables(self.graph, text, lambda name: self._table(name, then, current)), text, limit=limit)
+
+    def _heads(self, then: VersionName | None) -> Mapping[AssetKey, Head]:
+        with self._catalog() as catalog:
+            if then is None:
+                return by_key(catalog.heads(self.env))
+            pointers = Pointers(catalog)
+            return by_key(pointers.at(pointers.cut(self.env, then)))
+
+    def _table(
+        self, name: str, then: VersionName | None, current: Callable[[], Mapping[AssetKey, Head]]
+    ) -> TableRef:  # fmt: skip
+        from assetflow.io.base import Want
         from assetflow.io.sql import TableRef
 
-        key, number = self._split(name, None)
-        if self.graph.specs[key].is_source and number is None:
-            return TableRef(load=lambda: self.read(name, as_="arrow"))
-        version = self._version(key, number)
+        key, named = self._split(name)
+        if named is not None:
+            version = self._version(key, named)
+        elif not self.graph.specs[key].is_source:
+            head = current().get(key)
+            version = self._usable(key, head) if head is not None else self._version(key, then)
+        elif then is None:
+            return TableRef(load=lambda: self._read_source(key, Want("arrow")))
+        else:
+            raise _no_copies(key)
         files = self.storage.parquet_files(version)
         if files:
             return TableRef(parquet=files)
-        return TableRef(load=lambda: self.read(name, as_="arrow"))
+        return TableRef(load=lambda: self.storage.read(version, Want("arrow")))
 
-    def _split(self, key: str, version: int | None) -> tuple[AssetKey, int | None]:
-        name, _, number = key.partition("@")
-        if number:
-            text = number.removeprefix("v")
-            if not text.isdigit() or version is not None:
-                raise NoSuchVersion(f"`{key}` does not name a version", fix=f"write a number: `{name}@3`")
-            version = int(text)
-        return self.graph.resolve(name), version
-
-    def _version(self, key: AssetKey, number: int | None) -> Version:
-        with self._catalog() as catalog:
-            if number is not None:
-                found = catalog.version(key, number)
-            else:
-                head = catalog.heads(self.env).get((key, UNPARTITIONED))
-                found = None if head is None else head.version
-        if found is None:
-            what = f"{key} has no version {number}" if number is not None else f"{key} has not been materialized"
-            fix = f"assetflow history {key}" if number is not None else f"assetflow materialize {key}"
-            raise NoSuchVersion(what, fix=fix)
-        if found.io == "source":
+    def _split(
+        self, key: str, version: int | str | None = None, as_of: When | None = None, run: int | None = None
+    ) -> tuple[AssetKey, VersionName | None]:
+        """The asset that is meant, and the version: in the name itself, or given beside it; None is the current one."""
+        name, at, text = key.partition("@")
+        if at and not (version is None and as_of is None and run is None):
             raise NoSuchVersion(
-                f"{key} is a source: assetflow records its versions but keeps no copies of them",
-                fix=f"read it without a version: `{key}`",
+                f"`{key}` has a version, and another one is asked for", fix=f"leave one out: read({name!r}, ...)"
             )
-        return found
+        asked = (
+            parse_version(text, zone_named(self.settings.tz), of=name)
+            if at
+            else _one_of(version, as_of, run, zone_named(self.settings.tz))
+        )
+        return self.graph.resolve(name), asked
+
+    def _version(self, key: AssetKey, name: VersionName | None) -> Version:
+        if self.graph.specs[key].is_source:
+            raise _no_copies(key)
+        with self._catalog() as catalog:
+            if name is not None:
+                head = Pointers(catalog).find(self.env, key, name)
+            else:
+                found = by_key(catalog.heads(self.env)).get(key)
+                if found is None:
+                    raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+                head = found
+        return self._usable(key, head)
+
+    def _usable(self, key: AssetKey, head: Head) -> Version:
+        """The version of a head, unless there can be no bytes of it."""
+        if head.version.io == "source":  # it was one when this was recorded
+            raise _no_copies(key)
+        if head.version.state == "evicted":
+            with self._catalog() as catalog:
+                raise Pointers(catalog).evicted(head)
+        return head.version
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
         from assetflow.io.sources import read_source
@@ -169,3 +265,27 @@ class Reading:
             raise problem
         assert spec.source is not None, "a source without a problem has a place"
         return read_source(spec.source, found.observations[key], want)
+
+
+def _one_of(version: int | str | None, as_of: When | None, run: int | None, zone: tzinfo | None) -> VersionName | None:
+    """The one name that was given, or None.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if sum(one is not None for one in (version, as_of, run)) > 1:
+        raise UsageError("version, as_of and run each name a version", fix="give one of them")
+    if as_of is not None:
+        return time_name(as_of, zone)
+    if run is not None:
+        return VersionName("run", f"run:{run}", run)
+    if isinstance(version, int):
+        return VersionName("number", str(version), version)
+    return None if version is None else parse_version(version, zone)
+
+
+def _no_copies(key: AssetKey) -> NoSuchVersion:
+    return NoSuchVersion(
+        f"{key} is a source: assetflow records its versions but keeps no copies of them",
+        fix=f"read it without a version: `{key}`",
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
-    state: missing, stale, maybe, reusable, current, failed, blocked, running, or source.
+    state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source.
     """
 
     spec: AssetSpec
@@ -135,8 +135,8 @@ def content_state(step: Step, attempt: Attempt | None) -> str:
     """The word of the content axis for a planned asset whose last attempt is known."""
     if step.spec.is_source:
         return "blocked" if step.action is Action.BLOCKED else "source"
-    if step.action is Action.CURRENT:
-        return "current"
+    if step.action in (Action.CURRENT, Action.PINNED):
+        return str(step.action)
     if attempt is not None and attempt.state == "running":
         return "running"
     if step.action is Action.BLOCKED:
@@ -164,14 +164,14 @@ def _is_about_now(step: Step, attempt: Attempt) -> bool:
 
 def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:
     """How the columns of a version differ from those of the one before."""
-    if before is None or not before.version.schema:
-        return ()
+    if before is None or before.version.rows is None or after.version.rows is None:
+        return ()  # there is no version before, or one of the two is no table
     old, new = before.version.schema, after.version.schema
     lines = [f"+ {name}" for name in new if name not in old]
     lines += [f"- {name}" for name in old if name not in new]
     lines += [f"{name}: {old[name]} → {new[name]}" for name in new if name in old and old[name] != new[name]]
-    if not lines and list(old) != list(new):
-        lines = ["columns in another order"]
+    if [name for name in old if name in new] != [name for name in new if name in old]:
+        lines.append("re-ordered")
     return tuple(lines)
 
 
@@ -226,7 +226,7 @@ class Tables(Mapping[str, "TableRef"]):
         return len(self._names)
 
 
-_QUOTED_VERSION = re.compile(r'"([A-Za-z_][A-Za-z0-9_.]*@v?[0-9]+)"')
+_QUOTED_VERSION = re.compile(r'"([A-Za-z_][A-Za-z0-9_.]*@[^"\s][^"]*)"')
 
 
 class Facts:
@@ -262,6 +262,8 @@ class Facts:
 def _words(row: AssetStatus) -> list[str]:
     found = [row.state, str(row.freshness.timeliness)]
     # A failed or blocked asset is also what it would be without its last attempt: it is missing or stale.
+    if row.step.pin is not None and row.state != "pinned":
+        found.append("pinned")
     if row.state in ("failed", "blocked", "running", "reusable") and not row.spec.is_source:
         found.append("missing" if row.head is None else "stale")
     return found
@@ -281,7 +283,9 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
 
 
 def reason_code(attempt: Attempt | None, head: Head) -> str:
-    """The first reason for which a head moved, from the attempt that moved it."""
+    """The first reason for which a head moved, from the attempt that moved it, or what else did."""
+    if head.cause:
+        return head.cause
     if head.trace.kind == "observe":
         return "observed"
     codes = [str(reason.get("code", "")) for reason in attempt.reasons] if attempt is not None else []

@@ -147,14 +147,17 @@ MEANINGS = {
     "io": "Where tables are stored when neither the asset nor its group says it.",
     "storage": "The folder of stored versions, relative to the project or absolute.",
     "catalog": "The SQLite file that records versions, runs and traces. It must lie on a local disk.",
-    "warehouse": 'The DuckDB file of assets with `io="duckdb"`.',
+    "duckdb": 'How assets with `io="duckdb"` are kept: as Parquet with a DuckDB file of `views`, or as `native` tables.',
+    "warehouse": "The DuckDB file of native tables.",
     "executor": "`threads` runs assets side by side; `inline` one after the other in the calling thread.",
     "workers": "How many assets run at once. Default: twice the number of processors, at most 8.",
     "env": "The environment that verbs read and write when `-e` does not name another. Each has heads of its own.",
     "tz": "The time zone of times on screens; what is stored is UTC.",
     "allow_pickle": 'Whether `io="pickle"` may be used. Reading a pickle runs the code that it contains.',
-    "hash": "The hash of stored content: `xxh3` is fast and finds every accident, `sha256` also withstands forgery. What "
-    "is stored already is checked with the one it was written with.",
+    "retention": "How long versions stay that nothing needs: the newest `keep` (10) of each asset, all of the last "
+    "`keep_days` (30), and what was needed within the `grace` (24h).",
+    "hash": "The hash of stored content: `xxh3` is fast and finds every accident, `sha256` also withstands forgery. "
+    "What is stored already is checked with the one it was written with.",
     "defaults": "What assets take when they do not say it: see below.",
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
     "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",

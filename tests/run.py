@@ -72,6 +72,7 @@ def prepare() -> None:
     STAMP.unlink(missing_ok=True)  # written again only when all is installed, so an interrupted install is repeated
     if run([str(PYTHON), "-c", "import pip"], quiet=True) != 0:  # as in an environment that `uv venv` made
         must([str(PYTHON), "-m", "ensurepip", "--default-pip"], "the environment has no pip")
+    offer_strace()
     print("installing the development packages into .venv", file=sys.stderr, flush=True)
     pip("--require-hashes", "-r", str(LOCK))
     pip("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
@@ -103,6 +104,15 @@ def make_environment() -> None:
         run(["apt-get", "update", "-qq"])
         must(["apt-get", "install", "-y", "-qq", package], f"Debian's {package} could not be installed")
     must(command, "the environment could not be made")
+
+
+def offer_strace() -> None:
+    """Installs strace where it may: the tests of power losses and of system calls are skipped without it."""
+    can_install = shutil.which("apt-get") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
+    if sys.platform == "linux" and shutil.which("strace") is None and can_install:
+        print("installing strace", file=sys.stderr, flush=True)
+        run(["apt-get", "update", "-qq"], quiet=True)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "strace"], quiet=True)
 
 
 def has_venv() -> bool:

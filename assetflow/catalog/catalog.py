@@ -80,6 +80,10 @@ class Catalog:
         row = self.database.row("version", asset, partition, number)
         return None if row is None else version_from_row(row)
 
+    def live_versions(self, assets: Iterable[AssetKey]) -> list[Version]:
+        """Every version of these assets whose bytes are there, oldest first. One query."""
+        return [version_from_row(row) for row in self.database.rows("live_versions", json.dumps(list(assets)))]
+
     def runs(self, limit: int = 20, env: str | None = None) -> list[Run]:
         """The newest runs, newest first: of one environment, or of all."""
         return [run_from_row(row) for row in self.database.rows("runs", env, limit)]

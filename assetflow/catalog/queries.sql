@@ -71,6 +71,15 @@ JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE a.key = ? AND p.key = ? AND v.number = ?
 
+-- live_versions: the versions of these assets (a JSON list of keys) whose bytes are there, oldest first
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM json_each(?) wanted
+JOIN asset a ON a.key = wanted.value
+JOIN version v ON v.asset_id = a.asset_id AND v.state = 'live'
+JOIN part p ON p.part_id = v.part_id
+ORDER BY v.version_id
+
 -- same_content: a live version of an asset partition with this content: the head's own (the last parameter), else the newest
 SELECT version_id, number FROM version
 WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ?

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KEYS = ("status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs")
+_KEYS = (
+    "status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs", "rollback",
+    "pin", "unpin",
+)  # fmt: skip
 
 BASH = r"""# assetflow completion for bash; load it with:  eval "$(assetflow completion bash)"
 _assetflow() {
@@ -165,7 +168,7 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
-    if verb.name == "preview" and "@" in current:
+    if verb.name in ("preview", "pin") and "@" in current:
         return _versions(_project_folder(before), current.partition("@")[0])
     if verb.name in ("show", "history", "preview", "logs"):
         return [spec.key for spec in specs]

@@ -51,10 +51,8 @@ def preview(session: Session, options: Namespace) -> Answer:
 def _preview_of_value(session: Session, options: Namespace) -> Answer:
     """What can be shown of an asset that is no table: a JSON value, where a file lies, or that there is nothing."""
     project = session.project()
-    name, _, number_text = options.asset.partition("@")
-    key = project.graph.resolve(name)
-    moves = () if number_text else project.history(key, 1)
-    version = moves[0].head.version.number if moves else int(number_text.removeprefix("v")) if number_text else None
+    key = project.graph.resolve(options.asset.partition("@")[0])
+    version = project.version_number(options.asset)
     title = str(key) if version is None else f"{key}@{version}"
     value = project.read(options.asset)
     facts: dict[str, object] = {"asset": key, "version": version}
@@ -81,11 +79,12 @@ def _preview_of_value(session: Session, options: Namespace) -> Answer:
 def sql(session: Session, options: Namespace) -> Answer:
     """The answer of a query."""
     text = _query_text(session, options)
+    as_of, run = _moment(options.at)
     output = None if options.output is None else Path(options.output)
     if output is not None and output.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"`{output}` is neither .csv nor .parquet", fix="-o result.parquet")
     limit = options.limit if options.limit is not None else None if output is not None else 1000
-    found = session.project().sql(text, limit=limit or None)
+    found = session.project().sql(text, limit=limit or None, as_of=as_of, run=run)
     rows: Sequence[tuple[object, ...]] = tuple(zip(*(one.to_pylist() for one in found.table.columns), strict=True))
     used = f" · {', '.join(found.used)}" if found.used else ""
     summary = f" {count(len(rows), 'row')} · {words(found.seconds)}{used}"
@@ -109,6 +108,12 @@ def sql(session: Session, options: Namespace) -> Answer:
 
         write_parquet(found.table, output)
     return Answer(data, [(f" written {output}", dim(f" ·{summary}"))])
+
+
+def _moment(text: str | None) -> tuple[str | None, int | None]:
+    """The time or the run of `--at`."""
+    number = (text or "").removeprefix("run:")
+    return (None, int(number)) if number.isascii() and number.isdecimal() else (text, None)
 
 
 def _query_text(session: Session, options: Namespace) -> str:
@@ -159,7 +164,11 @@ def _is_number(value: object) -> bool:
 
 
 def _preview_options(parser: ArgumentParser) -> None:
-    parser.add_argument("asset", metavar="ASSET[@VERSION]", help="a key, maybe with a version: orders@3")
+    parser.add_argument(
+        "asset",
+        metavar="ASSET[@VERSION]",
+        help="a key, maybe with a version: orders@3, orders@HEAD~1, orders@2026-11-20, orders@run:41, orders@prod",
+    )
     parser.add_argument(
         "-n", "--rows", type=natural, default=10, metavar="N", help="how many rows or lines (default 10)"
     )
@@ -170,6 +179,7 @@ def _preview_options(parser: ArgumentParser) -> None:
 def _sql_options(parser: ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", metavar="SQL", help="the query; - reads it from stdin")
     parser.add_argument("-f", "--file", metavar="FILE", help="a file with the query")
+    parser.add_argument("--at", metavar="TIME|RUN", help="every asset as it was then: 2026-11-20, or run:41")
     parser.add_argument("--limit", type=natural, metavar="N", help="at most N rows (default 1000; 0: all)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write all rows to a .parquet or .csv file")
 
@@ -186,6 +196,7 @@ COMMANDS = {
         _sql_options,
         (("assetflow sql 'select count(*) from orders'", "assets are tables"),
          ("assetflow sql 'select * from \"orders@3\"'", "so are their versions"),
+         ("assetflow sql --at 2026-11-20 'select * from orders'", "as it was at the end of that day"),
          ("assetflow sql -f top.sql -o top.parquet", "from a file, into a file")),
     ),
 }  # fmt: skip

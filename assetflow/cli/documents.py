@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetflow.cli.text import iso
-from assetflow.model.records import Attempt, CheckOutcome, Head, Run
+from assetflow.model.records import Attempt, CheckOutcome, Head, Pin, Run
 
 if TYPE_CHECKING:
     from assetflow.project import AssetStatus, AssetView, HistoryEntry, Status
@@ -34,6 +34,7 @@ def asset_document(row: AssetStatus) -> Document:
         "kinds": list(spec.kinds),
         "state": row.state,
         "reasons": [reason.to_json() for reason in row.step.reasons],
+        "pin": None if row.step.pin is None else pin_document(row.step.pin),
         "version": None if found is None else found.version.number,
         "rows": None if found is None else found.version.rows,
         "bytes": None if found is None else found.version.size_bytes,
@@ -55,6 +56,11 @@ def asset_document(row: AssetStatus) -> Document:
         "file": spec.file,
         "line": spec.line,
     }
+
+
+def pin_document(pin: Pin) -> Document:
+    """Why an asset is left as it is."""
+    return {"cause": pin.cause, "user": pin.user, "pinned_at": iso(pin.pinned_at)}
 
 
 def view_document(view: AssetView) -> Document:

@@ -13,7 +13,7 @@ EXAMPLES = (
     ("assetflow ls --json | jq .data", "every verb speaks JSON"),
 )
 
-SECTIONS = {"start": "Start", "look": "Look", "do": "Do"}
+SECTIONS = {"start": "Start", "look": "Look", "do": "Do", "care": "Look after"}
 
 
 def main_help(*, everything: bool = False) -> str:

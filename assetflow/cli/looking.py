@@ -77,7 +77,7 @@ def status(session: Session, options: Namespace) -> Answer:
 
 
 def _needs_work(row: AssetStatus) -> bool:
-    return row.state not in ("current", "source", "running")
+    return row.state not in ("current", "pinned", "source", "running")
 
 
 def _below(session: Session, options: Namespace, status: Status) -> tuple[Line, ...]:

@@ -78,7 +78,16 @@ def _blocked(steps: Sequence[Step], width: int, root: str) -> list[Line]:
 def _empty(plan: Plan, amount: int, elapsed_s: float) -> Line:
     if not amount:
         return (" nothing to do · no assets selected",)
-    return (" nothing to do · ", Span(f"all {amount:,} current", "good"), f" · checked in {words(elapsed_s)}")
+    pinned = f" · {_pinned(plan)}" if plan.pinned else ""
+    current = f"{len(plan.current):,} current" if pinned else f"all {amount:,} current"
+    return (" nothing to do · ", Span(current, "good"), f"{pinned} · checked in {words(elapsed_s)}")
+
+
+def _pinned(plan: Plan, limit: int = 4) -> str:
+    """`2 pinned: fx_rates@3, orders@7`."""
+    names = [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{len(names)} pinned: {', '.join(names[:limit])}{more}"
 
 
 def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, every_reason: bool) -> list[Line]:
@@ -112,6 +121,8 @@ def _mark(step: Step) -> Span:
 
 def _foot(plan: Plan, apply: str) -> list[Line]:
     rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(len(plan.current)))]
+    if plan.pinned:
+        rows.append((head("pinned"), _pinned(plan).replace(" pinned: ", ": ", 1)))
     changed = plan.changed_sources
     if changed:
         names = [step.asset for step in changed]

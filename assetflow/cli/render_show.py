@@ -174,7 +174,9 @@ def _next(status: AssetStatus) -> list[Piece]:
     commands = [f"assetflow history {key}"]
     if _can_be_seen(status):
         commands.insert(0, f"assetflow preview {key}")
-    if status.state not in ("current", "source"):
+    if status.step.pin is not None:
+        commands.insert(0, f"assetflow unpin {key}")
+    elif status.state not in ("current", "source"):
         commands.insert(0, f"assetflow plan {key}")
     pieces: list[Piece] = []
     for command in commands[:2]:

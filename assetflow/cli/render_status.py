@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from assetflow.plan.freshness import FreshnessState
     from assetflow.project import AssetStatus, Status
 
-ORDER = ("current", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
+ORDER = ("current", "pinned", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
 """States in the order in which counts name them."""
 
 
@@ -265,7 +265,7 @@ def home_lines(status: Status, name: str, place: Place) -> list[Line]:
         marks += ["     ", bad(f"⏱ {len(status.overdue)} overdue")]
     lines.append(tuple(marks))
     lines += _trouble(own, place)
-    if any(states[state] for state in ORDER if state not in ("current", "running")):
+    if any(states[state] for state in ORDER if state not in ("current", "pinned", "running")):
         lines.append((head(" next  "), "assetflow plan", dim(" · "), "assetflow materialize"))
     else:
         lines.append((head(" next  "), "assetflow ls", dim(" · "), "assetflow lineage"))

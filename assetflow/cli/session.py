@@ -71,7 +71,9 @@ class Session:
         if self._project is None:
             from assetflow.project import Project
 
-            self._project = Project.load(self.options.project, env=self.options.env)
+            zone = "UTC" if self.options.utc else self.options.tz
+            overrides = None if zone is None else {"tz": zone}  # days and times in names of versions are in it too
+            self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides)
         return self._project
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ MARKS = {
     "current": "●", "reusable": "≡", "stale": "◐", "maybe": "◔", "missing": "○", "failed": "✗", "rejected": "✗",
     "blocked": "⊘", "running": "▶", "source": "◇", "materialized": "✓", "unchanged": "≡", "linked": "≡",
     "cut_off": "≡", "skipped": "·", "cancelled": "·", "died": "✗", "ok": "✓", "overdue": "⏱", "due": "⏱",
+    "pinned": "◆",
 }  # fmt: skip
 """The glyph of each state; a word always stands beside it."""
 
@@ -42,13 +43,14 @@ STYLES = {
     "current": "good", "reusable": "good", "materialized": "good", "ok": "good", "unchanged": "good", "linked": "good",
     "cut_off": "good", "stale": "warn", "maybe": "warn", "overdue": "bad", "due": "warn", "failed": "bad",
     "rejected": "bad", "died": "bad", "blocked": "bad", "running": "head", "source": "dim", "missing": "",
-    "skipped": "dim", "cancelled": "dim",
+    "skipped": "dim", "cancelled": "dim", "pinned": "head",
 }  # fmt: skip
 
 ASCII = str.maketrans({
     "●": "*", "◐": "~", "◔": "?", "○": "o", "✗": "x", "⊘": "/", "◇": "#", "≡": "=", "▶": ">", "⏱": "!", "✓": "+",
     "❱": ">", "·": "-", "–": "-", "—": "-", "−": "-", "≈": "~", "…": "...", "→": "->", "←": "<-", "↑": "^", "│": "|",
     "├": "|", "└": "`", "─": "-", "━": "=", "╸": "-", "▲": "!", "×": "x", "≥": ">=", "≤": "<=",
+    "◆": "^",
 })  # fmt: skip
 """What `--ascii`, and a stream that cannot hold the glyphs, show instead of them."""
 

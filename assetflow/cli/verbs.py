@@ -25,12 +25,18 @@ VERBS = (
     Verb("look", "lineage", ("graph",), "[SELECTION…]", "which asset takes which, as tree, picture or text", "drawing"),
     Verb("look", "history", (), "ASSET", "the versions of an asset and why they were made", "showing"),
     Verb("look", "preview", ("head",), "ASSET[@VERSION]", "the first rows of a table", "data"),
+    Verb("look", "diff", (), "OLD [NEW]", "how two versions differ: rows, columns, and why", "differing"),
     Verb("look", "sql", ("query",), "[SQL | -f FILE | -]", "query the assets with SQL, read-only", "data"),
     Verb("look", "logs", (), "[RUN | ASSET]", "what assets printed and logged", "running"),
     Verb("look", "runs", (), "[ls | show RUN]", "the last runs, or one of them", "running"),
     Verb("look", "config", (), "", "every setting and where its value comes from", "starting"),
     Verb("do", "plan", (), "[SELECTION…]", "what would run, and why; nothing is changed", "planning"),
     Verb("do", "materialize", ("mat", "run"), "[SELECTION…]", "run what is not current", "planning"),
+    Verb("do", "rollback", (), "SELECTION…", "make earlier versions current again; no data changes", "pointing"),
+    Verb("do", "pin", (), "SELECTION[@VERSION]…", "keep assets at their versions", "pointing"),
+    Verb("do", "unpin", (), "SELECTION…", "let runs have pinned assets again", "pointing"),
+    Verb("care", "gc", (), "", "delete the versions that nothing needs", "caring"),
+    Verb("care", "doctor", (), "", "look for damage in what is stored, and mend it", "caring"),
     Verb("", "__complete", (), "", "", "completing"),
 )
 """Every verb, in the order of the help. Those without a section are hidden."""

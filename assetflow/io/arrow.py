@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,12 @@ from assetflow.io.base import Want
 from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
 from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
+from assetflow.io.layout import logical_type, plain_array, plain_schema, plain_type, typed_array, values_check
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+__all__ = ["plain_array", "plain_schema", "plain_type", "typed_array"]  # the stores take these with the rest from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,21 @@ def forms_of(stream: TableStream, want: Want, key: str) -> object:
 
         return pa.RecordBatchReader.from_batches(stream.schema, stream.batches)
     table = stream.read_all()
+    try:
+        return _as_form(table, want, key)
+    except _foreign_errors() as error:
+        where = next(
+            (f"column `{one}` of `{key}`" for one in table.column_names if _fails(table, one, want)), f"`{key}`"
+        )
+        raise ContractBroken(
+            f"{where} cannot arrive as {form_words(form)}",
+            facts=(f"reason:   {_first_line(error)}",),
+            fix="annotate the parameter as `pa.Table`, or cast the column where it is made",
+        ) from error
+
+
+def _as_form(table: pa.Table, want: Want, key: str) -> object:
+    form = want.form
     if form in ("pandas", "python"):
         from assetflow.io.frames import pandas_from_table
 
@@ -100,6 +118,39 @@ def forms_of(stream: TableStream, want: Want, key: str) -> object:
         f"`{key}` is a table and cannot arrive as {form_words(form)}",
         fix="annotate the parameter as a table, such as `pd.DataFrame`",
     )
+
+
+def _fails(table: pa.Table, column: str, want: Want) -> bool:
+    """Whether this column alone cannot take the form either."""
+    try:
+        _as_form(table.select([column]).replace_schema_metadata(None), want, column)
+    except _foreign_errors():
+        return True
+    return False
+
+
+def _foreign_errors() -> tuple[type[BaseException], ...]:
+    """What Arrow and the dataframe libraries in use raise about a table; a panic of polars is no `Exception`."""
+    import pyarrow as pa
+
+    found: list[type[BaseException]] = [
+        pa.ArrowException,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        KeyError,
+        NotImplementedError,
+    ]
+    if (polars := sys.modules.get("polars.exceptions")) is not None:
+        found += [polars.PolarsError, polars.PanicException]
+    if (duckdb := sys.modules.get("duckdb")) is not None:
+        found.append(duckdb.Error)
+    return tuple(found)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def convert(value: object, want: Want, key: str) -> object:
@@ -201,75 +252,6 @@ def type_names(schema: pa.Schema) -> dict[str, str]:
     return {field.name: type_name(field.type, field.name) for field in schema}
 
 
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema as it is stored: no dictionaries and no extension types. The metadata stays for other readers."""
-    import pyarrow as pa
-
-    fields = [pa.field(field.name, plain_type(field.type), field.nullable) for field in schema]
-    return pa.schema(fields, schema.metadata)
-
-
-def plain_type(kind: Any) -> Any:
-    """The type without views, encodings and extensions, at any depth."""
-    import pyarrow as pa
-
-    types: Any = pa.types
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return plain_type(kind.value_type)
-    if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type)
-    if types.is_string_view(kind):
-        return pa.large_string()
-    if types.is_binary_view(kind):
-        return pa.large_binary()
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
-    if types.is_map(kind):
-        return pa.map_(plain_type(kind.key_type), plain_type(kind.item_type), keys_sorted=kind.keys_sorted)
-    if types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)), kind.list_size)
-    if types.is_large_list(kind) or types.is_large_list_view(kind):
-        return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
-    if types.is_list(kind) or types.is_list_view(kind):
-        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
-    return kind
-
-
-def plain_array(array: Any, kind: Any) -> Any:
-    """The array as its plain type `kind`."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    elif pa.types.is_run_end_encoded(array.type):
-        import pyarrow.compute as pc
-
-        array = cast("Any", pc).run_end_decode(array)
-    elif isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    return array if array.type == kind else array.cast(kind)
-
-
-def typed_array(array: Any, kind: Any, categories: Any) -> Any:
-    """The plain array as its logical type again; `categories` are those of a dictionary type, or None."""
-    import pyarrow as pa
-
-    if array.type == kind:
-        return array
-    if isinstance(kind, pa.BaseExtensionType):
-        return cast("Any", pa.ExtensionArray).from_storage(kind, array.cast(kind.storage_type))
-    if not pa.types.is_dictionary(kind):
-        return array.cast(kind)
-    if categories is None:
-        return array.cast(kind.value_type).dictionary_encode().cast(kind)
-    import pyarrow.compute as pc
-
-    found: Any = cast("Any", pc).index_in(array, value_set=plain_array(categories, array.type))
-    if found.null_count != array.null_count:
-        raise ValueError("a value is not one of the recorded categories")
-    return pa.DictionaryArray.from_arrays(found.cast(kind.index_type), categories, ordered=kind.ordered)
-
-
 def blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of `rows` (the last one may be shorter); at least one batch, maybe empty."""
     import pyarrow as pa
@@ -300,40 +282,62 @@ def _one(pa: Any, batches: list[Any], schema: Any) -> Any:
 
 
 def _from_table(table: pa.Table, key: str) -> TableStream:
-    if any("dictionary" in str(kind) for kind in table.schema.types):
-        table = table.unify_dictionaries()
+    import pyarrow as pa
+
+    _refuse_twins(table.schema.names, key)
+    for place, field in enumerate(table.schema):
+        column: Any = table.column(place)
+        if pa.types.is_dictionary(field.type) and column.num_chunks > 1:
+            logical_type(field.type, field.name, key)  # refuses what cannot be unified
+            with _conversion(key, field.name):
+                table = table.set_column(place, field, column.unify_dictionaries())
     return _logical(table.schema, batches_of(table), key)
+
+
+def _refuse_twins(names: Sequence[str], key: str) -> None:
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise NotExact(
+            f"`{key}` has two columns with the same name: {', '.join(f'`{name}`' for name in twice)}",
+            fix="rename or drop one of them before returning the table",
+        )
 
 
 def _logical(schema: pa.Schema, batches: Iterable[pa.RecordBatch], key: str) -> TableStream:
     """The stream with types that can come back. Keeps dictionaries and extension types at the top only."""
     import pyarrow as pa
 
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise NotExact(
-            f"`{key}` has two columns with the same name: {', '.join(f'`{name}`' for name in twice)}",
-            fix="rename or drop one of them before returning the table",
-        )
-    fields: list[Any] = []
+    _refuse_twins(schema.names, key)
+    if not len(schema):
+        return TableStream(schema, _without_rows(batches, key))
     for field in schema:
         type_name(field.type, field.name)  # refuses what has no content hash
-        kind: Any = field.type
-        if isinstance(kind, pa.BaseExtensionType):
-            fields.append(field)
-        elif pa.types.is_dictionary(kind):
-            values = plain_type(kind.value_type)
-            fields.append(field.with_type(pa.dictionary(kind.index_type, values, kind.ordered)))
-        else:
-            fields.append(field.with_type(plain_type(kind)))
-    logical = pa.schema(fields, schema.metadata)
-    if logical.equals(schema):
+    logical = pa.schema(
+        [field.with_type(logical_type(field.type, field.name, key)) for field in schema], schema.metadata
+    )
+    checks = [values_check(field.type, field.name, key) for field in logical]
+    if logical.equals(schema) and not any(checks):
         return TableStream(logical, iter(batches))
-    return TableStream(logical, (_to_logical(pa, batch, logical) for batch in batches))
+    return TableStream(logical, (_to_logical(pa, batch, logical, checks, key) for batch in batches))
 
 
-def _to_logical(pa: Any, batch: Any, schema: Any) -> Any:
-    columns = [_logical_array(pa, column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
+def _without_rows(batches: Iterable[pa.RecordBatch], key: str) -> Iterator[pa.RecordBatch]:
+    """The batches of a table without columns, which must have no rows: nothing would hold their number."""
+    for batch in batches:
+        if batch.num_rows:
+            raise NotExact(
+                f"`{key}` has {batch.num_rows} rows but no columns", fix="keep a column, or return a table without rows"
+            )
+        yield batch
+
+
+def _to_logical(pa: Any, batch: Any, schema: Any, checks: Sequence[Callable[[Any], None] | None], key: str) -> Any:
+    columns: list[Any] = []
+    for array, field, check in zip(batch.columns, schema, checks, strict=True):
+        with _conversion(key, field.name):
+            columns.append(_logical_array(pa, array, field.type))
+        if check is not None:
+            check(columns[-1])
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -350,8 +354,13 @@ def _from_polars(value: Any, key: str) -> TableStream:
     import polars as pl
 
     frame: Any = value.collect() if hasattr(value, "collect") else value
-    with _conversion(key):
+    try:
         table: pa.Table = frame.to_arrow()
+    except _foreign_errors():
+        for name in frame.columns:
+            with _conversion(key, name):
+                frame.select(name).to_arrow()
+        raise
     stream = _from_table(table, key)
     back = cast("Any", pl.from_arrow(stream.schema.empty_table()))
     for name, dtype in frame.schema.items():
@@ -419,18 +428,17 @@ def _guarded(reader: Any, key: str) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _conversion(key: str) -> Generator[None]:
-    """Map what Arrow or a foreign library raises while it hands over a table."""
-    import pyarrow as pa
-
+def _conversion(key: str, column: str | None = None) -> Generator[None]:
+    """Map what Arrow or a foreign library raises while it hands over a table, or one column of it."""
     try:
         yield
     except AssetflowError:
         raise
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except (*_foreign_errors(), OSError) as error:
+        reason = _first_line(error)
+        what = f"`{key}` returned a table that" if column is None else f"column `{column}` of `{key}`"
         raise CannotStore(
-            f"`{key}` returned a table that could not be read",
+            f"{what} could not be read",
             facts=(f"reason:   {reason}",),
             fix="read the table inside the function, to see where it fails",
         ) from error

@@ -25,7 +25,8 @@ class Written:
     """What a manager wrote into its target.
 
     `rows` is None for what is not a table. `schema` maps column names, in order, to type names; `columns` to digests of
-    their content. `details` is what `read` needs besides the bytes (JSON-able).
+    their content. `details` is what `read` needs besides the bytes (JSON-able). `files` has the hash of the bytes of
+    files in the target by their relative names, for those whose hash is known from writing them.
     """
 
     data_hash: str
@@ -33,6 +34,7 @@ class Written:
     schema: Mapping[str, str] = field(default_factory=dict[str, str])
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     details: Mapping[str, object] = field(default_factory=dict[str, object])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

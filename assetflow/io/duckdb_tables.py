@@ -2,24 +2,26 @@
 
 DuckDB lets one process write and then shuts out everybody else, so the file is open only for moments: values are staged
 as Parquet first, and loaded when the version is published. Rows travel as Arrow, and the recorded Arrow schema restores
-what DuckDB's types lose. A table is read back and hashed before it counts as published.
+what DuckDB's types lose. A table is read back and hashed before it counts as published, and each column that is read is
+compared with its digest, because anybody can change a table from a shell.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import threading
-import time
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any
 
-from assetflow.errors import CannotStore, DamagedVersion, StorageFailed, WarehouseLocked
+from assetflow.errors import CannotStore, DamagedVersion
 from assetflow.files import Files, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
+from assetflow.io.duckdb_views import Origin, Surface, apply, digest_of, names_of, parquet_origin
+from assetflow.io.hashing import TableHasher, algorithm_of
 from assetflow.io.parquet import (
     DATA,
     ParquetIO,
@@ -29,22 +31,20 @@ from assetflow.io.parquet import (
     damaged,
     typed_batches,
 )
-from assetflow.model.keys import AssetKey
+from assetflow.io.verified import BLOCKS
+from assetflow.io.warehouse import OWN_SCHEMA, Warehouse, literal, quoted, refuse_path
 from assetflow.model.records import Version
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
-PHYSICAL_SCHEMA = "_assetflow"
 MARKER = "table.txt"
 """Names the table in the version's directory: before it is loaded, so that a crash leaves a trace to sweep."""
 
-_FIRST_WAIT_S = 0.02
 _ROW_GROUP = 122_880
 """Rows in a row group of DuckDB: batches of another size are written twice, and the file grows to double (measured)."""
-_LOCKS: dict[str, threading.RLock] = {}
-_LOCKS_GUARD = threading.Lock()
+
+_CHOOSER = "query_table({})"
 
 
 class DuckDBIO:
@@ -52,10 +52,12 @@ class DuckDBIO:
 
     name = "duckdb"
 
-    def __init__(self, warehouse: Path, files: Files | None = None, *, wait_s: float = 10.0) -> None:
+    def __init__(
+        self, warehouse: Path, files: Files | None = None, *, wait_s: float = 10.0, quarantine: Path | None = None
+    ) -> None:
         self._files = files or Files()
         self._parquet = ParquetIO(self._files)
-        self._warehouse = Warehouse(warehouse, wait_s)
+        self._warehouse = Warehouse(warehouse, wait_s, self._files, quarantine)
 
     @property
     def warehouse(self) -> Path:
@@ -69,6 +71,7 @@ class DuckDBIO:
             CannotStore, NotExact: the value is not a table that DuckDB can hold exactly.
             DiskFull, NotWritable, StorageFailed: the staged file could not be written.
         """
+        refuse_path(self._warehouse.path)
         written = self._parquet.write(value, target)
         _physical_schema(arrow.schema_from_text(str(written.details["schema"])), target.key)
         return written
@@ -79,24 +82,32 @@ class DuckDBIO:
         Raises:
             WarehouseLocked: another program holds the DuckDB file.
             CannotStore: the table does not read back as it was written.
+            StorageFailed: DuckDB could not write, or not put a damaged file into the quarantine.
         """
+        import duckdb
+
         table = f"{version.asset}__{identity}"
         self._files.write_bytes(directory / MARKER, table.encode())
         self._files.sync_directory(directory)
-        with self._warehouse.open_for_writing() as connection:
-            self._load(connection, version, directory, table)
+        with self._warehouse.open_for_writing(heal=True) as connection:
             try:
+                self._load(connection, version, directory, table)
                 problem = content_problem(version, self._stream(connection, version, directory, table))
             except DamagedVersion as error:
                 problem = error.facts[0]
+            except (duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+                problem = f"DuckDB:   {str(error).splitlines()[0]}"
             if problem:
-                connection.execute(f"DROP TABLE {_physical(table)}")
+                connection.execute(f"DROP TABLE IF EXISTS {_physical(table)}")
+                column = self._culprit(version, directory, table)
+                where = f"column `{column}` of `{version.asset}`" if column is not None else f"`{version.asset}`"
                 raise CannotStore(
-                    f"`{version.asset}` does not come back from DuckDB as it was written",
+                    f"{where} would not come back from DuckDB as it is",
                     facts=(problem,),
                     fix=f'store it as Parquet: @asset(io="parquet") on `{version.asset}`',
                 )
-        self._files.remove_tree(directory / DATA)
+        for name in (DATA, BLOCKS):
+            self._files.remove_tree(directory / name)
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The table in the form that is wanted, from the DuckDB file or, before it is published, from the staged file.
@@ -110,9 +121,11 @@ class DuckDBIO:
         if (directory / DATA).exists():
             return self._parquet.read(version, directory, want)
         with self._table(version, directory) as (connection, table):
-            stream = self._stream(connection, version, directory, table, want.columns)
-            # The file must not stay open while a user's function reads, so the rows are taken in whole.
-            held = arrow.TableStream(stream.schema, iter(list(stream.batches)))
+            stream = self._stream(connection, version, directory, table, want.columns, verify=True)
+            # The file must not stay open while a user's function reads, and no row may arrive before all are verified:
+            # a stream goes through a temporary file, and what is wanted as a whole is taken in whole.
+            batches = self._spooled(stream) if want.form == "reader" else iter(list(stream.batches))
+            held = arrow.TableStream(stream.schema, batches)
         return arrow.forms_of(held, want, version.asset)
 
     def delete(self, version: Version, directory: Path) -> None:
@@ -122,10 +135,12 @@ class DuckDBIO:
             self.drop([marker.read_text()])
 
     def drop(self, tables: Iterable[str]) -> None:
-        """Drop physical tables; those that are not there are passed over."""
-        if self._warehouse.path.exists():
+        """Drop physical tables; those that are not there are passed over, as are all of a file that is damaged."""
+        known = self._warehouse.tables()
+        found = [table for table in tables if known is None or table in known]
+        if found:
             with self._warehouse.open_for_writing() as connection:
-                for table in tables:
+                for table in found:
                     connection.execute(f"DROP TABLE IF EXISTS {_physical(table)}")
 
     def verify(self, version: Version, directory: Path, *, deep: bool) -> list[str]:
@@ -145,59 +160,109 @@ class DuckDBIO:
         return [problem] if problem else []
 
     def exists(self, version: Version, directory: Path) -> bool:
-        """Whether the marker and the DuckDB file are there; DuckDB is not asked."""
-        return (directory / MARKER).exists() and self._warehouse.path.exists()
+        """Whether the DuckDB file has the version's table; while another program holds the file, it is taken to."""
+        try:
+            table = (directory / MARKER).read_text()
+        except (OSError, ValueError):
+            return False
+        known = self._warehouse.tables()
+        return known is None or table in known
 
-    def present(self, versions: Iterable[tuple[Version, Path]]) -> None:
-        """Point the view of each asset at its current versions (all partitions of an asset must be given together).
+    def present(self, surface: Surface, directory: Callable[[Version], Path]) -> None:
+        """Make the views and macros of the environment in the DuckDB file, unless it has them already.
+
+        A version is shown when it has a table here, or is a Parquet file of an asset that belongs here. `directory`
+        says where the files of a version lie.
 
         Raises:
-            StorageFailed: something else in the file has the name of the asset.
+            StorageFailed: something else in the file has the name of an asset, or the file is damaged.
+            WarehouseLocked: another program holds the file.
         """
-        tables: dict[AssetKey, list[str]] = {}
-        for version, directory in versions:
-            with damage(version):
-                tables.setdefault(version.asset, []).append((directory / MARKER).read_text())
-        if not tables:
+        known = self._warehouse.tables()
+        names = names_of(surface, lambda version: self._origin(surface, version, directory(version), known), _CHOOSER)
+        digest = digest_of(names)
+        is_same = self._warehouse.shows(surface.env, digest)
+        if is_same or (not names and not self._warehouse.path.exists()):
             return
-        import duckdb
+        with self._warehouse.open_for_writing(views={surface.env: digest}) as connection:
+            apply(connection, surface.env, names)
 
-        with self._warehouse.open_for_writing() as connection:
-            connection.execute("BEGIN")
-            for key, names in tables.items():
-                schema, _, _ = key.rpartition(".")
-                try:
-                    if schema:
-                        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-                    union = " UNION ALL ".join(f"FROM {_physical(name)}" for name in names)
-                    connection.execute(f"CREATE OR REPLACE VIEW {_view(key)} AS {union}")
-                except duckdb.CatalogException as error:
-                    raise StorageFailed(
-                        f"the view `{key}` cannot be made in {self._warehouse.path.name}",
-                        facts=(f"DuckDB:   {str(error).splitlines()[0]}",),
-                        fix="rename or drop what has that name in the DuckDB file",
-                    ) from error
-            connection.execute("COMMIT")
+    def compact(self) -> int:
+        """Give the space of dropped tables back to the file system, by way of a new file; how many bytes that were.
 
-    def _load(self, connection: Any, version: Version, directory: Path, table: str) -> None:
-        import duckdb
+        Raises:
+            WarehouseLocked, StorageFailed, DiskFull, NotWritable: the file stays as it was.
+        """
+        return self._warehouse.compact()
+
+    def _origin(
+        self, surface: Surface, version: Version, directory: Path, known: frozenset[str] | None
+    ) -> Origin | None:
+        if version.io == "parquet":
+            belongs = surface.assets is not None and version.asset in surface.assets
+            found = parquet_origin([directory / DATA]) if belongs else None
+            return None if found is None else Origin(found.table, "", found.place)
+        if version.io != self.name:
+            return None
+        try:
+            table = (directory / MARKER).read_text()
+        except (OSError, ValueError):
+            return None
+        if known is not None and table not in known:
+            return None
+        return Origin(_physical(table), literal(_physical(table)), table)
+
+    def _spooled(self, stream: arrow.TableStream) -> Iterator[pa.RecordBatch]:
+        """The batches again, from a file without a name: it is gone when the reader, or the process, is."""
         import pyarrow as pa
 
-        stream = self._parquet.stream(version, directory)
-        physical = _physical_schema(stream.schema, version.asset)
+        if os.name == "nt":  # where a file that is open keeps its name
+            return iter(list(stream.batches))
+        try:
+            handle, name = mkstemp(prefix="rows-", dir=self._warehouse.path.parent)
+            os.close(handle)
+            spool = Path(name)
+            try:
+                options = pa.ipc.IpcWriteOptions(compression="lz4")
+                with pa.OSFile(name, "wb") as out, pa.ipc.new_stream(out, stream.schema, options=options) as writer:
+                    for batch in stream.batches:
+                        writer.write_batch(batch)
+                return _batches_in(pa, pa.OSFile(name, "rb"))
+            finally:
+                spool.unlink()
+        except OSError as error:
+            raise storage_error("keeping rows for a reader beside", self._warehouse.path, error) from error
+
+    def _load(
+        self, connection: Any, version: Version, directory: Path, table: str, columns: tuple[str, ...] | None = None
+    ) -> None:
+        import pyarrow as pa
+
+        stream = self._parquet.stream(version, directory, columns)
+        whole = arrow.schema_from_text(str(version.details["schema"]))
+        places = [whole.get_field_index(name) for name in stream.schema.names]
+        fields = _physical_schema(whole, version.asset)
+        physical = pa.schema([fields.field(place) for place in places])
         batches = (_to_physical(pa, batch, physical) for batch in stream.batches)
         reader = pa.RecordBatchReader.from_batches(physical, arrow.blocks(batches, physical, _ROW_GROUP))
-        try:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(PHYSICAL_SCHEMA)}")
-            connection.register("staged_rows", reader)
-            connection.execute(f"CREATE TABLE {_physical(table)} AS FROM staged_rows")
-            connection.unregister("staged_rows")
-        except (duckdb.NotSupportedError, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            raise CannotStore(
-                f"DuckDB cannot hold `{version.asset}`",
-                facts=(f"DuckDB:   {str(error).splitlines()[0]}",),
-                fix=f'store it as Parquet: @asset(io="parquet") on `{version.asset}`',
-            ) from error
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(OWN_SCHEMA)}")
+        connection.register("staged_rows", reader)
+        connection.execute(f"CREATE TABLE {_physical(table)} AS FROM staged_rows")
+        connection.unregister("staged_rows")
+
+    def _culprit(self, version: Version, directory: Path, table: str) -> str | None:
+        """The first column that DuckDB does not give back even when it is alone."""
+        import duckdb
+
+        for name in version.schema:
+            try:
+                with duckdb.connect() as alone:
+                    self._load(alone, version, directory, table, (name,))
+                    found = self._stream(alone, version, directory, table, (name,), verify=True)
+                    deque(found.batches, maxlen=0)
+            except (duckdb.Error, DamagedVersion):
+                return name
+        return None
 
     @contextmanager
     def _table(self, version: Version, directory: Path) -> Generator[tuple[Any, str]]:
@@ -206,8 +271,11 @@ class DuckDBIO:
 
         with damage(version):
             table = (directory / MARKER).read_text()
-            if not self._warehouse.path.exists():
-                raise ValueError(f"{self._warehouse.path.name} is missing")
+            known = self._warehouse.tables()
+            if known is not None and table not in known:
+                path = self._warehouse.path
+                why = "is damaged, or has lost the table" if path.exists() else "is missing"
+                raise ValueError(f"{path.name} {why}")
         try:
             with self._warehouse.open_for_reading() as connection:
                 yield connection, table
@@ -215,14 +283,24 @@ class DuckDBIO:
             raise damaged(version, str(error).splitlines()[0]) from error
 
     def _stream(
-        self, connection: Any, version: Version, directory: Path, table: str, columns: tuple[str, ...] | None = None
+        self,
+        connection: Any,
+        version: Version,
+        directory: Path,
+        table: str,
+        columns: tuple[str, ...] | None = None,
+        *,
+        verify: bool = False,
     ) -> arrow.TableStream:
         with damage(version):
             whole = arrow.schema_from_text(str(version.details["schema"]))
         schema = arrow.project(whole, columns, version.asset)
         physical = _physical_schema(whole, version.asset)
         names = [physical.field(whole.get_field_index(name)).name for name in schema.names]
-        return arrow.TableStream(schema, self._batches(connection, version, directory, table, names, schema))
+        batches = self._batches(connection, version, directory, table, names, schema)
+        if verify:
+            batches = _verified(batches, version, schema, whole)
+        return arrow.TableStream(schema, batches)
 
     def _batches(
         self, connection: Any, version: Version, directory: Path, table: str, names: list[str], schema: Any
@@ -235,176 +313,49 @@ class DuckDBIO:
             categories = categories_of(version, directory)
             try:
                 query = f"SELECT {', '.join(map(quoted, names))} FROM {_physical(table)}"  # noqa: S608 - quoted
-                with connection.cursor() as cursor:
-                    found: Any = cursor.sql(query).to_arrow_table()
+                with connection.cursor() as cursor, cursor.sql(query).to_arrow_reader(_ROW_GROUP) as reader:
+                    for batch in reader:
+                        rows += batch.num_rows
+                        yield from typed_batches(pa, _plain_table(pa, batch, wanted), schema, categories)
             except duckdb.Error as error:
                 raise ValueError(str(error).splitlines()[0]) from error
-            for batch in found.to_batches() or [None]:
-                if batch is None:
-                    yield from typed_batches(pa, wanted.empty_table(), schema, categories)
-                    continue
-                rows += batch.num_rows
-                pairs = zip(batch.columns, wanted, strict=True)
-                plain = pa.Table.from_arrays([_from_physical(pa, array, to.type) for array, to in pairs], schema=wanted)
-                yield from typed_batches(pa, plain, schema, categories)
+            if not rows:
+                yield from typed_batches(pa, wanted.empty_table(), schema, categories)
             if rows != version.rows:
                 raise ValueError(f"the table has {rows} rows instead of {version.rows}")
 
 
-class Warehouse:
-    """A DuckDB file that is opened for moments, by one of our processes and threads at a time."""
+def _verified(
+    batches: Iterator[pa.RecordBatch], version: Version, schema: pa.Schema, whole: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """The batches; an error at the end when the content of a column is not what was recorded."""
+    import pyarrow as pa
 
-    def __init__(self, path: Path, wait_s: float = 10.0) -> None:
-        self.path, self._wait_s = path, wait_s
-
-    @contextmanager
-    def open_for_writing(self) -> Generator[duckdb.DuckDBPyConnection]:
-        """A connection that is checkpointed and closed at the end.
-
-        Raises:
-            WarehouseLocked: another program holds the file for longer than the wait.
-            StorageFailed, DiskFull, NotWritable: DuckDB could not write.
-        """
-        with self._own_lock():
-            if not self.path.exists():
-                self._create()
-            connection = self._open(read_only=False)
-            with _closing(connection), _disk_errors(self.path):
-                yield connection
-                connection.execute("CHECKPOINT")
-
-    @contextmanager
-    def open_for_reading(self) -> Generator[duckdb.DuckDBPyConnection]:
-        """A connection that is closed at the end; the file must exist.
-
-        Raises:
-            WarehouseLocked: another program holds the file for longer than the wait.
-        """
-        with self._own_lock(), _closing(self._open(read_only=True)) as connection:
-            yield connection
-
-    def _create(self) -> None:
-        """Make the file with small blocks (a tiny table takes 16 KB, not 256) and a format that DuckDB 1.5 reads."""
-        import duckdb
-
-        with _disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _closing(duckdb.connect()) as connection:
-                text = str(self.path).replace("'", "''")
-                connection.execute(f"ATTACH '{text}' AS made (BLOCK_SIZE 16384, STORAGE_VERSION 'v1.5.0')")
-                connection.execute("DETACH made")
-
-    def _open(self, *, read_only: bool) -> Any:
-        import duckdb
-
-        started, wait = time.monotonic(), _FIRST_WAIT_S
-        while True:
-            try:
-                return duckdb.connect(str(self.path), read_only=read_only)
-            except duckdb.ConnectionException as error:
-                # This process has it open in the other mode; then ours must be the same as that.
-                if "different configuration" in str(error) and read_only:
-                    read_only = False
-                    continue
-                held = error
-            except duckdb.IOException as error:
-                if "lock on file" not in str(error):
-                    raise damaged_warehouse(self.path, error) from error
-                held = error
-            if time.monotonic() - started + wait > self._wait_s:
-                raise _locked(self.path, held, self._wait_s) from held
-            time.sleep(wait)
-            wait = min(wait * 2, 1.0)
-
-    @contextmanager
-    def _own_lock(self) -> Generator[None]:
-        """Queue our own threads and processes, so that they never meet DuckDB's refusal."""
-        name = str(self.path.resolve())
-        with _LOCKS_GUARD:
-            lock = _LOCKS.setdefault(name, threading.RLock())
-        with lock, _file_lock(Path(f"{name}.lock")):
-            yield
+    # The metadata of the whole schema, because that of a projection says less about the columns than was hashed.
+    with damage(version):
+        algorithm = algorithm_of(version.data_hash)
+    hasher = TableHasher(pa.schema(list(schema), whole.metadata), algorithm)
+    for batch in batches:
+        hasher.update(batch)
+        yield batch
+    digests = hasher.finish()[1]
+    changed = [name for name, digest in digests.items() if version.columns.get(name) != digest]
+    if changed:
+        raise damaged(version, f"the content of column `{changed[0]}` is not what was written")
 
 
-def quoted(name: str) -> str:
-    """The name as an SQL identifier; every identifier that reaches DuckDB from here goes through this."""
-    return '"' + name.replace('"', '""') + '"'
+def _batches_in(pa: Any, spool: Any) -> Iterator[Any]:
+    with spool, pa.ipc.open_stream(spool) as reader:
+        yield from reader
 
 
-def damaged_warehouse(path: Path, error: Exception) -> StorageFailed:
-    """The error for a file that DuckDB does not open."""
-    return StorageFailed(
-        f"{path.name} cannot be opened",
-        facts=(f"path:     {path}", f"DuckDB:   {str(error).splitlines()[0]}"),
-        fix="move the file away and materialize its assets again; it holds nothing but what assetflow stored",
-    )
-
-
-def _locked(path: Path, error: Exception, waited_s: float) -> WarehouseLocked:
-    holder = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
-    says = str(error).splitlines()[0]
-    who = f"held by:  process {holder[2]} ({Path(holder[1]).name})" if holder else f"DuckDB:   {says}"
-    return WarehouseLocked(
-        f"{path.name} is open in another program",
-        facts=(f"path:     {path}", who, f"waited:   {waited_s:g} s"),
-        fix="close that program, or let it open the file with `read_only` only while nothing is materialized",
-    )
-
-
-@contextmanager
-def _closing(connection: Any) -> Generator[Any]:
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Generator[None]:
-    """Map what DuckDB raises when the disk refuses; its messages carry the text of the system's error."""
-    import duckdb
-
-    try:
-        yield
-    except OSError as error:
-        raise storage_error("writing", path, error) from error
-    except duckdb.IOException as error:
-        import errno
-
-        if "lock on file" in str(error):
-            raise _locked(path, error, 0) from error
-        for number in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM):
-            if os.strerror(number) in str(error):
-                raise storage_error("writing", path, OSError(number, os.strerror(number))) from error
-        raise StorageFailed(
-            f"DuckDB could not write {path.name}", facts=(f"DuckDB:   {str(error).splitlines()[0]}",)
-        ) from error
-
-
-@contextmanager
-def _file_lock(path: Path) -> Generator[None]:
-    try:
-        import fcntl
-    except ImportError:  # Windows: DuckDB's own lock and our waiting have to do
-        yield
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("ab")
-    except OSError as error:
-        raise storage_error("locking", path, error) from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # released by close, and by the kernel when the process dies
-        yield
+def _plain_table(pa: Any, batch: Any, wanted: Any) -> Any:
+    pairs = zip(batch.columns, wanted, strict=True)
+    return pa.Table.from_arrays([_from_physical(pa, array, to.type) for array, to in pairs], schema=wanted)
 
 
 def _physical(table: str) -> str:
-    return f"{quoted(PHYSICAL_SCHEMA)}.{quoted(table)}"
-
-
-def _view(key: AssetKey) -> str:
-    schema, _, name = key.rpartition(".")
-    return f"{quoted(schema or 'main')}.{quoted(name)}"
+    return f"{quoted(OWN_SCHEMA)}.{quoted(table)}"
 
 
 def _physical_schema(schema: Any, key: str) -> Any:
@@ -420,7 +371,7 @@ def _physical_schema(schema: Any, key: str) -> Any:
     used: set[str] = set()
     fields: list[Any] = []
     for field in arrow.plain_schema(schema):
-        name = stem = field.name or "column"
+        name = stem = field.name.replace("\0", "_") or "column"  # DuckDB ends a name there
         number = 1
         while name.lower() in used:
             name, number = f"{stem}_{number}", number + 1

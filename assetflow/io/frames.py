@@ -13,6 +13,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import NotExact
+from assetflow.io.layout import logical_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def table_from_pandas(frame: pd.DataFrame, key: str) -> pa.Table:
     table = _convert(frame, key)
     notes: dict[str, Any] = {
         "objects": _object_columns(frame, table, key),
-        "arrow": _arrow_columns(frame, table),
+        "arrow": _arrow_columns(frame, table, key),
         "text": _text_columns(frame, table),
         "freq": getattr(frame.index, "freqstr", None),
         "labels": _range_labels(frame),
@@ -117,7 +118,7 @@ def _convert(frame: pd.DataFrame, key: str) -> pa.Table:
         with warnings.catch_warnings():  # mixed column labels warn; `_check_exact` judges them
             warnings.simplefilter("ignore")
             return pa.Table.from_pandas(frame)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         where, reason = _culprit(frame, error)
         raise NotExact(
             f"`{key}` cannot be stored: {where} does not fit one type",
@@ -139,7 +140,7 @@ def _culprit(frame: pd.DataFrame, error: Exception) -> tuple[str, str]:
         column: Any = frame.iloc[:, position]
         try:
             pa.Array.from_pandas(column)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as found:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError) as found:
             return f"column `{label}` ({column.dtype})", _first_line(found)
     return "the index", _first_line(error)
 
@@ -175,9 +176,11 @@ def _check_exact(frame: pd.DataFrame, table: pa.Table, key: str) -> None:
         )
     try:
         back = pandas_from_table(table.slice(0, 1))
-    except (pa.ArrowException, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (pa.ArrowException, TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        where = next((f"column `{name}` of `{key}`" for name in names if not _comes_back(table, name)), None)
+        where = where or f"the index of `{key}`, or its column names,"
         raise NotExact(
-            f"`{key}` cannot be stored so that it comes back as it is",
+            f"{where} cannot be stored so that it comes back as it is",
             facts=(f"reason:   {_first_line(error)}", f"dtypes:   {_odd_dtypes(frame)}"),
             fix="give columns and index plain types, for example `frame.columns = frame.columns.astype(str)`, or text "
             "for categories of intervals",
@@ -200,6 +203,18 @@ def _check_exact(frame: pd.DataFrame, table: pa.Table, key: str) -> None:
     _check_index(pd, frame, table, key)
 
 
+def _comes_back(table: pa.Table, name: str) -> bool:
+    """Whether this column alone becomes a frame again."""
+    import pyarrow as pa
+
+    alone = table.slice(0, 1).select([name])
+    try:
+        pandas_from_table(alone.replace_schema_metadata(_only(table.schema, [name])))
+    except (pa.ArrowException, TypeError, ValueError, KeyError, AttributeError, NotImplementedError):
+        return False
+    return True
+
+
 def _same_dtype(dtype: Any, found: Any) -> bool:
     categories = getattr(dtype, "categories", None)
     if categories is not None and dtype != found:
@@ -213,13 +228,11 @@ def _same_dtype(dtype: Any, found: Any) -> bool:
 
 def _check_index(pd: Any, frame: pd.DataFrame, table: pa.Table, key: str) -> None:
     index: Any = frame.index
-    if isinstance(index, pd.RangeIndex) or not len(index):
-        # A default index is pure metadata; an empty one has nothing but its dtype to compare.
-        back: Any = pandas_from_table(table).index if isinstance(index, pd.RangeIndex) else index
+    if isinstance(index, pd.RangeIndex):
+        back: Any = _range_of(table)
     else:
         stored = [name for name in _pandas_metadata(table.schema)["index_columns"] if isinstance(name, str)]
-        shell = table.select(stored).replace_schema_metadata(table.schema.metadata)
-        back = pandas_from_table(shell).index
+        back = pandas_from_table(table.select(stored).replace_schema_metadata(_only(table.schema, stored))).index
     same_levels = index.nlevels == back.nlevels and [_level_dtypes(index)] == [_level_dtypes(back)]
     same = same_levels and [*index.names] == [*back.names] and index.equals(back)
     if not same or getattr(index, "freq", None) != getattr(back, "freq", None):
@@ -228,6 +241,20 @@ def _check_index(pd: Any, frame: pd.DataFrame, table: pa.Table, key: str) -> Non
             facts=(f"now:      {index!r}".splitlines()[0], f"then:     {back!r}".splitlines()[0]),
             fix="move it into columns with `.reset_index()` before returning the frame",
         )
+
+
+def _range_of(table: pa.Table) -> Any:
+    """The index that is pure metadata, found without converting the columns: one of a byte for each row does."""
+    import pyarrow as pa
+
+    found = _pandas_metadata(table.schema)
+    thin: Any = pa.table({"thin": pa.array([0], pa.int8()).take(pa.array([0] * table.num_rows, pa.int8()))})
+    about = {
+        **cast("Any", table.schema.metadata),
+        b"pandas": json.dumps({**found, "columns": [], "column_indexes": []}).encode(),
+    }
+    about.pop(NOTES, None)
+    return thin.replace_schema_metadata(about).to_pandas().index
 
 
 def _level_dtypes(index: Any) -> list[str]:
@@ -261,10 +288,16 @@ def _object_columns(frame: pd.DataFrame, table: pa.Table, key: str) -> dict[str,
                         f"row {row}:    {type(now).__name__} {now!r:.60}",
                         f"then:     {type(then).__name__} {then!r:.60}",
                     ),
-                    fix="turn the values into text, numbers, dates, bytes, lists or dicts before returning the frame",
+                    fix=_way_out(label, now),
                 )
         found[table.schema.field(position).name] = null
     return found
+
+
+def _way_out(label: object, value: Any) -> str:
+    if hasattr(value, "as_tuple"):
+        return f"give all its decimals one scale: `frame[{label!r}].map(lambda d: d.quantize(Decimal('0.01')))`"
+    return "turn the values into text, numbers, dates, bytes, lists or dicts before returning the frame"
 
 
 def _mixed(key: str, label: object, what: str, names: Sequence[str], way: str) -> NotExact:
@@ -308,21 +341,30 @@ def same_value(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         mapping = cast("Mapping[object, object]", one)
         return [*mapping] == [*other] and all(same_value(mapping[name], other[name]) for name in mapping)
-    if hasattr(one, "utcoffset") and one.utcoffset() != other.utcoffset():
+    if hasattr(one, "utcoffset") and (one.utcoffset(), one.fold) != (other.utcoffset(), other.fold):
         return False
+    if hasattr(one, "as_tuple") and one.as_tuple() != other.as_tuple():
+        return False  # equal numbers of another scale, which people see: 2 and 2.00
     same: bool = one == other and (not isinstance(one, float) or one.hex() == other.hex())
     return same
 
 
-def _arrow_columns(frame: pd.DataFrame, table: pa.Table) -> list[str]:
+def _arrow_columns(frame: pd.DataFrame, table: pa.Table, key: str) -> list[str]:
     """Fields of pandas columns that wrap an Arrow type: they are wrapped again rather than found by name."""
     import pandas as pd
 
-    return [
-        table.schema.field(position).name
-        for position, dtype in enumerate(frame.dtypes)
-        if isinstance(dtype, pd.ArrowDtype)
-    ]
+    found: list[str] = []
+    for position, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, pd.ArrowDtype):
+            kind: Any = dtype.pyarrow_dtype
+            then = logical_type(kind, str(frame.columns[position]), key)
+            if then != kind:
+                raise NotExact(
+                    f"column `{frame.columns[position]}` of `{key}` would come back as {then} instead of {kind}",
+                    fix=f"convert it before returning, with `.astype(pd.ArrowDtype(...))` of {then}",
+                )
+            found.append(table.schema.field(position).name)
+    return found
 
 
 def _text_columns(frame: pd.DataFrame, table: pa.Table) -> dict[str, tuple[str, bool]]:
@@ -358,7 +400,7 @@ def _restore_index(pd: Any, frame: Any, notes: Mapping[str, Any]) -> None:
     if labels and list(frame.columns) == list(range(*labels)):
         frame.columns = pd.RangeIndex(*labels)
     freq = notes.get("freq")
-    if freq and isinstance(frame.index, pd.DatetimeIndex | pd.TimedeltaIndex) and len(frame):
+    if freq and isinstance(frame.index, pd.DatetimeIndex | pd.TimedeltaIndex):
         try:
             frame.index.freq = freq
         except ValueError:  # a slice of the rows need not have the frequency of the whole
@@ -375,6 +417,14 @@ def _pandas_metadata(schema: pa.Schema) -> dict[str, Any]:
     raw: Any = (schema.metadata or {}).get(b"pandas")
     found: dict[str, Any] = json.loads(raw) if raw else {}
     return found
+
+
+def _only(schema: pa.Schema, names: Sequence[str]) -> Any:
+    """The metadata of the schema, which speaks of these columns only."""
+    found = _pandas_metadata(schema)
+    found["columns"] = [column for column in found["columns"] if str(column["field_name"] or column["name"]) in names]
+    found["index_columns"] = [name for name in found["index_columns"] if name in names]
+    return {**cast("Any", schema.metadata), b"pandas": json.dumps(found).encode()}
 
 
 def _positions(schema: pa.Schema, names: Sequence[str], without: Collection[str]) -> list[int]:

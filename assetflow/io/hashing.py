@@ -2,16 +2,20 @@
 
 Algorithm ADH-1 hashes the logical content of an Arrow table. It ignores how the table happens to be laid out (chunks,
 slices, dictionary encoding, 32 or 64 bit offsets, what lies under nulls, NaN payloads) and keeps everything a reader
-can see (row order, column order, names, types, nulls, the sign of zero). Hashes carry the name of the algorithm.
+can see (row order, column order, names, types, nulls, the sign of zero).
+
+A hash is written as `<what>-<algorithm>:<hex>`, such as `adh1-xxh3:...` or `bytes-sha256:...`: what was recorded is
+checked with the algorithm that it names, whatever the project uses now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CannotStore
+from assetflow.files import HASHES, new_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +24,7 @@ BLOCK_ROWS = 131_072
 """Rows that are hashed together, which is also the row group of our Parquet files."""
 
 PANDAS_EXTENSIONS = ("pandas.period", "pandas.interval")
+_READ_BYTES = 128 << 10  # stays in the cache of the processor between reading and hashing
 _KNOWN_EXTENSIONS = (*PANDAS_EXTENSIONS, "arrow.uuid", "arrow.json", "arrow.bool8")
 _Feed = Callable[[Any], None]
 
@@ -40,13 +45,11 @@ class TableHasher:
         CannotStore: a column has a type whose content cannot be hashed.
     """
 
-    def __init__(self, schema: pa.Schema) -> None:
-        from xxhash import xxh3_128
-
-        self._schema = schema
+    def __init__(self, schema: pa.Schema, algorithm: str = "xxh3") -> None:
+        self._schema, self._algorithm = schema, algorithm
         self._types = [type_name(field.type, field.name) for field in schema]
         self._extras, self._index = pandas_facts(schema)
-        self._columns = [xxh3_128(b"adh1-column\0") for _ in schema]
+        self._columns = [new_hash(algorithm, b"adh1-column\0") for _ in schema]
         self._categories: dict[str, bytes] = {}
         self._rows = 0
         self._waiting: list[pa.RecordBatch] = []
@@ -67,29 +70,26 @@ class TableHasher:
 
     def finish(self) -> tuple[str, dict[str, str]]:
         """The hash of the table, and the digest of each column by its name."""
-        from xxhash import xxh3_128
-
         if self._waiting_rows:
             self._hash_waiting()
         digests: dict[str, str] = {}
-        table = xxh3_128(b"adh1-table\0")
+        table = new_hash(self._algorithm, b"adh1-table\0")
         _feed_text(table.update, str(self._rows), str(len(self._types)))
         for field, kind, column in zip(self._schema, self._types, self._columns, strict=True):
-            whole = xxh3_128(b"adh1-whole\0")
+            whole = new_hash(self._algorithm, b"adh1-whole\0")
             _feed_text(whole.update, kind, self._extras.get(field.name, ""), column.hexdigest())
             whole.update(self._categories.get(field.name, b""))
             digests[field.name] = whole.hexdigest()
             _feed_text(table.update, field.name, digests[field.name])
         _feed_text(table.update, self._index)
-        return f"adh1-xxh3:{table.hexdigest()}", digests
+        return f"adh1-{self._algorithm}:{table.hexdigest()}", digests
 
     def _hash_waiting(self) -> None:
         import pyarrow as pa
-        from xxhash import xxh3_128
 
         self._note_categories(self._waiting[0])
         for position, column in enumerate(self._columns):
-            block = xxh3_128()
+            block = new_hash(self._algorithm)
             parts = [batch.column(position) for batch in self._waiting]
             _encode(_joined(pa, [_plain(pa, part) for part in parts]), _length_prefixed(block.update))
             column.update(block.digest())
@@ -99,21 +99,32 @@ class TableHasher:
     def _note_categories(self, batch: pa.RecordBatch) -> None:
         """Keep the categories of pandas categoricals: a reader sees them, used or not, and their order."""
         import pyarrow as pa
-        from xxhash import xxh3_128
 
         for position, field in enumerate(self._schema):
             kind: Any = field.type
             if field.name in self._categories or not pa.types.is_dictionary(kind):
                 continue
             if self._extras.get(field.name, "").startswith("category"):
-                digest = xxh3_128(b"ordered" if kind.ordered else b"unordered")
+                digest = new_hash(self._algorithm, b"ordered" if kind.ordered else b"unordered")
                 _encode(cast("Any", batch.column(position)).dictionary, _length_prefixed(digest.update))
                 self._categories[field.name] = digest.digest()
 
 
-def table_hash(table: pa.Table) -> tuple[str, dict[str, str]]:
+def algorithm_of(recorded: object) -> str:
+    """The algorithm that a recorded hash names.
+
+    Raises:
+        ValueError: it names none that is known here.
+    """
+    found = str(recorded).partition(":")[0].rpartition("-")[2]
+    if found not in HASHES:
+        raise ValueError(f"the hash `{recorded}` is of a kind that is not known")
+    return found
+
+
+def table_hash(table: pa.Table, algorithm: str = "xxh3") -> tuple[str, dict[str, str]]:
     """The hash of a whole table, and the digest of each column by its name."""
-    hasher = TableHasher(table.schema)
+    hasher = TableHasher(table.schema, algorithm)
     for batch in batches_of(table):
         hasher.update(batch)
     return hasher.finish()
@@ -163,44 +174,40 @@ def type_name(kind: Any, column: str = "") -> str:
     return str(kind)
 
 
-def json_hash(value: object) -> str:
+def json_hash(value: object, algorithm: str = "xxh3") -> str:
     """The hash of a JSON value; the order of keys in objects makes no difference, `1`, `1.0` and `True` do."""
-    from xxhash import xxh3_128
-
-    found = xxh3_128(b"json\0")
+    found = new_hash(algorithm, b"json\0")
     _feed_json(value, _length_prefixed(found.update))
-    return f"json-xxh3:{found.hexdigest()}"
+    return f"json-{algorithm}:{found.hexdigest()}"
 
 
-def bytes_hash(data: bytes) -> str:
+def bytes_hash(data: bytes | memoryview, algorithm: str = "xxh3") -> str:
     """The hash of bytes."""
-    from xxhash import xxh3_128
-
-    return f"bytes-xxh3:{xxh3_128(data).hexdigest()}"
+    return f"bytes-{algorithm}:{new_hash(algorithm, data).hexdigest()}"
 
 
-def file_hash(path: Path) -> str:
+def file_hash(path: Path, algorithm: str = "xxh3") -> str:
     """The hash of a file's bytes: equal to `bytes_hash` of its content.
 
     Raises:
         OSError: the file cannot be read.
     """
-    from xxhash import xxh3_128
-
-    found = xxh3_128()
+    found = new_hash(algorithm)
+    part = memoryview(bytearray(_READ_BYTES))
     with path.open("rb", buffering=0) as handle:
-        while chunk := handle.read(1 << 20):
-            found.update(chunk)
-    return f"bytes-xxh3:{found.hexdigest()}"
+        while count := handle.readinto(part):
+            found.update(part[:count])
+    return f"bytes-{algorithm}:{found.hexdigest()}"
 
 
-def tree_hash(path: Path) -> str:
-    """The hash of a directory: the relative path and content of every file and the names of empty directories."""
-    from xxhash import xxh3_128
+def tree_hash(path: Path, algorithm: str = "xxh3", known: Mapping[Path, str] | None = None) -> str:
+    """The hash of a directory: the relative path and content of every file and the names of empty directories.
 
-    found = xxh3_128(b"tree\0")
-    _feed_tree(path, "", found.update)
-    return f"tree-xxh3:{found.hexdigest()}"
+    `known` has hashes of files that need not be read again.
+    """
+    found = new_hash(algorithm, b"tree\0")
+    _feed_tree(path, lambda file: (known or {}).get(file) or file_hash(file, algorithm), found.update)
+    return f"tree-{algorithm}:{found.hexdigest()}"
 
 
 def pandas_facts(schema: pa.Schema) -> tuple[dict[str, str], str]:
@@ -429,12 +436,18 @@ def _feed_json(value: object, feed: _Feed) -> None:
             raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-def _feed_tree(directory: Path, prefix: str, update: _Feed) -> None:
-    entries: Iterable[Path] = sorted(directory.iterdir(), key=lambda entry: entry.name)
-    for entry in entries:
-        name = f"{prefix}{entry.name}"
+def _feed_tree(directory: Path, hash_of: Callable[[Path], str], update: _Feed) -> None:
+    """Feed all entries, a directory before what it contains, each folder in the order of its names."""
+    waiting = _entries(directory)
+    while waiting:
+        entry = waiting.pop()
+        name = entry.relative_to(directory).as_posix()
         if entry.is_dir():
             _feed_text(update, "directory", name)
-            _feed_tree(entry, f"{name}/", update)
+            waiting.extend(_entries(entry))
         else:
-            _feed_text(update, "file", name, file_hash(entry))
+            _feed_text(update, "file", name, hash_of(entry))
+
+
+def _entries(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir(), key=lambda entry: entry.name, reverse=True)

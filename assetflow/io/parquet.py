@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion
 from assetflow.files import Files, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
-from assetflow.io.hashing import BLOCK_ROWS, TableHasher, file_hash
+from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
+from assetflow.io.layout import refuse_unwritable
+from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
 from assetflow.model.records import Version
 
 if TYPE_CHECKING:
@@ -20,8 +25,15 @@ if TYPE_CHECKING:
 
 DATA = "data.parquet"
 CATEGORIES = "categories.arrow"
-_WHOLE_FILE_LIMIT = 256 << 20
-"""Files up to this size are hashed before each read; of larger ones the footer is, and the pages have checksums."""
+
+_LANES = 2
+"""Row groups that are decoded at the same time: one thread waits for its columns while the other reads and checks."""
+
+_SPAN_BYTES = 8 << 20
+"""Row groups of about this many stored bytes are decoded in one go when the whole table is wanted in memory."""
+
+_LARGE_GROUP = 64 << 20
+"""Row groups that decode to more than this are read one after the other, to bound the memory of a stream."""
 
 
 class ParquetIO:
@@ -40,31 +52,40 @@ class ParquetIO:
             DiskFull, NotWritable, StorageFailed: the file could not be written.
         """
         stream = arrow.open_table(value, target.key)
-        hasher, categories = TableHasher(stream.schema), Categories(stream.schema)
+        hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema)
         plain = arrow.plain_schema(stream.schema)
-        _refuse_unwritable(plain, target.key)
+        refuse_unwritable(plain, target.key)
         rows = 0
         about = {"asset": target.key, "partition": target.partition}
         path = target.directory / DATA
-        with self._files.writing(path) as out, _parquet_writer(out, plain, target.key) as writer:
+        with (
+            self._files.writing(path) as out,
+            _parquet_writer(out, plain, target.key) as writer,
+            ThreadPoolExecutor(1, thread_name_prefix="assetflow-hash") as beside,
+        ):
+            hashed: Future[None] | None = None
             for batch in arrow.blocks(stream.batches, stream.schema):
-                hasher.update(batch)
+                if hashed is not None:
+                    hashed.result()
+                if batch.num_rows < BLOCK_ROWS:  # not worth a thread
+                    hasher.update(batch)
+                else:
+                    hashed = beside.submit(hasher.update, batch)
                 categories.note(batch)
                 rows += batch.num_rows
                 _write_block(writer, batch, plain)
+            if hashed is not None:
+                hashed.result()
             data_hash, columns = hasher.finish()
             writer.add_key_value_metadata({"assetflow.version": json.dumps({**about, "data_hash": data_hash})})
-        details: dict[str, object] = {
-            "schema": arrow.schema_to_text(stream.schema),
-            "size": path.stat().st_size,
-            "file": file_hash(path),
-            "footer": _footer_hash(path),
-        }
+        details, blocks = file_details(out, target.directory, self._files)
+        details["schema"] = arrow.schema_to_text(stream.schema)
+        hashes = {DATA: out.hash, **blocks}
         found = categories.to_bytes()
         if found is not None:
-            self._files.write_bytes(target.directory / CATEGORIES, found)
-            details["categories"] = file_hash(target.directory / CATEGORIES)
-        return Written(data_hash, rows, arrow.type_names(stream.schema), columns, details)
+            hashes[CATEGORIES] = self._files.write_bytes(target.directory / CATEGORIES, found)
+            details["categories"] = hashes[CATEGORIES]
+        return Written(data_hash, rows, arrow.type_names(stream.schema), columns, details, hashes)
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The table in the form that is wanted.
@@ -73,20 +94,17 @@ class ParquetIO:
             DamagedVersion: the file is missing or is not what was written.
             ContractBroken: a wanted column is not there, or a table cannot take the form.
         """
-        if want.form == "path":
-            return directory / DATA
-        with damage(version):
-            check_file(version, directory / DATA, whole=want.columns is None)
-            if want.form == "duckdb" and not set("*?[{") & set(str(directory)):
-                return self._relation(version, directory, want)
-        return arrow.forms_of(self.stream(version, directory, want.columns), want, version.asset)
+        can_scan = bool(version.schema) and not set("*?[{") & set(str(directory))
+        if want.form == "path" or (want.form == "duckdb" and can_scan):
+            with damage(version):  # others read the file by its path, and do not check what they read
+                check_file(version, directory / DATA)
+                return directory / DATA if want.form == "path" else self._relation(version, directory, want)
+        stream = self._stream(version, directory, want.columns, in_memory=want.form != "reader")
+        return arrow.forms_of(stream, want, version.asset)
 
     def stream(self, version: Version, directory: Path, columns: tuple[str, ...] | None = None) -> arrow.TableStream:
         """The rows of the version as a stream in their logical schema. Errors surface while it is read."""
-        with damage(version):
-            schema = arrow.schema_from_text(str(version.details["schema"]))
-        schema = arrow.project(schema, columns, version.asset)
-        return arrow.TableStream(schema, self._batches(version, directory, schema, whole=columns is None))
+        return self._stream(version, directory, columns, in_memory=False)
 
     def delete(self, version: Version, directory: Path) -> None:
         """Nothing: all that is stored lies inside the directory."""
@@ -96,34 +114,23 @@ class ParquetIO:
         problems: list[str] = []
         try:
             with damage(version):
-                check_file(version, directory / DATA, whole=deep)
-                categories = categories_of(version, directory)
-            if deep and (problem := content_problem(version, self.stream(version, directory))):
-                problems.append(problem)
-            del categories
+                _check_shape(version, directory)
+            if deep:
+                with damage(version):
+                    check_file(version, directory / DATA)
+                if problem := content_problem(version, self.stream(version, directory)):
+                    problems.append(problem)
         except DamagedVersion as error:
             problems.append(error.facts[0].removeprefix("found:").strip() if error.facts else error.what)
         return problems
 
-    def _batches(self, version: Version, directory: Path, schema: Any, *, whole: bool) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def _stream(
+        self, version: Version, directory: Path, columns: tuple[str, ...] | None, *, in_memory: bool
+    ) -> arrow.TableStream:
         with damage(version):
-            check_file(version, directory / DATA, whole=whole)
-            categories, rows = categories_of(version, directory), 0
-            with pq.ParquetFile(directory / DATA, page_checksum_verification=True) as file:
-                if file.metadata.num_rows != version.rows:
-                    raise ValueError(f"{file.metadata.num_rows} rows instead of {version.rows}")
-                for group in range(file.num_row_groups):
-                    plain = file.read_row_group(group, columns=_columns_argument(schema, file), use_threads=True)
-                    rows += plain.num_rows
-                    yield from typed_batches(pa, plain.select(schema.names), schema, categories)
-                if not file.num_row_groups:
-                    plain = arrow.plain_schema(schema).empty_table()
-                    yield from typed_batches(pa, plain, schema, categories)
-            if schema.names and rows != version.rows:
-                raise ValueError(f"{rows} rows instead of {version.rows}")
+            schema = arrow.schema_from_text(str(version.details["schema"]))
+        schema = arrow.project(schema, columns, version.asset)
+        return arrow.TableStream(schema, _batches(version, directory, schema, in_memory=in_memory))
 
     def _relation(self, version: Version, directory: Path, want: Want) -> object:
         """A relation that reads the file itself: it streams, in parallel, and reads only what the query needs."""
@@ -190,10 +197,8 @@ def categories_of(version: Version, directory: Path) -> Mapping[str, Any]:
     recorded = version.details.get("categories")
     if recorded is None:
         return {}
-    path = directory / CATEGORIES
-    if file_hash(path) != recorded:
-        raise ValueError(f"{CATEGORIES} is not what was written")
-    table: Any = pa.ipc.open_file(pa.py_buffer(path.read_bytes())).read_all()
+    data = checked_bytes(directory / CATEGORIES, recorded)
+    table: Any = pa.ipc.open_file(pa.py_buffer(data)).read_all()
     return {name: table.column(name)[0].values for name in table.column_names}
 
 
@@ -216,26 +221,14 @@ def content_problem(version: Version, stream: arrow.TableStream) -> str | None:
     Raises:
         DamagedVersion: the content cannot even be read.
     """
-    hasher = TableHasher(stream.schema)
+    try:
+        hasher = TableHasher(stream.schema, algorithm_of(version.data_hash))
+    except ValueError as error:
+        return str(error)
     for batch in stream.batches:
         hasher.update(batch)
     found = hasher.finish()[0]
     return None if found == version.data_hash else f"the content has the hash {found}, not {version.data_hash}"
-
-
-def check_file(version: Version, path: Path, *, whole: bool) -> None:
-    """Raise ValueError when the file is not what was written: its size, and its hash or that of its footer.
-
-    A page's checksum covers its data but not its header, which is why the whole file is hashed when that is cheap.
-    """
-    size = path.stat().st_size
-    if size != version.details["size"]:
-        raise ValueError(f"{path.name} has {size} bytes instead of {version.details['size']}")
-    if whole and size <= _WHOLE_FILE_LIMIT:
-        if file_hash(path) != version.details["file"]:
-            raise ValueError(f"{path.name} is not what was written")
-    elif _footer_hash(path) != version.details["footer"]:
-        raise ValueError(f"the footer of {path.name} is not what was written")
 
 
 @contextmanager
@@ -264,40 +257,100 @@ def damaged(version: Version, reason: str) -> DamagedVersion:
     )
 
 
-def _columns_argument(schema: Any, file: Any) -> list[str] | None:
-    names = list(schema.names)
-    return None if names == file.schema_arrow.names else names
+def _check_shape(version: Version, directory: Path) -> None:
+    """Raise ValueError when the footer, the categories, the blocks or the sizes are not what was written."""
+    import pyarrow.parquet as pq
+
+    categories_of(version, directory)
+    with checked_source(version, directory / DATA) as source, pq.ParquetFile(source()) as file:
+        if file.metadata.num_rows != version.rows:
+            raise ValueError(f"{file.metadata.num_rows} rows instead of {version.rows}")
 
 
-def _footer_hash(path: Path) -> str:
-    from assetflow.io.hashing import bytes_hash
+def _batches(version: Version, directory: Path, schema: Any, *, in_memory: bool) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    with path.open("rb") as handle:
-        handle.seek(-8, 2)
-        length = int.from_bytes(handle.read(4), "little")
-        handle.seek(-min(length + 8, path.stat().st_size), 2)
-        return bytes_hash(handle.read())
-
-
-def _refuse_unwritable(schema: pa.Schema, key: str) -> None:
-    for field in schema:
-        if _has_empty_struct(field.type):
-            raise CannotStore(
-                f"column `{field.name}` of `{key}` holds structs without fields, which Parquet cannot hold",
-                fix="give the struct a field, or drop the column before returning the table",
-            )
-        if "interval" in str(field.type):
-            raise CannotStore(
-                f"column `{field.name}` of `{key}` has the type {field.type}, which Parquet cannot hold",
-                fix="turn it into a duration or a number (in DuckDB: `epoch(...)`) before returning the table",
-            )
+    with damage(version), checked_source(version, directory / DATA) as source:
+        categories, rows = categories_of(version, directory), 0
+        with pq.ParquetFile(source()) as file:
+            metadata, names = file.metadata, file.schema_arrow.names
+        if metadata.num_rows != version.rows:
+            raise ValueError(f"{metadata.num_rows} rows instead of {version.rows}")
+        columns = None if schema.names == names else list[str](schema.names)
+        for plain in _decoded(source, metadata, columns, in_memory=in_memory):
+            rows += plain.num_rows
+            yield from typed_batches(pa, plain.select(schema.names), schema, categories)
+        if not metadata.num_row_groups:
+            yield from typed_batches(pa, arrow.plain_schema(schema).empty_table(), schema, categories)
+        if schema.names and rows != version.rows:
+            raise ValueError(f"{rows} rows instead of {version.rows}")
 
 
-def _has_empty_struct(kind: Any) -> bool:
+def _decoded(source: Source, metadata: Any, columns: list[str] | None, *, in_memory: bool) -> Iterator[Any]:
+    """The row groups in order as tables, some of them decoded ahead."""
+    import pyarrow.parquet as pq
+
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    spans = _spans([_stored_bytes(group) for group in groups], _SPAN_BYTES if in_memory else 0)
+    lanes = 1 if not in_memory and any(group.total_byte_size > _LARGE_GROUP for group in groups) else _LANES
+    files: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(min(lanes, len(spans))):
+        files.put(pq.ParquetFile(source(), metadata=metadata, page_checksum_verification=True))
+
+    def decode(span: Sequence[int]) -> Any:
+        file = files.get()
+        try:
+            return file.read_row_groups(span, columns=columns, use_threads=True)
+        finally:
+            files.put(file)
+
+    if files.qsize() < _LANES:
+        yield from map(decode, spans)
+        return
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(_LANES, thread_name_prefix="assetflow-read") as pool:
+        try:
+            for span in spans:
+                waiting.append(pool.submit(decode, span))
+                if len(waiting) > _LANES:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # the reader may stop early
+            for one in waiting:
+                one.cancel()
+
+
+def _stored_bytes(group: Any) -> int:
+    return sum(group.column(number).total_compressed_size for number in range(group.num_columns))
+
+
+def _spans(sizes: Sequence[int], least: int) -> list[list[int]]:
+    """The numbers of the row groups in order, cut so that each part but the last has at least `least` bytes."""
+    spans: list[list[int]] = []
+    room = 0
+    for number, size in enumerate(sizes):
+        if room <= 0:
+            spans.append([])
+            room = least
+        spans[-1].append(number)
+        room -= size
+    return spans
+
+
+def writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """The arguments of `pyarrow.parquet.ParquetWriter` for the columns of a plain schema."""
     import pyarrow as pa
 
-    inner = [kind.field(position).type for position in range(kind.num_fields)]
-    return (pa.types.is_struct(kind) and not inner) or any(_has_empty_struct(one) for one in inner)
+    encodings = {field.name: found for field in schema if (found := _encoding(pa, field.type)) is not None}
+    return {
+        "compression": "zstd",
+        "use_dictionary": [field.name for field in schema if _is_text(pa, field.type)] or False,
+        "column_encoding": encodings or None,
+        "write_page_checksum": True,
+        "version": "2.6",
+    }
 
 
 @contextmanager
@@ -305,13 +358,8 @@ def _parquet_writer(out: Any, schema: pa.Schema, key: str) -> Generator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    text = [field.name for field in schema if _is_text(pa, field.type)]
-    encodings = {field.name: found for field in schema if (found := _encoding(pa, field.type)) is not None}
     try:
-        with pq.ParquetWriter(
-            out, schema, compression="zstd", use_dictionary=cast("Any", text or False), write_page_checksum=True,
-            column_encoding=cast("Any", encodings or None), version="2.6",
-        ) as writer:  # fmt: skip
+        with pq.ParquetWriter(out, schema, **writer_options(schema)) as writer:
             yield writer
     except pa.ArrowException as error:
         raise CannotStore(

@@ -12,7 +12,7 @@ from assetflow.files import Files, size_of
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.forms import form_words
-from assetflow.io.hashing import bytes_hash, file_hash, json_hash, tree_hash
+from assetflow.io.hashing import algorithm_of, bytes_hash, file_hash, json_hash, tree_hash
 from assetflow.io.parquet import Categories, damage
 from assetflow.io.sidecar import SIDECAR
 from assetflow.model.records import Version
@@ -38,8 +38,8 @@ class JsonIO:
 
         plain = json_value(value, target.key)
         text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        self._files.write_bytes(target.directory / _JSON, text.encode("utf-8", "surrogatepass"))
-        return Written(json_hash(plain), None)
+        found = self._files.write_bytes(target.directory / _JSON, text.encode("utf-8", "surrogatepass"))
+        return Written(json_hash(plain, self._files.hash), None, files={_JSON: found})
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The value; a list of dicts also arrives as any kind of table."""
@@ -47,7 +47,7 @@ class JsonIO:
 
         with damage(version):
             value: object = json.loads((directory / _JSON).read_bytes().decode("utf-8", "surrogatepass"))
-            if json_hash(value) != version.data_hash:
+            if json_hash(value, algorithm_of(version.data_hash)) != version.data_hash:
                 raise ValueError(f"{_JSON} is not what was written")
         return arrow.value_as(value, want, version.asset)
 
@@ -75,8 +75,8 @@ class FileIO:
         """
         if isinstance(value, bytes | bytearray | memoryview):
             data = bytes(cast("Any", value))
-            self._files.write_bytes(target.directory / _BYTES, data)
-            return Written(bytes_hash(data), None, details={"kind": "bytes", "name": _BYTES})
+            found = self._files.write_bytes(target.directory / _BYTES, data)
+            return Written(found, None, details={"kind": "bytes", "name": _BYTES}, files={_BYTES: found})
         if not isinstance(value, Path):
             raise CannotStore(
                 f'`{target.key}` returned {type(value).__name__}, and io="file" stores bytes or a Path',
@@ -90,16 +90,18 @@ class FileIO:
         kind, name = "directory" if value.is_dir() else "file", value.resolve().name or "data"
         name = "data" if name == SIDECAR else name
         copy = target.directory / name
-        self._files.copy_tree(value, copy)
-        # The copy is hashed, not the original: what is recorded must be what is stored, even if somebody writes to it.
-        found = tree_hash(copy) if kind == "directory" else file_hash(copy)
-        return Written(found, None, details={"kind": kind, "name": name})
+        # Hashed were the bytes of the copy: what is recorded is what is stored, even if somebody writes to the source.
+        known = self._files.copy_tree(value, copy)
+        found = tree_hash(copy, self._files.hash, known) if kind == "directory" else known[copy]
+        hashes = {path.relative_to(target.directory).as_posix(): one for path, one in known.items()}
+        return Written(found, None, details={"kind": kind, "name": name}, files=hashes)
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """Bytes or a Path into the store (not to be written to), as it was returned or as `want` says."""
         kind, path = version.details.get("kind"), directory / str(version.details.get("name"))
         with damage(version):
-            found = tree_hash(path) if kind == "directory" else file_hash(path)
+            algorithm = algorithm_of(version.data_hash)
+            found = tree_hash(path, algorithm) if kind == "directory" else file_hash(path, algorithm)
             if found != version.data_hash:
                 raise ValueError(f"{path.name} is not what was written")
             form = want.form if want.form != "python" else "bytes" if kind == "bytes" else "path"
@@ -145,8 +147,8 @@ class PickleIO:
                 facts=(f"reason:   {error}",),
                 fix="return a table, a JSON value, bytes or a Path",
             ) from error
-        self._files.write_bytes(target.directory / _PICKLE, data)
-        return Written(bytes_hash(data), None)
+        found = self._files.write_bytes(target.directory / _PICKLE, data)
+        return Written(found, None, files={_PICKLE: found})
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The value. The bytes are checked before they are unpickled."""
@@ -155,7 +157,7 @@ class PickleIO:
         self._check_allowed(version.asset)
         with damage(version):
             data = (directory / _PICKLE).read_bytes()
-            if bytes_hash(data) != version.data_hash:
+            if bytes_hash(data, algorithm_of(version.data_hash)) != version.data_hash:
                 raise ValueError(f"{_PICKLE} is not what was written")
         return pickle.loads(data)  # noqa: S301 - the project allowed it, and the bytes are those that were written
 
@@ -166,7 +168,8 @@ class PickleIO:
         """Whether the file is there and holds what was written; nothing is unpickled."""
         try:
             with damage(version):
-                same = file_hash(directory / _PICKLE) == version.data_hash
+                algorithm = algorithm_of(version.data_hash)
+                same = file_hash(directory / _PICKLE, algorithm) == version.data_hash
         except AssetflowError as error:
             return [_reason(error)]
         return [] if same else [f"{_PICKLE} is not what was written"]
@@ -186,7 +189,8 @@ class MemoryIO:
     name = "memory"
     in_process = True
 
-    def __init__(self) -> None:
+    def __init__(self, hash: str = "xxh3") -> None:
+        self._hash = hash
         self._held: dict[str, object] = {}
 
     def write(self, value: object, target: Target) -> Written:
@@ -198,9 +202,9 @@ class MemoryIO:
             return self._hold_table(token, value, target)
         try:
             value = json_value(value, target.key)
-            found = json_hash(value)
+            found = json_hash(value, self._hash)
         except (CannotStore, NotExact):
-            found = bytes_hash(value) if isinstance(value, bytes) else f"object:{token}"
+            found = bytes_hash(value, self._hash) if isinstance(value, bytes) else f"object:{token}"
         self._held[token] = value
         return Written(found, None, details={"token": token})
 
@@ -234,7 +238,7 @@ class MemoryIO:
             categories.note(batch)
             batches.append(batch)
         table = arrow.TableStream(stream.schema, iter(batches)).read_all()
-        data_hash, columns = table_hash(table)
+        data_hash, columns = table_hash(table, self._hash)
         self._held[token] = _HeldTable(table)
         return Written(data_hash, table.num_rows, arrow.type_names(table.schema), columns, {"token": token})
 

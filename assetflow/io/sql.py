@@ -5,6 +5,7 @@ The connection can reach nothing but the files of those assets. Nothing that is 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ _EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*explain\b\s*(?P<options>\([^
 _UNKNOWN_TABLE = re.compile(r'Table with name "?([^"\s]+)"? does not exist')
 _ERROR_KIND = re.compile(r"\A[A-Z][\w-]*(?: [\w-]+)? Error: ")
 _BARE_VERSION = re.compile(r"(?<![\w\"'])([A-Za-z_][\w.]*@\d+)")
+
+_PATTERNS = "*?[" if os.name == "nt" else "*?[\\"
+"""What DuckDB takes for more than a letter in the path of a file."""
 
 _HTML_ROWS, _HTML_WIDTH = 50, 100
 """What a notebook shows of a table: this many rows, and of each cell this many characters."""
@@ -326,7 +330,7 @@ def _make_views(connection: Any, found: Mapping[Parts, str], tables: Mapping[str
         origin = f"_rows_{number}"
         if ref.load is not None:
             connection.register(origin, ref.load())
-        elif any(mark in str(path) for path in ref.parquet for mark in "*?["):
+        elif any(mark in str(path) for path in ref.parquet for mark in _PATTERNS):
             connection.register(origin, _read_parquet(ref.parquet))  # DuckDB would take the path for a pattern
         else:
             files = ", ".join(_literal(str(path)) for path in ref.parquet)
@@ -344,7 +348,8 @@ def _read_parquet(paths: Iterable[Path]) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
 
-    return cast("Any", pa).concat_tables([cast("Any", parquet).ParquetFile(path).read() for path in paths])
+    reader = cast("Any", parquet).ParquetFile
+    return cast("Any", pa).concat_tables([reader(path, page_checksum_verification=True).read() for path in paths])
 
 
 def _identifier(name: str) -> str:

@@ -7,7 +7,7 @@ A version goes through write, maybe `read_staged` (checks), then publish or disc
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from assetflow.model.records import NewVersion, Version
 
 if TYPE_CHECKING:
     from assetflow.io.duckdb_tables import DuckDBIO
+    from assetflow.io.duckdb_views import Surface
 
 _STAGING = re.compile(r"(\d+)-[0-9a-f]{32}\Z")
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -45,12 +46,15 @@ class Staged:
     schema: Mapping[str, str]
     columns: Mapping[str, str]
     details: Mapping[str, object]
+    files: Mapping[str, str]
 
 
 class Storage:
     """All values of a project: a folder of immutable versions, and a DuckDB file for those who want tables in one.
 
-    `managers` adds to the built-in IO managers or replaces them by name. Nothing is opened or made until it is needed.
+    `managers` adds to the built-in IO managers or replaces them by name. `hash` names the algorithm for what is written
+    (`files` brings its own); what is there is checked with the one that it was written with. Nothing is opened or made
+    until it is needed.
 
     Example:
         >>> storage = Storage(Path("store"), warehouse=Path("warehouse.duckdb"))
@@ -67,11 +71,15 @@ class Storage:
         allow_pickle: bool = False,
         managers: Mapping[str, IOManager] | None = None,
         files: Files | None = None,
+        hash: str = "xxh3",
+        duckdb: str = "native",
+        views: Path | None = None,
     ) -> None:
         self._root, self._warehouse, self._allow_pickle = root, warehouse, allow_pickle
         self._given = dict(managers or {})
         self._made: Mapping[str, IOManager] | None = None
-        self._files = files or Files()
+        self._files = files or Files(hash)
+        self._views = views if duckdb == "views" and views is not None else None
 
     def write(
         self,
@@ -93,6 +101,8 @@ class Storage:
         """
         _check_declared(value, declared, key)
         name = io if io_is_explicit else _manager_for(value, io)
+        if name == "duckdb" and self._views is not None and name not in self._given:
+            name = "parquet"  # in the mode of views DuckDB reads Parquet files
         manager = self._manager(name)
         if getattr(manager, "in_process", False):
             written = manager.write(value, Target(key, partition, self._root))
@@ -180,26 +190,29 @@ class Storage:
     def parquet_files(self, version: Version) -> tuple[Path, ...]:
         """The Parquet files of a version that SQL can read directly; none when it is stored in another way.
 
+        Every byte of them was just read and checked, because DuckDB ignores the checksums of pages.
+
         Raises:
-            DamagedVersion: the files are not as long as they were.
+            DamagedVersion: the files are missing or are not what was written.
         """
         if version.io != "parquet" or version.io in self._given:
             return ()
         directory = self._root / version.location
-        data = directory / _MARKERS["parquet"]
-        if data.exists() and size_of(data) != version.details.get("size"):
-            from assetflow.io.parquet import damaged
+        from assetflow.io.parquet import check_file, damage
 
-            raise damaged(version, f"{size_of(data):,} bytes instead of {version.details.get('size')}")
+        data = directory / _MARKERS["parquet"]
+        with damage(version):
+            check_file(version, data)
         return (data,)
 
     def exists(self, version: Version) -> bool:
         """Whether the version's files are there, by one look at the folder; `verify` looks at the content."""
         if not version.location:
             return version.io != "memory" or not self._manager("memory").verify(version, self._root, deep=False)
+        if version.io == "duckdb" and version.io not in self._given:
+            return cast("DuckDBIO", self._manager("duckdb")).exists(version, self._root / version.location)
         marker = "" if version.io in self._given else _MARKERS.get(version.io, "")
-        found = (self._root / version.location / marker).exists()
-        return found and (version.io != "duckdb" or version.io in self._given or self._warehouse.exists())
+        return (self._root / version.location / marker).exists()
 
     def verify(self, version: Version, *, deep: bool = False) -> list[str]:
         """What is wrong with the version, as sentences; empty when all is well. `deep` reads and hashes the content."""
@@ -216,14 +229,40 @@ class Storage:
         if version.location:
             self._files.remove_tree(directory)
 
-    def present(self, versions: Iterable[Version]) -> None:
-        """Point the DuckDB views at these current versions; nothing happens when none of them is in DuckDB.
+    def present(self, surface: Surface) -> None:
+        """Show the versions by name to programs that open DuckDB files; nothing happens when they are shown already.
 
-        All partitions of an asset must be given together. The views are derived: if this fails, call it again.
+        All partitions of an asset must be given together. What is shown is derived: if this fails, call it again.
+
+        Raises:
+            WarehouseLocked: another program holds the DuckDB file.
+            StorageFailed, DiskFull, NotWritable: the views could not be made; those that were there stay.
         """
-        found = [(version, self._root / version.location) for version in versions if version.io == "duckdb"]
-        if found:
-            cast("DuckDBIO", self._manager("duckdb")).present(found)
+        if self._views is None:
+            if "duckdb" not in self._given:
+                duckdb = cast("DuckDBIO", self._manager("duckdb"))
+                duckdb.present(surface, lambda version: self._root / version.location)
+            return
+        from assetflow.io.duckdb_views import ViewFiles, parquet_names
+
+        files = ViewFiles(self._views, self._files)
+        files.present(surface.env, parquet_names(surface, self._root))
+
+    def shows(self, env: str) -> bool:
+        """Whether what `present` made is as it was left, by one look from outside."""
+        if self._views is None:
+            return True  # a run that changes nothing leaves the views in the warehouse to the next one
+        from assetflow.io.duckdb_views import ViewFiles
+
+        return ViewFiles(self._views, self._files).is_there(env)
+
+    def compact(self) -> int:
+        """Give space that the DuckDB file does not need back to the file system; how many bytes that were.
+
+        Raises:
+            WarehouseLocked, StorageFailed, DiskFull, NotWritable: the file stays as it was.
+        """
+        return 0 if "duckdb" in self._given else cast("DuckDBIO", self._manager("duckdb")).compact()
 
     def sweep(self, alive_runs: Collection[int]) -> int:
         """Remove the staging directories of runs that are not alive; how many were removed.
@@ -283,10 +322,10 @@ class Storage:
         assert staged.directory is not None, "what lives in the process has no sidecar"
         directory = staged.directory
         self._files.remove_tree(directory / SIDECAR)  # of a publish that failed half-way
-        files = {
-            path.relative_to(directory).as_posix(): (path.stat().st_size, file_hash(path))
-            for path in tree_files(directory)
-        }
+        files: dict[str, tuple[int, str]] = {}
+        for path in tree_files(directory):
+            name = path.relative_to(directory).as_posix()
+            files[name] = (path.stat().st_size, staged.files.get(name) or file_hash(path, self._files.hash))
         data = sidecar_bytes(version, asset=staged.key, partition=staged.partition, files=files, made=made)
         self._files.write_bytes(directory / SIDECAR, data)
 
@@ -341,7 +380,7 @@ def _staged(
 ) -> Staged:
     return Staged(
         key, partition, io, directory, written.data_hash, written.rows, size_bytes,
-        written.schema, written.columns, written.details,
+        written.schema, written.columns, written.details, written.files,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-_BY_KEY = ("config", "resources", "selections", "groups", "defaults")
+_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention")
 """The tables whose entries have their own origin; layers are merged entry by entry."""
 
 
@@ -107,6 +107,13 @@ class _Defaults(BaseModel):
     tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
 
 
+class _Retention(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    keep: Annotated[int, Field(ge=1)] = 10
+    keep_days: Annotated[float, Field(ge=0)] = 30.0
+    grace: Annotated[float, BeforeValidator(seconds)] = 86_400.0
+
+
 class _Layer(BaseModel):
     """One file, or the variables, or the flags: every key may be left out."""
 
@@ -116,12 +123,15 @@ class _Layer(BaseModel):
     io: IO | None = None
     storage: Annotated[str, AfterValidator(_path)] | None = None
     catalog: Annotated[str, AfterValidator(_catalog)] | None = None
+    duckdb: Literal["views", "native"] | None = None
     warehouse: Annotated[str, AfterValidator(_path)] | None = None
     executor: Literal["threads", "inline"] | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None
     env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
     tz: Annotated[str, AfterValidator(_zone)] | None = None
     allow_pickle: bool | None = None
+    hash: Literal["xxh3", "sha256"] | None = None
+    retention: _Retention | None = None
     defaults: _Defaults | None = None
     groups: dict[Group, _Defaults] | None = None
     config: Tables | None = None
@@ -143,12 +153,13 @@ def merged_settings(
     for file in (project_file, LOCAL_FILE):
         if file in texts:
             _merge(merged, origins, *_file_layer(file, texts[file], problems))
+    home = {"home_env": merged["env"]} if "env" in merged else {}
     for values, origin in ((variables, _variable), (overrides, _flag)):
         layer = _validated(dict(values), lambda path, origin=origin: origin(path[0]), problems)
         _merge(merged, origins, layer, lambda path, origin=origin: str(origin(path[0])))
     if problems:
         raise ProjectLoadError(sorted(problems, key=_order))
-    return {**merged, "origins": origins}
+    return {**merged, **home, "origins": origins}
 
 
 def _order(problem: DefinitionError) -> tuple[str, int, int, str]:
@@ -254,7 +265,8 @@ def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
     *parents, key = path
     known: Mapping[str, object] = _Layer.model_fields
     if parents:
-        known = _Retry.model_fields if parents[-1] == "retry" else _Defaults.model_fields
+        inner = {"retry": _Retry, "retention": _Retention}
+        known = inner.get(parents[-1], _Defaults).model_fields
     near = did_you_mean(key, known)
     inside = f" in `{'.'.join(parents)}`" if parents else ""
     fix = f"known keys{inside}: {', '.join(known)}"

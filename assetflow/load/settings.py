@@ -20,7 +20,8 @@ from assetflow.model.policies import Retry
 FILE = "assetflow.toml"
 LOCAL_FILE = "assetflow.local.toml"
 ENVIRONMENT_KEYS = (
-    "env", "io", "executor", "workers", "storage", "catalog", "warehouse", "modules", "name", "tz", "allow_pickle",
+    "env", "io", "executor", "workers", "storage", "catalog", "duckdb", "warehouse", "modules", "name", "tz",
+    "allow_pickle", "hash",
 )  # fmt: skip
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
@@ -39,11 +40,16 @@ class Defaults:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+RETENTION: Mapping[str, float] = {"keep": 10, "keep_days": 30.0, "grace": 86_400.0}
+"""How long versions stay that nothing needs, where a project does not say it; `grace` is in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one project.
 
     `origins` says where each came from: `assetflow.toml:3`, `$ASSETFLOW_IO`, `--env`; what is default is not in it.
+    `home_env` is the environment without flags and variables: the project's own, whose names are plain in DuckDB.
     """
 
     root: Path
@@ -53,12 +59,16 @@ class Settings:
     io: str = "parquet"
     storage: str = ".assetflow/data"
     catalog: str = "sqlite:///.assetflow/catalog.db"
+    duckdb: str = "views"
     warehouse: str = ".assetflow/warehouse.duckdb"
     executor: str = "threads"
     workers: int = 1
     env: str = "dev"
+    home_env: str = "dev"
     tz: str = "local"
     allow_pickle: bool = False
+    hash: str = "xxh3"
+    retention: Mapping[str, float] = field(default_factory=lambda: dict(RETENTION))
     defaults: Defaults = field(default_factory=Defaults)
     groups: Mapping[str, Defaults] = field(default_factory=dict[str, Defaults])
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
@@ -85,6 +95,11 @@ class Settings:
     def warehouse_path(self) -> Path:
         """The DuckDB file that holds tables of `io = "duckdb"`, absolute."""
         return self.root / self.warehouse
+
+    @property
+    def views_path(self) -> Path:
+        """The folder of the DuckDB files that hold views over Parquet files, one for each environment."""
+        return self.state_path / "views"
 
     def origin(self, *path: str) -> str:
         """Where the setting came from; that of the table around it, else `default`."""
@@ -203,9 +218,11 @@ def _settings(file: Path, values: Mapping[str, object]) -> Settings:
     groups = {name: _defaults(one) for name, one in cast("dict[str, object]", found.pop("groups", {})).items()}
     name = cast("str", found.pop("name", None) or root.name)
     workers = cast("int", found.pop("workers", None) or min(8, 2 * (os.cpu_count() or 1)))
+    retention = {**RETENTION, **cast("Mapping[str, float]", found.pop("retention", None) or {})}
     rest = cast("dict[str, str]", found)  # every other key has the type of its field: the schema said so
     return Settings(
-        root=root, file=file, name=name, modules=tuple(modules), workers=workers, defaults=defaults, groups=groups,
+        root=root, file=file, name=name, modules=tuple(modules), workers=workers, retention=retention,
+        defaults=defaults, groups=groups,
         **rest,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
 

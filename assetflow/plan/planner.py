@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from assetflow.errors import AssetflowError
+from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head
+from assetflow.model.records import Head, Pin
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
@@ -28,6 +28,7 @@ class SourceNow:
 class World:
     """All that a decision may depend on, gathered before planning. `lost` are assets whose current bytes are gone.
 
+    `pins` are of assets that are left as they are, whatever they would need.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; it is called at most once.
     """
 
@@ -37,6 +38,7 @@ class World:
     sources: Mapping[AssetKey, SourceNow]
     traces: Callable[[list[AssetKey]], Mapping[tuple[AssetKey, str], Mapping[str, Head]]]
     lost: frozenset[AssetKey] = frozenset()
+    pins: Mapping[AssetKey, Pin] = field(default_factory=dict[AssetKey, Pin])
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an unpartitioned asset."""
@@ -54,6 +56,7 @@ class Step:
     head: Head | None
     link: Head | None = None
     is_changed_source: bool = False
+    pin: Pin | None = None
 
     @property
     def asset(self) -> AssetKey:
@@ -76,6 +79,7 @@ class Step:
             "reasons": [reason.to_json() for reason in self.reasons],
             "base_version": None if self.head is None else self.head.version.number,
             "link_version": None if self.link is None else self.link.version.number,
+            "pin": None if self.pin is None else self.pin.to_json(),
             "estimate": {"seconds": self.estimate_s},
         }
 
@@ -119,8 +123,16 @@ class Plan:
         return self._having(Action.CURRENT)
 
     @property
+    def pinned(self) -> tuple[Step, ...]:
+        """The assets that stay at the version that they are pinned to."""
+        return self._having(Action.PINNED)
+
+    @property
     def blocked(self) -> tuple[Step, ...]:
-        """The assets that cannot be built: a source is not there, or (without upstreams) an input has no version."""
+        """The assets that cannot be built.
+
+        A source is not there, a pinned version has no bytes, or (without upstreams) an input has no version.
+        """
         return self._having(Action.BLOCKED)
 
     @property
@@ -163,9 +175,13 @@ def make_plan(
     """The plan for these targets, and for what they need unless `with_upstream` is False.
 
     Linear in the edges. Traces are looked up once, for all assets that are not current on their heads alone.
+
+    Raises:
+        AssetPinned: a pinned asset is forced.
     """
     wanted = tuple(targets)
-    members = _members(world.graph, wanted, with_upstream)
+    _refuse_forced_pins(forced & world.pins.keys())
+    members = _members(world, wanted, with_upstream)
     steps = _pass(world, members, forced, {}, with_upstream)
     candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
     if candidates:
@@ -175,7 +191,19 @@ def make_plan(
     return Plan(world.env, selection, wanted, steps)
 
 
-def _members(graph: AssetGraph, targets: tuple[AssetKey, ...], with_upstream: bool) -> list[AssetKey]:
+def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
+    if pinned:
+        keys = sorted(pinned)
+        names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        verb = "is" if len(keys) == 1 else "are"
+        raise AssetPinned(
+            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {' '.join(keys[:5])}"
+        )
+
+
+def _members(world: World, targets: tuple[AssetKey, ...], with_upstream: bool) -> list[AssetKey]:
+    """The targets, what is made together with them, and what they need; what is pinned needs nothing."""
+    graph = world.graph
     by_node = siblings(graph)
     found: set[AssetKey] = set()
     waiting = list(targets)
@@ -185,6 +213,8 @@ def _members(graph: AssetGraph, targets: tuple[AssetKey, ...], with_upstream: bo
             continue
         found.add(key)
         waiting.extend(by_node.pop(graph.specs[key].node, ()))
+        if key in world.pins:
+            continue
         if with_upstream:
             waiting.extend(graph.upstream(key))
         else:
@@ -213,10 +243,12 @@ def _pass(
             steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
             continue
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
-        for key, decision in _joined(decided).items():
+        free = {key: decision for key, decision in decided.items() if key not in world.pins}
+        for key, decision in {**decided, **_joined(free)}.items():
             steps[key] = Step(
-                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, world.head(key), decision.link
-            )
+                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, world.head(key),
+                decision.link, pin=world.pins.get(key),
+            )  # fmt: skip
     return {key: steps[key] for key in members}
 
 
@@ -251,6 +283,8 @@ def _decide(
     with_upstream: bool,
 ) -> Decision:
     spec = world.graph.specs[key]
+    if key in world.pins:
+        return _pinned(world.pins[key], world.head(key), is_lost=key in world.lost)
     contents: dict[AssetKey, Content | None] = {}
     for given in spec.inputs:
         step = steps.get(given.upstream)
@@ -268,6 +302,15 @@ def _decide(
         is_forced=key in forced,
         is_lost=key in world.lost,
     )
+
+
+def _pinned(pin: Pin, head: Head | None, *, is_lost: bool) -> Decision:
+    """What is pinned stays; only when there is nothing left to stay at, something is wrong."""
+    if head is None or is_lost:
+        version = None if head is None else head.version.number
+        text = f"the bytes of v{version} are gone, and it is {pin.words}"
+        return Decision(Action.BLOCKED, (Reason("data_missing", text, {"version": version}),))
+    return Decision(Action.PINNED, (Reason("pinned", pin.words, {"version": head.version.number}),))
 
 
 def _content(world: World, key: AssetKey, step: Step | None) -> Content | None:
@@ -305,8 +348,11 @@ def _blocked(key: AssetKey, step: Step) -> Reason:
 
 
 def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
-    """Outputs of one function run together: where one runs, the others may change with it; or none of them can."""
-    if len(decided) == 1:
+    """Outputs of one function run together: where one runs, the others may change with it; or none of them can.
+
+    Those that are pinned do not take part: they are made along with the others, and not kept.
+    """
+    if len(decided) <= 1:
         return decided
     blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
     if blocked is not None:

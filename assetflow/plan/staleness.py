@@ -25,6 +25,7 @@ class Action(StrEnum):
     MAYBE = "maybe"
     LINK = "link"
     CURRENT = "current"
+    PINNED = "pinned"
     BLOCKED = "blocked"
 
 
@@ -33,7 +34,8 @@ class Reason:
     """Why an asset is not current. `code` is from the closed list, `text` a phrase for people, `data` its facts.
 
     codes: never_materialized, code_changed, helper_changed, config_changed, input_changed, input_added, input_removed,
-    data_missing, forced, upstream_runs, made_together, source_unavailable, upstream_missing, failed_last.
+    data_missing, forced, upstream_runs, made_together, source_unavailable, upstream_missing, failed_last. An asset that
+    is pinned, and so left alone whatever it would need, has the reason pinned.
     """
 
     code: str

@@ -120,9 +120,12 @@ class ThreadExecutor:
         return results
 
     def close(self) -> None:
-        """Let idle threads end."""
+        """Let idle threads end, and see them do so: one that ends with the interpreter may take it down."""
         for _ in self._threads:
             self._tasks.put(None)
+        if not self._running:
+            for thread in self._threads:
+                thread.join(timeout=1.0)
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:

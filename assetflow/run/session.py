@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assetflow.catalog.backups import back_up
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import RunConflict, UsageError
+from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.files import storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
@@ -112,6 +113,7 @@ def run_session(
         record.counts = result.counts
         if problem := present(settings, graph, catalog, storage):
             watcher.warn(problem)
+    _back_up(settings, watcher)
     watcher.run_finished(result)
     return result
 
@@ -133,6 +135,14 @@ def _finished(catalog: Catalog, run_id: int, record: _Record) -> Generator[None]
         raise
     finally:
         catalog.finish_run(run_id, record.state, record.counts, time.time())
+
+
+def _back_up(settings: Settings, observer: Observer) -> None:
+    try:
+        back_up(settings.catalog_path, time.time())
+    except AssetflowError as error:
+        # The run is recorded; a copy that could not be made is no reason to call it failed.
+        observer.warn(f"the catalog could not be backed up: {error.what}")
 
 
 def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:

@@ -57,12 +57,13 @@ def test_results_equal_an_independent_sql_computation_row_for_row(tmp_path: Path
     assert project.materialize().run_id is None
 
 
+@pytest.mark.parametrize(("mode", "file"), [("views", "views/dev.duckdb"), ("native", "warehouse.duckdb")])
 @pytest.mark.parametrize("style", ["pandas", "duckdb"])
-def test_duckdb_shell_reads_the_tables_by_name(tmp_path: Path, style: str) -> None:
-    project = shop(tmp_path, style, "duckdb")
+def test_duckdb_shell_reads_the_tables_by_name(tmp_path: Path, style: str, mode: str, file: str) -> None:
+    project = shop(tmp_path, style, "duckdb", mode)
     project.materialize().raise_for_status()
 
-    with duckdb.connect(str(tmp_path / ".assetflow" / "warehouse.duckdb"), read_only=True) as shell:
+    with duckdb.connect(str(tmp_path / ".assetflow" / file), read_only=True) as shell:
         rows = shell.sql("select count(*), round(sum(amount), 2) from orders").fetchall()
 
     assert rows == [(99, 1672.0)]
@@ -83,8 +84,8 @@ def test_one_changed_payment_runs_what_follows_from_it_and_nothing_else(tmp_path
     assert project.materialize().run_id is None
 
 
-def shop(root: Path, style: str, io: str) -> Project:
-    (root / "assetflow.toml").write_text(f'modules = ["shop"]\nio = "{io}"\n')
+def shop(root: Path, style: str, io: str, mode: str = "native") -> Project:
+    (root / "assetflow.toml").write_text(f'modules = ["shop"]\nio = "{io}"\nduckdb = "{mode}"\n')
     shutil.copy(HERE / f"jaffle_{style}.py", root / "shop.py")
     shutil.copytree(DATA, root / "data")
     for file in (root / "data").iterdir():

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the weather's CSV fil
 
 @pytest.mark.parametrize("io", ["parquet", "duckdb"])
 def test_types_and_nulls_survive_from_file_to_daily_aggregates(tmp_path: Path, io: str) -> None:
-    (tmp_path / "assetflow.toml").write_text(f'modules = ["weather"]\nio = "{io}"\n')
+    (tmp_path / "assetflow.toml").write_text(f'modules = ["weather"]\nio = "{io}"\nduckdb = "native"\n')
     shutil.copy(HERE / "weather.py", tmp_path / "weather.py")
     shutil.copytree(DATA, tmp_path / "data")
     project = Project.load(tmp_path)

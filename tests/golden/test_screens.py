@@ -67,6 +67,43 @@ def test_a_change_of_code(cafe, golden: Golden) -> None:
     golden("history_changed", cafe.run("history", "revenue", "--format", "table"))
 
 
+def test_the_screens_of_a_difference(cafe, golden: Golden) -> None:
+    built(cafe)
+    golden("diff_nothing_before", cafe.run("diff", "revenue"))
+    cafe.change("return price", "return price * 1.1")
+    cafe.write(
+        "data/orders.csv", (cafe.root / "data/orders.csv").read_text().replace("3,tea", "5,mocha,4.0,served\n3,tea")
+    )
+    built(cafe)
+    golden("diff", cafe.run("diff", "revenue"))
+    golden("diff_stats", cafe.run("diff", "revenue@1", "revenue@2", "--key", "drink", "--stats"))
+    golden("diff_schema", cafe.run("diff", "orders", "--schema"))
+    golden("diff_json_value", cafe.run("diff", "menu"))
+    golden("diff_rows_csv", cafe.run("diff", "revenue", "--rows", "--format", "csv"))
+    golden("diff_identical", cafe.run("diff", "orders@2", "orders@2", "--exit-code"))
+    golden("diff_different", cafe.run("diff", "orders", "--exit-code"))
+
+
+def test_a_rollback_and_a_pin(cafe, golden: Golden) -> None:
+    built(cafe)
+    cafe.change('row["status"] == "served"', 'row["status"] in ("served", "returned")')
+    built(cafe)
+    golden("rollback_asks", cafe.run("rollback", "orders", "--downstream"))
+    golden("rollback_dry_run", cafe.run("rollback", "orders", "--dry-run"))
+    golden("rollback", cafe.run("rollback", "orders", "--downstream", "-y", "--reason", "returned drinks"))
+    golden("rollback_json", cafe.run("rollback", "orders", "--to", "1", "--json", "-y"))
+    golden("rollback_plan", cafe.run("plan"))
+    golden("rollback_status", cafe.run("status", "--format", "table"))
+    golden("rollback_show", cafe.run("show", "orders"))
+    golden("rollback_history", cafe.run("history", "orders", "--format", "table"))
+    golden("rollback_forced", cafe.run("materialize", "orders", "--force"))
+    golden("unpin", cafe.run("unpin", "is:pinned"))
+    golden("unpin_plan", cafe.run("plan"))
+    golden("pin", cafe.run("pin", "orders@2", "menu", "--reason", "audit"))
+    golden("pin_plan", cafe.run("plan"))
+    golden("version_too_early", cafe.run("preview", "orders@2020-01-01"))
+
+
 def test_a_failure(cafe, golden: Golden) -> None:
     built(cafe)
     cafe.change('totals.get(row["drink"], 0.0)', 'totals.get(row["drinks"], 0.0)')

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
-from assetflow.files import Files, size_of, tree_files
+from assetflow.files import BLOCK_BYTES, Files, block_digest, size_of, tree_files
+from assetflow.io.hashing import bytes_hash, file_hash
 
 
 class Refusing(Files):
@@ -86,6 +88,60 @@ def test_an_error_of_the_writer_leaves_no_file(tmp_path: Path) -> None:
         write_half()
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("algorithm", ["xxh3", "sha256"])
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [5], [65_536], [65_537, 3], [1 << 20], [(1 << 20) + 1], [700_000] * 5], ids=str
+)
+def test_what_passes_through_is_hashed_as_a_whole_and_in_blocks(
+    tmp_path: Path, sizes: list[int], algorithm: str
+) -> None:
+    parts = [random.Random(number).randbytes(size) for number, size in enumerate(sizes)]
+    whole = b"".join(parts)
+    with Files(algorithm).writing(tmp_path / "a") as out:
+        for part in parts:
+            assert out.write(memoryview(part)) == len(part)
+        assert out.tell() == len(whole)
+
+    assert (tmp_path / "a").read_bytes() == whole
+    assert out.hash == file_hash(tmp_path / "a", algorithm) == bytes_hash(whole, algorithm)
+    assert out.size == len(whole)
+    blocks = [whole[start : start + BLOCK_BYTES] for start in range(0, len(whole), BLOCK_BYTES)]
+    assert out.block_digests() == b"".join(block_digest(block, algorithm) for block in blocks)
+
+
+def test_the_hash_is_of_what_was_given_even_when_the_disk_holds_something_else(tmp_path: Path) -> None:
+    class Lying(Files):
+        def write(self, handle: BinaryIO, data: bytes | memoryview) -> int:
+            return super().write(handle, bytes(data).replace(b"o", b"0"))
+
+    assert Lying().write_bytes(tmp_path / "a", b"one") == bytes_hash(b"one") != file_hash(tmp_path / "a")
+
+
+def test_an_unknown_algorithm_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="md5"):
+        Files("md5").write_bytes(tmp_path / "a", b"")
+
+
+def test_stored_files_cannot_be_opened_for_writing_but_removed(tmp_path: Path) -> None:
+    files = Files()
+    files.make_directory(tmp_path / "d")
+    files.write_bytes(tmp_path / "d" / "a", b"one")
+    assert (tmp_path / "d" / "a").stat().st_mode & 0o222 == 0
+
+    files.remove_tree(tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copying_tells_the_hash_of_every_new_file(tmp_path: Path) -> None:
+    (tmp_path / "from" / "inner").mkdir(parents=True)
+    (tmp_path / "from" / "one").write_bytes(b"one")
+    (tmp_path / "from" / "inner" / "two").write_bytes(b"two")
+
+    found = Files().copy_tree(tmp_path / "from", tmp_path / "to")
+
+    assert found == {tmp_path / "to" / "one": bytes_hash(b"one"), tmp_path / "to" / "inner" / "two": bytes_hash(b"two")}
 
 
 def test_renaming_never_replaces_what_is_there(tmp_path: Path) -> None:

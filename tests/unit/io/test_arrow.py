@@ -50,7 +50,7 @@ PANDAS: dict[str, Any] = {
     "period": pd.Series(pd.period_range("2020", periods=3, freq="M")),
     "interval": pd.Series(pd.interval_range(0, 3, closed="left")),
     "bytes": pd.Series([b"a", None, b"\0"], dtype=object),
-    "decimal": pd.Series([Decimal("1.50"), None, Decimal(-2)], dtype=object),
+    "decimal": pd.Series([Decimal("1.50"), None, Decimal("-2.00")], dtype=object),
     "date": pd.Series([dt.date(2020, 1, 1), None, dt.date(1, 1, 1)], dtype=object),
     "time": pd.Series([dt.time(1, 2), None, dt.time(3, 4, 5, 6)], dtype=object),
     "datetime objects": pd.Series([dt.datetime(2020, 1, 1, tzinfo=UTC), None], dtype=object),

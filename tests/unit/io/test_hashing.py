@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -17,6 +21,7 @@ from assetflow.io.frames import table_from_pandas
 from assetflow.io.hashing import (
     BLOCK_ROWS,
     TableHasher,
+    algorithm_of,
     bytes_hash,
     file_hash,
     json_hash,
@@ -53,6 +58,20 @@ ARRAYS: dict[str, pa.Array] = {
     "list of struct": pa.array([[{"x": 1}], None, [], [{"x": 2}, None]]),
     "struct of list": pa.array([{"x": [1]}, None, {"x": []}, {"x": [2, 3]}]),
 }
+
+
+GOLDEN = [
+    (
+        "bytes-xxh3:0a1c6d4cf41eb499911faba7321fe1a0",
+        "json-xxh3:e9b1fca61362578750f2d83911aae4be",
+        "tree-xxh3:8ad3f926969d8848d0dd879632714ecb",
+    ),
+    (
+        "bytes-sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        "json-sha256:767d22fc866b16557f9a06ab583978692027f7d98cb87f3982bc5fb2d9ea72f1",
+        "tree-sha256:48a248c05c27e72d0ac009dc6b78cd95d37aa5c637c1f38582edb23fa228d41a",
+    ),
+]
 
 
 def of(array: Any, name: str = "c") -> str:
@@ -269,6 +288,94 @@ def test_the_hash_is_stable_across_releases() -> None:
     table = pa.table({"id": [1, None], "t": ["a", "é"], "d": [dt.date(2024, 1, 1), None], "l": [[1.5], []]})
 
     assert table_hash(table)[0] == "adh1-xxh3:73069b05e5494a6aaeccebefeee1355b"
+    assert (
+        table_hash(table, "sha256")[0] == "adh1-sha256:a5c2c2711b482f68f1e836598949a33fb83080d96112f75de62ea202c3126290"
+    )
+
+
+def test_the_hashes_of_files_and_values_are_stable_across_releases(tmp_path: Path) -> None:
+    (tmp_path / "b" / "inner").mkdir(parents=True)
+    for name in ("b/x", "b/inner/y", "b.z"):
+        (tmp_path / name).write_bytes(name.encode())
+    found = [
+        (bytes_hash(b"one", algorithm), json_hash({"a": [1, None, 0.5]}, algorithm), tree_hash(tmp_path, algorithm))
+        for algorithm in ("xxh3", "sha256")
+    ]
+
+    assert found == GOLDEN
+
+
+@pytest.mark.parametrize("algorithm", ["xxh3", "sha256"])
+def test_every_way_through_a_library_or_a_file_keeps_the_hash(tmp_path: Path, algorithm: str) -> None:
+    rows = 1000
+    table = pa.table(
+        {
+            "id": pa.array([None, *range(1, rows)]),
+            "price": pa.array([0.5 * row for row in range(rows)]),
+            "name": pa.array([f"é{row % 7}" if row % 3 else None for row in range(rows)]),
+            "at": pa.array(range(rows), pa.timestamp("us")),
+            "day": pa.array(range(rows), pa.date32()),
+            "is_paid": pa.array([row % 2 == 0 for row in range(rows)]),
+            "tags": pa.array([["a"] * (row % 3) for row in range(rows)]),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=77)
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    ways: dict[str, pa.Table] = {
+        "parquet": pq.read_table(tmp_path / "t.parquet"),
+        "polars": cast("Any", pl.from_arrow(table)).to_arrow(),
+        "duckdb": duckdb.connect().read_parquet(str(tmp_path / "t.parquet")).to_arrow_table(),
+        "pandas": pa.Table.from_pandas(frame, schema=table.schema, preserve_index=False).replace_schema_metadata(None),
+        "dictionaries": table.set_column(2, "name", table.column("name").dictionary_encode()),
+        "large": table.set_column(2, "name", table.column("name").cast(pa.large_string())),
+        "view": table.set_column(2, "name", table.column("name").cast(pa.string_view())),
+        "slices": pa.concat_tables([table.slice(0, 13), table.slice(13, 0), table.slice(13)]),
+    }
+
+    assert {name: table_hash(way, algorithm) for name, way in ways.items()} == dict.fromkeys(
+        ways, table_hash(table, algorithm)
+    )
+
+
+COLUMNS = st.lists(st.integers(-3, 3) | st.none(), min_size=3, max_size=6)
+
+
+@given(COLUMNS, st.data(), st.sampled_from(["xxh3", "sha256"]))
+@settings(derandomize=True, max_examples=60, deadline=None)
+def test_a_cell_a_name_a_type_and_the_order_each_make_a_difference(
+    values: list[int | None], data: st.DataObject, algorithm: str
+) -> None:
+    others = data.draw(st.lists(st.text(max_size=2), min_size=len(values), max_size=len(values)))
+    position = data.draw(st.integers(0, len(values) - 1))
+    table = pa.table({"n": pa.array(values, pa.int64()), "t": pa.array(others, pa.string())})
+    cell: list[int | None] = [99 if row == position else value for row, value in enumerate(values)]
+    changed = [
+        table.set_column(0, "n", pa.array(cell, pa.int64())),
+        table.set_column(
+            1, "t", pa.array([f"{text}!" if row == position else text for row, text in enumerate(others)])
+        ),
+        table.rename_columns(["m", "t"]),
+        table.select(["t", "n"]),
+        table.select(["n"]),
+        table.set_column(0, "n", table.column("n").cast(pa.int32())),
+        table.set_column(1, "t", table.column("t").cast(pa.binary())),
+        table.slice(1),
+        pa.concat_tables([table, table.slice(0, 1)]),
+    ]
+    backwards = table.take(pa.array(range(len(values))[::-1]))
+    if not backwards.equals(table):
+        changed.append(backwards)
+
+    hashes = [table_hash(one, algorithm)[0] for one in (table, *changed)]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_a_recorded_hash_says_its_algorithm() -> None:
+    found = [algorithm_of(one) for one in (json_hash(1), bytes_hash(b"", "sha256"), of(pa.array([1])))]
+
+    assert found == ["xxh3", "sha256", "xxh3"]
+    with pytest.raises(ValueError, match="blake3"):
+        algorithm_of("adh1-blake3:00")
 
 
 def test_json_values_hash_by_type_and_content_but_not_by_key_order() -> None:

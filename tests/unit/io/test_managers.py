@@ -29,6 +29,7 @@ from assetflow.errors import (
     WarehouseLocked,
 )
 from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.duckdb_views import Surface
 from assetflow.io.hashing import BLOCK_ROWS, table_hash
 from assetflow.io.managers import DuckDBIO, FileIO, JsonIO, MemoryIO, NothingIO, ParquetIO, PickleIO
 from assetflow.model.keys import AssetKey
@@ -46,7 +47,7 @@ FRAME = pd.DataFrame(
         "kind": pd.Categorical(["b", None, "a"], ["z", "b", "a"], ordered=True),
         "size": pd.Categorical([2, 1, 2], [3, 2, 1]),
         "month": pd.period_range("2024", periods=3, freq="M"),
-        "price": [Decimal("1.50"), None, Decimal(2)],
+        "price": [Decimal("1.50"), None, Decimal("2.00")],
         "raw": [b"\0", None, b""],
         "tags": [["x"], None, []],
         "day": [dt.date(2024, 1, 1), None, dt.date(2025, 1, 1)],
@@ -382,7 +383,7 @@ def test_a_changed_footer_is_damage_even_when_only_some_columns_are_read(tmp_pat
     position = whole.rindex(b"orders")  # in the footer's own description, which no reader needs
     path.write_bytes(whole[:position] + b"O" + whole[position + 1 :])
 
-    with pytest.raises(DamagedVersion, match="footer"):
+    with pytest.raises(DamagedVersion, match="is not what was written"):
         place.manager.read(version, directory, Want("arrow", ("n",)))
 
 
@@ -411,14 +412,19 @@ def rows_of(manager: IOManager, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
+def present(manager: DuckDBIO, *pairs: tuple[Version, Path]) -> None:
+    places = {version.location: directory for version, directory in pairs}
+    manager.present(Surface(tuple(version for version, _ in pairs)), lambda version: places[version.location])
+
+
 def test_views_show_the_current_version_under_the_name_of_the_asset(tmp_path: Path) -> None:
     manager = warehouse(tmp_path)
     place = Place(manager, tmp_path)
     first, second = place.put(pa.table({"a": [1]})), place.put(pa.table({"a": [2], "b": ["x"]}))
 
-    manager.present([first])
+    present(manager, first)
     assert rows_of(manager, "FROM orders") == [(1,)]
-    manager.present([second])
+    present(manager, second)
     assert rows_of(manager, "FROM orders") == [(2, "x")]
 
 
@@ -429,7 +435,7 @@ def test_partitions_and_schemas_are_shown_in_one_view(tmp_path: Path) -> None:
     place = Place(manager, tmp_path)
     pairs = [place.put(pa.table({"a": [number]})) for number in (1, 2)]
 
-    manager.present([(replace(version, asset=AssetKey("marts.orders")), path) for version, path in pairs])
+    present(manager, *((replace(version, asset=AssetKey("marts.orders")), path) for version, path in pairs))
 
     assert sorted(rows_of(manager, "FROM marts.orders")) == [(1,), (2,)]
 
@@ -442,7 +448,7 @@ def test_a_table_of_the_user_is_not_replaced_by_a_view(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE orders AS SELECT 'mine' AS x")
 
     with pytest.raises(StorageFailed, match="`orders`"):
-        manager.present([pair])
+        present(manager, pair)
 
     assert rows_of(manager, "FROM orders") == [("mine",)]
 

@@ -29,6 +29,7 @@ from assetflow.errors import (
 )
 from assetflow.files import Files
 from assetflow.io.base import Want
+from assetflow.io.duckdb_views import Surface
 from assetflow.io.plain import JsonIO
 from assetflow.io.storage import Staged, Storage
 from assetflow.model.keys import AssetKey
@@ -93,7 +94,7 @@ def test_a_table_goes_through_the_whole_life_of_a_version(shop: Shop, io: str) -
     assert shop.storage.exists(version)
     assert shop.storage.verify(version, deep=True) == []
 
-    shop.storage.present([version])
+    shop.storage.present(Surface((version,)))
     shop.storage.delete(version)
     assert not shop.storage.exists(version)
     assert shop.storage.verify(version)
@@ -293,8 +294,8 @@ def test_a_missing_folder_is_damage(shop: Shop, io: str) -> None:
 def test_the_views_follow_what_is_presented(shop: Shop) -> None:
     key = AssetKey("marts.sales")
     old, new = (shop.put(pa.table({"a": [n]}), "duckdb", key=key) for n in (1, 2))
-    shop.storage.present([old, shop.put(FRAME)])
-    shop.storage.present([new])
+    shop.storage.present(Surface((old, shop.put(FRAME))))
+    shop.storage.present(Surface((new,)))
     shop.storage.delete(old)
 
     with duckdb.connect(str(shop.warehouse), read_only=True) as connection:
@@ -302,7 +303,7 @@ def test_the_views_follow_what_is_presented(shop: Shop) -> None:
 
 
 def test_presenting_nothing_of_duckdb_makes_no_file(shop: Shop) -> None:
-    shop.storage.present([shop.put(FRAME)])
+    shop.storage.present(Surface((shop.put(FRAME),)))
 
     assert not shop.warehouse.exists()
 

@@ -30,7 +30,7 @@ class Oracle:
     def members(self) -> set[str]:
         """All that the plan is about."""
         found, maker = set(self.targets), self.project.maker
-        while more := {other for key in found if key in maker for other in self._near(maker[key])} - found:
+        while more := {other for key in found if key in maker for other in self._near(key)} - found:
             found |= more
         return found
 
@@ -41,9 +41,13 @@ class Oracle:
             return Answer("blocked" if token is None else "current", token)
         function = self.project.functions[self.project.maker[key]]
         taken = {str(one.upstream) for output in function.outputs for one in function.inputs_of(output)}
+        if key in self.project.pinned:
+            is_lost = self.project.is_lost(key)
+            return Answer("blocked" if is_lost else "pinned", None if is_lost else self.project.table(key))
         members = self.members()
         above = {up: self.answer(up) if up in members else Answer("", self.project.table(up)) for up in taken}
-        alone = {output: self._alone(output, above) for output in function.outputs}
+        free = [output for output in function.outputs if output not in self.project.pinned]
+        alone = {output: self._alone(output, above) for output in free}
         mine, actions = alone[key], {one.action for one in alone.values()}
         if "blocked" in actions:
             return mine if mine.action == "current" else Answer("blocked")
@@ -93,7 +97,9 @@ class Oracle:
                 found.add(("input_changed", pair[1]))
         return frozenset(found)
 
-    def _near(self, name: str) -> set[str]:
-        function = self.project.functions[name]
-        above = {one.upstream for output in function.outputs for one in function.inputs_of(output)}
+    def _near(self, key: str) -> set[str]:
+        function = self.project.functions[self.project.maker[key]]
+        if key in self.project.pinned:  # it needs nothing, but is made together with others that may
+            return set(function.outputs)
+        above = set[str](one.upstream for one in function.inputs_of(key))
         return {*function.outputs, *(up for up in above if self.with_upstream or up in self.project.sources)}

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from assetflow.errors import SourceMissing
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, Trace, TraceInput, Version
+from assetflow.model.records import Head, Pin, Trace, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.planner import Plan, SourceNow, World
+from assetflow.plan.planner import Plan, SourceNow, Step, World
 from assetflow.plan.staleness import Content, digest_of, input_key
 
 Table = str | tuple[int, tuple[tuple[str, int], ...]]
@@ -128,6 +128,7 @@ class Project:
         self.current: dict[str, Memory] = {}
         self.tables: dict[tuple[str, int], Table] = {}  # by key and version number
         self.lost: set[tuple[str, int]] = set()
+        self.pinned: set[str] = set()
         self._newest: dict[str, int] = {}
         self._traces = 0
 
@@ -142,8 +143,9 @@ class Project:
         heads = {(AssetKey(key), ""): memory.head for key, memory in self.current.items()}
         lost = frozenset(AssetKey(key) for key in self.current if self.is_lost(key))
         return World(
-            self.graph(), "dev", heads, {AssetKey(key): self._now(key) for key in self.sources}, self._find, lost
-        )
+            self.graph(), "dev", heads, {AssetKey(key): self._now(key) for key in self.sources}, self._find, lost,
+            {AssetKey(key): Pin(AssetKey(key), "", "pin", "ann", 0.0) for key in self.pinned},
+        )  # fmt: skip
 
     def is_lost(self, key: str) -> bool:
         memory = self.current.get(key)
@@ -171,12 +173,11 @@ class Project:
         ran: set[str] = set()
         linked: set[str] = set()
         failed = {step.asset for step in plan if step.spec.is_source and self.sources[step.asset] is None}
-        todo = [
-            name for name in self.functions if any(plan.steps[key].action != "current" for key in self._in(plan, name))
-        ]
+        failed |= {step.asset for step in plan if step.asset in self.pinned and self.is_lost(step.asset)}
+        todo = [name for name in self.functions if any(self._is_due(plan.steps[key]) for key in self._in(plan, name))]
         for name in todo:  # functions are declared in an order in which they can run
             function = self.functions[name]
-            keys = [key for key in self._in(plan, name) if plan.steps[key].action != "current"]
+            keys = [key for key in self._in(plan, name) if self._is_due(plan.steps[key])]
             taken = {one.upstream for key in keys for one in function.inputs_of(key)}
             tables = known({str(one.upstream): self.table(one.upstream) for one in function.inputs})
             if name in broken or taken & failed or any(one.upstream not in tables for one in function.inputs):
@@ -201,14 +202,19 @@ class Project:
         return None if memory is None else memory.table
 
     def evaluate(self, key: str) -> Table | None:
-        """What a computation of everything from scratch would give; None when a source is missing."""
+        """What a computation of everything but what is pinned would give; None when a source is missing."""
         if key in self.sources:
             return self.sources[key]
+        if key in self.pinned:
+            return self.table(key)
         function = self.functions[self.maker[key]]
         tables = known({str(one.upstream): self.evaluate(one.upstream) for one in function.inputs})
         if any(one.upstream not in tables for one in function.inputs):
             return None
         return function.make(key, recipe_of(function, tables))
+
+    def _is_due(self, step: Step) -> bool:
+        return step.action != "current" and step.asset not in self.pinned
 
     def _in(self, plan: Plan, name: str) -> list[AssetKey]:
         return [AssetKey(key) for key in self.functions[name].outputs if key in plan.steps]
@@ -257,6 +263,11 @@ class Project:
             None, {},
         )  # fmt: skip
         self._move(key, Memory(recipe, Head("dev", trace, version, 0, 0, 0.0), table))
+
+    def move_back(self, key: str, memory: Memory) -> None:
+        """What a rollback does: the pointer moves, and stays there."""
+        self.current[key] = memory
+        self.pinned.add(key)
 
     def _move(self, key: str, memory: Memory) -> None:
         self.current[key] = memory

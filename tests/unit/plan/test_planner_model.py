@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from assetflow.errors import AssetPinned
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
 from assetflow.model.spec import InputSpec
@@ -115,11 +117,35 @@ class Histories(RuleBasedStateMachine):
         key = built[index % len(built)]
         self.project.lost.add((key, self.project.current[key].head.version.number))
 
+    @precondition(lambda self: any(key not in self.project.sources for key in self.project.current))
+    @rule(index=INDEX)
+    def pin(self, index: int) -> None:
+        built = sorted(key for key in self.project.current if key not in self.project.sources)
+        self.project.pinned.add(built[index % len(built)])
+
+    @precondition(lambda self: self.project.pinned)
+    @rule(index=INDEX)
+    def unpin(self, index: int) -> None:
+        self.project.pinned.discard(sorted(self.project.pinned)[index % len(self.project.pinned)])
+
+    @precondition(lambda self: any(key not in self.project.sources for key in self.project.current))
+    @rule(index=INDEX, other=INDEX)
+    def roll_back(self, index: int, other: int) -> None:
+        built = sorted(key for key in self.project.current if key not in self.project.sources)
+        key = built[index % len(built)]
+        live = self.project.live(key)
+        if live:
+            self.project.move_back(key, live[other % len(live)])
+
     @rule(pick=st.sets(INDEX, min_size=1, max_size=2), with_upstream=st.booleans(), force=st.booleans(), broken=INDEX)
     def materialize_some(self, pick: set[int], with_upstream: bool, force: bool, broken: int) -> None:
         keys = sorted(self.project.maker)
         targets = {keys[index % len(keys)] for index in pick}
         fails = {self.function(broken).name} if broken % 3 == 0 else set[str]()
+        if force and targets & self.project.pinned:
+            with pytest.raises(AssetPinned):
+                self.compare(targets, with_upstream, targets)
+            force = False
         self.materialize(targets, with_upstream, targets if force else set(), fails)
 
     @rule()
@@ -127,14 +153,17 @@ class Histories(RuleBasedStateMachine):
         self.materialize({*self.project.maker}, True, set(), set())
         plan = make_plan(self.project.world(), [AssetKey(key) for key in self.project.maker])
 
-        assert [step.asset for step in plan if str(step.action) not in ("current", "blocked")] == []
+        assert [step.asset for step in plan if str(step.action) not in ("current", "pinned", "blocked")] == []
         assert plan.changed_sources == ()
 
     def materialize(self, targets: set[str], with_upstream: bool, forced: set[str], broken: set[str]) -> None:
         plan = self.compare(targets, with_upstream, forced)
         self.past.append(deepcopy((self.project.sources, self.project.functions)))
+        kept = {key: self.project.current[key] for key in self.project.pinned}
         ran, linked = self.project.carry_out(plan, forced, broken)
 
+        assert {key: self.project.current[key] for key in self.project.pinned} == kept
+        assert not (ran | linked) & self.project.pinned
         assert ran <= {step.asset for step in (*plan.run, *plan.maybe)}
         assert linked <= {step.asset for step in (*plan.run, *plan.maybe, *plan.link)}
         if not broken:
@@ -146,6 +175,9 @@ class Histories(RuleBasedStateMachine):
             plan = self.compare({*self.project.maker}, True, set())
             for step in plan.current:
                 assert self.project.table(step.asset) == self.project.evaluate(step.asset)
+            assert {step.asset for step in plan.pinned} == {
+                k for k in self.project.pinned if not self.project.is_lost(k)
+            }
             for key in list(self.project.maker)[-2:]:
                 self.compare({key}, False, set())
 
@@ -172,8 +204,14 @@ class Histories(RuleBasedStateMachine):
         match step.action:
             case Action.CURRENT:
                 assert not told
+            case Action.PINNED:
+                assert told == {("pinned", "")}
             case Action.BLOCKED:
                 [reason] = step.reasons
+                if reason.code == "data_missing":
+                    assert reason.is_root == (step.pin is not None)
+                    assert any(self.project.is_lost(key) for key in self.project.pinned)
+                    return
                 subject = str(reason.data.get("source", reason.data.get("input")))
                 assert reason.code in ("source_unavailable", "upstream_missing")
                 assert self.project.sources.get(subject) is None

@@ -303,7 +303,7 @@ def test_columns_in_another_order_are_a_change_of_the_schema(shop: Workspace) ->
     shop.edit("    return raw", "    return raw.select(['net', 'id'])")
     shop.materialize()
 
-    assert shop.project().history("orders")[0].schema_change == ("columns in another order",)
+    assert shop.project().history("orders")[0].schema_change == ("re-ordered",)
 
 
 def test_history_can_be_cut_and_still_compares_with_the_entry_before(shop: Workspace) -> None:

@@ -459,7 +459,8 @@ def test_what_was_committed_is_there_when_the_run_goes_on(workspace: Workspace) 
 
 
 def test_assets_in_one_duckdb_file_are_made_at_the_same_time(workspace: Workspace) -> None:
-    workspace.assets("""
+    workspace.assets(
+        """
         together = threading.Barrier(4, timeout=30)
 
         def make(number):
@@ -470,7 +471,9 @@ def test_assets_in_one_duckdb_file_are_made_at_the_same_time(workspace: Workspac
             return part
 
         parts = [make(number) for number in range(4)]
-        """)
+        """,
+        settings='duckdb = "native"',
+    )
 
     workspace.materialize(executor="threads", workers=4).raise_for_status()
 
@@ -480,7 +483,8 @@ def test_assets_in_one_duckdb_file_are_made_at_the_same_time(workspace: Workspac
 
 
 def test_a_duckdb_file_that_does_not_open_after_the_run_is_told_and_the_result_stands(workspace: Workspace) -> None:
-    workspace.assets("""
+    workspace.assets(
+        """
         @asset(io="duckdb")
         def table() -> pa.Table:
             return pa.table({"n": [1]})
@@ -488,7 +492,9 @@ def test_a_duckdb_file_that_does_not_open_after_the_run_is_told_and_the_result_s
         @asset
         def apart() -> int:
             return 1
-        """)
+        """,
+        settings='duckdb = "native"',
+    )
     project = workspace.project()
     project.materialize().raise_for_status()
     project.settings.warehouse_path.write_bytes(b"not a database")

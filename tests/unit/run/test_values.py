@@ -35,6 +35,7 @@ RETURNS = {
     "pl.LazyFrame": 'pl.LazyFrame({"n": [1, 2, 3], "t": ["a", "b", None]})',
     "duckdb.DuckDBPyRelation": "duckdb.sql(\"select * from (values (1, 'a'), (2, 'b'), (3, null)) as t(n, t)\")",
 }
+NATIVE = 'duckdb = "native"\n'
 ROWS = [{"n": 1, "t": "a"}, {"n": 2, "t": "b"}, {"n": 3, "t": None}]
 
 
@@ -51,7 +52,7 @@ def test_a_table_arrives_in_every_form_from_every_store(workspace: Workspace, st
         f"@asset\ndef read_{number}(table: {form}) -> bool:\n    return {test}"
         for number, (form, test) in enumerate(FORMS.items())
     )
-    workspace.assets(f"{LIBRARIES}\n{table}\n\n{readers}\n")
+    workspace.assets(f"{LIBRARIES}\n{table}\n\n{readers}\n", settings=NATIVE)
     workspace.file("table.csv", "n,t\n1,a\n2,b\n3,\n")
 
     workspace.materialize().raise_for_status()
@@ -78,7 +79,8 @@ def test_every_kind_of_table_can_be_returned(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("store", ["parquet", "duckdb"])
 def test_columns_load_only_these_in_this_order(workspace: Workspace, store: str) -> None:
-    workspace.assets(f"""{LIBRARIES}
+    workspace.assets(
+        f"""{LIBRARIES}
 @asset(io="{store}")
 def table() -> pa.Table:
     return pa.table({{"a": [1], "b": [2], "c": [3]}})
@@ -90,7 +92,9 @@ def frame(table: Annotated[pd.DataFrame, In(columns=["c", "a"])]) -> list:
 @asset
 def rows(table: Annotated[list[dict], In(columns=["c", "a"])]) -> list:
     return table
-""")
+""",
+        settings=NATIVE,
+    )
 
     workspace.materialize().raise_for_status()
 
@@ -193,7 +197,7 @@ def test_io_of_the_project_the_group_and_the_asset_the_nearest_one_counts(worksp
         def by_itself() -> list:
             return [1]
         """,
-        'io = "duckdb"\n[groups.marts]\nio = "parquet"\n',
+        'io = "duckdb"\nduckdb = "native"\n[groups.marts]\nio = "parquet"\n',
     )
 
     workspace.materialize().raise_for_status()
@@ -238,7 +242,8 @@ def test_pickle_is_off_until_the_project_allows_it(workspace: Workspace) -> None
 
 
 def test_relations_are_queried_in_the_function_that_takes_them(workspace: Workspace) -> None:
-    workspace.assets(f"""{LIBRARIES}
+    workspace.assets(
+        f"""{LIBRARIES}
 @asset
 def orders() -> pa.Table:
     return pa.table({{"id": [1, 2], "a": [10, 20]}})
@@ -254,7 +259,9 @@ def joined(orders: duckdb.DuckDBPyRelation, payments: duckdb.DuckDBPyRelation) -
 @asset
 def counted(orders: duckdb.DuckDBPyRelation, con: duckdb.DuckDBPyConnection) -> int:
     return con.sql("select count(*) from orders").fetchall()[0][0]
-""")
+""",
+        settings=NATIVE,
+    )
 
     workspace.materialize().raise_for_status()
 

@@ -114,6 +114,7 @@ def _check_damage(factory: Callable[[], IOManager], value: object) -> None:
         for file in sorted(entry for entry in directory.rglob("*") if entry.is_file()):
             original = file.read_bytes()
             for position in sorted({0, len(original) // 2, len(original) - 1} if original else ()):
+                file.chmod(0o600)  # stored files are read-only
                 file.write_bytes(original[:position] + bytes([original[position] ^ 1]) + original[position + 1 :])
                 _require_damage(manager, version, directory, f"byte {position} of {file.name} is flipped")
             file.unlink()

@@ -1,0 +1,90 @@
+"""Looking after what is stored: removing what nothing needs, finding damage, mending it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetflow.io.storage import Storage
+from assetflow.load.settings import Settings
+
+if TYPE_CHECKING:
+    from assetflow.care.checkup import Checkup, Progress
+    from assetflow.care.mending import Mended
+    from assetflow.care.removal import Collected
+    from assetflow.plan.retention import Retention
+
+
+class Care:
+    """The verbs of a project that look after its store. They need neither its code nor, to find damage, its catalog."""
+
+    settings: Settings
+    storage: Storage
+
+    def gc(
+        self,
+        *,
+        keep: int | None = None,
+        keep_days: float | None = None,
+        grace_s: float | None = None,
+        wait_s: float = 0.0,
+        dry_run: bool = False,
+    ) -> Collected:
+        """Remove the versions that nothing needs, and what dead runs left; with `dry_run` only say which.
+
+        What stays: whatever is current in an environment or pinned, what that was made from, the newest `keep` versions
+        of each asset, and all that was made or current in the last `keep_days` days. What is not said is as the project
+        file says under `[retention]`. Bytes are removed while no run goes on; `wait_s` waits for one.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused. Nothing that is needed is touched.
+            DamagedCatalog: the catalog cannot say what is needed.
+        """
+        import time
+
+        from assetflow.care.removal import collect, foresee
+
+        policy = retention(self.settings, keep=keep, keep_days=keep_days, grace_s=grace_s)
+        if dry_run:
+            return foresee(self.settings, policy, time.time())
+        return collect(self.settings, self.storage, policy, wait_s=wait_s)
+
+    def doctor(
+        self, *, deep: bool = False, workers: int = 1, grace_s: float | None = None, on_progress: Progress | None = None
+    ) -> Checkup:
+        """What is wrong with the store; `deep` reads and hashes everything, in `workers` processes. Changes nothing."""
+        from assetflow.care.checkup import examine
+
+        given = retention(self.settings, grace_s=grace_s)
+        return examine(self.settings, is_deep=deep, workers=workers, grace_s=given.grace_s, on_progress=on_progress)
+
+    def mend(self, checkup: Checkup, *, grace_s: float | None = None, wait_s: float = 0.0) -> Mended:
+        """Put what a checkup found damaged into quarantine, end dead runs, and remove what they left.
+
+        Raises:
+            RunConflict: a run is going on.
+        """
+        from assetflow.care.mending import mend
+
+        given = retention(self.settings, grace_s=grace_s)
+        return mend(self.settings, self.storage, checkup, grace_s=given.grace_s, wait_s=wait_s)
+
+
+def retention(
+    settings: Settings, *, keep: int | None = None, keep_days: float | None = None, grace_s: float | None = None
+) -> Retention:
+    """What the project file says about how long versions stay, and what a call says otherwise."""
+    from assetflow.plan.retention import Retention
+
+    return Retention(
+        int(settings.retention["keep"]) if keep is None else keep,
+        settings.retention["keep_days"] if keep_days is None else keep_days,
+        settings.retention["grace"] if grace_s is None else grace_s,
+    )
+
+
+def storage_of(settings: Settings) -> Storage:
+    """The storage of a project, without the project."""
+    return Storage(
+        settings.storage_path, warehouse=settings.warehouse_path, allow_pickle=settings.allow_pickle,
+        hash=settings.hash, duckdb=settings.duckdb, views=settings.views_path,
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+"""The child process of `deep`: reads the versions it is told of, one in each line, and answers what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from assetflow.errors import AssetflowError
+from assetflow.io.storage import Storage
+from assetflow.model.records import Version
+
+
+def main(storage: str, warehouse: str) -> None:
+    """Answer until there is no further line. Pickles are never loaded here, whatever the project allows."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get between the answers
+    reader = Storage(Path(storage), warehouse=Path(warehouse), allow_pickle=False)
+    for line in sys.stdin.buffer:
+        answers.write(json.dumps(_problems(reader, Version(**json.loads(line)))).encode() + b"\n")
+
+
+def _problems(storage: Storage, version: Version) -> list[str]:
+    try:
+        return storage.verify(version, deep=True)
+    except AssetflowError as error:
+        return [error.what]
+    except Exception as error:  # noqa: BLE001 - whatever a decoder makes of foreign bytes is an answer
+        return [f"it cannot be read: {type(error).__name__}: {error}"]

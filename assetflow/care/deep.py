@@ -1,0 +1,109 @@
+"""Reading every stored version: each file is hashed here, and each table decoded in processes that may die of it.
+
+A file that was written by somebody else can make a decoder crash. So a decoder never gets one whose bytes are not those
+that we wrote, as far as that is recorded, and when it dies anyway, that is one more thing that is wrong with a version.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, cast
+
+from assetflow.io.inspect import problems_of
+from assetflow.load.settings import Settings
+from assetflow.model.records import Version
+
+_START = "import sys; sys.path.append(sys.argv[1]); from assetflow.care.child import main; main(*sys.argv[2:])"
+
+
+def verify_deep(
+    settings: Settings,
+    versions: Sequence[Version],
+    *,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[int, list[str]]:
+    """What is wrong with the content of these versions, by version id; those that are well are not in it."""
+    problems: dict[int, list[str]] = {}
+    waiting = list(reversed(versions))
+    lock = threading.Lock()
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        with _Reader(settings) as reader:
+            while True:
+                with lock:
+                    if not waiting:
+                        return
+                    version = waiting.pop()
+                found = problems_of(settings.storage_path, version, is_whole=True) or reader.problems(version)
+                with lock:
+                    done += 1
+                    if found:
+                        problems[version.version_id] = found
+                    if on_progress is not None:
+                        on_progress(done, len(versions))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(versions)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return problems
+
+
+class _Reader:
+    """A child process that reads one version after the other; a new one is started when it has died."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def problems(self, version: Version) -> list[str]:
+        """What is wrong with a version, as the child sees it."""
+        child = self._child or self._start()
+        try:
+            stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
+            stdin.write(json.dumps(asdict(version)).encode() + b"\n")
+            stdin.flush()
+            answer = stdout.readline()
+        except BrokenPipeError:
+            answer = b""
+        if answer.endswith(b"\n"):
+            return json.loads(answer)
+        code = self._end()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return [f"the process that read it died ({how})"]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        home = str(Path(__file__).parents[2])
+        settings = self._settings
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, home, str(settings.storage_path), str(settings.warehouse_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        return self._child
+
+    def _end(self) -> int:
+        child, self._child = self._child, None
+        if child is None:
+            return 0
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # what it was to be told last, it is not there to hear
+                    stream.close()
+        return child.wait()

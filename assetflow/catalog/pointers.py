@@ -1,0 +1,224 @@
+"""What heads were and are: looking up versions by any of their names, and moving heads without a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from assetflow.catalog.catalog import Catalog, Slot
+from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
+from assetflow.errors import NoSuchVersion, Superseded, did_you_mean
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Head, Pin
+from assetflow.model.versions import VersionName
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The state of an environment after a commit. All of it existed at one moment."""
+
+    env: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repoint:
+    """A head to be moved to another trace, if it is still on the one that was seen; the same one: only pinned."""
+
+    asset: AssetKey
+    trace_id: int
+    seen_trace_id: int | None
+    cause: str
+    pin: Pin | None
+
+
+class Pointers:
+    """The pointers of a catalog. Reading is a fixed number of queries; moving is one transaction."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._database = catalog, catalog.database
+
+    # -- reading
+
+    def pins(self, env: str) -> dict[Slot, Pin]:
+        """The heads of an environment that runs leave alone. One query."""
+        rows = cast("list[tuple[AssetKey, str, str, str, float]]", self._database.rows("pins", env))
+        found = [Pin(*row) for row in rows]
+        return {(pin.asset, pin.partition): pin for pin in found}
+
+    def find(self, env: str, asset: AssetKey, name: VersionName) -> Head:
+        """The version of an asset that a name means, with the trace that led to it.
+
+        Raises:
+            NoSuchVersion: there is none; the message says what there is.
+        """
+        found = self.named(env, [asset], name).get((asset, UNPARTITIONED))
+        if found is None:
+            raise self.no_version(env, asset, name)
+        return found
+
+    def named(self, env: str, assets: Sequence[AssetKey], name: VersionName) -> dict[Slot, Head]:
+        """The versions of these assets that a name means; those that have none are not there.
+
+        Raises:
+            NoSuchVersion: the name speaks of an environment or a run that does not exist.
+        """
+        wanted = json.dumps(list(assets))
+        if name.kind == "number":
+            found = self._heads(self._database.rows("traces_to", wanted, name.number), env)
+            return found | self._heads(self._database.rows("moves_to", env, wanted, name.number), env)
+        if name.kind == "back":
+            return self._heads(self._database.rows("moves_back", env, wanted, name.number), env)
+        return self.at(self.cut(env, name), assets)
+
+    def at(self, cut: Cut, assets: Sequence[AssetKey] | None = None) -> dict[Slot, Head]:
+        """What was current after a commit: of these assets, or of all. Two queries."""
+        wanted = None if assets is None else json.dumps(list(assets))
+        return self._heads(self._database.rows("moves_at", cut.env, cut.seq, wanted), cut.env)
+
+    def cut(self, env: str, name: VersionName) -> Cut:
+        """The state that a time, a run or another environment means.
+
+        The order of commits decides, not their clocks: a time means the last commit that was made at it or before,
+        with all that had been committed by then.
+
+        Raises:
+            NoSuchVersion: there is no such run or environment.
+        """
+        if name.kind == "time":
+            return Cut(env, self._number("seq_at", env, name.moment))
+        if name.kind == "run":
+            return self._after_run(name.number)
+        names = [cast("str", row[0]) for row in self._database.rows("env_names")]
+        if name.text not in names:
+            raise NoSuchVersion(
+                f"there is no environment `{name.text}`",
+                facts=(f"environments: {', '.join(names)}",) if names else (),
+                fix=did_you_mean(name.text, names),
+            )
+        return Cut(name.text, _LAST)
+
+    def left_at(self, head: Head) -> int:
+        """The last commit at which a move was still the last one of its asset; the end of time while it is."""
+        after = self._number("next_move", head.env, head.trace.asset, head.seq)
+        return after - 1 if after else _LAST
+
+    def no_version(self, env: str, asset: AssetKey, name: VersionName) -> NoSuchVersion:
+        """Why an asset has no version of this name."""
+        fix = f"assetflow history {asset}"
+        if name.kind == "number":
+            first, last, count = cast("tuple[int, int, int]", self._database.row("version_numbers", asset))
+            there = f"its versions are {first} to {last}" if count > 1 else f"its only version is {first}"
+            return NoSuchVersion(f"{asset} has no version {name.number}", facts=(there,) if count else (), fix=fix)
+        where = name.text if name.kind == "env" else env
+        first_move = cast("tuple[int, float] | None", self._database.row("first_move", where, asset))
+        if first_move is None:
+            what = f"{asset} has not been materialized"
+            return NoSuchVersion(
+                what + (f" in env {where}" if name.kind == "env" else ""), fix=f"assetflow materialize {asset}"
+            )
+        if name.kind == "back":
+            return NoSuchVersion(f"{asset} has not had {name.number + 1} versions in env {env}", fix=fix)
+        when = f"{datetime.fromtimestamp(first_move[1], UTC):%Y-%m-%d %H:%M:%S} UTC"
+        what = f"after run #{name.number}" if name.kind == "run" else f"at {name.text}"
+        fact = f"its first version here, v{first_move[0]}, was made {when}"
+        return NoSuchVersion(f"{asset} had no version in env {where} {what}", facts=(fact,), fix=fix)
+
+    def evicted(self, head: Head) -> NoSuchVersion:
+        """What to say of a version whose bytes were removed on purpose."""
+        version, trace = head.version, head.trace
+        row = self._database.row("evicted_at", version.version_id)
+        at = cast("float | None", row[0]) if row is not None else None
+        when = "" if at is None else f" on {datetime.fromtimestamp(at, UTC):%Y-%m-%d at %H:%M} UTC"
+        made = "" if trace.run_id is None else f" in run #{trace.run_id}"
+        read = ", ".join(f"{one.upstream} v{one.version_number}" for one in trace.inputs if one.version_number)
+        facts = [f"it was made{made}" + (f" from {read}" if read else "")]
+        return NoSuchVersion(
+            f"gc removed the bytes of {version.asset} v{version.number}{when}",
+            facts=facts,
+            fix=f"put its code and its inputs back as they were and run `assetflow materialize {version.asset}`: "
+            "equal content comes out again",
+        )
+
+    def _after_run(self, run_id: int) -> Cut:
+        row = self._database.row("run", run_id)
+        if row is None:
+            raise NoSuchVersion(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
+        run = run_from_row(row)
+        seq = self._number("seq_of_run", run.env, run_id)
+        if not seq:  # it moved nothing, so it left what was there when it ended
+            ended = run.started_at if run.finished_at is None else run.finished_at
+            seq = self._number("seq_at", run.env, ended)
+        return Cut(run.env, seq)
+
+    def _number(self, query: str, *parameters: object) -> int:
+        row = self._database.row(query, *parameters)
+        return cast("int | None", row[0]) or 0 if row is not None else 0
+
+    def _heads(self, rows: Sequence[Row], env: str) -> dict[Slot, Head]:
+        inputs = inputs_by_trace(self._database.rows("inputs_of", json.dumps([row[2] for row in rows])))
+        heads = [head_from_row(row, env, inputs) for row in rows]
+        return {(head.trace.asset, head.trace.partition): head for head in heads}
+
+    # -- writing
+
+    def repoint(self, env: str, moves: Sequence[Repoint], at: float) -> None:
+        """Move these heads by compare-and-swap and pin them, all or nothing.
+
+        Raises:
+            Superseded: a head is not where it was seen any more, or the bytes of a target have gone meanwhile.
+        """
+        with self._database.transaction():
+            env_id = self._env(env)
+            for move in moves:
+                self._repoint_one(env_id, move, at)
+
+    def unpin(self, env: str, assets: Iterable[AssetKey]) -> None:
+        """Let runs have these heads again."""
+        with self._database.transaction():
+            self._database.rows("drop_pins", env, json.dumps(list(assets)))
+
+    def _repoint_one(self, env_id: int, move: Repoint, at: float) -> None:
+        row = cast("tuple[int, int, str, str] | None", self._database.row("trace_now", move.trace_id))
+        if row is None or row[3] != "live":
+            raise Superseded(
+                f"the version that {move.asset} was to have is being removed; nothing was moved",
+                fix=f"assetflow history {move.asset}",
+            )
+        asset_id, part_id, data_hash, _ = row
+        now = cast("tuple[int, str, int] | None", self._database.row("head_now", env_id, asset_id, part_id))
+        if (None if now is None else now[0]) != move.seen_trace_id:
+            raise Superseded(
+                f"another process moved {move.asset} in this moment; nothing was moved",
+                fix="look at `assetflow history` and do it again",
+            )
+        if now is None or now[0] != move.trace_id:
+            self._move(env_id, asset_id, part_id, move, is_changed=now is None or now[1] != data_hash, at=at)
+        if move.pin is not None:
+            pin = move.pin
+            self._database.change("put_pin", env_id, asset_id, part_id, pin.cause, pin.user, pin.pinned_at)
+
+    def _move(self, env_id: int, asset_id: int, part_id: int, move: Repoint, *, is_changed: bool, at: float) -> None:
+        seq = cast("tuple[int]", self._database.row("next_seq"))[0]
+        if move.seen_trace_id is None:
+            self._database.change("add_head", env_id, asset_id, part_id, move.trace_id, seq, seq, at)
+        else:
+            changed_seq = seq if is_changed else None
+            slot = (env_id, asset_id, part_id)
+            self._database.change("move_head", move.trace_id, seq, changed_seq, at, *slot, move.seen_trace_id)
+        self._database.change("log_pointer", env_id, asset_id, part_id, seq, move.trace_id, at, move.cause)
+
+    def _env(self, name: str) -> int:
+        found = self._database.row("env_id", name) or self._database.row("add_env", name)
+        return cast("tuple[int]", found)[0]
+
+
+def by_key(heads: Mapping[Slot, Head]) -> dict[AssetKey, Head]:
+    """Heads of unpartitioned assets by key."""
+    return {key: head for (key, partition), head in heads.items() if partition == UNPARTITIONED}
+
+
+_LAST = 2**62

@@ -1,0 +1,230 @@
+"""The verbs as scenarios: the store each begins with, and the command during which something happens.
+
+A scenario whose verb this version does not have is not run, and said to be skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assetflow import Project
+from tests.faults import project as workload
+
+
+class Acks:
+    """Writes down what a verb said was done, after it returned: what is written here must never be lost."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, verb: str, **facts: Any) -> None:
+        """One line, in one write, outside of all that failpoints see."""
+        line = json.dumps({"at": time.time(), "verb": verb, **facts}) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
+
+    def materialized(self, project: Project, result: Any) -> None:
+        """The versions that a run said it made or found. Raises what the run failed of."""
+        made = {one.asset: one.version for one in result if one.version is not None and one.asset != "numbers"}
+        failed = [one.asset for one in result if one.error is not None]
+        self.say("materialize", env=project.env, versions=made, ok=result.ok, failed=failed)
+        result.raise_for_status()
+
+
+Act = Callable[[Project, Acks], None]
+
+
+def nothing(project: Project, acks: Acks) -> None:
+    """No change."""
+
+
+def materialize(project: Project, acks: Acks) -> None:
+    """Build what is stale."""
+    acks.materialized(project, project.materialize(executor="inline"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is there before (`prepare`, then `harm` after the snapshot), the command, and what a user does next.
+
+    `needs`: the method of `Project` without which it cannot run. `damaged`: versions that `harm` spoils.
+    `is_whole_before_recovery`: whether the store must be sound right after a kill. `ends_newest`: whether every head
+    holds what the source says in the end.
+    """
+
+    name: str
+    prepare: Act
+    act: Act
+    needs: str = "materialize"
+    harm: Act = nothing
+    recover: Act = materialize
+    damaged: tuple[str, ...] = ()
+    is_whole_before_recovery: bool = True
+    ends_newest: bool = True
+    native: bool = False
+
+
+def two_generations(project: Project, acks: Acks) -> None:
+    """Versions 1 and 2 of all, current at 2."""
+    materialize(project, acks)
+    advance(project, acks)
+
+
+def stale(project: Project, acks: Acks) -> None:
+    """One version of all, and a source that has changed since."""
+    materialize(project, acks)
+    workload.set_generation(project.root, workload.generation_of(project.root) + 1)
+
+
+def threaded(project: Project, acks: Acks) -> None:
+    """Build what is stale in four threads."""
+    acks.materialized(project, project.materialize(executor="threads", workers=4))
+
+
+def advance(project: Project, acks: Acks) -> None:
+    """The source changes and all is built again."""
+    workload.set_generation(project.root, workload.generation_of(project.root) + 1)
+    materialize(project, acks)
+
+
+def force(project: Project, acks: Acks) -> None:
+    """Build all though nothing changed: equal content everywhere."""
+    acks.materialized(project, project.materialize(force=True, executor="inline"))
+
+
+def many_generations(project: Project, acks: Acks) -> None:
+    """Four versions of all."""
+    two_generations(project, acks)
+    advance(project, acks)
+    advance(project, acks)
+
+
+def rollback(project: Project, acks: Acks) -> None:
+    """Make the versions before these current again."""
+    project.rollback("arrows facts")
+    acks.say("rollback", env=project.env, versions={})
+
+
+def pin_and_unpin(project: Project, acks: Acks) -> None:
+    """Pin one asset, build, unpin it."""
+    project.pin("arrows")
+    advance(project, acks)
+    project.unpin("arrows")
+    acks.say("pin", env=project.env, versions={})
+
+
+def unpin_and_materialize(project: Project, acks: Acks) -> None:
+    """What is pinned stays as it is until it is unpinned."""
+    project.unpin("arrows")
+    materialize(project, acks)
+
+
+def collect(project: Project, acks: Acks) -> None:
+    """Remove all but the newest two versions."""
+    acks.say("gc begins", env=project.env, versions={}, collected=every_version(project))
+    project.gc(keep=1, keep_days=0, grace_s=0)
+
+
+def every_version(project: Project) -> list[tuple[str, int]]:
+    """All versions that the catalog knows: what a collection may take (its references are checked otherwise)."""
+    with sqlite3.connect(f"file:{project.settings.catalog_path}?mode=ro", uri=True) as catalog:
+        rows = catalog.execute("SELECT a.key, v.number FROM version v JOIN asset a USING (asset_id)").fetchall()
+    return [(key, number) for key, number in rows]
+
+
+def damage(project: Project, acks: Acks) -> None:
+    """A bit of the current `left` changes."""
+    with sqlite3.connect(f"file:{project.settings.catalog_path}?mode=ro", uri=True) as catalog:
+        row = catalog.execute(
+            "SELECT v.location FROM version v JOIN asset a USING (asset_id) WHERE a.key = 'left' AND v.number = 2"
+        ).fetchone()
+    path = project.settings.storage_path / row[0] / "data.parquet"
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    path.chmod(0o444)
+
+
+def repair(project: Project, acks: Acks) -> None:
+    """Look at all that is stored, and put what is damaged aside."""
+    project.mend(project.doctor(deep=True), grace_s=0)
+
+
+def lose_catalog(project: Project, acks: Acks) -> None:
+    """The catalog is gone."""
+    for path in project.settings.state_path.glob("catalog.db*"):
+        path.unlink()
+
+
+def rebuild(project: Project, acks: Acks) -> None:
+    """Make the catalog again from the journal or the files."""
+    from assetflow.care.restoring import restore
+
+    restore(project.settings)
+
+
+def rebuild_and_materialize(project: Project, acks: Acks) -> None:
+    """What the message about a lost catalog says to do, and then the usual."""
+    rebuild(project, acks)
+    materialize(project, acks)
+
+
+OLD_CATALOG = Path(__file__).parents[1] / "unit" / "catalog" / "catalog_v1.sql"
+
+
+def old_catalog(project: Project, acks: Acks) -> None:
+    """A catalog of format 1, as the first release wrote it."""
+    path = project.settings.catalog_path
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.parent / "journal", ignore_errors=True)
+    catalog = sqlite3.connect(path)
+    catalog.executescript(OLD_CATALOG.read_text())
+    catalog.execute("PRAGMA user_version = 1")
+    catalog.commit()
+    catalog.close()
+
+
+def skipped(project: type[Project] = Project) -> dict[str, str]:
+    """The scenarios that cannot run with this version, and why."""
+    return {
+        name: f"Project has no `{scenario.needs}`"
+        for name, scenario in SCENARIOS.items()
+        if not hasattr(project, scenario.needs)
+    }
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("first", nothing, materialize),
+        Scenario("changed", stale, materialize),
+        Scenario("no-op", two_generations, materialize),
+        Scenario("forced", two_generations, force),
+        Scenario("threads", stale, threaded),
+        Scenario("migration", old_catalog, materialize),
+        Scenario("rollback", two_generations, rollback, needs="rollback", ends_newest=False),
+        Scenario("pin", two_generations, pin_and_unpin, needs="pin", recover=unpin_and_materialize),
+        Scenario("gc", many_generations, collect, needs="gc"),
+        Scenario("doctor-fix", two_generations, repair, needs="mend", harm=damage, damaged=("left@2",)),
+        Scenario(
+            "rebuild-catalog",
+            two_generations,
+            rebuild,
+            needs="mend",
+            harm=lose_catalog,
+            recover=rebuild_and_materialize,
+            is_whole_before_recovery=False,
+        ),
+        Scenario("native", stale, materialize, native=True),
+    )
+}

@@ -1,0 +1,44 @@
+"""The CI profile: every harness with a small budget, each scenario in a test of its own; see README.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.profile import CI, in_workers
+from tests.faults.report import Budget
+from tests.faults.scenarios import SCENARIOS, skipped
+
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+SEED = 1
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_nothing_is_lost_or_torn_wherever_the_process_is_killed(scenario: str) -> None:
+    if scenario in skipped():
+        pytest.skip(skipped()[scenario])
+
+    points = 8 if SCENARIOS[scenario].native else 24
+    report = in_workers("kills", Budget(points, 60), SEED, None, {"only": [scenario], "workers": 1})
+
+    assert report.ok, report.summary()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_error_of_the_disk_is_told_and_changes_nothing(scenario: str) -> None:
+    if scenario in skipped():
+        pytest.skip(skipped()[scenario])
+
+    points = 6 if SCENARIOS[scenario].native else 18
+    report = in_workers("errors", Budget(points, 60), SEED, None, {"only": [scenario], "workers": 1})
+
+    assert report.ok, report.summary()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("harness", ["full", "races", "contention"])
+def test_two_at_once_and_a_full_disk(harness: str) -> None:
+    report = in_workers(harness, CI.get(harness, Budget(1, 60)), SEED, None, {"workers": 1})
+
+    assert report.ok, report.summary()
