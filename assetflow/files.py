@@ -125,17 +125,18 @@ class Files:
             out.write(data)
         return out.hash
 
-    def append_line(self, path: Path, line: bytes) -> None:
-        """Add a line to a file, which is made when it is not there; on the disk when the call returns.
+    def append_line(self, path: Path, line: bytes, *, is_durable: bool = True) -> None:
+        """Add a line to a file, which is made when it is not there; on the disk when the call returns, if `is_durable`.
 
         A line that an earlier call did not finish is ended first, so that only it is spoiled.
         """
         with _mapped("writing", path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             with os.fdopen(descriptor, "ab") as handle:
                 is_whole = handle.tell() == 0 or _last_byte(path) == b"\n"
                 self.write(handle, (b"" if is_whole else b"\n") + line + b"\n")
-                self.sync_file(handle)
+                if is_durable:
+                    self.sync_file(handle)
 
     def copy_tree(self, source: Path, target: Path) -> dict[Path, str]:
         """Copy a file, or a directory with all it contains (links are followed), and sync every part of it.

@@ -257,8 +257,8 @@ class Project(Pointing, Reading, Comparing, Care):
         request = Request(selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began)
         found: Survey | None = None
         if not config:
-            found, plan = self._look(request)
-            if is_quiet(plan):
+            found, plan, is_tidy = self._look(request)
+            if is_quiet(plan) and is_tidy:
                 remember_if_possible(self.settings.catalog_path, self.env, found)
                 self._present_again()
                 return nothing_to_do(plan, began)
@@ -267,11 +267,16 @@ class Project(Pointing, Reading, Comparing, Care):
         targets = self._select(graph, expression)
         return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, found)
 
-    def _look(self, request: Request) -> tuple[Survey, Plan]:
-        """What there is to do, found from the manifest and the catalog alone, unless a source must be asked."""
+    def _look(self, request: Request) -> tuple[Survey, Plan, bool]:
+        """What there is to do, found from the manifest and the catalog alone, unless a source must be asked.
+
+        And whether no run died here that has yet to be tidied up after.
+        """
         with self._catalog() as catalog:
             found = self._survey(catalog, ask=True)
-            return found, self._plan(found.world, request.expression, request.force, request.with_upstream, {})
+            plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
+            is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
+            return found, plan, is_tidy
 
     # -- helpers
 

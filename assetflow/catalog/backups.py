@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assetflow.catalog.database import SCHEMA_VERSION, backup, mapped
+from assetflow.catalog.locks import FileLock
 from assetflow.files import Files
 
 HOURLY, DAILY = 24, 14
@@ -41,9 +42,12 @@ def back_up(catalog: Path, at: float, files: Files | None = None) -> Path | None
     with mapped(catalog):
         if backup_path(catalog, hour).exists() or not 0 < _size(catalog) <= LARGEST_BYTES:
             return None
-        uri = catalog.resolve().as_uri() + "?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as connection:
-            made = backup(connection, catalog, hour)
+        with FileLock(catalog.with_name("catalog.lock")) as lock:
+            if not lock.acquire():  # somebody writes; who comes next makes it
+                return None
+            uri = catalog.resolve().as_uri() + "?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as connection:
+                made = backup(connection, catalog, hour)
     made.chmod(0o600)
     syncing = files or Files()
     syncing.sync_directory(made.parent)

@@ -146,11 +146,20 @@ class Catalog:
             env_id = self._env(env)
             for key in assets:
                 self._asset(key, at)
-            dead = [cast("int", row[0]) for row in self.database.rows("end_dead_runs", at, env_id)]
-            for run_id in dead:
-                self.database.change("end_dead_attempts", at, run_id)
+            dead = self._end_dead_runs(env_id, at)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
         return cast("tuple[int]", row)[0], dead
+
+    def end_dead_runs(self, env: str, at: float) -> list[int]:
+        """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""
+        with self._writing():
+            return self._end_dead_runs(self._env(env), at)
+
+    def _end_dead_runs(self, env_id: int, at: float) -> list[int]:
+        dead = [cast("int", row[0]) for row in self.database.rows("end_dead_runs", at, env_id)]
+        for run_id in dead:
+            self.database.change("end_dead_attempts", at, run_id)
+        return dead
 
     def finish_run(self, run_id: int, state: str, counts: Mapping[str, int], at: float) -> None:
         """End a run, and with it what it left as running; a run that has ended stays as it is."""

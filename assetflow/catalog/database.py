@@ -83,22 +83,42 @@ class Database:
             try:
                 yield
                 with mapped(self.path):
-                    self._note_changes()
+                    number = self._note_changes()
                     self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            if number is not None:
+                self.journal.mark_done(number)
         finally:
             self._lock.release()
 
-    def _note_changes(self) -> None:
+    def _note_changes(self) -> int | None:
+        """Put what the transaction changed into the journal; the number of the line, if there is one."""
         changes = captured(self._connection)
-        if changes:
-            self.journal.append(Record(self._next_journal_number(), SCHEMA_VERSION, time.time(), changes))
+        if not changes:
+            return None
+        number = self._next_journal_number()
+        self.journal.append(Record(number, SCHEMA_VERSION, time.time(), changes))
+        return number
 
     def _next_journal_number(self) -> int:
         return self._connection.execute(self._queries["next_journal_number"]).fetchone()[0]
+
+    def _check_against(self, connection: sqlite3.Connection, committed: int) -> int:
+        """The number of the catalog's last journaled transaction, which is at least what the journal has as committed.
+
+        Raises:
+            DamagedCatalog: the catalog does not hold all that was committed.
+        """
+        known: int = connection.execute(self._queries["journal_number"]).fetchone()[0]
+        if committed > known:
+            raise DamagedCatalog(
+                f"the catalog {self.path} is older than its journal: {committed - known} changes are missing",
+                fix="assetflow doctor --rebuild-catalog makes the catalog from the journal",
+            )
+        return known
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Write the journal anew when it does not hold all that the catalog does: it was lost, or is younger.
@@ -106,14 +126,13 @@ class Database:
         Raises:
             DamagedCatalog: it is the catalog that does not hold all that the journal does.
         """
-        known = connection.execute(self._queries["journal_number"]).fetchone()[0]
-        written = self.journal.last_number()
-        if written > known + 1:  # one more is what a transaction leaves that was killed, or failed, before its commit
-            raise DamagedCatalog(
-                f"the catalog {self.path} is older than its journal: {written - known} changes are missing",
-                fix="assetflow doctor --rebuild-catalog makes the catalog from the journal",
-            )
+        written, committed = self.journal.last_numbers()
+        known = self._check_against(connection, committed)
         has_content = connection.execute("SELECT 1 FROM asset LIMIT 1").fetchone() is not None
+        if known == 0:
+            # Nothing was promised yet: now the names of the files get onto the disk, before anything is.
+            for folder in (self.path.parent, self.path.parent.parent):
+                self.journal.files.sync_directory(folder)
         if written < known or (known == 0 and has_content):
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -123,6 +142,7 @@ class Database:
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
+            self.journal.mark_done(number)
 
     def close(self) -> None:
         """Close the connection. The last writer to close folds the write-ahead log into the file."""
@@ -164,9 +184,12 @@ class Database:
 
     def _open_reader(self) -> sqlite3.Connection:
         if self.path.exists() and self.path.stat().st_size > 0:
+            committed = self.journal.last_numbers()[1]  # before the catalog is read: it may only be ahead
             connection = self._open_file()
             with _closed_on_error(connection):
                 if not self._is_empty(connection):
+                    if _version_of(connection) == SCHEMA_VERSION:
+                        self._check_against(connection, committed)
                     return connection if _version_of(connection) == SCHEMA_VERSION else _migrated_copy(connection)
             connection.close()
         # No catalog yet, or its first writer has just begun (or was killed there): as good as an empty one.
@@ -194,7 +217,7 @@ class Database:
 
     def _must_be_new(self) -> None:
         """Refuse to take a catalog that was lost for one that has yet to begin."""
-        if self.journal.last_number() > 0:
+        if self.journal.last_numbers()[0] > 0:
             raise DamagedCatalog(
                 f"the catalog {self.path} is gone or empty, but its journal is there",
                 facts=(f"journal:  {self.journal.folder}", "the stored versions are untouched"),
@@ -223,11 +246,15 @@ def schema() -> str:
 
 
 def backup(connection: sqlite3.Connection, path: Path, name: str) -> Path:
-    """A copy of the catalog in `backups/`, whole and on the disk when the call returns. An earlier one is replaced."""
+    """A copy of the catalog in `backups/`, whole and on the disk when the call returns. An earlier one is replaced.
+
+    The caller holds the writers' lock, so what lies there unfinished is of somebody who died.
+    """
     target = path.parent / "backups" / f"{path.stem}-{name}{path.suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob("*.new"):
+        left.unlink(missing_ok=True)
     aside = target.with_name(target.name + ".new")
-    aside.unlink(missing_ok=True)
     with closing(sqlite3.connect(aside)) as copy:
         connection.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
@@ -300,7 +327,7 @@ def _map(error: sqlite3.Error, path: Path) -> AssetflowError:
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedCatalog(
             f"the catalog {path} is damaged: {error}",
-            fix="restore the file from a backup, or move it away to start with an empty catalog; stored versions stay",
+            fix="assetflow doctor --rebuild-catalog makes the catalog from its journal; stored versions are untouched",
         )
     fix = "look at the disk: its health, quotas and limits on file sizes" if primary == sqlite3.SQLITE_IOERR else None
     return StorageFailed(f"the catalog {path} could not be used: {error}", fix=fix)

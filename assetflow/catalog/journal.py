@@ -5,20 +5,24 @@ was committed is in the journal at every moment. A line is a checksum (xxh3, 64 
 
     {"n": 17, "schema": 2, "at": 1760000000.0, "changes": [["version", "put", {"version_id": 3, ...}], ...]}
 
-`n` counts journaled transactions. A line whose transaction did not commit is followed by one with the same number or a
-smaller one, which cancels it. A file that begins with `"part": 0` is a whole catalog: what was before it is obsolete.
+`n` counts journaled transactions. After the commit a mark follows, `{"n": 17, "done": true}`. A line whose transaction
+did not commit is followed by one with the same number or a smaller one, which cancels it. A file that begins with
+`"part": 0` is a whole catalog: what was before it is obsolete.
 Runs and attempts are not in the journal: with the catalog lost, the history of runs is lost, and no version.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from assetflow.errors import AssetflowError
 from assetflow.files import Files
 
 SEGMENT_BYTES = 32 << 20
@@ -79,13 +83,29 @@ class Journal:
         """Whether nothing was ever written."""
         return not segments(self.folder)
 
-    def last_number(self) -> int:
-        """The number of the last whole line; 0 when there is none. Reads the end of the last file."""
+    def last_numbers(self) -> tuple[int, int]:
+        """The number of the last whole line, and of the last transaction that is known to have committed.
+
+        Both are 0 when nothing was ever written. Reads the end of the last file. A transaction of which only the line
+        is there was killed, or failed, before its commit, or between that and its mark: then the catalog knows.
+        """
         for path in reversed(segments(self.folder)):
+            if not os.access(path, os.R_OK):
+                continue
             for line in _lines_backwards(path):
+                if (number := _marked(line)) is not None:
+                    return number, number
                 if (found := _parsed(line)) is not None:
-                    return found.number
-        return 0
+                    return found.number, found.number - 1
+        return 0, 0
+
+    def mark_done(self, number: int) -> None:
+        """Note that the last line's transaction has committed, so that a catalog without it is known to have lost it.
+
+        Nobody waits for the disk: with the power, line and commit stay and only the mark may go.
+        """
+        with suppress(OSError, AssetflowError):
+            self.files.append_line(segments(self.folder)[-1], _sealed({"n": number, "done": True}), is_durable=False)
 
     def append(self, record: Record) -> None:
         """Add a line; it is on the disk when the call returns.
@@ -122,7 +142,7 @@ class Journal:
         with self.files.writing(aside) as out:
             for record in records:
                 out.write(_line(record) + b"\n")
-        aside.chmod(0o600)
+        aside.chmod(0o644)  # made as what never changes, but lines will be appended
         self.files.rename(aside, target)
         self.files.sync_directory(self.folder)
         for path in found:
@@ -133,7 +153,7 @@ def segments(folder: Path) -> list[Path]:
     """The files of a journal, oldest first."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".jsonl" and path.stem.isdigit())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # who may not read it goes by the catalog alone
         return []
 
 
@@ -148,7 +168,7 @@ def read_journal(folder: Path) -> JournalContent:
     last, bad = 0, 0
     for path in segments(folder):
         for line in path.read_bytes().split(b"\n"):
-            if not line:
+            if not line or _marked(line) is not None:
                 continue
             found = _parsed(line)
             if found is None:
@@ -237,23 +257,37 @@ def _array(row: str, columns: Iterable[str]) -> str:
 
 
 def _line(record: Record) -> bytes:
-    from xxhash import xxh3_64
-
     facts: dict[str, object] = {"n": record.number, "schema": record.schema, "at": record.at}
     if record.part is not None:
         facts["part"] = record.part
     facts["changes"] = record.changes
+    return _sealed(facts)
+
+
+def _sealed(facts: Mapping[str, object]) -> bytes:
+    from xxhash import xxh3_64
+
     data = json.dumps(facts, separators=(",", ":")).encode()
     return xxh3_64(data).hexdigest().encode() + b" " + data
 
 
-def _parsed(line: bytes) -> Record | None:
+def _unsealed(line: bytes) -> dict[str, Any] | None:
     from xxhash import xxh3_64
 
     checksum, _, data = line.partition(b" ")
-    if xxh3_64(data).hexdigest().encode() != checksum:
+    return json.loads(data) if xxh3_64(data).hexdigest().encode() == checksum else None
+
+
+def _marked(line: bytes) -> int | None:
+    """The number that a mark is about; None for every other line."""
+    facts = _unsealed(line) if line.endswith(b'"done":true}') else None
+    return None if facts is None or "changes" in facts else facts["n"]
+
+
+def _parsed(line: bytes) -> Record | None:
+    facts = _unsealed(line)
+    if facts is None or "changes" not in facts:
         return None
-    facts = cast("dict[str, Any]", json.loads(data))
     changes = [(str(table), str(action), dict(row)) for table, action, row in facts["changes"]]
     return Record(facts["n"], facts["schema"], facts["at"], changes, facts.get("part"))
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from assetflow.errors import DamagedCatalog
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run, Trace, TraceInput, Version
 
 Row = Sequence[Any]
 """A row as sqlite3 gives it: the queries, not types, say what its columns hold."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _sound(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a row that cannot be what was written named as damage: SQLite has no checksums of its own."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedCatalog(
+                "the catalog is damaged: a value in it is not what was written",
+                facts=(f"found:    {error}",),
+                fix="assetflow doctor --rebuild-catalog makes the catalog from its journal",
+            ) from error
+
+    return checked
 
 
 @cache
@@ -40,6 +62,7 @@ def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]
     return {trace_id: tuple(found) for trace_id, found in grouped.items()}
 
 
+@_sound
 def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> Head:
     """One row of `heads`, `traces_of` or `history`; moves have their cause as well."""
     (
@@ -59,6 +82,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
     return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
 
 
+@_sound
 def version_from_row(row: Row) -> Version:
     """One row of `version`."""
     version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state = row
@@ -75,12 +99,14 @@ def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
     return json.dumps([[name, kind, digests.get(name, "")] for name, kind in schema.items()])
 
 
+@_sound
 def run_from_row(row: Row) -> Run:
     """One row of `runs` or `run`."""
     run_id, env, state, cause, selection, started, finished, user, host, pid, counts = row
     return Run(run_id, env, state, cause, selection, started, finished, user, host, pid, _mapping(counts))
 
 
+@_sound
 def attempt_from_row(row: Row) -> Attempt:
     """One row of `attempts`, `last_attempts` or `attempts_of`."""
     run_id, key, partition, number, state, started, finished, version, facts = row

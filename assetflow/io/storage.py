@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
-from assetflow.files import Files, size_of, tree_files
+from assetflow.files import Files, size_of, storage_error, tree_files
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.hashing import file_hash
 from assetflow.io.sidecar import SIDECAR, sidecar_bytes
@@ -79,6 +79,7 @@ class Storage:
         self._given = dict(managers or {})
         self._made: Mapping[str, IOManager] | None = None
         self._files = files or Files(hash)
+        self._durable: set[Path] = set()
         self._views = views if duckdb == "views" and views is not None else None
 
     def write(
@@ -322,23 +323,32 @@ class Storage:
         assert staged.directory is not None, "what lives in the process has no sidecar"
         directory = staged.directory
         self._files.remove_tree(directory / SIDECAR)  # of a publish that failed half-way
-        files: dict[str, tuple[int, str]] = {}
-        for path in tree_files(directory):
-            name = path.relative_to(directory).as_posix()
-            files[name] = (path.stat().st_size, staged.files.get(name) or file_hash(path, self._files.hash))
+        try:
+            files = {
+                path.relative_to(directory).as_posix(): (path.stat().st_size, self._hash_of(staged, path))
+                for path in tree_files(directory)
+            }
+        except OSError as error:
+            raise storage_error("reading", Path(str(error.filename or directory)), error) from error
         data = sidecar_bytes(version, asset=staged.key, partition=staged.partition, files=files, made=made)
         self._files.write_bytes(directory / SIDECAR, data)
 
+    def _hash_of(self, staged: Staged, path: Path) -> str:
+        assert staged.directory is not None, "what lives in the process has no files"
+        known = staged.files.get(path.relative_to(staged.directory).as_posix())
+        return known or file_hash(path, self._files.hash)
+
     def _make_durably(self, directory: Path) -> None:
-        """Make the directory and sync the folders above, as far up as they had to be made."""
-        made: list[Path] = []
-        place = directory
-        while not place.exists():
-            made.append(place)
-            place = place.parent
+        """Make the directory, and sync every name on the way to it once in the life of this object.
+
+        That a folder is there says nothing: who made it may have been killed before it synced the one above.
+        """
         self._files.make_directory(directory)
-        for new in made:
-            self._files.sync_directory(new.parent)
+        place = directory
+        while place not in self._durable and place != self._root.parent:
+            self._files.sync_directory(place.parent)
+            self._durable.add(place)
+            place = place.parent
 
     def _remove_quietly(self, directory: Path) -> None:
         """Remove what a failed write left; a second failure must not hide the first, and `sweep` comes again."""

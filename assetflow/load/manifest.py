@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from assetflow.fingerprint.hashing import digest
+from assetflow.load.sealed import sealed, unsealed
 from assetflow.load.settings import Settings, make_cache_folder
 from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 
@@ -61,7 +62,7 @@ def read_manifest(settings: Settings) -> Manifest | None:
     """
     path = _path(settings)
     try:
-        stored = cast("dict[str, object]", json.loads(path.read_bytes()))
+        stored = cast("dict[str, object]", json.loads(unsealed(path.read_bytes())))
         if stored["format"] != _FORMAT or stored["key"] != _key(settings):
             return None
         changed = _changed_stats(settings.root, stored)
@@ -273,7 +274,7 @@ def _write(path: Path, stored: Mapping[str, object]) -> None:
         make_cache_folder(path.parent)
         # Readable by its owner alone, as config values are in it.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(text.encode())
+            stream.write(sealed(text.encode()))
         temporary.replace(path)
     except (OSError, TypeError, ValueError):
         # Without a manifest the next command loads the project again, which is slower and just as right.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
+from assetflow.load.sealed import sealed, unsealed
 from assetflow.model.policies import Retry
 
 FILE = "assetflow.toml"
@@ -296,7 +297,7 @@ def _content(path: Path) -> bytes | None:
 
 def _read_cache(path: Path) -> dict[str, dict[str, object]]:
     try:
-        stored = json.loads(path.read_bytes())
+        stored = json.loads(unsealed(path.read_bytes()))
         if stored["format"] == _CACHE_FORMAT and all(isinstance(entry, dict) for entry in stored["entries"].values()):
             return stored["entries"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -311,7 +312,7 @@ def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
         make_cache_folder(path.parent)
         # Readable by its owner alone: settings of resources may hold passwords that the project file is guarded for.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(json.dumps({"format": _CACHE_FORMAT, "entries": newest}).encode())
+            stream.write(sealed(json.dumps({"format": _CACHE_FORMAT, "entries": newest}).encode()))
         temporary.replace(path)
     except (OSError, ValueError, TypeError):
         with suppress(OSError):

@@ -86,6 +86,8 @@ def run_session(
             forced=forced,
         )
         if is_quiet(plan):
+            if catalog.end_dead_runs(settings.env, time.time()):
+                storage.sweep(_alive(settings, catalog))
             return nothing_to_do(plan, request.began)
         run_id, _ = catalog.begin_run(
             settings.env,

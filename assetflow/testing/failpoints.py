@@ -119,7 +119,7 @@ class Failpoints:
                 return open_descriptor(path, flags, *rest, **options)
             return self.around(f"open {_short(path)}", lambda: open_descriptor(path, flags, *rest, **options))
 
-        def opened_file(
+        def _opened_file(
             file: Any, mode: str = "r", buffering: int = -1, encoding: str | None = None, errors: str | None = None,
             newline: str | None = None, closefd: bool = True, opener: Any = None,
         ) -> Any:  # fmt: skip
@@ -146,8 +146,8 @@ class Failpoints:
             return io.TextIOWrapper(buffered, encoding, errors, newline, line_buffering=buffering == 1)
 
         os.open = opened_descriptor
-        io.open = opened_file
-        builtins.open = opened_file
+        io.open = _opened_file
+        builtins.open = _opened_file
 
     def _write(self, name: str, path: str, data: Any, write: Callable[[Any], int]) -> int:
         chosen = self.point(f"{name} {_short(path)}")

@@ -96,6 +96,21 @@ def test_a_line_that_was_torn_is_passed_over(opened: Opener, tmp_path: Path, kep
     assert in_journal(tmp_path) == in_catalog(tmp_path)
 
 
+@pytest.mark.parametrize("write", [True, False])
+def test_a_catalog_that_lost_its_last_commit_is_refused(opened: Opener, tmp_path: Path, write: bool) -> None:
+    catalog = opened()
+    commit(catalog, ORDERS, "a")
+    catalog.close()
+    catalog = opened()
+    old = (tmp_path / "catalog.db").read_bytes()
+    commit(catalog, ORDERS, "b")
+    catalog.close()
+    (tmp_path / "catalog.db").write_bytes(old)
+
+    with pytest.raises(DamagedCatalog, match="older than its journal"):
+        opened(write=write)
+
+
 @pytest.mark.parametrize("damage", ["lost", "shorter", "emptied"])
 def test_a_journal_that_fell_behind_is_written_anew(opened: Opener, tmp_path: Path, damage: str) -> None:
     catalog = opened()
@@ -165,7 +180,8 @@ def test_damage_inside_the_journal_is_noticed(opened: Opener, tmp_path: Path) ->
     catalog.close()
     [path] = segments(tmp_path / "journal")
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[7] = lines[7].replace(b"1", b"2", 1)
+    where = next(n for n, line in enumerate(lines) if b'"n":8,"schema"' in line)
+    lines[where] = lines[where].replace(b"1", b"2", 1)
     path.write_bytes(b"".join(lines))
 
     problems = read_journal(tmp_path / "journal").problems

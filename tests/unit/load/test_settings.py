@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from assetflow.errors import ProjectLoadError, ProjectNotFound
+from assetflow.load.sealed import sealed, unsealed
 from assetflow.load.settings import find_project, read_settings, settings_from_json, settings_to_json
 from assetflow.model.policies import Retry
 
@@ -177,8 +178,18 @@ def test_damaged_cache_is_ignored(tmp_path: Path, damage: bytes) -> None:
     root = project(tmp_path, "workers = 3\n")
     read_settings(root, environment={})
     cache = root / ".assetflow" / "cache" / "settings.json"
-    assert json.loads(cache.read_bytes())["entries"]
+    assert json.loads(unsealed(cache.read_bytes()))["entries"]
     cache.write_bytes(damage)
+    assert read_settings(root, environment={}).workers == 3
+    cache.write_bytes(sealed(damage))
+    assert read_settings(root, environment={}).workers == 3
+
+
+def test_a_flipped_bit_in_the_cache_is_no_setting(tmp_path: Path) -> None:
+    root = project(tmp_path, "workers = 3\n")
+    read_settings(root, environment={})
+    cache = root / ".assetflow" / "cache" / "settings.json"
+    cache.write_bytes(cache.read_bytes().replace(b'"workers": 3', b'"workers": 7'))
     assert read_settings(root, environment={}).workers == 3
 
 

@@ -113,7 +113,7 @@ def test_a_run_commits_at_most_three_times_for_each_asset(sized: Callable[[int],
     result = workspace.materialize()
 
     assert result.counts == {"materialized": 30}
-    assert 30 <= spy.commits <= 3 * 30
+    assert 1 < spy.commits <= 3 * 30  # those that finish together share one
 
 
 def test_a_run_in_which_all_is_cut_off_commits_next_to_nothing(sized: Callable[[int], Workspace], spy: Spy) -> None:
