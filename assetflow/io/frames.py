@@ -49,6 +49,7 @@ def table_from_pandas(frame: pd.DataFrame, key: str) -> pa.Table:
 
 def pandas_from_table(table: pa.Table) -> pd.DataFrame:
     """The table as a frame of its own, which may be written to; the pandas metadata of the schema is honoured."""
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -58,7 +59,7 @@ def pandas_from_table(table: pa.Table) -> pd.DataFrame:
     plain, left_out = table, dict[int, Any]()
     for position in special:
         left_out[position] = table.column(position)
-        empty = pa.array([0], pa.int8()).take(pa.array([0] * table.num_rows, pa.int8()))
+        empty = pa.array(np.zeros(table.num_rows, np.int8))
         plain = plain.set_column(position, table.schema.field(position).name, empty)
     # Never `split_blocks=True`: such frames are read-only views of Arrow memory, and a user's assignment would raise.
     frame: pd.DataFrame = plain.replace_schema_metadata(_without(table.schema, special)).to_pandas()
@@ -245,10 +246,11 @@ def _check_index(pd: Any, frame: pd.DataFrame, table: pa.Table, key: str) -> Non
 
 def _range_of(table: pa.Table) -> Any:
     """The index that is pure metadata, found without converting the columns: one of a byte for each row does."""
+    import numpy as np
     import pyarrow as pa
 
     found = _pandas_metadata(table.schema)
-    thin: Any = pa.table({"thin": pa.array([0], pa.int8()).take(pa.array([0] * table.num_rows, pa.int8()))})
+    thin: Any = pa.table({"thin": pa.array(np.zeros(table.num_rows, np.int8))})
     about = {
         **cast("Any", table.schema.metadata),
         b"pandas": json.dumps({**found, "columns": [], "column_indexes": []}).encode(),
