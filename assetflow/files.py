@@ -17,6 +17,7 @@ from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFaile
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
+_ABOUT_US = _FORBIDDEN | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 _CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
 
 HASHES = ("xxh3", "sha256")
@@ -293,6 +294,11 @@ def free_bytes(path: Path) -> int | None:
         except OSError:
             continue
     return None
+
+
+def says_nothing_of(error: BaseException) -> bool:
+    """Whether an error is about this process or its rights, and says nothing about what the file holds."""
+    return isinstance(error, OSError) and error.errno in _ABOUT_US
 
 
 def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from assetflow.care import Care, storage_of
+from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
@@ -276,7 +277,7 @@ class Project(Pointing, Reading, Comparing, Care):
             found = self._survey(catalog, ask=True)
             plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
-            return found, plan, is_tidy
+            return found, plan, is_tidy and not unfinished(self.settings.catalog_path)
 
     # -- helpers
 

@@ -147,7 +147,7 @@ MEANINGS = {
     "io": "Where tables are stored when neither the asset nor its group says it.",
     "storage": "The folder of stored versions, relative to the project or absolute.",
     "catalog": "The SQLite file that records versions, runs and traces. It must lie on a local disk.",
-    "duckdb": 'How assets with `io="duckdb"` are kept: as Parquet with a DuckDB file of `views`, or as `native` tables.',
+    "duckdb": 'How assets with `io="duckdb"` are kept: as Parquet with a DuckDB file of `views`, or `native` tables.',
     "warehouse": "The DuckDB file of native tables.",
     "executor": "`threads` runs assets side by side; `inline` one after the other in the calling thread.",
     "workers": "How many assets run at once. Default: twice the number of processors, at most 8.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from assetflow.errors import UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from assetflow.care.checkup import Checkup, Progress
     from assetflow.care.mending import Mended
     from assetflow.care.removal import Collected
+    from assetflow.plan.graph import AssetGraph
     from assetflow.plan.retention import Retention
 
 
@@ -18,6 +21,7 @@ class Care:
     """The verbs of a project that look after its store. They need neither its code nor, to find damage, its catalog."""
 
     settings: Settings
+    graph: AssetGraph
     storage: Storage
 
     def gc(
@@ -40,13 +44,16 @@ class Care:
             DamagedCatalog: the catalog cannot say what is needed.
         """
         import time
+        from dataclasses import replace
 
         from assetflow.care.removal import collect, foresee
 
         policy = retention(self.settings, keep=keep, keep_days=keep_days, grace_s=grace_s)
         if dry_run:
             return foresee(self.settings, policy, time.time())
-        return collect(self.settings, self.storage, policy, wait_s=wait_s)
+        done = collect(self.settings, self.storage, policy, wait_s=wait_s)
+        problem = show_what_is_left(self.settings, self.graph, self.storage)
+        return replace(done, notes=(*done.notes, problem)) if problem else done
 
     def doctor(
         self, *, deep: bool = False, workers: int = 1, grace_s: float | None = None, on_progress: Progress | None = None
@@ -75,11 +82,31 @@ def retention(
     """What the project file says about how long versions stay, and what a call says otherwise."""
     from assetflow.plan.retention import Retention
 
+    _must_be_number("keep", keep, 1)
+    _must_be_number("keep_days", keep_days, 0)
+    _must_be_number("grace_s", grace_s, 0)
     return Retention(
         int(settings.retention["keep"]) if keep is None else keep,
         settings.retention["keep_days"] if keep_days is None else keep_days,
         settings.retention["grace"] if grace_s is None else grace_s,
     )
+
+
+def _must_be_number(name: str, given: float | None, least: int) -> None:
+    """Refuse what would make a policy that lets everything go."""
+    if given is not None and not (math.isfinite(given) and given >= least):
+        raise UsageError(f"{name}={given} is not a number of at least {least}", fix=f"{name}={least}, or leave it out")
+
+
+def show_what_is_left(settings: Settings, graph: AssetGraph, storage: Storage) -> str:
+    """Make the views in DuckDB files name no version that was removed; why that failed, or nothing."""
+    from contextlib import closing
+
+    from assetflow.catalog.catalog import Catalog
+    from assetflow.run.presenting import present_everywhere
+
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        return present_everywhere(settings, graph, catalog, storage)
 
 
 def storage_of(settings: Settings) -> Storage:

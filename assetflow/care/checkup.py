@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from assetflow.care.deep import verify_deep
 from assetflow.care.machine import NETWORK, file_system, unwritable
-from assetflow.care.removal import Litter, alive_runs, find_litter
+from assetflow.care.removal import Litter, alive_runs, find_litter, is_whole
 from assetflow.catalog.backups import backups
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.health import SQLITE, file_problems, journal_problems
@@ -68,6 +68,8 @@ class Checkup:
     is_deep: bool = False
     needs_rebuild: bool = False
     """Whether the catalog itself is lost or damaged."""
+    back: tuple[Version, ...] = ()
+    """Versions that are recorded as lost, and are there."""
 
     @property
     def is_healthy(self) -> bool:
@@ -83,7 +85,7 @@ class Checkup:
     def can_be_fixed(self) -> bool:
         """Whether `--fix` would do something."""
         litter = self.litter.orphans and not self.litter.is_suspicious
-        return bool(self.damage or litter or self.litter.staging or self.dead_runs)
+        return bool(self.damage or self.back or litter or self.litter.staging or self.litter.rests or self.dead_runs)
 
 
 def examine(
@@ -164,7 +166,18 @@ def _with_catalog(
     contradictions = keeping.contradictions()
     findings += [Finding("bad", "catalog", one, REBUILD) for one in contradictions]
     versions = keeping.versions("live")
-    damage = _damaged(settings, keeping, versions, is_deep, workers, on_progress)
+    unsure: dict[int, str] = {}
+    away = not settings.storage_path.exists() and bool(versions)
+    if away:  # nothing is known of the versions: it would be wrong to record them as lost
+        text, fix = f"the storage folder {settings.storage_path} is not there; is its disk mounted?", "mount it"
+        findings.append(Finding("bad", "storage", text, fix))
+    damage = [] if away else _damaged(settings, keeping, versions, is_deep, workers, on_progress, unsure)
+    back = _back(settings, keeping, workers)
+    findings += [
+        Finding("warn", "versions", f"{one.asset}@{one.number} could not be checked: {unsure[one.version_id]}")
+        for one in versions
+        if one.version_id in unsure
+    ]
     _, heads, envs = keeping.counts()
     if not contradictions:
         where = "1 environment" if envs == 1 else f"{envs} environments"
@@ -173,12 +186,14 @@ def _with_catalog(
     findings += _journal(settings, is_deep=is_deep)
     findings += _backups(settings, keeping.newest_record())
     findings += _links(contents(settings.storage_path).links)
-    findings += _earlier(keeping)
+    findings += _earlier(keeping, back)
     litter = find_litter(settings, catalog, grace_s, now)
+    if litter.strangers:
+        findings.append(Finding("warn", "versions", litter.notes[0]))
     alive = alive_runs(settings, catalog)
     dead = tuple(run for run in catalog.running() if run.run_id not in alive)
     size_bytes = sum(version.size_bytes or 0 for version in versions)
-    return Checkup(tuple(findings), tuple(damage), litter, dead, len(versions), size_bytes, is_deep)
+    return Checkup(tuple(findings), tuple(damage), litter, dead, len(versions), size_bytes, is_deep, back=back)
 
 
 def _damaged(
@@ -188,20 +203,25 @@ def _damaged(
     is_deep: bool,
     workers: int,
     on_progress: Progress | None,
+    unsure: dict[int, str],
 ) -> list[Damage]:
     root = settings.storage_path
     problems: dict[int, list[str]] = {}
     since = min((one.created_at for one in versions if has_sidecar(root, one.location)), default=None)
     for version in versions:
-        found = problems_of(root, version, is_whole=False)
+        try:
+            found = problems_of(root, version, is_whole=False)
+        except AssetflowError as error:
+            unsure[version.version_id] = error.what
+            continue
         is_bare = not found and not has_sidecar(root, version.location)
         if is_bare and since is not None and version.created_at >= since:
             found = ["_version.json is missing"]
         if found:
             problems[version.version_id] = found
     if is_deep:
-        good = [version for version in versions if version.version_id not in problems]
-        problems |= verify_deep(settings, good, workers=workers, on_progress=on_progress)
+        good = [version for version in versions if version.version_id not in {**problems, **unsure}]
+        problems |= verify_deep(settings, good, workers=workers, on_progress=on_progress, unsure=unsure)
     if any(version.io == "duckdb" for version in versions) and not settings.warehouse_path.exists():
         for version in versions:
             if version.io == "duckdb":
@@ -218,9 +238,22 @@ def _damaged(
     ]
 
 
-def _earlier(keeping: Keeping) -> list[Finding]:
+def _back(settings: Settings, keeping: Keeping, workers: int) -> tuple[Version, ...]:
+    """Versions that were taken for lost and are whole: their disk was away, or somebody brought them back."""
+    there = [one for one in keeping.versions("lost") if is_whole(settings, one)]
+    unsure: dict[int, str] = {}
+    problems = verify_deep(settings, there, workers=workers, unsure=unsure)
+    return tuple(one for one in there if one.version_id not in {**problems, **unsure})
+
+
+def _earlier(keeping: Keeping, back: Sequence[Version]) -> list[Finding]:
     found: list[Finding] = []
-    gone = keeping.current_in(one.version_id for one in keeping.versions("lost", "damaged"))
+    if back:
+        text = f"{_some([f'{one.asset}@{one.number}' for one in back])}: taken for lost, and whole"
+        found.append(Finding("warn", "versions", text, "assetflow doctor --fix takes them back"))
+    known = {one.version_id for one in back}
+    lost = [one for one in keeping.versions("lost", "damaged") if one.version_id not in known]
+    gone = keeping.current_in(one.version_id for one in lost)
     keys = sorted({key for heads in gone.values() for _, key in heads})
     if keys:
         text = f"{_some(keys)}: the current version is lost, and will be made again"

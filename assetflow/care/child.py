@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from assetflow.errors import AssetflowError
+from assetflow.errors import AssetflowError, DamagedVersion
 from assetflow.io.storage import Storage
 from assetflow.model.records import Version
 
@@ -21,10 +21,13 @@ def main(storage: str, warehouse: str) -> None:
         answers.write(json.dumps(_problems(reader, Version(**json.loads(line)))).encode() + b"\n")
 
 
-def _problems(storage: Storage, version: Version) -> list[str]:
+def _problems(storage: Storage, version: Version) -> list[str] | str:
+    """What is wrong, or the reason for which that could not be found out."""
     try:
         return storage.verify(version, deep=True)
-    except AssetflowError as error:
+    except DamagedVersion as error:
         return [error.what]
+    except (AssetflowError, MemoryError, OSError) as error:
+        return str(getattr(error, "what", "")) or f"{type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001 - whatever a decoder makes of foreign bytes is an answer
         return [f"it cannot be read: {type(error).__name__}: {error}"]

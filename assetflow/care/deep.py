@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, cast
 
-from assetflow.io.inspect import problems_of
+from assetflow.errors import AssetflowError
+from assetflow.io.inspect import has_sidecar, problems_of
 from assetflow.load.settings import Settings
 from assetflow.model.records import Version
 
@@ -29,11 +30,16 @@ def verify_deep(
     *,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
+    unsure: dict[int, str] | None = None,
 ) -> dict[int, list[str]]:
-    """What is wrong with the content of these versions, by version id; those that are well are not in it."""
+    """What is wrong with the content of these versions, by version id; those that are well are not in it.
+
+    Why a version could not be looked at (no memory, a file that another program holds) goes into `unsure`.
+    """
     problems: dict[int, list[str]] = {}
     waiting = list(reversed(versions))
     lock = threading.Lock()
+    not_seen = {} if unsure is None else unsure
     done = 0
 
     def work() -> None:
@@ -44,10 +50,12 @@ def verify_deep(
                     if not waiting:
                         return
                     version = waiting.pop()
-                found = problems_of(settings.storage_path, version, is_whole=True) or reader.problems(version)
+                found = _file_problems(settings, version) or reader.problems(version)
                 with lock:
                     done += 1
-                    if found:
+                    if isinstance(found, str):
+                        not_seen[version.version_id] = found
+                    elif found:
                         problems[version.version_id] = found
                     if on_progress is not None:
                         on_progress(done, len(versions))
@@ -58,6 +66,13 @@ def verify_deep(
     for thread in threads:
         thread.join()
     return problems
+
+
+def _file_problems(settings: Settings, version: Version) -> list[str] | str:
+    try:
+        return problems_of(settings.storage_path, version, is_whole=True)
+    except AssetflowError as error:
+        return error.what
 
 
 class _Reader:
@@ -73,8 +88,8 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def problems(self, version: Version) -> list[str]:
-        """What is wrong with a version, as the child sees it."""
+    def problems(self, version: Version) -> list[str] | str:
+        """What is wrong with a version, as the child sees it, or why it does not."""
         child = self._child or self._start()
         try:
             stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
@@ -87,6 +102,9 @@ class _Reader:
             return json.loads(answer)
         code = self._end()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if code == -9 or has_sidecar(self._settings.storage_path, version.location):
+            # Killed from outside, or it died of bytes that are those we wrote: that is no damage.
+            return f"the process that read it died ({how})"
         return [f"the process that read it died ({how})"]
 
     def _start(self) -> subprocess.Popen[bytes]:

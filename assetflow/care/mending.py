@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assetflow.care.checkup import Checkup, Damage
-from assetflow.care.removal import alive_runs, all_to_ourselves, find_litter, remove_orphans
+from assetflow.care.removal import alive_runs, all_to_ourselves, find_litter, remove_orphans, remove_rests
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.journal import Journal
 from assetflow.catalog.keeping import Keeping
@@ -52,6 +52,9 @@ def mend(
         for one in checkup.damage:
             done.append(_put_aside(settings, keeping, one, tool))
         now = time.time()
+        if checkup.back and keeping.mark([one.version_id for one in checkup.back], "lost", "live", now):
+            names = ", ".join(f"{one.asset}@{one.number}" for one in checkup.back)
+            done.append(f"taken back, because they are whole: {names}")
         alive = alive_runs(settings, catalog)
         for run in catalog.running():
             if run.run_id not in alive and keeping.end_run(run.run_id, now):
@@ -59,6 +62,8 @@ def mend(
         litter = find_litter(settings, catalog, grace_s, now)
         if swept := storage.sweep(alive):
             done.append(f"removed what {swept} dead {'step' if swept == 1 else 'steps'} had begun to write")
+        if rests := remove_rests(litter, tool):
+            done.append(f"removed {rests} {'file' if rests == 1 else 'files'} that dead programs left")
         removed, note = remove_orphans(settings, storage, litter, tool)
         if removed:
             done.append(f"removed {removed} {'folder' if removed == 1 else 'folders'} that no version has")

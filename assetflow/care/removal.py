@@ -7,19 +7,23 @@ evicted. What is left over the next call finishes.
 
 from __future__ import annotations
 
+import glob
+import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assetflow.care import storage_of
 from assetflow.catalog.backups import back_up, backups, prune
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import AssetflowError, DiskFull, WarehouseLocked
 from assetflow.files import Files, size_of, storage_error
-from assetflow.io.inspect import Contents, contents, names_its_own_table, safe_place
+from assetflow.io.inspect import Contents, contents, has_sidecar, names_its_own_table, problems_of, safe_place
+from assetflow.io.sidecar import read_sidecar
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -28,6 +32,13 @@ from assetflow.plan.retention import Retention, judge, needed
 from assetflow.run.locks import run_lock, store_lock
 
 _MANY_ORPHANS = 20
+_REBUILD = "they are left alone: assetflow doctor --rebuild-catalog takes them in"
+_TAKE_BACK = "assetflow doctor --fix takes them back"
+_CLOCK_S = 60.0
+"""A clock may have been set back by so much between the begin of a run and what it wrote."""
+_SPOOL = re.compile(r"rows-[a-z0-9_]{8}\Z")
+_IN_USE_S = 3600.0
+"""What is being written is younger than this, whatever the grace: no lock is held by who reads."""
 _TOGETHER = 50
 """Versions that are marked as evicted in one transaction."""
 
@@ -43,14 +54,36 @@ class Going:
 
 @dataclass(frozen=True, slots=True)
 class Litter:
-    """What lies in the storage and belongs to nothing: folders never committed, and staging of runs that died."""
+    """What belongs to nothing: folders never committed, staging of runs that died, and files left over."""
 
     orphans: tuple[str, ...] = ()
     orphan_bytes: int = 0
     staging: tuple[Path, ...] = ()
     staging_bytes: int = 0
+    rests: tuple[Path, ...] = ()
+    """Files that programs left beside the DuckDB file or the views when they died."""
+    rest_bytes: int = 0
     is_suspicious: bool = False
     """Far more folders than the catalog knows: the catalog is not that of these folders, so they are left alone."""
+    strangers: tuple[str, ...] = ()
+    """Whole versions of runs that the catalog does not know: it is not theirs, so they are left alone."""
+    back: tuple[str, ...] = ()
+    """Whole versions that are recorded as lost: `doctor --fix` takes them back."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much room it takes."""
+        return self.orphan_bytes + self.staging_bytes + self.rest_bytes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said about what is left alone."""
+        found: list[str] = []
+        if self.strangers:
+            found.append(f"{_folders(self.strangers)} of runs that the catalog does not know; {_REBUILD}")
+        if self.back:
+            found.append(f"{_folders(self.back)} recorded as lost, and whole; left alone: {_TAKE_BACK}")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +111,12 @@ class Collected:
     @property
     def size_bytes(self) -> int:
         """How much room they and the litter take."""
-        return sum(one.size_bytes for one in self.going) + self.litter.orphan_bytes + self.litter.staging_bytes
+        return sum(one.size_bytes for one in self.going) + self.litter.size_bytes
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to remove."""
-        return not (self.going or self.litter.orphans or self.litter.staging)
+        return not (self.going or self.litter.orphans or self.litter.staging or self.litter.rests)
 
 
 @dataclass(slots=True)
@@ -104,7 +137,8 @@ def foresee(settings: Settings, policy: Retention, now: float) -> Collected:
     still = needed(uses)
     waiting = [use for use in uses if use.state == "condemned" and use.version_id not in still]
     going = _by_asset([*verdict.going, *waiting])
-    return Collected(True, going, len(uses) - sum(len(one.numbers) for one in going), litter)
+    kept = len(uses) - sum(len(one.numbers) for one in going)
+    return Collected(True, going, kept, litter, notes=litter.notes)
 
 
 def collect(
@@ -139,17 +173,53 @@ def find_litter(settings: Settings, catalog: Catalog, grace_s: float, now: float
     found = contents(root)
     keeping = Keeping(catalog.database)
     locations = keeping.locations()
-    unused = {*_unknown(found, locations), *(set(found.folders) & _given_up(keeping))}
-    orphans = tuple(one for one in sorted(unused) if _is_old(root / one, grace_s, now))
+    given_up = {one.location: one for one in _given_up(keeping) if one.location in set(found.folders)}
+    unused = {*_unknown(found, locations), *given_up}
+    old = [one for one in sorted(unused) if _is_old(root / one, grace_s, now)]
+    back = tuple(one for one in old if one in given_up and is_whole(settings, given_up[one]))
+    strangers = tuple(one for one in old if one not in locations and _is_of_another(root / one, catalog))
+    orphans = tuple(one for one in old if one not in {*back, *strangers})
     staging = _dead_staging(settings, catalog, found)
+    rests = tuple(path for path in _rests(settings) if _is_old(path, max(grace_s, _IN_USE_S), now))
     known = sum(state == "live" for state in locations.values())
     return Litter(
         orphans,
         sum(_size(root / one) for one in orphans),
         staging,
         sum(_size(one) for one in staging),
+        rests,
+        sum(_size(one) for one in rests),
         len(orphans) > max(_MANY_ORPHANS, known),
+        strangers,
+        back,
     )
+
+
+def is_whole(settings: Settings, version: Version) -> bool:
+    """Whether the folder of a version has a sidecar, and each byte that it speaks of; for a table, also that."""
+    root = settings.storage_path
+    try:
+        if not has_sidecar(root, version.location) or problems_of(root, version, is_whole=True):
+            return False
+        return version.io != "duckdb" or storage_of(settings).exists(version)
+    except AssetflowError:  # it cannot be read now, so nobody knows that it is not
+        return True
+
+
+def _is_of_another(place: Path, catalog: Catalog) -> bool:
+    """Whether the version in this folder was committed, for all we know, to a catalog other than this one.
+
+    The number of a run alone does not tell: a catalog that began anew counts its runs from 1 again.
+    """
+    try:
+        facts = read_sidecar(place)
+        run_id, env, written_at = facts.get("run"), facts.get("env"), float(facts.get("written_at") or 0)
+    except (OSError, ValueError, TypeError):
+        return False
+    run = catalog.run(run_id) if isinstance(run_id, int) else None
+    if run is None or run.env != env:
+        return True
+    return run.state != "lost" and written_at < run.started_at - _CLOCK_S
 
 
 def alive_runs(settings: Settings, catalog: Catalog) -> frozenset[int]:
@@ -158,11 +228,16 @@ def alive_runs(settings: Settings, catalog: Catalog) -> frozenset[int]:
 
 
 @contextmanager
-def all_to_ourselves(settings: Settings, wait_s: float, on_wait: Callable[[], None] | None = None) -> Generator[bool]:
-    """Keep runs away for a while; False when one is still going on after the wait."""
+def all_to_ourselves(
+    settings: Settings, wait_s: float, on_wait: Callable[[], None] | None = None, *, is_shared: bool = False
+) -> Generator[bool]:
+    """Keep runs away for a while; False when one is still going on after the wait.
+
+    With `is_shared` runs may go on, and only who wants to be alone is kept away.
+    """
     lock = store_lock(settings)
     try:
-        is_ours = lock.acquire(wait_s=wait_s, on_wait=on_wait)
+        is_ours = lock.acquire(wait_s=wait_s, on_wait=on_wait, is_shared=is_shared)
     except OSError as error:
         raise storage_error("locking the storage with", lock.path, error) from error
     try:
@@ -180,34 +255,57 @@ def _collect(
     on_wait: Callable[[], None] | None,
 ) -> Collected:
     now = time.time()
+    # The catalog is opened under the lock each time: who makes it again puts another file in its place meanwhile.
+    with all_to_ourselves(settings, wait_s, on_wait, is_shared=True) as is_possible:
+        if is_possible:
+            _condemn(settings, policy, now, files)
+    with all_to_ourselves(settings, wait_s if is_possible else 0.0, on_wait) as is_alone:
+        if not is_alone:
+            return _put_off(settings)
+        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+            return _remove(settings, storage, policy, catalog, now, files)
+
+
+def _condemn(settings: Settings, policy: Retention, now: float, files: Files) -> None:
+    """Condemn what the policy lets go. Runs may go on."""
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-        keeping = Keeping(catalog.database)
         with suppress(AssetflowError):  # it is a second line of defence, and gc may be what makes room for it
             back_up(settings.catalog_path, now, files)
-        keeping.move(lambda uses: _ids(judge(uses, policy, now).going), "live", "condemned", now)
-        with all_to_ourselves(settings, wait_s, on_wait) as is_alone:
-            if not is_alone:
-                condemned = [use for use in keeping.uses() if use.state == "condemned"]
-                kept = len(keeping.uses()) - len(condemned)
-                why = "a run is going on"
-                return Collected(False, _by_asset(condemned), kept, Litter(), len(condemned), why)
-            # A run that began before may have gone back to one of them.
-            keeping.move(needed, "condemned", "live", now)
-            litter = find_litter(settings, catalog, policy.grace_s, now)
-            uses = keeping.uses()
-            going = [use for use in uses if use.state == "condemned"]
-            done = _Done()
-            _remove_versions(settings, storage, keeping, files, done)
-            storage.sweep(alive_runs(settings, catalog))
-            _, note = remove_orphans(settings, storage, litter, files)
-            done.notes += [note] if note else []
-            prune(settings.catalog_path, files)
+        Keeping(catalog.database).move(lambda uses: _ids(judge(uses, policy, now).going), "live", "condemned", now)
+
+
+def _put_off(settings: Settings) -> Collected:
+    """What is left to the next call, because somebody else is at work."""
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        uses = Keeping(catalog.database).uses()
+    condemned = [use for use in uses if use.state == "condemned"]
+    kept, why = len(uses) - len(condemned), "a run is going on"
+    return Collected(False, _by_asset(condemned), kept, Litter(), len(condemned), why)
+
+
+def _remove(
+    settings: Settings, storage: Storage, policy: Retention, catalog: Catalog, now: float, files: Files
+) -> Collected:
+    """Remove what was condemned and what belongs to nothing. Nobody else is at work."""
+    keeping = Keeping(catalog.database)
+    # A run that began before may have gone back to one of them.
+    keeping.move(needed, "condemned", "live", now)
+    litter = find_litter(settings, catalog, policy.grace_s, now)
+    uses = keeping.uses()
+    going = [use for use in uses if use.state == "condemned"]
+    done = _Done()
+    _remove_versions(settings, storage, keeping, files, done)
+    storage.sweep(alive_runs(settings, catalog))
+    remove_rests(litter, files)
+    _, note = remove_orphans(settings, storage, litter, files)
+    done.notes += [*([note] if note else []), *litter.notes]
+    prune(settings.catalog_path, files)
     freed = sum(use.size_bytes for use in going if use.version_id in set(done.removed))
     if not litter.is_suspicious:
         freed += litter.orphan_bytes
     return Collected(
         False, _by_asset(going), len(uses) - len(going), litter, done.left, done.why_left, tuple(done.notes),
-        freed + litter.staging_bytes,
+        freed + litter.staging_bytes + litter.rest_bytes,
     )  # fmt: skip
 
 
@@ -253,16 +351,32 @@ def remove_version(root: Path, storage: Storage, version: Version, files: Files)
 def remove_orphans(settings: Settings, storage: Storage, litter: Litter, files: Files) -> tuple[int, str]:
     """Remove folders that no version has; how many, and what is to be said about those that stay."""
     if litter.is_suspicious:
-        return 0, (
-            f"{len(litter.orphans)} folders hold versions that the catalog does not know; they are left alone: "
-            "assetflow doctor --rebuild-catalog takes them in"
-        )
+        return 0, f"{len(litter.orphans)} folders hold versions that the catalog does not know; {_REBUILD}"
     for done, location in enumerate(litter.orphans):
         try:
             remove_version(settings.storage_path, storage, _orphan(settings.storage_path, location), files)
         except WarehouseLocked as error:
             return done, error.what
     return len(litter.orphans), ""
+
+
+def remove_rests(litter: Litter, files: Files) -> int:
+    """Remove what dead programs left beside the DuckDB file and the views; how many files."""
+    for path in litter.rests:
+        files.remove_tree(path)
+    return len(litter.rests)
+
+
+def _rests(settings: Settings) -> Iterator[Path]:
+    """Files beside the DuckDB file and the views with names that only something unfinished has.
+
+    Not beside a DuckDB file that lies elsewhere: that folder is the user's.
+    """
+    warehouse = settings.warehouse_path
+    if warehouse.parent == settings.state_path:
+        yield from (path for path in warehouse.parent.glob("rows-*") if _SPOOL.match(path.name) and path.is_file())
+        yield from warehouse.parent.glob(f"{glob.escape(warehouse.name)}.compact*")
+    yield from settings.views_path.glob("*.aside*")
 
 
 def _orphan(root: Path, location: str) -> Version:
@@ -286,11 +400,15 @@ def _unknown(found: Contents, locations: Mapping[str, str]) -> Iterable[str]:
     return (one for one in found.folders if locations.get(one, "evicted") == "evicted")
 
 
-def _given_up(keeping: Keeping) -> set[str]:
-    """Where versions lie that were found damaged, were made again elsewhere, and are current nowhere."""
+def _given_up(keeping: Keeping) -> list[Version]:
+    """The versions that were found damaged, were made again elsewhere, and are current nowhere."""
     lost = keeping.versions("lost")
     current = keeping.current_in(version.version_id for version in lost)
-    return {version.location for version in lost if version.version_id not in current}
+    return [version for version in lost if version.version_id not in current]
+
+
+def _folders(locations: Sequence[str]) -> str:
+    return f"{len(locations)} {'version' if len(locations) == 1 else 'versions'}"
 
 
 def _dead_staging(settings: Settings, catalog: Catalog, found: Contents) -> tuple[Path, ...]:

@@ -40,7 +40,10 @@ def back_up(catalog: Path, at: float, files: Files | None = None) -> Path | None
     """
     hour = datetime.fromtimestamp(at, UTC).strftime(_SHAPE)
     with mapped(catalog):
-        if backup_path(catalog, hour).exists() or not 0 < _size(catalog) <= LARGEST_BYTES:
+        if backup_path(catalog, hour).exists():
+            _remove_unfinished(catalog)
+            return None
+        if not 0 < _size(catalog) <= LARGEST_BYTES:
             return None
         with FileLock(catalog.with_name("catalog.lock")) as lock:
             if not lock.acquire():  # somebody writes; who comes next makes it
@@ -53,6 +56,20 @@ def back_up(catalog: Path, at: float, files: Files | None = None) -> Path | None
     syncing.sync_directory(made.parent)
     prune(catalog, syncing)
     return made
+
+
+def unfinished(catalog: Path) -> list[Path]:
+    """What a process left that died while it made a backup."""
+    return list(backup_path(catalog, "").parent.glob("*.new"))
+
+
+def _remove_unfinished(catalog: Path) -> None:
+    left = unfinished(catalog)
+    if left:
+        with FileLock(catalog.with_name("catalog.lock")) as lock:
+            if lock.acquire():
+                for path in left:
+                    path.unlink(missing_ok=True)
 
 
 def backups(catalog: Path) -> list[Backup]:

@@ -8,6 +8,7 @@ connection meet in WAL mode, and with one writer at a time they cannot meet. It 
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import sqlite3
 import time
@@ -26,6 +27,7 @@ from assetflow.errors import (
     NewerCatalog,
     NotWritable,
     StorageFailed,
+    Superseded,
     UsageError,
 )
 
@@ -45,6 +47,8 @@ class Database:
         self.journal = Journal(path.with_name("journal"))
         with mapped(path):
             self._connection = self._open_writer() if write else self._open_reader()
+            found = path.stat() if write else None
+            self._identity = None if found is None else (found.st_dev, found.st_ino)
 
     def rows(self, name: str, *parameters: object) -> list[tuple[object, ...]]:
         """The rows of a named query."""
@@ -78,6 +82,7 @@ class Database:
             raise _busy(self.path)
         try:
             with mapped(self.path):
+                self._must_be_in_place()
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
                 self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -93,6 +98,15 @@ class Database:
                 self.journal.mark_done(number)
         finally:
             self._lock.release()
+
+    def _must_be_in_place(self) -> None:
+        """Refuse to write to a file that a rebuild has moved away meanwhile."""
+        now = self.path.stat() if self._identity is not None and self.path.exists() else None
+        if now is not None and (now.st_dev, now.st_ino) != self._identity:
+            raise Superseded(
+                f"the catalog {self.path} was replaced while this command had it open; nothing was recorded",
+                fix="run the command again",
+            )
 
     def _note_changes(self) -> int | None:
         """Put what the transaction changed into the journal; the number of the line, if there is one."""
@@ -222,6 +236,13 @@ class Database:
                 f"the catalog {self.path} is gone or empty, but its journal is there",
                 facts=(f"journal:  {self.journal.folder}", "the stored versions are untouched"),
                 fix="assetflow doctor --rebuild-catalog makes the catalog from the journal",
+            )
+        folder = self.path.parent / "backups"
+        if any(folder.glob(f"{glob.escape(self.path.stem)}-*{glob.escape(self.path.suffix)}")):
+            raise DamagedCatalog(
+                f"the catalog {self.path} and its journal are gone or empty, but backups of it are there",
+                facts=(f"backups:  {folder}", "the stored versions are untouched"),
+                fix="assetflow doctor --rebuild-catalog --from-backup makes the catalog from the newest one",
             )
 
     def _is_empty(self, connection: sqlite3.Connection) -> bool:

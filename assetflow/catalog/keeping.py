@@ -83,6 +83,10 @@ class Keeping:
         """How many stored versions, heads and environments there are."""
         return cast("tuple[int, int, int]", self._database.row("counted"))
 
+    def environments(self) -> list[str]:
+        """The names of all environments that anything was ever recorded of."""
+        return [name for (name,) in cast("list[tuple[str]]", self._database.rows("environments"))]
+
     def contradictions(self) -> list[str]:
         """What in the catalog does not fit together, as sentences."""
         found = [

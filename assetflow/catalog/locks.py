@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 try:
     import fcntl
@@ -55,6 +56,7 @@ class FileLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        _HELD.add(self)
         if note:
             with suppress(OSError):  # the note only helps a message; a full disk must not keep the lock from being used
                 os.ftruncate(descriptor, 0)
@@ -64,6 +66,15 @@ class FileLock:
     def release(self) -> None:
         """Let go of the lock; nothing happens when it is not held."""
         if self._descriptor is not None:
+            # Said outright: a process that was forked meanwhile has the descriptor too, and would keep it held.
+            if fcntl is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def forget(self) -> None:
+        """Close the lock's file without releasing the lock, which belongs to the parent of this forked process."""
+        if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -72,7 +83,7 @@ class FileLock:
         if self._descriptor is not None:
             return True
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)  # who may not write may look
         except OSError:  # no lock file: nobody ever took it (or nobody can, in a read-only folder)
             return False
         try:
@@ -92,6 +103,19 @@ class FileLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+
+
+_HELD: WeakSet[FileLock] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Close what a forked child got: it must not keep the locks of a parent that was killed."""
+    for lock in list(_HELD):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _wait_for(descriptor: int, wait_s: float, on_wait: Callable[[], None] | None, *, is_shared: bool) -> bool:

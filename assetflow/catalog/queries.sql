@@ -284,6 +284,9 @@ SELECT max(h.seq), c.value FROM head_log h JOIN counter c ON c.name = 'seq' HAVI
 -- newest_record: the latest time that anything in the catalog speaks of
 SELECT max(coalesce((SELECT max(created_at) FROM version), 0), coalesce((SELECT max(started_at) FROM run), 0))
 
+-- environments: the names of all environments
+SELECT name FROM env ORDER BY env_id
+
 -- counted: how many versions have bytes, and how many heads and environments there are
 SELECT (SELECT count(*) FROM version WHERE location <> '' AND state = 'live'),
        (SELECT count(*) FROM head), (SELECT count(*) FROM env)
@@ -319,8 +322,9 @@ SELECT part_id FROM part WHERE asset_id = ? AND key = ?
 -- add_part: give a partition of an asset a number
 INSERT INTO part (asset_id, key) VALUES (?, ?) RETURNING part_id
 
--- has_number: whether an asset has a version of this number
-SELECT 1 FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND number = ?
+-- number_of_content: the newest version of an asset that has this content; one whose bytes are there comes first
+SELECT number FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND part_id = 0 AND data_hash = ?
+ORDER BY state = 'live' DESC, number DESC LIMIT 1
 
 -- pins: the heads of an environment that runs leave alone
 SELECT a.key, p.key, n.cause, n.user, n.pinned_at

@@ -22,7 +22,7 @@ from assetflow.catalog.journal import Journal, JournalContent, Record, read_jour
 from assetflow.catalog.rows import columns_json, queries
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
-from assetflow.model.records import NewTrace, NewVersion
+from assetflow.model.records import NewTrace, NewVersion, TraceInput
 
 _LOOSE = (
     "drop_loose_parts", "drop_loose_versions", "drop_loose_traces", "drop_loose_inputs", "drop_loose_moves",
@@ -81,7 +81,7 @@ def rebuild(
         raise DamagedCatalog(
             f"there is nothing to make the catalog {catalog} from",
             facts=("no journal, no backup, and no version with a sidecar",),
-            fix="move the file away to begin anew",
+            fix="move the file and its backups away to begin anew",
         )
     aside = catalog.parent / "rebuild" / catalog.name
     tool.remove_tree(aside.parent)
@@ -199,10 +199,9 @@ class _Draft:
         asset_id = self._asset(trace.asset, at)
         part_id = self._part(asset_id, trace.partition)
         inputs = [
-            (given.parameter, self._asset(given.upstream, at), given.mode, given.digest,
-             given.version_number if self._all("has_number", given.upstream, given.version_number) else None)
+            (given.parameter, self._asset(given.upstream, at), given.mode, given.digest, self._number_of(given))
             for given in trace.inputs
-        ]  # fmt: skip
+        ]
         made = self._all(
             "add_version", asset_id, part_id, version.data_hash, version.io, version.location, version.rows,
             version.size_bytes, columns_json(version.schema, version.columns), json.dumps(dict(version.details)), at,
@@ -216,6 +215,11 @@ class _Draft:
         for values in inputs:
             self._connection.execute(self._queries["add_trace_input"], (added[0][0], *values))
         return number
+
+    def _number_of(self, given: TraceInput) -> int | None:
+        """The number that the version has now which was read, if that can be told: numbers may be others than then."""
+        found = self._all("number_of_content", given.upstream, given.digest) if given.mode == "value" else []
+        return found[0][0] if found else None
 
     def _fp(self, trace: NewTrace) -> int:
         parts, config = json.dumps(dict(trace.code_parts)), json.dumps(dict(trace.config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from assetflow.care.removal import Collected, Going, Litter
     from assetflow.care.restoring import Restored
     from assetflow.cli.session import Session
+    from assetflow.io.storage import Storage
     from assetflow.load.settings import Settings
 
 _SHOWN = 20
@@ -44,15 +46,29 @@ def gc(session: Session, options: Namespace) -> Answer:
         return _gc_answer(session, foreseen)
     if not session.screen.is_json:
         session.screen.lines(_gc_lines(foreseen))
-    if not confirmed(session, options, "delete them?"):
+    if not confirmed(session, options, "compact the DuckDB file?" if foreseen.is_nothing else "delete them?"):
         return Answer(lambda: _gc_data(foreseen), [(" nothing was deleted",)])
     storage = storage_of(settings)
     done = collect(settings, storage, policy, wait_s=_seconds("--wait", options.wait) or 0.0)
+    if note := _show_what_is_left(session, settings, storage):
+        done = replace(done, notes=(*done.notes, note))
     answer = _gc_answer(session, done)
     if not options.compact:
         return answer
-    line: Line = (f" {settings.warehouse_path.name} is {size(storage.compact())} smaller",)
-    return Answer(answer.data, [*answer.lines, line])
+    freed = storage.compact()
+    line: Line = (f" {settings.warehouse_path.name} is {size(freed)} smaller",)
+    return Answer(lambda: {**_gc_data(done), "compacted_bytes": freed}, [*answer.lines, line], answer.table)
+
+
+def _show_what_is_left(session: Session, settings: Settings, storage: Storage) -> str:
+    """Why the views in DuckDB files may still name versions that were removed, or nothing."""
+    from assetflow.care import show_what_is_left
+
+    try:
+        graph = session.project().graph
+    except AssetflowError:  # removing versions needs no code that loads, and views are derived
+        return "the views for DuckDB programs are as they were: the project does not load, and the next run makes them"
+    return show_what_is_left(settings, graph, storage)
 
 
 def _gc_answer(session: Session, found: Collected) -> Answer:
@@ -87,8 +103,8 @@ def _amount(found: Collected) -> str:
     parts = [f"{count(found.versions, 'version')} of {assets}"] if found.going else []
     if found.litter.orphans and not found.litter.is_suspicious:
         parts.append(count(len(found.litter.orphans), "orphan"))
-    if found.litter.staging:
-        parts.append(f"{len(found.litter.staging)} temporary")
+    if temporary := (*found.litter.staging, *found.litter.rests):
+        parts.append(f"{len(temporary)} temporary")
     return f"{' and '.join(parts) or 'nothing'} · {size(found.size_bytes)}"
 
 
@@ -97,6 +113,9 @@ def _litter_lines(litter: Litter) -> list[Line]:
     if litter.orphans:
         folders = count(len(litter.orphans), "folder")
         lines.append((" ", warn("▲"), f" {folders} written, never committed · {size(litter.orphan_bytes)}"))
+    if litter.rests:
+        files = count(len(litter.rests), "file")
+        lines.append((" ", warn("▲"), f" {files} left beside the DuckDB file or the views · {size(litter.rest_bytes)}"))
     if litter.staging:
         folders = count(len(litter.staging), "temporary folder")
         lines.append((" ", warn("▲"), f" {folders} of runs that died · {size(litter.staging_bytes)}"))
@@ -117,7 +136,7 @@ def _gc_table(going: tuple[Going, ...]) -> Table:
     return Table(columns, rows)
 
 
-def _gc_data(found: Collected) -> object:
+def _gc_data(found: Collected) -> dict[str, object]:
     return {
         "dry_run": found.is_dry,
         "versions": found.versions,
@@ -127,7 +146,7 @@ def _gc_data(found: Collected) -> object:
         "left": found.left,
         "assets": [{"asset": one.asset, "versions": list(one.numbers), "bytes": one.size_bytes} for one in found.going],
         "orphans": list(found.litter.orphans),
-        "temporary": [path.name for path in found.litter.staging],
+        "temporary": [path.name for path in (*found.litter.staging, *found.litter.rests)],
     }
 
 
@@ -238,10 +257,14 @@ def _plan_of_fix(found: Checkup) -> str:
     parts: list[str] = []
     if found.damage:
         parts.append(f"puts {count(len(found.damage), 'version')} into quarantine")
+    if found.back:
+        parts.append(f"takes {count(len(found.back), 'version')} back")
     if found.litter.orphans and not found.litter.is_suspicious:
         parts.append(f"removes {count(len(found.litter.orphans), 'orphan')}")
     if found.litter.staging:
         parts.append(f"removes {count(len(found.litter.staging), 'temporary folder')}")
+    if found.litter.rests:
+        parts.append(f"removes {count(len(found.litter.rests), 'temporary file')}")
     if found.dead_runs:
         parts.append(f"ends {count(len(found.dead_runs), 'dead run')}")
     return ", ".join(parts)
@@ -275,7 +298,7 @@ def _checkup_data(found: Checkup) -> dict[str, object]:
             for one in found.damage
         ],
         "orphans": list(found.litter.orphans),
-        "temporary": [path.name for path in found.litter.staging],
+        "temporary": [path.name for path in (*found.litter.staging, *found.litter.rests)],
         "dead_runs": [run.run_id for run in found.dead_runs],
     }
 
@@ -300,9 +323,8 @@ def _restored_lines(settings: Settings, found: Restored) -> list[Line]:
     lines.append((" ", _MARKS["ok"], f" from the journal: {journal}"))
     if made.adopted:
         names = ", ".join(made.adopted[:8]) + ("…" if len(made.adopted) > 8 else "")
-        text = (
-            f" from the versions themselves: {count(len(made.adopted), 'version')} ({names}), not current anywhere yet"
-        )
+        versions = f"{count(len(made.adopted), 'version')} ({names})"
+        text = f" from the versions themselves: {versions}, numbered anew, not current anywhere yet"
         lines.append((" ", _MARKS["ok"], text))
     for text in made.lost:
         lines.append((" ", _MARKS["warn"], f" not restored: {text}"))

@@ -212,12 +212,13 @@ def _specs(folder: Path) -> tuple[AssetSpec, ...]:
     """The assets of the manifest, also when it is out of date; none when there is no project or no manifest."""
     import json
 
+    from assetflow.load.sealed import unsealed
     from assetflow.load.settings import find_project
     from assetflow.model.spec import spec_from_json
 
     try:
         path = find_project(folder).parent / ".assetflow" / "cache" / "manifest.json"
-        return tuple(spec_from_json(spec) for spec in json.loads(path.read_bytes())["specs"])
+        return tuple(spec_from_json(spec) for spec in json.loads(unsealed(path.read_bytes()))["specs"])
     except (AssetflowError, OSError, ValueError, KeyError, TypeError):
         return ()  # a key press is no time for errors
 

@@ -183,6 +183,8 @@ def setting_rows(settings: Settings) -> list[tuple[str, object, str]]:
         if one.name in ("root", "file", "home_env", "origins", "defaults", "groups"):
             continue
         value = cast("object", getattr(settings, one.name))
+        if one.name == "retention":
+            value = _as_written(settings.retention)
         if isinstance(value, Mapping):
             found += _table_rows(settings, (one.name,), cast("Mapping[str, object]", value))
         else:
@@ -193,6 +195,18 @@ def setting_rows(settings: Settings) -> list[tuple[str, object, str]]:
         if parts[0] in ("defaults", "groups"):
             found.append((path, _inner(settings, parts), settings.origins[path]))
     return found
+
+
+def _as_written(retention: Mapping[str, float]) -> dict[str, object]:
+    """How long versions stay, as the project file says it."""
+    hours = retention["grace"] / 3600
+    grace = f"{hours:g}h" if hours.is_integer() else f"{retention['grace']:g}s"
+    days = retention["keep_days"]
+    return {
+        "keep": int(retention["keep"]),
+        "keep_days": int(days) if float(days).is_integer() else days,
+        "grace": grace,
+    }
 
 
 def _table_rows(

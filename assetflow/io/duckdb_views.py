@@ -182,10 +182,11 @@ def apply(connection: Any, env: str, names: Sequence[Name]) -> None:
 
 
 class ViewFiles:
-    """The files of views alone, one for each environment, over Parquet versions."""
+    """The files of views alone, one for each environment, over the Parquet versions below `root`."""
 
-    def __init__(self, folder: Path, files: Files | None = None) -> None:
+    def __init__(self, folder: Path, root: Path, files: Files | None = None) -> None:
         self._folder = folder
+        self._root = str(root)
         self._files = files or Files()
 
     def path(self, env: str) -> Path:
@@ -193,9 +194,12 @@ class ViewFiles:
         return self._folder / f"{env or 'views'}.duckdb"
 
     def is_there(self, env: str) -> bool:
-        """Whether the file is as we left it, by a look from outside; also when there was nothing to show."""
+        """Whether the file is as we left it, by a look from outside; also when there was nothing to show.
+
+        Views name files by their whole paths: those of a project that was moved are not there any more.
+        """
         note = self._note(env)
-        return note.get("identity") == identity(self.path(env)) if note else not self.path(env).exists()
+        return self._is_ours(env, note) if note else not self.path(env).exists()
 
     def present(self, env: str, names: Sequence[Name]) -> None:
         """Publish the file with these names, unless it has them already.
@@ -227,7 +231,7 @@ class ViewFiles:
                     self._files.remove_tree(aside)
                 raise
             self._files.sync_directory(self._folder)
-            note = {"identity": identity(path), "views": digest, "content": content}
+            note = {"identity": identity(path), "views": digest, "content": content, "storage": self._root}
             write_note(self._files, self._note_path(env), note)
 
     def _copy(self, env: str, aside: Path) -> None:
@@ -254,7 +258,10 @@ class ViewFiles:
 
     def _is_same(self, env: str, digest: str) -> bool:
         note = self._note(env)
-        return bool(note) and note.get("views") == digest and note.get("identity") == identity(self.path(env))
+        return note.get("views") == digest and self._is_ours(env, note)
+
+    def _is_ours(self, env: str, note: Mapping[str, object]) -> bool:
+        return note.get("identity") == identity(self.path(env)) and note.get("storage") == self._root
 
     def _note_path(self, env: str) -> Path:
         return self.path(env).with_suffix(".json")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assetflow.errors import IllegalName
+from assetflow.files import says_nothing_of, storage_error
 from assetflow.io.hashing import algorithm_of, file_hash
 from assetflow.io.sidecar import SIDECAR, read_sidecar
 from assetflow.model.keys import AssetKey, parse_key
@@ -78,6 +79,7 @@ def problems_of(root: Path, version: Version, *, is_whole: bool) -> list[str]:
     try:
         facts = _facts(place)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        _must_be_about_the_file(error, place)
         return [_words(error)]
     recorded = {
         "asset": version.asset, "partition": version.partition, "io": version.io, "data_hash": version.data_hash,
@@ -135,6 +137,7 @@ def told(root: Path, location: str) -> Told:
             raise ValueError(wrong[0])
         return _told(location, key, facts)
     except (OSError, KeyError, TypeError, AttributeError, IllegalName, RecursionError) as error:
+        _must_be_about_the_file(error, place)
         raise ValueError(_words(error)) from error
 
 
@@ -193,7 +196,14 @@ def _hash_problem(path: Path, name: str, recorded: str) -> str:
     except ValueError as error:
         return str(error)
     except OSError as error:
+        _must_be_about_the_file(error, path)
         return f"{name} cannot be read: {error.strerror}"
+
+
+def _must_be_about_the_file(error: Exception, path: Path) -> None:
+    """Raise what is no damage: a process without file descriptors or rights must not call a sound version damaged."""
+    if isinstance(error, OSError) and says_nothing_of(error):
+        raise storage_error("reading", path, error) from error
 
 
 def _files(place: Path) -> Iterator[Path]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
-from assetflow.errors import AssetflowError, CannotStore, DamagedVersion
-from assetflow.files import Files, storage_error
+from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, StorageFailed
+from assetflow.files import Files, says_nothing_of, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
@@ -240,9 +240,14 @@ def damage(version: Version) -> Generator[None]:
         yield
     except AssetflowError:
         raise
-    except PermissionError as error:
-        raise storage_error("reading", Path(str(error.filename or version.location)), error) from error
+    except (MemoryError, pa.ArrowMemoryError) as error:
+        raise StorageFailed(
+            f"there is not enough memory to read `{version.asset}`", fix="read fewer columns, or read it as a stream"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowException) as error:
+        if says_nothing_of(error):
+            place = Path(str(getattr(error, "filename", None) or version.location))
+            raise storage_error("reading", place, cast("OSError", error)) from error
         reason = "a file is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
         raise damaged(version, reason) from error
 

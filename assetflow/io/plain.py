@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExact
+from assetflow.errors import AssetflowError, CannotStore, ContractBroken, DamagedVersion, NotExact
 from assetflow.files import Files, size_of
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
@@ -34,8 +36,6 @@ class JsonIO:
         Raises:
             CannotStore, NotExact: it is not a JSON value, or would not come back as it is.
         """
-        import json
-
         plain = json_value(value, target.key)
         text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         found = self._files.write_bytes(target.directory / _JSON, text.encode("utf-8", "surrogatepass"))
@@ -43,8 +43,6 @@ class JsonIO:
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The value; a list of dicts also arrives as any kind of table."""
-        import json
-
         with damage(version):
             value: object = json.loads((directory / _JSON).read_bytes().decode("utf-8", "surrogatepass"))
             if json_hash(value, algorithm_of(version.data_hash)) != version.data_hash:
@@ -89,20 +87,24 @@ class FileIO:
             )  # fmt: skip
         kind, name = "directory" if value.is_dir() else "file", value.resolve().name or "data"
         name = "data" if name == SIDECAR else name
+        _check_payload(value, target)
         copy = target.directory / name
         # Hashed were the bytes of the copy: what is recorded is what is stored, even if somebody writes to the source.
         known = self._files.copy_tree(value, copy)
         found = tree_hash(copy, self._files.hash, known) if kind == "directory" else known[copy]
         hashes = {path.relative_to(target.directory).as_posix(): one for path, one in known.items()}
-        return Written(found, None, details={"kind": kind, "name": name}, files=hashes)
+        # Whoever reads it sees the name too, so it is a part of what the value is.
+        named = bytes_hash(json.dumps([kind, name, found]).encode(), self._files.hash).replace("bytes", "named", 1)
+        return Written(named, None, details={"kind": kind, "name": name, "content": found}, files=hashes)
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """Bytes or a Path into the store (not to be written to), as it was returned or as `want` says."""
         kind, path = version.details.get("kind"), directory / str(version.details.get("name"))
         with damage(version):
-            algorithm = algorithm_of(version.data_hash)
+            recorded = str(version.details.get("content", version.data_hash))
+            algorithm = algorithm_of(recorded)
             found = tree_hash(path, algorithm) if kind == "directory" else file_hash(path, algorithm)
-            if found != version.data_hash:
+            if found != recorded:
                 raise ValueError(f"{path.name} is not what was written")
             form = want.form if want.form != "python" else "bytes" if kind == "bytes" else "path"
             if form == "bytes" and kind != "directory":
@@ -120,6 +122,36 @@ class FileIO:
     def verify(self, version: Version, directory: Path, *, deep: bool) -> list[str]:
         """Whether everything is there and holds what was written."""
         return _problems(self, version, directory)
+
+
+def _check_payload(path: Path, target: Target) -> None:
+    """Refuse what cannot be copied, before anything is: pipes, links to nothing, folders that contain themselves.
+
+    Raises:
+        CannotStore: an entry of the file or directory is in the way.
+    """
+    waiting = [(path, frozenset([os.path.realpath(path)]))]
+    if target.directory.resolve().is_relative_to(path.resolve()):
+        raise CannotStore(f"`{target.key}` returned a folder that contains the store", fix="return a folder of its own")
+    while waiting:
+        place, above = waiting.pop()
+        if place.is_dir():
+            for entry in place.iterdir():
+                real = os.path.realpath(entry)
+                if entry.is_dir() and real in above:
+                    raise _odd_entry(target.key, entry, "a link to a folder above it")
+                waiting.append((entry, above | {real} if entry.is_dir() else above))
+        elif not place.exists():
+            raise _odd_entry(target.key, place, "a link to nothing")
+        elif not place.is_file():
+            raise _odd_entry(target.key, place, "neither a file nor a folder")
+
+
+def _odd_entry(key: str, entry: Path, what: str) -> CannotStore:
+    return CannotStore(
+        f"`{key}` returned what cannot be copied: `{entry.name}` is {what}", facts=(f"path:     {entry}",),
+        fix="leave it out of what the function returns",
+    )  # fmt: skip
 
 
 class PickleIO:
@@ -340,7 +372,7 @@ def _problems(manager: JsonIO | FileIO, version: Version, directory: Path) -> li
     try:
         manager.read(version, directory, Want("python"))
         size_of(directory)
-    except AssetflowError as error:
+    except DamagedVersion as error:
         return [_reason(error)]
     return []
 

@@ -82,6 +82,11 @@ class Storage:
         self._durable: set[Path] = set()
         self._views = views if duckdb == "views" and views is not None else None
 
+    @property
+    def root(self) -> Path:
+        """The folder of the versions."""
+        return self._root
+
     def write(
         self,
         value: object,
@@ -246,7 +251,7 @@ class Storage:
             return
         from assetflow.io.duckdb_views import ViewFiles, parquet_names
 
-        files = ViewFiles(self._views, self._files)
+        files = ViewFiles(self._views, self._root, self._files)
         files.present(surface.env, parquet_names(surface, self._root))
 
     def shows(self, env: str) -> bool:
@@ -255,7 +260,7 @@ class Storage:
             return True  # a run that changes nothing leaves the views in the warehouse to the next one
         from assetflow.io.duckdb_views import ViewFiles
 
-        return ViewFiles(self._views, self._files).is_there(env)
+        return ViewFiles(self._views, self._root, self._files).is_there(env)
 
     def compact(self) -> int:
         """Give space that the DuckDB file does not need back to the file system; how many bytes that were.

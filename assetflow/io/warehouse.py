@@ -411,7 +411,10 @@ def _file_lock(path: Path, *, wait: bool) -> Generator[bool]:
         except BlockingIOError:
             yield False
             return
-        yield True
+        try:
+            yield True
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked meanwhile would keep it
 
 
 def _wal(path: Path) -> Path:

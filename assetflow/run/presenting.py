@@ -1,8 +1,11 @@
-"""What DuckDB files show of an environment, from the catalog: made anew whenever what is current may have moved."""
+"""What DuckDB files show of an environment, from the catalog: made anew whenever what is stored or current changed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.keeping import Keeping
 from assetflow.errors import AssetflowError
 from assetflow.io.duckdb_views import Surface
 from assetflow.io.storage import Storage
@@ -26,3 +29,10 @@ def present(settings: Settings, graph: AssetGraph, catalog: Catalog, storage: St
     except AssetflowError as error:
         return f"the views in the DuckDB file are not up to date: {error.what}"
     return ""
+
+
+def present_everywhere(settings: Settings, graph: AssetGraph, catalog: Catalog, storage: Storage) -> str:
+    """Show what is there in every environment, after versions were removed; why that failed, or nothing."""
+    environments = Keeping(catalog.database).environments()
+    problems = [present(replace(settings, env=env), graph, catalog, storage) for env in environments]
+    return next((one for one in problems if one), "")

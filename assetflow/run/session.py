@@ -88,6 +88,7 @@ def run_session(
         if is_quiet(plan):
             if catalog.end_dead_runs(settings.env, time.time()):
                 storage.sweep(_alive(settings, catalog))
+            _back_up(settings, watcher)
             return nothing_to_do(plan, request.began)
         run_id, _ = catalog.begin_run(
             settings.env,

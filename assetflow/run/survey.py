@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
+from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
-from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing
+from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing, StorageFailed
 from assetflow.io.forms import value_words
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
@@ -76,7 +77,12 @@ def survey(
     `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
     was last observed. What `earlier` asked is not asked again: a verb that looks twice has one answer. Its queries are
     as many for a thousand assets as for ten.
+
+    Raises:
+        StorageFailed: what is stored cannot be seen at all, so that nothing can be said of what has to run.
     """
+    if load is not None:
+        _storage_must_be_there(catalog, storage)
     heads = catalog.heads(env)
     pins = {key: pin for (key, partition), pin in Pointers(catalog).pins(env).items() if partition == UNPARTITIONED}
     lost = frozenset(
@@ -93,6 +99,17 @@ def survey(
 
     world = World(graph, env, heads, now, traces, lost, pins)
     return Survey(world, observer.observations, tuple(observer.rehashed), observer.asked, observer.times)
+
+
+def _storage_must_be_there(catalog: Catalog, storage: Storage) -> None:
+    """Refuse to take versions on a disk that is away for lost: they would be made again, and forgotten."""
+    if storage.root.exists() or not (stored := len(Keeping(catalog.database).versions("live"))):
+        return
+    raise StorageFailed(
+        f"the storage folder {storage.root} is not there; is its disk mounted?",
+        facts=(f"catalog:  it has {stored} versions in that folder",),
+        fix="mount it, or make an empty folder there to have everything made again",
+    )
 
 
 def remember(catalog: Catalog, env: str, found: Survey) -> None:

@@ -131,13 +131,14 @@ def _folder_for(text: str, tmp_path: Path) -> Path:
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
-    left_out = ("CI", "FORCE_COLOR", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+    left_out = ("CI", "COLUMNS", "LINES", "FORCE_COLOR", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
     kept = {k: v for k, v in os.environ.items() if k not in left_out and not k.startswith(("ASSETFLOW_", "PYTEST_"))}
     path = os.pathsep.join([str(tmp_path / "bin"), kept.get("PATH", os.defpath)])
     return {
         **kept,
         "PATH": path,
         "TERM": "xterm",
+        "LOGNAME": "you",  # columns leave a table when a name is long
         "NO_COLOR": "1",
         "PYTHONPATH": str(ROOT),
         "TZ": "UTC",

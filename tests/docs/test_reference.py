@@ -12,6 +12,7 @@ import pytest
 import assetflow
 from assetflow.cli.verbs import GLOBALS, SHOWN
 from assetflow.errors import error_classes
+from assetflow.files import Files
 from assetflow.io.managers import built_in_managers
 from assetflow.load.schema import _Defaults, _Layer
 from assetflow.load.settings import ENVIRONMENT_KEYS
@@ -100,7 +101,7 @@ def test_selection_word_is_documented(word: str) -> None:
 
 def test_every_io_is_described_in_the_storage_guide() -> None:
     guide = (ROOT / "docs" / "how-to" / "storage.md").read_text(encoding="utf-8")
-    names = {*built_in_managers(cast("Any", None), warehouse=Path(), allow_pickle=False)} - {"memory", "none"}
+    names = {*built_in_managers(Files(), warehouse=Path(), allow_pickle=False)} - {"memory", "none"}
 
     assert {name for name in names if f"`{name}`" not in guide} == set()
 

@@ -43,6 +43,18 @@ run()
 """
 
 
+LARGE = """
+import pyarrow as pa
+from assetflow import asset
+
+ROUND = 0
+
+@asset(io="duckdb")
+def large() -> pa.Table:
+    return pa.table({"n": [(one * 2654435761 + ROUND) % 2**61 for one in range(300_000)]})
+"""
+
+
 def several_versions(folder: Folder, amount: int = 3) -> None:
     for number in range(amount):
         folder.write("data/raw.csv", f"shop,amount\nnorth,{number}\nsouth,20\n")
@@ -150,3 +162,32 @@ def test_damage_is_found_put_aside_and_made_again(folder: Folder) -> None:
     assert folder.run("materialize").code == 0
     assert folder.run("doctor", "--deep").code == 0
     assert set(folder.states().values()) == {"current", "source"}
+
+
+def test_compact_gives_the_room_of_deleted_tables_back(folder: Folder) -> None:
+    folder.write("assetflow.toml", 'modules = ["assets"]\nduckdb = "native"\n')
+    folder.write("assets.py", LARGE)
+    for number in range(3):
+        folder.replace("assets.py", f"ROUND = {number}", f"ROUND = {number + 1}")
+        assert folder.run("materialize").code == 0
+    warehouse = folder.path / ".assetflow" / "warehouse.duckdb"
+    before = warehouse.stat().st_size
+
+    done = folder.run("gc", *LITTLE, "--compact", "--yes", "--json")
+
+    assert done.data["versions"] == 2
+    assert 0 < done.data["compacted_bytes"] <= before - warehouse.stat().st_size
+    assert warehouse.stat().st_size < before / 2
+    assert folder.run("sql", "select count(*) as n from large", "--json").code == 0
+    assert "nothing to delete" in folder.run("gc", *LITTLE, "--compact", "--yes").out
+
+
+def test_gc_works_though_the_code_does_not_load_and_says_what_it_left(folder: Folder) -> None:
+    several_versions(folder)
+    folder.write("assets.py", "import nothing_of_that_name\n")
+
+    done = folder.run("gc", *LITTLE, "--yes")
+
+    assert done.code == 0
+    assert "deleted 6 versions" in done.out
+    assert "the views for DuckDB programs are as they were" in done.err

@@ -1,5 +1,4 @@
 """The judge: looks at a store with nothing but SQLite, hashes and Parquet, and says which promises are broken.
-
 It shares no code with assetflow: formats are read from their description, and project.py's formula is here again."""
 
 from __future__ import annotations
@@ -9,9 +8,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
@@ -39,7 +40,7 @@ def snapshot(store: Path) -> Snapshot:
     if (catalog := _open(store)) is not None:
         found["heads"] = {f"{env}/{asset}": (number, seq) for env, asset, number, seq, _ in catalog.execute(_HEADS)}
         for row in _live(catalog.execute(_VERSIONS)):
-            found["versions"][row["name"]] = _bytes(store / "data" / row["location"])
+            found["versions"][row["name"]] = _files(store / "data" / row["location"])
         catalog.close()
     return found
 
@@ -50,14 +51,13 @@ def check(
 ) -> list[str]:  # fmt: skip
     """The broken promises, as sentences that begin with the promise; none for a sound store.
 
-    `acknowledged`: what drivers were told was done. `before`: what was committed before a command that was killed.
-    `damaged`: versions such as `left@2` that were spoiled on purpose. `is_clean`: a command has ended since the last
-    death, so nothing of the dead may be left. `generation`: what every head must hold.
+    `acknowledged`: what drivers were told. `before`: what was committed before a command that was killed. `damaged`:
+    versions such as `left@2` that were spoiled on purpose. `is_clean`: a command has ended since the last death, so
+    nothing of the dead may be left. `generation`: what every head must hold.
     """
     acks, was = list(acknowledged), before or {"heads": {}, "versions": {}}
     try:
-        catalog = _open(store)
-        if catalog is None:
+        if (catalog := _open(store)) is None:
             was_there = was["heads"] or any(ack.get("versions") for ack in acks)
             return ["P1: there is no catalog, and something had been committed"] if was_there else []
         rows = catalog.execute(_VERSIONS).fetchall()
@@ -68,7 +68,6 @@ def check(
         problems += _check_before(catalog, rows, store, was, damaged) + _check_journal(catalog, store)
         problems += _check_clean(catalog, store) if is_clean else []
         problems += _guarded("P3", lambda: _check_generation(catalog, store, generation))
-        catalog.close()
         return problems
     except sqlite3.DatabaseError as error:
         return [f"P2: the catalog cannot be read: {error}"]
@@ -76,13 +75,11 @@ def check(
 
 def _open(store: Path) -> sqlite3.Connection | None:
     """The catalog for reading; None where it was never begun (a store that was killed while it was made is legal)."""
-    path = store / "catalog.db"
-    if not path.exists():
+    if not (path := store / "catalog.db").exists():
         return None
     catalog = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
     catalog.row_factory = sqlite3.Row
-    is_begun = catalog.execute("SELECT 1 FROM sqlite_master WHERE name = 'head_log'").fetchone() is not None
-    return catalog if is_begun else None
+    return catalog if catalog.execute("SELECT 1 FROM sqlite_master WHERE name = 'head_log'").fetchone() else None
 
 
 def _live(rows: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
@@ -91,10 +88,6 @@ def _live(rows: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def _bytes(folder: Path) -> dict[str, str]:
-    return {name: hashlib.sha256(data).hexdigest() for name, data in _files(folder).items()}
 
 
 def _guarded(promise: str, look: Callable[[], list[str]]) -> list[str]:
@@ -107,14 +100,11 @@ def _guarded(promise: str, look: Callable[[], list[str]]) -> list[str]:
 def _check_versions(rows: Iterable[sqlite3.Row], store: Path, damaged: Collection[str]) -> list[str]:
     problems, last = list[str](), dict[tuple[str, int], int]()
     for row in rows:
-        slot = (row["key"], row["part_id"])
-        if row["number"] != last.get(slot, 0) + 1:
+        if row["number"] != last.get(slot := (row["key"], row["part_id"]), 0) + 1:
             problems.append(f"P4: {row['name']} comes after version {last.get(slot, 0)}")
         last[slot] = row["number"]
-    for row in (row for row in _live(rows) if row["name"] not in damaged):
-        folder = store / "data" / row["location"]
-        problems += _guarded(f"P2: {row['name']}", lambda row=row, folder=folder: _version_problems(row, folder))
-    return problems
+    return problems + [one for r in _live(rows) if r["name"] not in damaged
+                       for one in _guarded(f"P2: {r['name']}", lambda r=r: _version_problems(r, store))]  # fmt: skip
 
 
 def _check_unnamed(rows: Iterable[sqlite3.Row], store: Path) -> list[str]:
@@ -125,11 +115,11 @@ def _check_unnamed(rows: Iterable[sqlite3.Row], store: Path) -> list[str]:
             for problem in _guarded(f"P13: {name}", lambda n=name: _folder_problems(folders[n])[1])]  # fmt: skip
 
 
-def _version_problems(row: sqlite3.Row, folder: Path) -> list[str]:
-    said, problems = _folder_problems(folder)
-    for name, column in (("data_hash", "data_hash"), ("io", "io"), ("asset", "key")):
-        if said.get(name) != row[column]:
-            problems.append(f"_version.json says {name} {said.get(name)}, the catalog {row[column]}")
+def _version_problems(row: sqlite3.Row, store: Path) -> list[str]:
+    said, problems = _folder_problems(folder := store / "data" / row["location"])
+    problems += [f"_version.json says {name} {said.get(name)}, the catalog {row[column]}"
+                 for name, column in (("data_hash", "data_hash"), ("io", "io"), ("asset", "key"))
+                 if said.get(name) != row[column]]  # fmt: skip
     return problems or content_problems(row["key"], folder, row["row_count"])
 
 
@@ -150,7 +140,7 @@ def content_problems(asset: str, folder: Path, row_count: int | None = None) -> 
         return []
     if asset in SALTS:
         expected: object = expected_rows(asset, generation)
-        found = pq.read_table(folder / "data.parquet", page_checksum_verification=True).to_pylist()
+        found = _rows((folder / "data.parquet").read_bytes())
         if row_count not in (None, len(found)):
             return [f"{len(found)} rows, recorded {row_count}"]
     elif asset == "facts":
@@ -162,10 +152,16 @@ def content_problems(asset: str, folder: Path, row_count: int | None = None) -> 
     return [] if found == expected else [f"it is not the value of generation {generation}"]
 
 
+@lru_cache(4096)
+def _rows(data: bytes) -> list[dict[str, Any]]:
+    """The rows of a Parquet file; the same bytes are decoded once, as most files are the same after each fault."""
+    return pq.read_table(pa.BufferReader(data), page_checksum_verification=True, use_threads=False).to_pylist()
+
+
 def generation_in(asset: str, folder: Path) -> int | None:
     """The generation that a version holds; None for assets that do not say (parity) or are not files here."""
     if asset in SALTS and (folder / "data.parquet").exists():
-        return pq.read_table(folder / "data.parquet", columns=["generation"])["generation"][0].as_py()
+        return _rows((folder / "data.parquet").read_bytes())[0]["generation"]
     if asset == "facts":
         return json.loads((folder / "value.json").read_bytes())["generation"]
     return int((folder / "value.bin").read_bytes().split(b"\n")[0].split()[1]) if asset == "blob" else None
@@ -198,9 +194,11 @@ _RULES = {
 
 
 def _check_lines(catalog: sqlite3.Connection) -> list[str]:
-    problems = [rule.format(row[0]) for rule, query in _RULES.items() for row in catalog.execute(query)]
-    log = catalog.execute("SELECT * FROM head_log ORDER BY seq").fetchall()
-    newest = {tuple(row[name] for name in _SLOT): (row["seq"], row["trace_id"]) for row in log}
+    is_new = catalog.execute("PRAGMA user_version").fetchone()[0] > 1  # a catalog may not be migrated yet
+    rules = {rule: query for rule, query in _RULES.items() if is_new or "cause" not in query}
+    problems = [rule.format(row[0]) for rule, query in rules.items() for row in catalog.execute(query)]
+    newest = {tuple(row[name] for name in _SLOT): (row["seq"], row["trace_id"])
+              for row in catalog.execute("SELECT * FROM head_log ORDER BY seq")}  # fmt: skip
     heads = {tuple(row[name] for name in _SLOT): (row["seq"], row["trace_id"])
              for row in catalog.execute("SELECT * FROM head")}  # fmt: skip
     return problems + ([] if heads == newest else [f"P4: the heads {heads} are not the newest moves {newest}"])
@@ -232,7 +230,7 @@ def _check_before(
     for name, files in before["versions"].items():
         if name not in known:
             problems.append(f"P3: {name} was committed and is not in the catalog")
-        elif known[name]["state"] == "live" and _bytes(store / "data" / known[name]["location"]) != files:
+        elif known[name]["state"] == "live" and _files(store / "data" / known[name]["location"]) != files:
             problems += [f"P3: the bytes of {name} have changed"] if name not in damaged else []
     heads = {f"{env}/{asset}": (number, seq) for env, asset, number, seq, _ in catalog.execute(_HEADS)}
     return problems + [f"P3: the head {name} was {was} (version, move) and is {heads.get(name)}"
@@ -248,22 +246,24 @@ def _check_generation(catalog: sqlite3.Connection, store: Path, generation: int 
 
 def _check_clean(catalog: sqlite3.Connection, store: Path) -> list[str]:
     left = [*(store / "data" / "tmp").glob("*"), *(p for p in store.rglob("*.new") if "quarantine" not in p.parts)]
-    running = [row[0] for row in catalog.execute("SELECT run_id FROM run WHERE state = 'running'")]
-    problems = [f"P7: {path.relative_to(store)} was left behind" for path in left]
-    return problems + [f"P7: run {run} is dead and still said to be running" for run in running]
+    running = catalog.execute("SELECT run_id FROM run WHERE state = 'running'")
+    return [*(f"P7: {path.relative_to(store)} was left behind" for path in left),
+            *(f"P7: run {row[0]} is dead and still said to be running" for row in running)]  # fmt: skip
 
 
 def _check_journal(catalog: sqlite3.Connection, store: Path) -> list[str]:
     """Whether replaying the journal gives the tables of the catalog; one line more, of a dead writer, is legal."""
-    if catalog.execute("PRAGMA user_version").fetchone()[0] < 2:
-        return []  # an older catalog that was not migrated yet has no journal
+    if catalog.execute("PRAGMA user_version").fetchone()[0] < 2:  # no journal before it is migrated
+        return []
     last = catalog.execute("SELECT value FROM counter WHERE name = 'journal'").fetchone()[0]
-    records = _journal_records(store)
+    records, done = _journal_records(store)
     start = max((one["n"] for one in records if "part" in one), default=0)
     numbers = [one["n"] for one in records if "part" not in one]
     if numbers not in (list(range(start + 1, last + 1)), list(range(start + 1, last + 2))):
         return [f"P13: the journal has the records {numbers[:3]}..{numbers[-3:]}, not {start + 1}..{last}"]
-    tables: dict[str, dict[tuple, dict]] = {name: {} for name in _KEYS}
+    if done > last:
+        return [f"P1: the journal says that record {done} was committed, the catalog ends with {last}"]
+    tables = {name: dict[tuple, dict]() for name in _KEYS}
     for table, action, row in (change for one in records if one["n"] <= last for change in one["changes"]):
         key = tuple(row[column] for column in _KEYS[table])
         tables[table].pop(key, None)
@@ -272,29 +272,29 @@ def _check_journal(catalog: sqlite3.Connection, store: Path) -> list[str]:
     return [problem for name in _KEYS for problem in _differences(catalog, name, tables[name])]
 
 
-def _journal_records(store: Path) -> list[dict[str, Any]]:
-    """The records that count: whole lines, without those that a later one of the same or a smaller number cancels."""
-    kept: list[dict[str, Any]] = []
+def _journal_records(store: Path) -> tuple[list[dict[str, Any]], int]:
+    """Whole lines but those that a later one of the same or a smaller number cancels; the last mark of a commit."""
+    kept, done = list[dict[str, Any]](), 0
     for path in sorted((store / "journal").glob("*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             checksum, _, data = line.partition(b" ")
-            if xxhash.xxh3_64(data).hexdigest().encode() != checksum:
+            if hashlib.blake2b(data, digest_size=8).hexdigest().encode() != checksum:
                 continue
             record = json.loads(data)
+            if "changes" not in record and (done := record["n"]):
+                continue
             kept = [] if record.get("part") == 0 else kept
             while "part" not in record and kept and kept[-1]["n"] >= record["n"] and "part" not in kept[-1]:
                 kept.pop()
             kept.append(record)
-    return kept
+    return kept, done
 
 
 def _differences(catalog: sqlite3.Connection, table: str, replayed: dict[tuple, dict]) -> list[str]:
     """Rows that differ, but for when a head was last looked at, and what every new catalog begins with."""
     found = {tuple(row[c] for c in _KEYS[table]): dict(row) for row in catalog.execute(f"SELECT * FROM {table}")}
     given = {"counter": [("journal",), ("seq",)], "part": [(0,)]}.get(table, [])
-    wrong = [
-        key for key in found.keys() | replayed.keys()
-        if not (key in given and (key not in replayed or key == ("journal",)))
-        and {**found.get(key, {}), "verified_at": 0} != {**replayed.get(key, {}), "verified_at": 0}
-    ]  # fmt: skip
+    wrong = [key for key in found.keys() | replayed.keys()
+             if not (key in given and (key not in replayed or key == ("journal",)))
+             and {**found.get(key, {}), "verified_at": 0} != {**replayed.get(key, {}), "verified_at": 0}]  # fmt: skip
     return [f"P13: the journal gives another {table} {key}: {replayed.get(key)}, not {found.get(key)}" for key in wrong]

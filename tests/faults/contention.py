@@ -107,7 +107,7 @@ def _fight(
             for one in [one for one, until in stopped.items() if until < time.monotonic()]:
                 running[one].send_signal(signal.SIGCONT)
                 del stopped[one]
-            if progress and time.monotonic() - told > 60:
+            if progress and time.monotonic() - told > 15:
                 told = time.monotonic()
                 say(f"contention: {deadline - told:.0f} s left")
     finally:

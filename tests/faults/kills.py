@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from assetflow.testing.failpoints import Failpoints
 from tests.faults.driver import Bench, bench as new_bench
-from tests.faults.report import Budget, Report, say
+from tests.faults.report import Budget, Pace, Report
 from tests.faults.scenarios import SCENARIOS, Scenario, skipped
 from tests.faults.trial import trial
 
-Point = tuple[str, int, str, int]
-"""Scenario, number of the operation, action, and the operation of the recovery at which to kill again (0: none)."""
+Point = tuple[str, int, str, tuple[int, ...]]
+"""Scenario, number of the operation, action, and the operations of the recoveries after it at which to kill again."""
+
+CHAIN = 3
+"""How many recoveries in a row are killed, once every operation of every scenario had its kill."""
 
 
 def run(
@@ -22,6 +25,7 @@ def run(
     seed: int = 0,
     *,
     only: Sequence[str] = (),
+    telling: bool = False,
     worker: tuple[int, int] = (0, 1),
     progress: bool = False,
 ) -> Report:
@@ -29,7 +33,7 @@ def run(
     chosen = budget or Budget()
     report = Report("kills", seed)
     report.skipped.update(skipped())
-    began, deadline = time.monotonic(), chosen.deadline()
+    began, deadline, pace = time.monotonic(), chosen.deadline(), Pace(worker)
     for native in (False, True):
         names = [
             n for n, s in SCENARIOS.items() if s.native == native and (not only or n in only) and n not in skipped()
@@ -37,7 +41,7 @@ def run(
         if not names:
             continue
         # A sabotage is looked for at the most telling points of all; DuckDB is slow, so fewer of its are taken.
-        wanted = 1_000_000 if sabotage else max(1, chosen.points // (10 if native and not only else 1))
+        wanted = 1_000_000 if sabotage or telling else max(1, chosen.points // (10 if native and not only else 1))
         with new_bench(native=native) as bench:
             try:
                 points = _chosen(bench, names, wanted, seed, worker)
@@ -45,17 +49,17 @@ def run(
                 report.points += 1
                 report.violation(str(error), "python -m tests.faults.profile ci --only kills")
                 continue
-            if sabotage:
+            if sabotage or telling:
                 points.sort(key=lambda point: not _is_telling(bench, point))
             for point in points:
-                if sabotage and report.violations:
+                if (sabotage and report.violations) or (telling and report.points >= chosen.points):
                     break
                 if time.monotonic() > deadline:
                     report.counts["points left out for lack of time"] += 1
                     continue
                 _one(bench, point, sabotage, report)
-                if progress and report.points % 100 == 0:
-                    say(f"kills: {report.points} points, {len(report.violations)} violations")
+                if progress:
+                    pace.tell(report)
     report.seconds = time.monotonic() - began
     return report
 
@@ -76,14 +80,17 @@ def _chosen(bench: Bench, names: Iterable[str], wanted: int, seed: int, worker: 
     for name in names:
         log = operations(bench, SCENARIOS[name])
         counts[name] = len(log)
-        every += [(name, number, "kill", 0) for number in range(1, len(log) + 1)]
-        every += [(name, n, "torn", 0) for n, what in enumerate(log, 1) if what.startswith(("write", "pwrite"))]
-        every += [(name, len(log), "kill after", 0)]
+        every += [(name, number, "kill", ()) for number in range(1, len(log) + 1)]
+        every += [(name, n, "torn", ()) for n, what in enumerate(log, 1) if what.startswith(("write", "pwrite"))]
+        every += [(name, len(log), "kill after", ())]
     chance.shuffle(every)
     chosen = every[:wanted]
-    while len(chosen) < wanted < 1_000_000:
+    missing = wanted - len(chosen) if wanted < 1_000_000 else 0
+    while missing > 0:
         name, number, action, _ = chance.choice(every)
-        chosen.append((name, number, action, chance.randint(1, max(2, counts[name]))))
+        then = tuple(chance.randint(1, max(2, counts[name] // 2)) for _ in range(CHAIN))
+        chosen.append((name, number, action, then))
+        missing -= 1 + CHAIN * 0.75  # so many come about: a recovery may have less to do
     return sorted(chosen)[worker[0] :: worker[1]]
 
 
@@ -114,20 +121,18 @@ def _count(bench: Bench, scenario: Scenario, reads: bool) -> list[str]:
 
 
 def _one(bench: Bench, point: Point, sabotage: str | None, report: Report) -> None:
-    name, number, action, second = point
+    name, number, action, then = point
     scenario = SCENARIOS[name]
     first = Failpoints(bench.store, at=number, action=action)  # pyright: ignore[reportArgumentType]
-    later = Failpoints(bench.store, at=second) if second else None
+    later = [Failpoints(bench.store, at=one) for one in then]
     outcome = trial(bench, scenario, first, sabotage=sabotage, again=later)
-    if outcome.ended.was_killed:
-        report.points += 1 + bool(second)
-        report.counts[f"kills in {name}"] += 1
-    else:
+    report.points += outcome.kills
+    report.counts[f"kills in {name}"] += bool(outcome.kills)
+    report.counts["kills of a recovery"] += max(0, outcome.kills - 1)
+    if not outcome.kills:
         report.counts["points that were not reached"] += 1
     for problem in outcome.problems:
         option = f" --sabotage {sabotage}" if sabotage else ""
-        what = f"{name}, operation {number} ({action}{f', then {second}' if second else ''}): {problem}"
-        report.violation(
-            what,
-            f"python -m tests.faults.profile again kills {name}:{number}:{action.replace(' ', '-')}:{second}{option}",
-        )
+        what = f"{name}, operation {number} ({action}{f', then {list(then)}' if then else ''}): {problem}"
+        named = f"{name}:{number}:{action.replace(' ', '-')}:{'+'.join(map(str, then)) or 0}"
+        report.violation(what, f"python -m tests.faults.profile again kills {named}{option}")

@@ -24,7 +24,7 @@ from typing import Any
 from tests.faults import checker, project as workload
 from tests.faults.crashes import Crash, Platter, crashes
 from tests.faults.driver import Bench, bench, forked, read_acks
-from tests.faults.report import Budget, Report
+from tests.faults.report import Budget, Pace, Report
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.trace import (
     Acknowledged,
@@ -39,7 +39,7 @@ from tests.faults.trace import (
     why_no_strace,
 )
 
-RECOVER_EACH = 25
+RECOVER_EACH = 50
 CORE = ("first", "changed", "threads")
 """What a small budget is spent on: recording a scenario costs seconds."""
 
@@ -97,6 +97,7 @@ class _Sweep:
     recording: Recording
     report: Report
     again: str
+    pace: Pace | None = None
     seen: set[bytes] = field(default_factory=set[bytes])
 
     def run(self, points: int, deadline: float, seed: int, *, first_only: bool) -> None:
@@ -113,6 +114,8 @@ class _Sweep:
                     platter.do(number, operations[number])
                 last = crash.moment
                 found += self._look(platter, crash)
+                if self.pace is not None:
+                    self.pace.tell(self.report)
                 if time.monotonic() > deadline or (first_only and self.report.violations):
                     break
             done += found
@@ -256,7 +259,14 @@ def _words(operation: Operation) -> str:
             return str(operation)
 
 
-def run(budget: Budget, seed: int = 0, sabotage: str | None = None, scenarios: Sequence[str] | None = None) -> Report:
+def run(
+    budget: Budget,
+    seed: int = 0,
+    sabotage: str | None = None,
+    scenarios: Sequence[str] | None = None,
+    *,
+    progress: bool = False,
+) -> Report:
     """Spread the budget over the scenarios; with a sabotage, stop at the first state that breaks a promise."""
     scenarios = scenarios or (RECORDED if budget.points >= MANY else CORE)
     report, began = Report("power", seed), time.monotonic()
@@ -267,14 +277,14 @@ def run(budget: Budget, seed: int = 0, sabotage: str | None = None, scenarios: S
     missing.update(_unavailable(scenarios))
     report.skipped.update(missing)
     names = [name for name in scenarios if name not in missing]
-    deadline = budget.deadline()
+    deadline, pace = budget.deadline(), Pace()
     for position, name in enumerate(names):
         with bench(native=SCENARIOS[name].native) as place:
             recording = record_scenario(place, name, sabotage)
             report.counts[f"operations of {name}"] = len(recording.trace.operations)
             again = f"python -m tests.faults.power --seed {seed} --points {budget.points} --scenario {name}"
             again += f" --sabotage {sabotage}" if sabotage else ""
-            sweep = _Sweep(place, recording, report, again)
+            sweep = _Sweep(place, recording, report, again, pace if progress else None)
             share = (budget.points - report.points) // (len(names) - position)
             until = time.monotonic() + (deadline - time.monotonic()) / (len(names) - position)
             sweep.run(share, until, seed, first_only=sabotage is not None)

@@ -19,7 +19,7 @@ from assetflow.model.records import NewTrace
 from tests.faults import checker, project as workload
 from tests.faults.driver import Bench, Ended, bench as new_bench, forked, read_acks, run_here
 from tests.faults.report import Budget, Report
-from tests.faults.scenarios import SCENARIOS, Acks, Scenario, materialize
+from tests.faults.scenarios import SCENARIOS, Acks, Scenario, collect, materialize
 from tests.faults.trial import last_lines
 
 WAIT_S = 30.0
@@ -74,10 +74,23 @@ def moved_head(bench: Bench, sabotage: str | None) -> Ended:
     return _second(bench, sabotage, act)
 
 
+def collection(bench: Bench, sabotage: str | None) -> Ended:
+    """Somebody collects: what goes may be decided, but no bytes may go while a run is at work."""
+
+    def act(project: Project, acks: Acks) -> None:
+        folders = set(bench.store.glob("data/*/_/*"))
+        collect(project, acks)
+        gone = sorted(path.name for path in folders - set(bench.store.glob("data/*/_/*")))
+        assert not gone, f"gc deleted {gone} while a run was going on"
+
+    return _second(bench, sabotage, act)
+
+
 RACES = {
     "same environment": Race(same_environment, second_may_fail=("RunConflict",), second_must_fail=True),
     "zombie": Race(zombie, first_may_fail=("Superseded",)),
     "other environment": Race(other_environment),
+    "collection": Race(collection),
     "moved head": Race(moved_head, first_may_fail=("Superseded",)),
 }
 

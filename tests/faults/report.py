@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+TELL_EACH_S = 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -77,6 +79,25 @@ class Report:
         for found in self.violations[:5]:
             lines += [f"  VIOLATION {found['what']}", f"    again: {found['again']}"]
         return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Tells how far a worker is, every fifteen seconds."""
+
+    worker: tuple[int, int] = (0, 1)
+    began: float = field(default_factory=time.monotonic)
+    told: float = field(default_factory=time.monotonic)
+
+    def tell(self, report: Report) -> None:
+        """Say it when it is time."""
+        now = time.monotonic()
+        if now - self.told < TELL_EACH_S:
+            return
+        self.told = now
+        each = 1000 * (now - self.began) / max(1, report.points)
+        who = f"{report.harness} {self.worker[0] + 1}/{self.worker[1]}"
+        say(f"{who}: {report.points} points, {each:.0f} ms each, {len(report.violations)} violations")
 
 
 def say(text: str) -> None:

@@ -28,6 +28,8 @@ class Sabotage:
 
     apply: Callable[[], None]
     caught_by: tuple[str, ...]
+    scenario: str = "changed"
+    """The scenario in which kills and errors show it."""
 
 
 def apply(name: str) -> None:
@@ -199,6 +201,24 @@ def _errors_unmapped() -> None:
     _replace(database, "mapped", unmapped)
 
 
+def _gc_ignores_references() -> None:
+    from dataclasses import replace
+
+    from assetflow.care import removal
+
+    found = removal.judge
+
+    def judge(uses: Any, *rest: Any) -> Any:
+        return found([replace(use, is_current=False, made_from=()) for use in uses], *rest)
+
+    _replace(removal, "judge", judge)
+    _replace(removal, "needed", lambda *_: frozenset[int]())
+
+
+def _no_store_lock() -> None:
+    _replace(session, "store_lock", lambda settings: FileLock(settings.state_path / "locks" / "another.lock"))
+
+
 def _replace(owner: Any, name: str, value: Any) -> None:
     assert hasattr(owner, name), f"{owner} has no {name} to sabotage any more"
     setattr(owner, name, value)
@@ -222,6 +242,8 @@ SABOTAGES = {
     "no_cas": Sabotage(_no_cas, ("races",)),
     "no_fencing": Sabotage(_no_fencing, ("races",)),
     "no_run_lock": Sabotage(_no_run_lock, ("races",)),
+    "gc_ignores_references": Sabotage(_gc_ignores_references, ("kills",), "gc-rolled-back"),
+    "no_store_lock": Sabotage(_no_store_lock, ("races",)),
     "unchecked_reads": Sabotage(lambda: None, ("rot",)),  # rot.py takes the checks out of readers itself
     "sweep_live": Sabotage(_sweep_live, ("races",)),
 }

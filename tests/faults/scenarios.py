@@ -134,6 +134,13 @@ def collect(project: Project, acks: Acks) -> None:
     project.gc(keep=1, keep_days=0, grace_s=0)
 
 
+def rolled_back(project: Project, acks: Acks) -> None:
+    """Four versions of all, of which the oldest are current for some."""
+    many_generations(project, acks)
+    for _ in range(3):
+        project.rollback("arrows facts")
+
+
 def every_version(project: Project) -> list[tuple[str, int]]:
     """All versions that the catalog knows: what a collection may take (its references are checked otherwise)."""
     with sqlite3.connect(f"file:{project.settings.catalog_path}?mode=ro", uri=True) as catalog:
@@ -215,6 +222,7 @@ SCENARIOS = {
         Scenario("rollback", two_generations, rollback, needs="rollback", ends_newest=False),
         Scenario("pin", two_generations, pin_and_unpin, needs="pin", recover=unpin_and_materialize),
         Scenario("gc", many_generations, collect, needs="gc"),
+        Scenario("gc-rolled-back", rolled_back, collect, needs="gc", ends_newest=False),
         Scenario("doctor-fix", two_generations, repair, needs="mend", harm=damage, damaged=("left@2",)),
         Scenario(
             "rebuild-catalog",

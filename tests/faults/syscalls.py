@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.driver import FORK_TIMEOUT_S, Bench, Ended, bench, run_here
-from tests.faults.report import Budget, Report
+from tests.faults.report import Budget, Pace, Report
 from tests.faults.scenarios import SCENARIOS, Acks, Scenario, skipped
 from tests.faults.trace import why_no_strace
 from tests.faults.trial import judged, recovered
@@ -238,7 +238,14 @@ def _last(ended: Ended) -> str:
 # ---------------------------------------------------------------------------------------------------------- the harness
 
 
-def run(budget: Budget, seed: int = 0, sabotage: str | None = None, scenarios: Sequence[str] | None = None) -> Report:
+def run(
+    budget: Budget,
+    seed: int = 0,
+    sabotage: str | None = None,
+    scenarios: Sequence[str] | None = None,
+    *,
+    progress: bool = False,
+) -> Report:
     """Spread the budget over the scenarios; with a sabotage, stop at the first fault that breaks a promise."""
     scenarios = scenarios or (RUN if budget.points >= MANY else CORE)
     report, began = Report("syscalls", seed), time.monotonic()
@@ -248,12 +255,12 @@ def run(budget: Budget, seed: int = 0, sabotage: str | None = None, scenarios: S
     missing = skipped()
     report.skipped.update({name: why for name, why in missing.items() if name in scenarios})
     names = [name for name in scenarios if name not in missing]
-    deadline = budget.deadline()
+    deadline, pace = budget.deadline(), Pace() if progress else None
     for position, name in enumerate(names):
         share = (budget.points - report.points) // (len(names) - position)
         until = time.monotonic() + (deadline - time.monotonic()) / (len(names) - position)
         with bench(native=SCENARIOS[name].native) as place:
-            _sweep(place, SCENARIOS[name], report, (share, until, seed), sabotage)
+            _sweep(place, SCENARIOS[name], report, (share, until, seed), sabotage, pace)
         if sabotage is not None and report.violations:
             break
     report.seconds = time.monotonic() - began
@@ -261,7 +268,12 @@ def run(budget: Budget, seed: int = 0, sabotage: str | None = None, scenarios: S
 
 
 def _sweep(
-    place: Bench, scenario: Scenario, report: Report, limits: tuple[int, float, int], sabotage: str | None
+    place: Bench,
+    scenario: Scenario,
+    report: Report,
+    limits: tuple[int, float, int],
+    sabotage: str | None,
+    pace: Pace | None,
 ) -> None:
     share, until, seed = limits
     done = 0
@@ -269,6 +281,8 @@ def _sweep(
         if done >= share or time.monotonic() > until or (sabotage is not None and report.violations):
             return
         fired, problems = attempt(place, scenario, fault, sabotage)
+        if pace is not None:
+            pace.tell(report)
         if not fired:
             report.counts["did not come about"] += 1
             continue

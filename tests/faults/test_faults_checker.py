@@ -16,7 +16,7 @@ from tests.faults.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.fault
 CHECKER = Path(checker.__file__)
-ALLOWED = {"__future__", "collections", "contextlib", "hashlib", "json", "pathlib", "sqlite3", "struct", "typing"}
+ALLOWED = {"__future__", "collections", "contextlib", "functools", "hashlib", "json", "pathlib", "sqlite3", "typing"}
 
 
 def test_the_checker_is_at_most_300_lines() -> None:

@@ -18,7 +18,7 @@ def test_nothing_is_lost_or_torn_wherever_the_process_is_killed(scenario: str) -
     if scenario in skipped():
         pytest.skip(skipped()[scenario])
 
-    points = 8 if SCENARIOS[scenario].native else 24
+    points = 4 if SCENARIOS[scenario].native else 12
     report = in_workers("kills", Budget(points, 60), SEED, None, {"only": [scenario], "workers": 1})
 
     assert report.ok, report.summary()
@@ -30,7 +30,7 @@ def test_every_error_of_the_disk_is_told_and_changes_nothing(scenario: str) -> N
     if scenario in skipped():
         pytest.skip(skipped()[scenario])
 
-    points = 6 if SCENARIOS[scenario].native else 18
+    points = 3 if SCENARIOS[scenario].native else 8
     report = in_workers("errors", Budget(points, 60), SEED, None, {"only": [scenario], "workers": 1})
 
     assert report.ok, report.summary()

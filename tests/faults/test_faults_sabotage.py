@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.profile import sabotage_report
+from tests.faults.profile import clean_report, sabotage_report
 from tests.faults.sabotage import SABOTAGES
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
@@ -12,7 +12,12 @@ pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_the_sabotage_is_caught(name: str) -> None:
-    harnesses = SABOTAGES[name].caught_by
+def test_the_sabotage_is_caught_where_assetflow_as_it_is_is_clean(name: str) -> None:
+    sabotage = SABOTAGES[name]
+    (harness,) = sabotage.caught_by
 
-    assert any(sabotage_report(name, harness).violations for harness in harnesses), f"{name} went unseen by {harnesses}"
+    caught = sabotage_report(name, harness)
+    clean = clean_report(harness, sabotage.scenario, caught.points)
+
+    assert caught.violations, f"{name} went unseen by {harness}"
+    assert not clean.violations, clean.summary()

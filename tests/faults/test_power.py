@@ -96,7 +96,7 @@ def test_a_record_that_misses_a_write_is_refused(tmp_path: Path) -> None:
 
 @needs_strace
 @pytest.mark.slow
-@pytest.mark.parametrize(("scenario", "points"), [("first", 150), ("changed", 250), ("threads", 100)])
+@pytest.mark.parametrize(("scenario", "points"), [("first", 80), ("changed", 120), ("threads", 40)])
 def test_no_state_after_a_power_loss_breaks_a_promise(scenario: str, points: int) -> None:
     report = power.run(Budget(points, 120), seed=1, scenarios=(scenario,))
 
@@ -105,9 +105,7 @@ def test_no_state_after_a_power_loss_breaks_a_promise(scenario: str, points: int
 
 @needs_strace
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "sabotage", ["no_fsync_file", "no_fsync_dir", "sync_off", "pointer_first", "commit_before_journal"]
-)
+@pytest.mark.parametrize("sabotage", ["pointer_first", "commit_before_journal"])
 def test_a_power_loss_shows_what_was_not_made_durable(sabotage: str) -> None:
     report = power.run(Budget(400, 120), seed=1, sabotage=sabotage, scenarios=("changed",))
 

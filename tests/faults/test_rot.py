@@ -20,19 +20,25 @@ def test_a_damage_is_told_and_read_back() -> None:
 
 
 def test_damaged_versions_are_refused_and_made_again() -> None:
-    report = rot.run(Budget(100, 150), seed=1, kinds=DATA)
+    report = rot.run(Budget(75, 150), seed=1, kinds=DATA)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_catalog_or_journal_never_gives_other_rows() -> None:
-    report = rot.run(Budget(60, 150), seed=1, kinds=("catalog.db", "catalog.db-wal", "journal", "backups"))
+    report = rot.run(Budget(50, 150), seed=1, kinds=("catalog.db", "catalog.db-wal", "journal", "backups"))
+
+    assert report.ok, report.summary()
+
+
+def test_a_damaged_store_of_duckdb_tables_is_refused_and_made_again() -> None:
+    report = rot.run(Budget(25, 150), seed=1, kinds=rot.NATIVE)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_cache_is_passed_over() -> None:
-    report = rot.run(Budget(40, 150), seed=1, kinds=("cache",))
+    report = rot.run(Budget(25, 150), seed=1, kinds=("cache",))
 
     assert report.ok, report.summary()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from tests.faults.scenarios import Scenario
 
 @dataclass(slots=True)
 class Outcome:
-    """What a trial showed: how the command ended, and the broken promises."""
+    """What a trial showed: how the command ended, how often it was killed, and the broken promises."""
 
     ended: Ended
+    kills: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -25,9 +27,9 @@ def trial(
     points: Failpoints,
     *,
     sabotage: str | None = None,
-    again: Failpoints | None = None,
+    again: Sequence[Failpoints] = (),
 ) -> Outcome:
-    """Run the scenario with the fault and then recover; `again` is a second fault, during the recovery."""
+    """Run the scenario with the fault and then recover; `again` are more faults, one during each recovery."""
     before, earlier = bench.begin(scenario)
     ack = bench.folder / "acks"
     ack.unlink(missing_ok=True)
@@ -36,11 +38,17 @@ def trial(
         outcome.problems += _unexpected(outcome.ended)
     if scenario.is_whole_before_recovery:
         outcome.problems += judged(bench, scenario, ack, before, earlier)
-    if again is not None and not outcome.problems:
-        second = bench.recover(scenario, ack, again, sabotage)
-        outcome.problems += _unexpected(second)
+    outcome.kills = int(outcome.ended.was_killed)
+    for later in again:
+        if outcome.problems:
+            break
+        next_one = bench.recover(scenario, ack, later, sabotage)
+        outcome.kills += next_one.was_killed
+        outcome.problems += _unexpected(next_one)
         if scenario.is_whole_before_recovery:
             outcome.problems += judged(bench, scenario, ack, before, earlier)
+        if not next_one.was_killed:  # it came to its end before that operation
+            break
     if not outcome.problems:
         outcome.problems += recovered(bench, scenario, ack, before, earlier, sabotage)
     return outcome

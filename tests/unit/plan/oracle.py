@@ -37,17 +37,14 @@ class Oracle:
     def answer(self, key: str) -> Answer:
         """The answer for one asset or source."""
         if key in self.project.sources:
-            token = self.project.sources[key]
-            return Answer("blocked" if token is None else "current", token)
+            return Answer("blocked" if self.project.sources[key] is None else "current", self.project.sources[key])
         function = self.project.functions[self.project.maker[key]]
         taken = {str(one.upstream) for output in function.outputs for one in function.inputs_of(output)}
         if key in self.project.pinned:
-            is_lost = self.project.is_lost(key)
-            return Answer("blocked" if is_lost else "pinned", None if is_lost else self.project.table(key))
+            return Answer("blocked") if self.project.is_lost(key) else Answer("pinned", self.project.table(key))
         members = self.members()
         above = {up: self.answer(up) if up in members else Answer("", self.project.table(up)) for up in taken}
-        free = [output for output in function.outputs if output not in self.project.pinned]
-        alone = {output: self._alone(output, above) for output in free}
+        alone = {output: self._alone(output, above) for output in function.outputs if output not in self.project.pinned}
         mine, actions = alone[key], {one.action for one in alone.values()}
         if "blocked" in actions:
             return mine if mine.action == "current" else Answer("blocked")
@@ -58,10 +55,9 @@ class Oracle:
     def _alone(self, key: str, above: Mapping[str, Answer]) -> Answer:
         """As if the function had no other output."""
         function = self.project.functions[self.project.maker[key]]
-        for one in function.inputs_of(key):
-            up = above[one.upstream]
-            if up.action == "blocked" or (up.action == "" and up.table is None and one.mode != "order"):
-                return Answer("blocked")
+        ups = [(above[one.upstream], one.mode) for one in function.inputs_of(key)]
+        if any(up.action == "blocked" or ((up.action, up.table) == ("", None) and mode != "order") for up, mode in ups):
+            return Answer("blocked")
         tables = known({str(one.upstream): above[one.upstream].table for one in function.inputs})
         causes = self._causes(key, tables)
         if len(tables) < len({one.upstream for one in function.inputs}):
@@ -99,7 +95,6 @@ class Oracle:
 
     def _near(self, key: str) -> set[str]:
         function = self.project.functions[self.project.maker[key]]
-        if key in self.project.pinned:  # it needs nothing, but is made together with others that may
-            return set(function.outputs)
-        above = set[str](one.upstream for one in function.inputs_of(key))
+        taken = () if key in self.project.pinned else function.inputs_of(key)  # it needs nothing, the other outputs may
+        above = set[str](one.upstream for one in taken)
         return {*function.outputs, *(up for up in above if self.with_upstream or up in self.project.sources)}

@@ -415,7 +415,7 @@ def test_the_plan_as_json() -> None:
         "items": [
             {
                 "asset": "rates", "partition": None, "action": "link", "base_version": 2, "link_version": 1,
-                "estimate": {"seconds": 0.0},
+                "pin": None, "estimate": {"seconds": 0.0},
                 "reasons": [
                     {
                         "code": "code_changed", "text": "code changed (assets.py:1)", "root": True,
@@ -427,7 +427,7 @@ def test_the_plan_as_json() -> None:
         "sources": [
             {
                 "asset": "fx", "partition": None, "action": "current", "base_version": 1, "link_version": None,
-                "estimate": {"seconds": None}, "reasons": [],
+                "pin": None, "estimate": {"seconds": None}, "reasons": [],
             }
         ],
     }  # fmt: skip

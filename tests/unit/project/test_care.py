@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from assetflow import Project
@@ -488,6 +489,75 @@ def test_looking_at_a_pickle_does_not_load_it(workspace: Workspace) -> None:
     assert not trap.exists()
 
 
+# --------------------------------------------------------------------------------------------------- DuckDB files
+
+IN_DUCKDB = """
+    level = source("level", path="setting.txt")
+
+    @asset(io="duckdb")
+    def orders(level: bytes) -> pa.Table:
+        return pa.table({"level": [int(level)] * 3})
+"""
+
+
+def in_duckdb(workspace: Workspace, settings: str = "") -> Project:
+    workspace.assets(IN_DUCKDB, settings)
+    for level in range(4):
+        set_level(workspace, level)
+        assert workspace.materialize().ok
+    set_level(workspace, 3)
+    assert workspace.materialize(env="trial").ok
+    return workspace.project()
+
+
+def listed(file: Path, env: str) -> list[int]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT version FROM _assetflow.versions WHERE env IN (?, '') ORDER BY 1", [env]
+        ).fetchall()
+    return [number for (number,) in found]
+
+
+@pytest.mark.parametrize("mode", ["views", "native"])
+def test_after_gc_duckdb_programs_see_no_version_that_is_gone(workspace: Workspace, mode: str) -> None:
+    project = in_duckdb(workspace, f'duckdb = "{mode}"')
+    state = project.settings.state_path
+    files = {
+        env: state / ("warehouse.duckdb" if mode == "native" else f"views/{env}.duckdb") for env in ("dev", "trial")
+    }
+    assert all(len(listed(file, env)) == 4 for env, file in files.items())
+
+    project.gc(keep=1, keep_days=0, grace_s=0)
+
+    assert {env: listed(file, env) for env, file in files.items()} == {"dev": [4], "trial": [4]}
+    with duckdb.connect(str(files["dev"]), read_only=True) as connection:
+        assert connection.execute("SELECT level FROM orders").fetchall() == [(3,)] * 3
+        assert connection.execute("SELECT count(*) FROM orders_at(4)").fetchall() == [(3,)]
+        with pytest.raises(duckdb.Error, match="orders has no version 1"):
+            connection.execute("SELECT * FROM orders_at(1)").fetchall()
+
+
+def test_files_that_dead_programs_left_beside_the_duckdb_file_are_removed_and_no_others(workspace: Workspace) -> None:
+    project = in_duckdb(workspace, 'duckdb = "native"')
+    state = project.settings.state_path
+    (state / "views").mkdir()
+    left = [state / "rows-ab12cd3_", state / "warehouse.duckdb.compact", state / "views" / "dev.0a1b.aside"]
+    alike = [state / "rows-ab12cd3_.csv", state / "warehouse.duckdb.lock", state / "warehouse.duckdb.json"]
+    for path in [*left, *alike]:
+        path.touch()
+        os.utime(path, (time.time() - 7200,) * 2)
+    being_written = state / "rows-ab12cd3x"
+    being_written.touch()
+
+    found = project.doctor(grace_s=0)
+    project.gc(keep_days=0, grace_s=0)
+
+    assert found.is_healthy
+    assert sorted(found.litter.rests) == sorted(left)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in [*alike, being_written])
+
+
 # ------------------------------------------------------------------------------------------------------- rebuild
 
 
@@ -637,6 +707,8 @@ def test_a_backup_brings_the_history_of_runs_back_and_the_journal_what_came_afte
     set_level(workspace, 4)
     workspace.materialize()
     after = heads_of(workspace.project())
+    for newer in backups(project.settings.catalog_path)[:-1]:  # of a second run in the next hour
+        newer.path.unlink()
 
     assert restored_heads(workspace, from_backup=True) == after
     states = {run.run_id: run.state for run in workspace.project().runs()}
