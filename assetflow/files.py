@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
@@ -323,6 +327,24 @@ def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:
 
 def _open_immutable(path: str, flags: int) -> int:
     return os.open(path, flags, 0o444)
+
+
+def names_disk_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn what the operating system refuses in a function into our error, which names the file that it was about.
+
+    For verbs that look at many places: inside, errors that mean something are caught where they come up.
+    """
+
+    @wraps(function)
+    def named(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BrokenPipeError:  # whoever reads our screen has gone
+            raise
+        except OSError as error:
+            raise storage_error("using", Path(os.fsdecode(error.filename or "the store")), error) from error
+
+    return named
 
 
 @contextmanager

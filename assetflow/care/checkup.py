@@ -15,7 +15,7 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.health import SQLITE, file_problems, journal_problems
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import AssetflowError, NewerCatalog
-from assetflow.files import free_bytes
+from assetflow.files import free_bytes, names_disk_errors
 from assetflow.io.inspect import contents, has_sidecar, problems_of
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -88,6 +88,7 @@ class Checkup:
         return bool(self.damage or self.back or litter or self.litter.staging or self.litter.rests or self.dead_runs)
 
 
+@names_disk_errors
 def examine(
     settings: Settings,
     *,

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assetflow.care.checkup import Checkup, Damage
+from assetflow.care.deep import verify_deep
 from assetflow.care.removal import alive_runs, all_to_ourselves, find_litter, remove_orphans, remove_rests
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.journal import Journal
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import RunConflict
-from assetflow.files import Files
-from assetflow.io.inspect import safe_place
+from assetflow.files import Files, names_disk_errors
+from assetflow.io.inspect import has_sidecar, problems_of, safe_place
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -28,6 +29,7 @@ class Mended:
     to_materialize: tuple[AssetKey, ...]
 
 
+@names_disk_errors
 def mend(
     settings: Settings,
     storage: Storage,
@@ -50,7 +52,7 @@ def mend(
             raise RunConflict("a run is going on, and what it writes must not be mended", fix="wait for it: --wait 5m")
         keeping = Keeping(catalog.database)
         for one in checkup.damage:
-            done.append(_put_aside(settings, keeping, one, tool))
+            done.append(_put_aside(settings, keeping, one, tool) if _is_still(settings, one) else _spared(one))
         now = time.time()
         if checkup.back and keeping.mark([one.version_id for one in checkup.back], "lost", "live", now):
             names = ", ".join(f"{one.asset}@{one.number}" for one in checkup.back)
@@ -85,6 +87,18 @@ def _opened(settings: Settings, checkup: Checkup, files: Files, done: list[str])
 def quarantine(settings: Settings) -> Path:
     """The folder of what was damaged."""
     return settings.state_path / "quarantine"
+
+
+def _is_still(settings: Settings, one: Damage) -> bool:
+    """Whether a second look finds damage too: a disk that failed once must not cost a version that is sound."""
+    root, version = settings.storage_path, one.version
+    if not has_sidecar(root, version.location):
+        return True
+    return bool(problems_of(root, version, is_whole=True) or verify_deep(settings, [version]))
+
+
+def _spared(one: Damage) -> str:
+    return f"{one.name} is sound at a second look, and stays: {one.problems[0]}"
 
 
 def _put_aside(settings: Settings, keeping: Keeping, one: Damage, files: Files) -> str:

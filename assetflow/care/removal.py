@@ -21,7 +21,7 @@ from assetflow.catalog.backups import back_up, backups, prune
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import AssetflowError, DiskFull, WarehouseLocked
-from assetflow.files import Files, size_of, storage_error
+from assetflow.files import Files, names_disk_errors, size_of, storage_error
 from assetflow.io.inspect import Contents, contents, has_sidecar, names_its_own_table, problems_of, safe_place
 from assetflow.io.sidecar import read_sidecar
 from assetflow.io.storage import Storage
@@ -127,6 +127,7 @@ class _Done:
     notes: list[str] = field(default_factory=list[str])
 
 
+@names_disk_errors
 def foresee(settings: Settings, policy: Retention, now: float) -> Collected:
     """What `collect` would remove. Changes nothing."""
     with closing(Catalog(settings.catalog_path)) as catalog:
@@ -141,6 +142,7 @@ def foresee(settings: Settings, policy: Retention, now: float) -> Collected:
     return Collected(True, going, kept, litter, notes=litter.notes)
 
 
+@names_disk_errors
 def collect(
     settings: Settings,
     storage: Storage,

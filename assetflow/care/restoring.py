@@ -12,7 +12,7 @@ from assetflow.catalog.backups import newest_good
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.rebuild import Found, Rebuilt, rebuild
 from assetflow.errors import CatalogBusy, RunConflict, UsageError
-from assetflow.files import Files
+from assetflow.files import Files, names_disk_errors
 from assetflow.io.inspect import contents, told
 from assetflow.load.settings import Settings
 
@@ -25,6 +25,7 @@ class Restored:
     refused: tuple[tuple[str, str], ...]
 
 
+@names_disk_errors
 def restore(
     settings: Settings, *, from_backup: bool = False, wait_s: float = 0.0, files: Files | None = None
 ) -> Restored:

@@ -60,7 +60,10 @@ def back_up(catalog: Path, at: float, files: Files | None = None) -> Path | None
 
 def unfinished(catalog: Path) -> list[Path]:
     """What a process left that died while it made a backup."""
-    return list(backup_path(catalog, "").parent.glob("*.new"))
+    try:
+        return list(backup_path(catalog, "").parent.glob("*.new"))
+    except OSError:  # who cannot look has nothing to tidy up
+        return []
 
 
 def _remove_unfinished(catalog: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from assetflow.catalog.backups import back_up
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import AssetflowError, RunConflict, UsageError
-from assetflow.files import storage_error
+from assetflow.files import names_disk_errors, storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
@@ -52,6 +52,7 @@ class Request:
     began: float = 0.0
 
 
+@names_disk_errors
 def run_session(
     settings: Settings,
     loaded: Loaded,

@@ -545,7 +545,7 @@ def test_files_that_dead_programs_left_beside_the_duckdb_file_are_removed_and_no
     alike = [state / "rows-ab12cd3_.csv", state / "warehouse.duckdb.lock", state / "warehouse.duckdb.json"]
     for path in [*left, *alike]:
         path.touch()
-        os.utime(path, (time.time() - 7200,) * 2)
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
     being_written = state / "rows-ab12cd3x"
     being_written.touch()
 

@@ -74,7 +74,8 @@ def sized(workspace: Workspace) -> Callable[[int], Workspace]:
     def build(count: int) -> Workspace:
         workspace.assets(PROJECT.replace("COUNT", str(count)))
         raw = workspace.file("raw.csv", "n\n1\n")
-        os.utime(raw, (raw.stat().st_mtime - 60,) * 2)  # a file younger than two seconds is read, and noted, once more
+        old = raw.stat().st_mtime - 60
+        os.utime(raw, (old, old))  # a file younger than two seconds is read, and noted, once more
         assert workspace.materialize(executor="inline").ok
         return workspace
 
