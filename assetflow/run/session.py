@@ -20,7 +20,7 @@ from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.planner import make_plan
+from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
@@ -91,16 +91,7 @@ def run_session(
                 storage.sweep(_alive(settings, catalog))
             _back_up(settings, watcher)
             return nothing_to_do(plan, request.began)
-        run_id, _ = catalog.begin_run(
-            settings.env,
-            selection=request.expression or "",
-            cause="cli",
-            user=user_name(),
-            host=platform.node(),
-            pid=os.getpid(),
-            at=time.time(),
-            assets=[step.asset for step in plan if step.action is not Action.CURRENT],
-        )
+        run_id = _begin(catalog, settings, request, plan)
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
@@ -120,6 +111,20 @@ def run_session(
     _back_up(settings, watcher)
     watcher.run_finished(result)
     return result
+
+
+def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:
+    run_id, _ = catalog.begin_run(
+        settings.env,
+        selection=request.expression or "",
+        cause="cli",
+        user=user_name(),
+        host=platform.node(),
+        pid=os.getpid(),
+        at=time.time(),
+        assets=[step.asset for step in plan if step.action is not Action.CURRENT],
+    )
+    return run_id
 
 
 @dataclass(slots=True)
