@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.pointers import advising
 from assetflow.errors import UsageError
 from assetflow.io.diff_results import Cause, CodeChange, ConfigChange, InputChange, TableDiff, ValueDiff
 from assetflow.io.storage import Storage
@@ -102,10 +103,12 @@ class Comparing:
             limit, schema_only, stats, None if export is None else Path(export),
         )  # fmt: skip
         cause = self._cause(before, after)
-        if before.rows is not None and after.rows is not None:
-            return replace(diff_tables(self.storage, before, after, ask), cause=cause)
-        _refuse_table_options(ask, before, after)
-        return replace(diff_values(self.storage, before, after, limit=limit), cause=cause)
+        with advising(self._catalog, self.env, before, after):
+            if before.rows is not None and after.rows is not None:
+                found = diff_tables(self.storage, before, after, ask)
+                return replace(found, cause=cause, common=_common_columns(before, after, found, ask))
+            _refuse_table_options(ask, before, after)
+            return replace(diff_values(self.storage, before, after, limit=limit), cause=cause)
 
     def _sides(self, old: str, new: str | None) -> tuple[Version, Version]:
         key, named = self._split(old)
@@ -161,6 +164,11 @@ class Comparing:
             known = spec is not None and (spec.code_parts or {}).get(name) is not None
             file, line = _place(spec, name, self.settings.root) if spec is not None and known else (None, 0)
             yield CodeChange(name, change, file, line)
+
+
+def _common_columns(before: Version, after: Version, found: TableDiff, ask: Ask) -> int:
+    names = {name for name in before.schema if name in after.schema and (ask.columns is None or name in ask.columns)}
+    return len(names - {one.name for one in found.schema.retyped if not one.is_compared})
 
 
 def _refuse_table_options(ask: Ask, *versions: Version) -> None:

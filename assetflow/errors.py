@@ -108,7 +108,11 @@ class VersionInSelection(AssetflowError):
 
 
 class NoSuchVersion(AssetflowError):
-    """A version was asked for that does not exist, or an asset that has none yet."""
+    """A version was asked for that does not exist, whose bytes are gone, or of an asset that has none yet.
+
+    `assetflow history ASSET` lists the versions and marks those that gc removed. `assetflow materialize ASSET` makes a
+    first one. Equal content comes out again when the code and the inputs of a removed version are put back.
+    """
 
     code = "AF024"
     exit_code = 2
@@ -306,27 +310,45 @@ class NotWritable(AssetflowError):
 
 
 class StorageFailed(AssetflowError):
-    """Reading or writing a stored version failed in the file system."""
+    """Reading or writing a stored version failed in the file system, or the storage folder is not there.
+
+    See that the disk is mounted, whole and of this machine, then run the command again: what was committed is
+    untouched. If the storage folder was deleted, make an empty one: the next `assetflow materialize` makes everything
+    again. A damaged DuckDB file goes to the quarantine in that run.
+    """
 
     code = "AF403"
 
 
 class DamagedVersion(AssetflowError):
-    """The bytes of a stored version are missing or are not what was recorded."""
+    """The bytes of a stored version are missing or are not what was recorded, so they are not shown as data.
+
+    `assetflow doctor --deep` lists all that is damaged, and `assetflow doctor --deep --fix` moves it to the quarantine.
+    The next `assetflow materialize` makes again what was current; earlier versions are in `assetflow history ASSET`.
+    """
 
     code = "AF404"
     exit_code = 6
 
 
 class DamagedCatalog(AssetflowError):
-    """The catalog file cannot be read as a catalog."""
+    """The catalog file is lost or cannot be read as a catalog. The stored versions are untouched.
+
+    `assetflow doctor --rebuild-catalog` makes it again from its journal and from what the versions say of themselves;
+    the old file goes to the quarantine. With `--from-backup` it begins with the newest backup, which has the history of
+    runs, and is the way when the journal is gone too.
+    """
 
     code = "AF405"
     exit_code = 6
 
 
 class WarehouseLocked(AssetflowError):
-    """Another program holds the DuckDB file open for writing, and DuckDB allows only one such program."""
+    """Another program holds the DuckDB file open, and DuckDB allows only one that writes.
+
+    Close that program (the message names it), or open the file read-only in it, and run the command again. Nothing was
+    changed. With `duckdb = "views"` in the project file, programs open a small file of views over Parquet files.
+    """
 
     code = "AF410"
     exit_code = 75

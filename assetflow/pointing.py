@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head, Pin
 from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.selection import parse_selection
 from assetflow.run.locks import environment_lock, user_name
 from assetflow.run.presenting import present
 from assetflow.views import Expression, selection_text
@@ -74,15 +76,32 @@ class _Aim:
     head: Head | None
     target: Head
     is_selected: bool = True
+    is_read: bool = True
+    """Whether the bytes of the target are read and checked before anything moves; else they are only looked at."""
 
     @property
     def moves(self) -> bool:
+        """Whether the head goes to another trace: equal content that was made of something else is not the same."""
+        return self.head is None or self.head.trace.trace_id != self.target.trace.trace_id
+
+    @property
+    def changes(self) -> bool:
+        """Whether the head goes to other content."""
         return self.head is None or self.head.version.version_id != self.target.version.version_id
 
     @property
     def shown(self) -> PointerMove:
         before = None if self.head is None else self.head.version.number
         return PointerMove(self.asset, before, self.target.version.number, self.is_selected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a selection means: assets, sources that are left alone, and which of all these are named outright."""
+
+    keys: tuple[AssetKey, ...]
+    sources: tuple[AssetKey, ...]
+    named: frozenset[AssetKey]
 
 
 class Pointing:
@@ -117,8 +136,9 @@ class Pointing:
         """Make earlier versions current again: pointers move, in one transaction, and no byte is written or removed.
 
         `to` is a version number, `"HEAD~1"` (the version before; the default), `"run:41"` or a time. `downstream` takes
-        everything that is made of the selected assets back to what it was at that moment. What was moved is pinned, so
-        that the next `materialize` does not undo it; `unpin` ends that. `confirm` is asked before anything changes.
+        everything that is made of the selected assets back to what it was at that moment, and pins all of it. What was
+        moved is pinned too, so that the next `materialize` does not undo it; `unpin` ends that. Sources stay: assetflow
+        keeps no copies of their data. Every target is read and checked, then `confirm` is asked, then all moves.
 
         Example:
             project.rollback("orders", to=3, downstream=True, reason="wrong prices")
@@ -126,20 +146,23 @@ class Pointing:
 
         Raises:
             NoSuchVersion: a selected asset has no such version, or gc removed its bytes.
-            DamagedVersion: the bytes of a target are gone.
-            UsageError: the selection has a source, whose data assetflow does not keep.
+            DamagedVersion: the bytes of a target are gone, or are not what was written.
+            UsageError: the selection names a source, whose data assetflow does not keep.
             RunConflict: a run is going on in this environment, for longer than `wait_s`.
         """
-        keys = self._own(selection, "rolled back")
+        chosen = self._own(selection, "rolled back")
         name = self._target(to)
 
         def aim(catalog: Catalog) -> tuple[list[_Aim], list[tuple[AssetKey, str]]]:
-            return self._rollback_aims(catalog, keys, name, downstream=downstream)
+            return self._rollback_aims(catalog, chosen, name, downstream=downstream)
 
         def cause(one: _Aim) -> str:
             return f"rollback to v{one.target.version.number}"
 
-        return self._carry_out("rollback", aim, cause, reason, wait_s=wait_s, dry_run=dry_run, confirm=confirm)
+        options = ["--to", str(to)] if to != "HEAD~1" else []
+        options += ["--downstream"] if downstream else []
+        command = self._command("rollback", selection, options, reason)
+        return self._carry_out(command, aim, cause, reason, wait_s=wait_s, dry_run=dry_run, confirm=confirm)
 
     def pin(self, selection: Expression, *, reason: str = "", wait_s: float = 0.0) -> PointerMoves:
         """Keep assets at their versions: no run moves a pinned asset, and what is made of it uses the pinned version.
@@ -151,15 +174,17 @@ class Pointing:
 
         Raises:
             NoSuchVersion: a selected asset has no version, or not that one.
-            UsageError: the selection has a source.
+            DamagedVersion: the bytes of a named version are gone, or are not what was written.
+            UsageError: the selection names a source, or an asset twice.
             RunConflict: a run is going on in this environment, for longer than `wait_s`.
         """
-        wanted = self._pinned_names(selection)
+        wanted, sources = self._pinned_names(selection)
 
         def aim(catalog: Catalog) -> tuple[list[_Aim], list[tuple[AssetKey, str]]]:
-            return self._pin_aims(catalog, wanted), []
+            return self._pin_aims(catalog, wanted), _left_sources(sources)
 
-        return self._carry_out("pin", aim, lambda _: "pin", reason, wait_s=wait_s, pins_all=True)
+        command = self._command("pin", selection, [], reason)
+        return self._carry_out(command, aim, lambda _: "pin", reason, wait_s=wait_s, pins_all=True)
 
     def unpin(self, selection: Expression) -> tuple[AssetKey, ...]:
         """Let runs have pinned assets again; the assets of the selection that were pinned. Nothing moves by this."""
@@ -178,19 +203,21 @@ class Pointing:
     # -- where heads are to go
 
     def _rollback_aims(
-        self, catalog: Catalog, keys: Sequence[AssetKey], name: VersionName, *, downstream: bool
+        self, catalog: Catalog, chosen: _Chosen, name: VersionName, *, downstream: bool
     ) -> tuple[list[_Aim], list[tuple[AssetKey, str]]]:
-        env, pointers = self.settings.env, Pointers(catalog)
+        env, pointers, keys = self.settings.env, Pointers(catalog), chosen.keys
         cut = pointers.cut(env, name) if name.kind in ("time", "run") else None
         if cut is not None and cut.env != env:
             raise UsageError(f"run #{name.number} was in env {cut.env}, and this is env {env}", fix=f"add -e {cut.env}")
         heads = by_key(catalog.heads(env))
         targets = by_key(pointers.named(env, keys, name))
+        left = _left_sources(chosen.sources)
         for key in keys:
             if key not in targets:
-                raise pointers.no_version(env, key, name)
-        aims = [_Aim(key, heads.get(key), targets[key]) for key in keys]
-        left = [(one.asset, f"is at v{one.target.version.number} already") for one in aims if not one.moves]
+                if cut is None or key in chosen.named or not targets:
+                    raise pointers.no_version(env, key, name)
+                left.append((key, "had no version then"))
+        aims = [_Aim(key, heads.get(key), targets[key]) for key in keys if key in targets]
         if downstream:
             moment = cut or self._moment(pointers, targets)
             below = self._below(keys)
@@ -201,12 +228,16 @@ class Pointing:
                     aims.append(_Aim(key, head, then[key], is_selected=False))
                 elif head is not None:
                     left.append((key, "had no version then"))
+        left += [(one.asset, "stores its result itself") for one in aims if one.changes and _is_elsewhere(one)]
+        aims = [one for one in aims if not (one.changes and _is_elsewhere(one))]
+        if downstream and any(one.moves for one in aims):
+            return aims, left  # also what stays: a run with newer code would move it on
         left += [
-            (one.asset, "stores its result itself") for one in aims if one.moves and one.target.version.io == "none"
+            (one.asset, f"is at v{one.target.version.number} already")
+            for one in aims
+            if one.is_selected and not one.moves
         ]
-        moving = [one for one in aims if one.moves and one.target.version.io != "none"]
-        self._check_bytes(pointers, moving)
-        return moving, left
+        return [one for one in aims if one.moves], left
 
     def _moment(self, pointers: Pointers, targets: dict[AssetKey, Head]) -> Cut:
         """The one moment at which all targets were current: just before the first of them was replaced."""
@@ -237,14 +268,13 @@ class Pointing:
                 raise NoSuchVersion(f"{key} has no version to pin yet", fix=f"assetflow materialize {key}")
             target = head if name is None else pointers.find(env, key, name)
             assert target is not None, "looked at above"
-            aim = _Aim(key, head, target)
+            aim = _Aim(key, head, target, is_read=name is not None)
             # The head itself rather than another trace of the same version: pinning is no reason to move it.
-            aims.append(aim if aim.moves or head is None else replace(aim, target=head))
-        self._check_bytes(pointers, aims)
+            aims.append(aim if aim.changes or head is None else replace(aim, target=head))
         return aims
 
-    def _check_bytes(self, pointers: Pointers, aims: Iterable[_Aim]) -> None:
-        """Refuse to point at what is not there."""
+    def _check_bytes(self, pointers: Pointers, aims: Iterable[_Aim], *, reads: bool) -> None:
+        """Refuse to point at what is not there or, when it `reads`, is not what was written."""
         for aim in aims:
             version = aim.target.version
             name = f"{version.asset} v{version.number}"
@@ -252,17 +282,18 @@ class Pointing:
                 raise pointers.evicted(aim.target)
             if version.state == "condemned":
                 raise NoSuchVersion(f"gc is about to remove {name}", fix=f"assetflow history {version.asset}")
+            fix = f"`assetflow doctor --fix` puts it aside; for another version see `assetflow history {version.asset}`"
             if version.state != "live" or not self.storage.exists(version):
-                raise DamagedVersion(
-                    f"the bytes of {name} are gone, so it cannot become current",
-                    fix=f"choose another version: assetflow history {version.asset}",
-                )
+                raise DamagedVersion(f"the bytes of {name} are gone, so it cannot become current", fix=fix)
+            if reads and aim.is_read and (problems := self.storage.verify(version, deep=True)):
+                facts = (f"found:    {'; '.join(problems)}", f"location: {version.location}")
+                raise DamagedVersion(f"{name} is damaged, so it cannot become current", facts=facts, fix=fix)
 
     # -- doing it
 
     def _carry_out(
         self,
-        verb: str,
+        command: str,
         aim: Callable[[Catalog], tuple[list[_Aim], list[tuple[AssetKey, str]]]],
         cause: Callable[[_Aim], str],
         reason: str,
@@ -274,15 +305,19 @@ class Pointing:
     ) -> PointerMoves:
         with self._catalog() as catalog:
             aims, left = aim(catalog)
+            self._check_bytes(Pointers(catalog), aims, reads=True)
         shown = PointerMoves(self.settings.env, tuple(one.shown for one in aims), tuple(left), done=False)
         if dry_run or not aims or (confirm is not None and not confirm(shown)):
             return replace(shown, done=not dry_run and not aims)
-        with environment_lock(self.settings, wait_s, verb=verb):
+        with environment_lock(self.settings, wait_s, verb=command):
             catalog = Catalog(self.settings.catalog_path, write=True)
             try:
                 again, _ = aim(catalog)
-                if [one.shown for one in again] != [one.shown for one in aims]:
+                if [(one.shown, one.target.trace.trace_id) for one in again] != [
+                    (one.shown, one.target.trace.trace_id) for one in aims
+                ]:
                     raise Superseded("assets moved in the meantime; nothing was changed", fix="look, and do it again")
+                self._check_bytes(Pointers(catalog), again, reads=False)
                 self._repoint(catalog, again, cause, reason, pins_all=pins_all)
                 problem = present(self.settings, self.graph, catalog, self.storage)
             finally:
@@ -319,9 +354,9 @@ class Pointing:
             )
         return name
 
-    def _pinned_names(self, selection: Expression) -> dict[AssetKey, VersionName | None]:
-        """What to pin: `orders@3` among the words names a version, all the others are one selection."""
-        texts = [selection] if isinstance(selection, str) else list(selection or ())
+    def _pinned_names(self, selection: Expression) -> tuple[dict[AssetKey, VersionName | None], tuple[AssetKey, ...]]:
+        """What to pin, and the sources that stay: `orders@3` names a version, all other words are one selection."""
+        texts = _texts(selection)
         names: dict[AssetKey, VersionName | None] = {}
         rest: list[str] = []
         for text in texts:
@@ -331,19 +366,41 @@ class Pointing:
                 if not (key and at):
                     plain.append(word)
                     continue
-                names[self.graph.resolve(key)] = name = parse_version(version, zone_named(self.settings.tz), of=key)
+                found, name = self.graph.resolve(key), parse_version(version, zone_named(self.settings.tz), of=key)
+                if found in names:
+                    raise UsageError(f"`{' '.join(texts)}` names {found} twice", fix="name each asset once")
+                names[found] = name
                 if name.kind == "env":
                     raise UsageError(f"`{word}` is of another environment", fix="pin a version: orders@3")
             rest += [" ".join(plain)] if plain else []
-        if rest or not names:
-            names = dict.fromkeys(self._own(rest, "pinned")) | names
         self._refuse_sources(names, "pinned")
-        return names
+        if not rest and names:
+            return names, ()
+        chosen = self._own(rest, "pinned")
+        if twice := [key for key in chosen.keys if key in chosen.named and key in names]:
+            raise UsageError(f"`{' '.join(texts)}` names {twice[0]} twice", fix="name each asset once")
+        return dict.fromkeys(chosen.keys) | names, chosen.sources
 
-    def _own(self, selection: Expression, what: str) -> tuple[AssetKey, ...]:
-        keys = self._chosen(selection)
-        self._refuse_sources(keys, what)
-        return keys
+    def _own(self, selection: Expression, what: str) -> _Chosen:
+        """The assets of a selection, without the sources that a pattern or a walk brings along.
+
+        Raises:
+            UsageError: a source is named, or there is nothing else.
+        """
+        every = self._chosen(selection)
+        names = parse_selection(selection_text(selection)).names
+        named = frozenset(key for name in names for key in self.graph.named(name))
+        sources = tuple(key for key in every if self.graph.specs[key].is_source)
+        keys = tuple(key for key in every if not self.graph.specs[key].is_source)
+        self._refuse_sources(sources if not keys else named.intersection(sources), what)
+        return _Chosen(keys, sources, named)
+
+    def _command(self, verb: str, selection: Expression, options: Sequence[str], reason: str) -> str:
+        """What was asked for, as it is written after `assetflow`."""
+        words = ["-e", self.settings.env] if self.settings.env != self.settings.home_env else []
+        plain = isinstance(selection, str) and not any(mark in selection for mark in "'\"")
+        words += [verb, *(selection.split() if isinstance(selection, str) and plain else _texts(selection)), *options]
+        return shlex.join([*words, *(["--reason", reason] if reason.strip() else [])])
 
     def _chosen(self, selection: Expression) -> tuple[AssetKey, ...]:
         if not selection_text(selection).strip():
@@ -361,3 +418,16 @@ class Pointing:
     def _below(self, keys: Iterable[AssetKey]) -> list[AssetKey]:
         found = self.graph.walk(keys, up=False) - set(keys)
         return [key for key in self.graph.order if key in found]
+
+
+def _texts(selection: Expression) -> list[str]:
+    return [selection] if isinstance(selection, str) else list(selection or ())
+
+
+def _left_sources(sources: Iterable[AssetKey]) -> list[tuple[AssetKey, str]]:
+    return [(key, "is a source, and assetflow keeps no copies of its data") for key in sources]
+
+
+def _is_elsewhere(aim: _Aim) -> bool:
+    """Whether the result is where assetflow cannot bring it back."""
+    return aim.target.version.io == "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -190,7 +191,7 @@ class Project(Pointing, Reading, Comparing, Care):
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
         with self._catalog() as catalog:
-            return tuple(self._seen_alive(run) for run in catalog.runs(limit))
+            return tuple(_counted(self._seen_alive(run), catalog) for run in catalog.runs(limit))
 
     def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
         """One run and its attempts, in the order they began.
@@ -202,7 +203,7 @@ class Project(Pointing, Reading, Comparing, Care):
             run = catalog.run(run_id)
             if run is None:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
-            return self._seen_alive(run), tuple(catalog.attempts(run_id))
+            return _counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
 
     def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
         """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
@@ -373,3 +374,11 @@ class Project(Pointing, Reading, Comparing, Care):
         except OSError as error:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
         return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
+
+
+def _counted(run: Run, catalog: Catalog) -> Run:
+    """The run; one that died could not count what it had committed, so that is done here."""
+    if run.state != "died" or run.counts:
+        return run
+    last = {(one.asset, one.partition): one.state for one in catalog.attempts(run.run_id)}
+    return replace(run, counts=Counter("died" if state == "running" else state for state in last.values()))

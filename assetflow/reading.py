@@ -8,8 +8,8 @@ from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.pointers import Pointers, by_key
-from assetflow.errors import NoSuchVersion, UsageError
+from assetflow.catalog.pointers import Pointers, advising, by_key
+from assetflow.errors import DamagedVersion, NoSuchVersion, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -28,6 +28,9 @@ When = datetime | date | str
 """A moment: without an offset it is in the zone of the project; a date alone means the end of that day."""
 
 T = TypeVar("T")
+
+_MOST_NAMED = 3
+"""So many versions are named that can be read when the one that was asked for cannot."""
 
 
 class Reading:
@@ -111,7 +114,7 @@ class Reading:
         found, name = self._split(key, version, as_of, run)
         if self.graph.specs[found].is_source and name is None:
             return self._read_source(found, want)
-        return self.storage.read(self._version(found, name), want)
+        return self._read_version(self._version(found, name), want)
 
     def preview(
         self,
@@ -140,7 +143,7 @@ class Reading:
             value: Any = self._read_source(found, want)
         else:
             stored = self._version(found, name)
-            number, value = stored.number, self.storage.read(stored, want)
+            number, value = stored.number, self._read_version(stored, want)
         part = preview_rows(value, rows, tail=tail)
         names = tuple(part.column_names)
         types = tuple(str(field.type) for field in part.schema)
@@ -206,10 +209,15 @@ class Reading:
             return TableRef(load=lambda: self._read_source(key, Want("arrow")))
         else:
             raise _no_copies(key)
-        files = self.storage.parquet_files(version)
+        with advising(self._catalog, self.env, version):
+            files = self.storage.parquet_files(version)
         if files:
             return TableRef(parquet=files)
-        return TableRef(load=lambda: self.storage.read(version, Want("arrow")))
+        return TableRef(load=lambda: self._read_version(version, Want("arrow")))
+
+    def _read_version(self, version: Version, want: Want) -> object:
+        with advising(self._catalog, self.env, version):
+            return self.storage.read(version, want)
 
     def _split(
         self, key: str, version: int | str | None = None, as_of: When | None = None, run: int | None = None
@@ -246,8 +254,26 @@ class Reading:
             raise _no_copies(key)
         if head.version.state == "evicted":
             with self._catalog() as catalog:
-                raise Pointers(catalog).evicted(head)
+                error = Pointers(catalog).evicted(head)
+            raise NoSuchVersion(error.what, facts=(*error.facts, *self._readable(key)), fix=error.fix)
+        if head.version.state in ("lost", "damaged") and not self.storage.exists(head.version):
+            where = "lost" if head.version.state == "lost" else "damaged, and in quarantine"
+            raise DamagedVersion(
+                f"the bytes of {key}@{head.version.number} are {where}",
+                facts=self._readable(key),
+                fix=f"assetflow history {key}",
+            )
         return head.version
+
+    def _readable(self, key: AssetKey) -> tuple[str, ...]:
+        """The newest versions that can be read, as a fact of an error."""
+        with self._catalog() as catalog:
+            versions = catalog.live_versions([key])
+        names: list[str] = []
+        for version in sorted(versions, key=lambda one: -one.number):
+            if len(names) < _MOST_NAMED and self.storage.exists(version):
+                names.append(f"{key}@{version.number}")
+        return (f"the newest that can be read: {', '.join(names)}",) if names else ()
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
         from assetflow.io.sources import read_source

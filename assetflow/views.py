@@ -85,6 +85,11 @@ class HistoryEntry:
         """How long the computation took; for a link, that of the result that was linked."""
         return self.head.trace.finished_at - self.head.trace.started_at
 
+    @property
+    def kind(self) -> str:
+        """What moved the head: `run`, `link` or `observe` of a run, or else `rollback` or `pin`."""
+        return self.head.cause.partition(" ")[0] or self.head.trace.kind
+
 
 @dataclass(frozen=True, slots=True)
 class AssetView:
@@ -190,7 +195,7 @@ def history_entries(
                 None if before is None else before.version.rows,
                 schema_change(before, head),
                 reason_code(attempts.get(run_id), head),
-                f"{run.user}@{run.host}" if run is not None else "",
+                f"{run.user}@{run.host}" if run is not None else _mover(head),
                 place == 0,
             )
         )
@@ -280,6 +285,12 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
             reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)
             steps[key] = replace(step, reasons=(*step.reasons, reason))
     return replace(plan, steps=steps)
+
+
+def _mover(head: Head) -> str:
+    """Who moved a head without a run; the cause ends with it, and with the reason that was given."""
+    found = re.match(r"\w+ to v\d+ by (.+?)(?:: |$)", head.cause)
+    return found[1] if found is not None else ""
 
 
 def reason_code(attempt: Attempt | None, head: Head) -> str:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from assetflow.care.deep import verify_deep
 from assetflow.care.machine import NETWORK, file_system, unwritable
 from assetflow.care.removal import Litter, alive_runs, find_litter, is_whole
-from assetflow.catalog.backups import backups
+from assetflow.catalog.backups import backups, newest_good
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.health import SQLITE, file_problems, journal_problems
+from assetflow.catalog.journal import Journal
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import AssetflowError, NewerCatalog
 from assetflow.files import free_bytes, names_disk_errors
-from assetflow.io.inspect import contents, has_sidecar, problems_of
+from assetflow.io.inspect import contents, has_sidecar, problems_of, way_back
+from assetflow.io.warehouse import file_problem
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Run, Version
@@ -48,6 +50,7 @@ class Damage:
     version: Version
     problems: tuple[str, ...]
     current_in: tuple[str, ...] = ()
+    pinned_in: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,14 +81,30 @@ class Checkup:
 
     @property
     def to_materialize(self) -> tuple[AssetKey, ...]:
-        """The assets whose current version is damaged: the next run makes them again."""
-        return tuple(sorted({one.version.asset for one in self.damage if one.current_in}))
+        """The assets whose current version is damaged: the next run makes them again, unless they are pinned."""
+        return tuple(sorted({one.version.asset for one in self.damage if set(one.current_in) - set(one.pinned_in)}))
+
+    @property
+    def to_unpin(self) -> tuple[AssetKey, ...]:
+        """The assets that are pinned to a damaged version: no run makes them again until they are let go."""
+        return tuple(sorted({one.version.asset for one in self.damage if one.pinned_in}))
 
     @property
     def can_be_fixed(self) -> bool:
         """Whether `--fix` would do something."""
         litter = self.litter.orphans and not self.litter.is_suspicious
-        return bool(self.damage or self.back or litter or self.litter.staging or self.litter.rests or self.dead_runs)
+        rests = self.litter.staging or self.litter.rests
+        return bool(self.damage or self.back or litter or rests or self.dead_runs or self.is_journal_behind)
+
+    @property
+    def is_journal_behind(self) -> bool:
+        """Whether the journal does not hold all that the catalog does."""
+        return any(one.topic == "journal" and one.level == "bad" for one in self.findings)
+
+    @property
+    def rebuild_command(self) -> str:
+        """What makes a lost or damaged catalog again, from what is left of it."""
+        return next((one.fix for one in self.findings if one.fix.startswith(REBUILD)), REBUILD)
 
 
 @names_disk_errors
@@ -103,15 +122,37 @@ def examine(
     try:
         problems = _catalog_problems(settings)
         if problems:
-            findings += [Finding("bad", "catalog", one, REBUILD) for one in problems]
+            findings += [Finding("bad", "catalog", one, rebuild_command(settings)) for one in problems]
             return _without_catalog(settings, findings)
         with closing(Catalog(settings.catalog_path)) as catalog:
             return _with_catalog(settings, catalog, findings, is_deep, workers, grace_s, now, on_progress)
     except NewerCatalog as error:
         return Checkup((*findings, Finding("bad", "catalog", error.what, error.fix or "")))
     except AssetflowError as error:
-        findings.append(Finding("bad", "catalog", error.what, REBUILD))
+        findings.append(Finding("bad", "catalog", error.what, rebuild_command(settings)))
         return _without_catalog(settings, findings)
+
+
+def rebuild_command(settings: Settings) -> str:
+    """What makes the catalog again: with its journal gone, the newest backup knows most."""
+    try:
+        is_alone = Journal(settings.catalog_path.with_name("journal")).is_empty()
+        return f"{REBUILD} --from-backup" if is_alone and newest_good(settings.catalog_path) else REBUILD
+    except (OSError, ValueError, AssetflowError):  # what is there cannot be read; rebuilding says so
+        return REBUILD
+
+
+def unknown_versions(settings: Settings, catalog: Catalog) -> int:
+    """How many versions lie there while the catalog has never seen a version or a run: it is not the first one."""
+    if catalog.runs(1) or Keeping(catalog.database).locations():
+        return 0
+    return len(contents(settings.storage_path).folders)
+
+
+def versions_without_catalog(settings: Settings) -> int:
+    """The same for who has no open catalog."""
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        return unknown_versions(settings, catalog)
 
 
 def _ground(settings: Settings) -> list[Finding]:
@@ -163,6 +204,10 @@ def _with_catalog(
     on_progress: Progress | None,
 ) -> Checkup:
     keeping = Keeping(catalog.database)
+    if unknown := unknown_versions(settings, catalog):
+        lie = "1 version lies" if unknown == 1 else f"{unknown} versions lie"
+        text = f"{lie} in {settings.storage_path.name}/ that the catalog does not know"
+        return Checkup((*findings, Finding("bad", "catalog", text, rebuild_command(settings))), needs_rebuild=True)
     findings.append(_clock(keeping.newest_record(), now))
     contradictions = keeping.contradictions()
     findings += [Finding("bad", "catalog", one, REBUILD) for one in contradictions]
@@ -170,8 +215,8 @@ def _with_catalog(
     unsure: dict[int, str] = {}
     away = not settings.storage_path.exists() and bool(versions)
     if away:  # nothing is known of the versions: it would be wrong to record them as lost
-        text, fix = f"the storage folder {settings.storage_path} is not there; is its disk mounted?", "mount it"
-        findings.append(Finding("bad", "storage", text, fix))
+        text = f"the storage folder {settings.storage_path} is not there; is its disk mounted?"
+        findings.append(Finding("bad", "storage", text, way_back(settings.storage_path)))
     damage = [] if away else _damaged(settings, keeping, versions, is_deep, workers, on_progress, unsure)
     back = _back(settings, keeping, workers)
     findings += [
@@ -223,20 +268,37 @@ def _damaged(
     if is_deep:
         good = [version for version in versions if version.version_id not in {**problems, **unsure}]
         problems |= verify_deep(settings, good, workers=workers, on_progress=on_progress, unsure=unsure)
-    if any(version.io == "duckdb" for version in versions) and not settings.warehouse_path.exists():
-        for version in versions:
-            if version.io == "duckdb":
-                problems.setdefault(version.version_id, []).append(f"{settings.warehouse_path.name} is missing")
-    current = keeping.current_in(problems)
+    _look_into_warehouse(settings, [one for one in versions if one.io == "duckdb"], problems, unsure)
+    current, pinned = keeping.current_in(problems), keeping.pinned()
     return [
         Damage(
             version,
             tuple(problems[version.version_id]),
             tuple(env for env, _ in current.get(version.version_id, ())),
+            tuple(env for env, key in current.get(version.version_id, ()) if (env, key) in pinned),
         )
         for version in versions
         if version.version_id in problems
     ]
+
+
+def _look_into_warehouse(
+    settings: Settings, versions: Sequence[Version], problems: dict[int, list[str]], unsure: dict[int, str]
+) -> None:
+    """Open the file that has all these tables, in a process that may die of it."""
+    path = settings.warehouse_path
+    if not versions:
+        return
+    text, is_broken = file_problem(path) if path.exists() else ("it is missing", True)
+    if not text:
+        return
+    for version in versions:
+        if not is_broken:
+            unsure.setdefault(version.version_id, f"{path.name}: {text}")
+        elif text == "it is missing":
+            problems.setdefault(version.version_id, []).append(f"{path.name} is missing")
+        else:
+            problems.setdefault(version.version_id, []).append(f"{path.name} cannot be opened: {text}")
 
 
 def _back(settings: Settings, keeping: Keeping, workers: int) -> tuple[Version, ...]:
@@ -255,8 +317,11 @@ def _earlier(keeping: Keeping, back: Sequence[Version]) -> list[Finding]:
     known = {one.version_id for one in back}
     lost = [one for one in keeping.versions("lost", "damaged") if one.version_id not in known]
     gone = keeping.current_in(one.version_id for one in lost)
-    keys = sorted({key for heads in gone.values() for _, key in heads})
-    if keys:
+    pinned, places = keeping.pinned(), {head for heads in gone.values() for head in heads}
+    if held := sorted({key for _, key in places & pinned}):
+        text = f"{_some(held)}: the current version is lost, and pinned, so no run makes it again"
+        found.append(Finding("warn", "versions", text, f"assetflow unpin {' '.join(held)}"))
+    if keys := sorted({key for _, key in places - pinned}):
         text = f"{_some(keys)}: the current version is lost, and will be made again"
         found.append(Finding("warn", "versions", text, f"assetflow materialize {' '.join(keys)}"))
     if condemned := len(keeping.versions("condemned")):

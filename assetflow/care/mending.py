@@ -27,6 +27,8 @@ class Mended:
 
     done: tuple[str, ...]
     to_materialize: tuple[AssetKey, ...]
+    to_unpin: tuple[AssetKey, ...] = ()
+    """Assets that are pinned to what was damaged: no run makes them again until they are let go."""
 
 
 @names_disk_errors
@@ -71,13 +73,15 @@ def mend(
             done.append(f"removed {removed} {'folder' if removed == 1 else 'folders'} that no version has")
         if note:
             done.append(note)
-    return Mended(tuple(done), checkup.to_materialize)
+    return Mended(tuple(done), checkup.to_materialize, checkup.to_unpin)
 
 
 def _opened(settings: Settings, checkup: Checkup, files: Files, done: list[str]) -> Catalog:
     """The catalog; a journal that is not in step is put aside first, and opening writes it anew."""
     journal = Journal(settings.catalog_path.with_name("journal"), files)
-    if any(one.topic == "journal" and one.level == "bad" for one in checkup.findings) and not journal.is_empty():
+    if checkup.is_journal_behind and journal.is_empty():
+        done.append("the journal was written anew, from the catalog")
+    elif checkup.is_journal_behind:
         target = new_place(settings, "journal")
         _move(journal.folder, target, files)
         done.append(f"the journal was written anew; what it was is in {target.relative_to(settings.root)}")

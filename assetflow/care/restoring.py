@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from assetflow.care.mending import new_place
 from assetflow.care.removal import all_to_ourselves
 from assetflow.catalog.backups import newest_good
+from assetflow.catalog.journal import Journal
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.rebuild import Found, Rebuilt, rebuild
 from assetflow.errors import CatalogBusy, RunConflict, UsageError
@@ -62,6 +64,18 @@ def restore(
                 files=files,
             )
     return Restored(made, refused)
+
+
+def kept_by_backup(settings: Settings) -> str:
+    """What the newest whole backup would keep that the rest does not say, as a sentence; nothing without one."""
+    backup = newest_good(settings.catalog_path)
+    if backup is None:
+        return ""
+    kept = "the history of runs up to then"
+    if Journal(settings.catalog_path.with_name("journal")).is_empty():
+        kept = f"the numbers of versions, what is current, and {kept}"
+    day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(backup.made_at))
+    return f"there is a backup of the catalog from {day}; --from-backup keeps {kept}"
 
 
 def _found(root: Path) -> tuple[list[Found], tuple[tuple[str, str], ...]]:

@@ -328,6 +328,11 @@ def mapped(path: Path) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise _map(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite names what it cannot read, in bytes that are no text any more
+        raise DamagedCatalog(
+            f"the catalog {path} is damaged: it holds text that is none",
+            fix="assetflow doctor --rebuild-catalog makes the catalog from its journal; stored versions are untouched",
+        ) from error
     except OverflowError as error:
         raise UsageError("that number is larger than any that the catalog holds", fix="give a smaller one") from error
     except OSError as error:

@@ -53,6 +53,12 @@ class Keeping:
             found[version_id].append((env, AssetKey(key)))
         return {version_id: tuple(heads) for version_id, heads in found.items()}
 
+    def pinned(self) -> frozenset[tuple[str, AssetKey]]:
+        """What runs leave alone: environments with assets."""
+        envs = [cast("str", row[0]) for row in self._database.rows("env_names")]
+        pins = [(env, cast("str", row[0])) for env in envs for row in self._database.rows("pins", env)]
+        return frozenset((env, AssetKey(key)) for env, key in pins)
+
     def move(self, choose: Choice, before: str, after: str, at: float) -> int:
         """Put the versions that `choose` picks from one state into another; how many there were.
 

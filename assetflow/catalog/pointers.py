@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
-from assetflow.errors import NoSuchVersion, Superseded, did_you_mean
+from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head, Pin
+from assetflow.model.records import Head, Pin, Version
 from assetflow.model.versions import VersionName
 
 
@@ -33,6 +34,20 @@ class Repoint:
     seen_trace_id: int | None
     cause: str
     pin: Pin | None
+
+
+@contextmanager
+def advising(
+    open_catalog: Callable[[], AbstractContextManager[Catalog]], env: str, *versions: Version
+) -> Generator[None]:
+    """While the bytes of these versions are read: what is damaged is reported with what really helps."""
+    try:
+        yield
+    except DamagedVersion as error:
+        named = [one for one in versions if f"`{one.asset}@{one.number}`" in error.what]
+        with open_catalog() as catalog:
+            error.fix = Pointers(catalog).way_out(env, (named or versions)[0])
+        raise
 
 
 class Pointers:
@@ -142,6 +157,20 @@ class Pointers:
             fix=f"put its code and its inputs back as they were and run `assetflow materialize {version.asset}`: "
             "equal content comes out again",
         )
+
+    def way_out(self, env: str, version: Version) -> str:
+        """What helps when the bytes of a version are damaged: only what is current is made again by a run."""
+        key = version.asset
+        heads = cast("list[tuple[int, str, str]]", self._database.rows("heads_of_versions", f"[{version.version_id}]"))
+        envs = [name for _, name, _ in heads]
+        if not envs:
+            return f"no run makes version {version.number} again; for other versions see `assetflow history {key}`"
+        where = env if env in envs else envs[0]
+        start = "assetflow" if where == env else f"assetflow -e {where}"
+        again = f"{start} materialize {key} --force"
+        if (key, UNPARTITIONED) in self.pins(where):
+            return f"it is pinned: {start} unpin {key}, and then {again}"
+        return f"make it again: {again}"
 
     def _after_run(self, run_id: int) -> Cut:
         row = self._database.row("run", run_id)

@@ -41,15 +41,20 @@ def gc(session: Session, options: Namespace) -> Answer:
     settings = _settings(options)
     grace_s = _seconds("--grace", options.grace)
     policy = retention(settings, keep=options.keep, keep_days=options.keep_days, grace_s=grace_s)
+    wait_s = _seconds("--wait", options.wait) or 0.0
     foreseen = foresee(settings, policy, time.time())
-    if options.dry_run or (foreseen.is_nothing and not options.compact):
-        return _gc_answer(session, foreseen)
+    has_file = settings.warehouse_path.exists()
+    if options.dry_run or (foreseen.is_nothing and not (options.compact and has_file)):
+        answer = _gc_answer(session, foreseen)
+        if options.compact and not has_file:
+            return replace(answer, lines=[*answer.lines, (" there is no DuckDB file to compact",)])
+        return answer
     if not session.screen.is_json:
         session.screen.lines(_gc_lines(foreseen))
     if not confirmed(session, options, "compact the DuckDB file?" if foreseen.is_nothing else "delete them?"):
         return Answer(lambda: _gc_data(foreseen), [(" nothing was deleted",)])
     storage = storage_of(settings)
-    done = collect(settings, storage, policy, wait_s=_seconds("--wait", options.wait) or 0.0)
+    done = collect(settings, storage, policy, wait_s=wait_s)
     if note := _show_what_is_left(session, settings, storage):
         done = replace(done, notes=(*done.notes, note))
     answer = _gc_answer(session, done)
@@ -166,6 +171,7 @@ def doctor(session: Session, options: Namespace) -> Answer:
     if options.from_backup or options.rebuild_catalog:
         return _rebuilt(session, options, settings)
     found = _examined(session, options, settings)
+    wait_s = _seconds("--wait", options.wait) or 0.0
     if not options.fix or found.needs_rebuild:
         return _judged(found, _checkup_data(found), _checkup_lines(session, found))
     if not session.screen.is_json:
@@ -178,7 +184,6 @@ def doctor(session: Session, options: Namespace) -> Answer:
     from assetflow.care.mending import mend
 
     given = retention(settings, grace_s=_seconds("--grace", options.grace))
-    wait_s = _seconds("--wait", options.wait) or 0.0
     mended = mend(settings, storage_of(settings), found, grace_s=given.grace_s, wait_s=wait_s)
     after = _examined(session, options, settings)
     data = {**_checkup_data(after), "mended": list(mended.done), "to_materialize": list(mended.to_materialize)}
@@ -213,7 +218,7 @@ def _failure(found: Checkup) -> AssetflowError | None:
     if found.is_healthy:
         return None
     if found.needs_rebuild:
-        return DamagedCatalog("the catalog is damaged", fix="assetflow doctor --rebuild-catalog")
+        return DamagedCatalog("the catalog is lost or damaged", fix=found.rebuild_command)
     what = count(len(found.damage), "version") + (" is" if len(found.damage) == 1 else " are")
     problems = sum(one.level == "bad" for one in found.findings)
     said = f"{what} damaged" if found.damage else f"{count(problems, 'problem')} in the store"
@@ -265,6 +270,8 @@ def _plan_of_fix(found: Checkup) -> str:
         parts.append(f"removes {count(len(found.litter.staging), 'temporary folder')}")
     if found.litter.rests:
         parts.append(f"removes {count(len(found.litter.rests), 'temporary file')}")
+    if found.is_journal_behind:
+        parts.append("writes the journal anew")
     if found.dead_runs:
         parts.append(f"ends {count(len(found.dead_runs), 'dead run')}")
     return ", ".join(parts)
@@ -275,6 +282,8 @@ def _mended_lines(mended: Mended) -> list[Line]:
     if mended.to_materialize:
         command = f"assetflow materialize {' '.join(mended.to_materialize)}"
         lines.append((" make them again: ", strong(command)))
+    if mended.to_unpin:
+        lines.append((" pinned, so let them go first: ", strong(f"assetflow unpin {' '.join(mended.to_unpin)}")))
     return lines or [(" nothing to mend",)]
 
 
@@ -304,12 +313,14 @@ def _checkup_data(found: Checkup) -> dict[str, object]:
 
 
 def _rebuilt(session: Session, options: Namespace, settings: Settings) -> Answer:
-    from assetflow.care.restoring import restore
+    from assetflow.care.restoring import kept_by_backup, restore
 
+    wait_s = _seconds("--wait", options.wait) or 0.0
+    if not options.from_backup and (kept := kept_by_backup(settings)):
+        session.screen.warning(kept)
     question = "make the catalog again? the old file goes to quarantine; the history of runs may be lost"
     if not confirmed(session, options, question):
         return Answer(dict, [(" nothing was changed",)])
-    wait_s = _seconds("--wait", options.wait) or 0.0
     found = restore(settings, from_backup=options.from_backup, wait_s=wait_s)
     return Answer(lambda: _restored_data(found), _restored_lines(settings, found))
 

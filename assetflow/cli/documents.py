@@ -94,10 +94,11 @@ def history_document(entry: HistoryEntry) -> Document:
     trace, version = entry.head.trace, entry.head.version
     return {
         "version": version.number,
+        "state": version.state,
         "when": iso(entry.head.verified_at),
         "is_current": entry.is_current,
         "run": trace.run_id,
-        "kind": trace.kind,
+        "kind": entry.kind,
         "rows": version.rows,
         "rows_before": entry.rows_before,
         "bytes": version.size_bytes,

@@ -17,7 +17,7 @@ from assetflow.cli.render_status import (
     sorted_rows,
     status_table,
 )
-from assetflow.cli.text import Line, dim
+from assetflow.cli.text import Line, count, dim
 from assetflow.errors import ProjectNotFound
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def ls(session: Session, options: Namespace) -> Answer:
 def status(session: Session, options: Namespace) -> Answer:
     """What is current, stale, failed or late, and why."""
     found = session.project().status(selection_text(options))
+    _warn_of_unknown_versions(session, found)
     rows = found.rows
     if options.freshness:
         rows = tuple(row for row in rows if row.spec.freshness is not None)
@@ -85,6 +86,18 @@ def _below(session: Session, options: Namespace, status: Status) -> tuple[Line, 
         total = len(session.project().graph)
         return ((f" nothing selected: `{' '.join(options.selection)}` matches 0 of {total}",),)
     return (counts_line(status.rows, session.elapsed_s),)
+
+
+def _warn_of_unknown_versions(session: Session, status: Status) -> None:
+    """Say when the catalog has seen nothing yet and versions are there: it was lost, and is not new."""
+    if status.last_run is not None or any(row.head is not None for row in status.rows):
+        return
+    from assetflow.care.checkup import REBUILD, versions_without_catalog
+
+    settings = session.project().settings
+    if found := versions_without_catalog(settings):
+        place = settings.storage_path.name
+        session.screen.warning(f"{count(found, 'version')} in {place}/ unknown to the catalog: {REBUILD}")
 
 
 def _ls_options(parser: ArgumentParser) -> None:

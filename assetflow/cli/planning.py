@@ -76,7 +76,7 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
     from assetflow.cli import render_run
 
     if result.run_id is None:
-        lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s)]
+        lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s, result.pinned)]
     else:
         every = options.progress == "summary"
         lines = render_run.run_lines(result, watcher.plan, str(project.root), every_outcome=every)

@@ -143,7 +143,9 @@ def _counts(found: TableDiff) -> list[Piece]:
     if found.level == "append":
         return [bad(f"{count(found.removed, 'row')} removed at the end")]
     if not (found.added or found.removed or found.changed):
-        return [good("no row differs")]
+        schema = found.schema
+        is_part = schema.added or schema.removed or schema.renamed
+        return [good(f"no row differs in the {count(found.common, 'common column')}" if is_part else "no row differs")]
     added, removed = good(f"+{found.added:,}"), bad(f"−{found.removed:,}")
     return [added, removed] if found.level == "multiset" else [added, warn(f"~{found.changed:,}"), removed]
 
@@ -308,6 +310,7 @@ def _cause_lines(found: TableDiff | ValueDiff, session: Session) -> list[Line]:
     if found.cause.is_same:
         return _labelled("cause", [warn("same inputs, same code: the function is not deterministic")], session.width)
     lines = _code_lines(found.cause, session)
+    stored = {key for key, spec in session.project().graph.specs.items() if not spec.is_source}
     if found.cause.config:
         pieces = [f"{one.field}: {one.old or 'unset'}{_ARROW}{one.new or 'unset'}" for one in found.cause.config]
         lines += _labelled("config", pieces, session.width)
@@ -324,6 +327,12 @@ def _cause_lines(found: TableDiff | ValueDiff, session: Session) -> list[Line]:
                     f"{one.upstream} v{one.old}" + (" read in another way" if same else f"{_ARROW}v{one.new}")
                 )
         lines += _labelled("inputs", inputs, session.width)
+        commands = [
+            f"assetflow diff {one.upstream}@{one.old} {one.upstream}@{one.new}"
+            for one in found.cause.inputs
+            if one.upstream in stored and None not in (one.old, one.new) and one.old != one.new
+        ]
+        lines += _labelled("next", commands, session.width)
     return lines
 
 

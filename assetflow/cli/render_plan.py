@@ -86,6 +86,11 @@ def _empty(plan: Plan, amount: int, elapsed_s: float) -> Line:
 def _pinned(plan: Plan, limit: int = 4) -> str:
     """`2 pinned: fx_rates@3, orders@7`."""
     names = [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
+    return pinned_words(names, limit)
+
+
+def pinned_words(names: Sequence[str], limit: int = 4) -> str:
+    """`2 pinned: fx_rates@3, orders@7`."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{len(names)} pinned: {', '.join(names[:limit])}{more}"
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_errors import code_lines, local_paths, shown_path
+from assetflow.cli.render_plan import pinned_words
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -28,7 +29,7 @@ from assetflow.model.durations import words
 
 if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
-    from assetflow.plan.planner import Plan
+    from assetflow.plan.planner import Plan, Step
     from assetflow.run.outcome import RunResult, StepOutcome
 
 SUMMARY = (
@@ -39,8 +40,11 @@ SUMMARY = (
 """The states of outcomes in the order of the summary, with their words."""
 
 
-def no_op_line(current: int, elapsed_s: float, saved_s: float) -> Line:
-    """` ● all 14 current · nothing to do · 38 ms (saved ≈ 52 s)`."""
+def no_op_line(current: int, elapsed_s: float, saved_s: float, pinned: Sequence[str] = ()) -> Line:
+    """` ● all 14 current · nothing to do · 38 ms (saved ≈ 52 s)`; what is `pinned` is named, as in a plan."""
+    if pinned:
+        what = f"{current:,} current"
+        return (" nothing to do · ", good(what), f" · {pinned_words(pinned)} · {words(elapsed_s)}")
     if not current:
         return (" nothing selected · nothing to do",)
     saved = dim(f" (saved ≈ {words(saved_s)})") if saved_s >= 0.1 else ""
@@ -107,14 +111,19 @@ def _first_words(outcome: StepOutcome, root: str = "") -> str:
 
 def _served(asset: AssetKey, plan: Plan | None) -> str:
     step = plan.steps.get(asset) if plan is not None else None
-    if step is None or step.head is None or step.spec.is_source:
+    if step is None or step.head is None or step.spec.is_source or _is_lost_pin(step):
         return ""
     return f" — v{step.head.version.number} is still served"
 
 
+def _is_lost_pin(step: Step) -> bool:
+    """Whether what the asset is pinned to has no bytes, so that nothing is served."""
+    return step.pin is not None and str(step.action) == "blocked"
+
+
 def _what_stays(asset: AssetKey, plan: Plan | None) -> str:
     step = plan.steps.get(asset) if plan is not None else None
-    if step is None or step.spec.is_source:
+    if step is None or step.spec.is_source or _is_lost_pin(step):
         return ""
     return "nothing is published yet" if step.head is None else f"v{step.head.version.number} stays current"
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from assetflow.project import AssetStatus, AssetView, HistoryEntry
 
 _LABEL = 13
+_GONE = {"evicted": " removed by gc", "condemned": " being removed", "lost": " lost", "damaged": " damaged"}
+"""What to say of versions that are not to be read any more."""
 
 
 def show_lines(view: AssetView, place: Place, *, with_code: bool = False, with_schema: bool = False) -> list[Line]:
@@ -205,7 +207,7 @@ def history_table(entries: Sequence[HistoryEntry], place: Place) -> Table:
         columns,
         tuple(
             (
-                cell(entry.head.version.number, f"v{entry.head.version.number}{' ←' if entry.is_current else ''}"),
+                cell(entry.head.version.number, _version_words(entry)),
                 cell(iso(entry.head.verified_at), place.clock(entry.head.verified_at)),
                 cell(
                     entry.head.trace.run_id, None if entry.head.trace.run_id is None else f"#{entry.head.trace.run_id}"
@@ -216,11 +218,16 @@ def history_table(entries: Sequence[HistoryEntry], place: Place) -> Table:
                 cell(_short(entry.head.trace.code) or None),
                 cell(entry.reason or None),
                 cell(", ".join(entry.schema_change) or None, clip(", ".join(entry.schema_change), 40)),
-                cell(entry.by or None),
+                cell(entry.by or None, dim("–") if entry.head.cause else None),  # the reason says it too
             )
             for entry in entries
         ),
     )
+
+
+def _version_words(entry: HistoryEntry) -> str:
+    version = entry.head.version
+    return f"v{version.number}{' ←' if entry.is_current else ''}{_GONE.get(version.state, '')}"
 
 
 def _rows_words(entry: HistoryEntry) -> Piece:

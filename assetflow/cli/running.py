@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from assetflow.project import LogFile
 
 _NO_RUNS: Line = (" no runs yet; start one with  assetflow materialize",)
+LOST = "lost"
+"""The state of a run of which a catalog that was made again knows the number alone."""
+
 MADE, SAME, FAILED = ("materialized",), ("unchanged", "linked", "cut_off"), ("failed", "rejected", "died")
 
 
@@ -76,8 +79,8 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
         Column("selection", "SELECTION", leave=3, least=12),
     )
 
-    def amount(run: Run, states: Sequence[str]) -> int:
-        return sum(run.counts.get(state, 0) for state in states)
+    def amount(run: Run, states: Sequence[str]) -> int | None:
+        return None if run.state == LOST else sum(run.counts.get(state, 0) for state in states)
 
     return Table(
         columns,
@@ -92,8 +95,8 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
                 cell(amount(run, FAILED)),
                 cell(amount(run, ("blocked",))),
                 cell(run.env),
-                cell(f"{run.user}@{run.host}"),
-                cell(run.selection or None, run.selection or dim("all")),
+                cell(_by(run)),
+                cell(run.selection or None, run.selection or (None if run.state == LOST else dim("all"))),
             )
             for run in found
         ),
@@ -101,7 +104,7 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
 
 
 def _seconds(run: Run) -> float | None:
-    return None if run.finished_at is None else round(run.finished_at - run.started_at, 3)
+    return None if run.finished_at is None or run.state == LOST else round(run.finished_at - run.started_at, 3)
 
 
 def _took(run: Run) -> str | None:
@@ -109,23 +112,32 @@ def _took(run: Run) -> str | None:
     return None if found is None else words(max(0.0, found))
 
 
+def _by(run: Run) -> str | None:
+    return None if run.state == LOST else f"{run.user}@{run.host}"
+
+
 def _run(session: Session, run_id: int) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
+    took = " · only its number is known" if run.state == LOST else f" · {_took(run) or 'not finished'} · {_by(run)}"
     title: Line = (
         " ", strong(f"run #{run.run_id}"), "  ", state_words(run.state), f" · env {run.env}",
-        f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'}", f" · {run.user}@{run.host}",
+        f" · {session.clock(run.started_at)}", took,
     )  # fmt: skip
     return Answer(
         lambda: {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]},
         [
             title,
-            (dim(" " + shell(["assetflow", "materialize", *([run.selection] if run.selection else [])])),),
+            *([] if run.state == LOST else [_command(run)]),
             BLANK,
             *_attempt_lines(attempts),
         ],
         attempts_table(attempts),
     )
+
+
+def _command(run: Run) -> Line:
+    return (dim(" " + shell(["assetflow", "materialize", *([run.selection] if run.selection else [])])),)
 
 
 def _attempt_lines(attempts: Sequence[Attempt]) -> list[Line]:

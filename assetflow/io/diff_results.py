@@ -146,7 +146,8 @@ class TableDiff:
     level: what answered: identical, schema (nothing was read), append (one begins with all rows of the other), keyed
     (rows were matched by `key`), or multiset (rows were counted). `key_from` is given, declared or found.
     `added`, `removed` and `changed` count rows, None when the rows were not compared. `rows` is a sample. `notes` are
-    sentences for people. `cause` is None for versions of two assets, and when it is not recorded.
+    sentences for people. `cause` is None for versions of two assets, and when it is not recorded. `common` counts the
+    columns that both have, as far as their values were compared.
     """
 
     old: Side
@@ -164,6 +165,7 @@ class TableDiff:
     notes: tuple[str, ...] = ()
     exported: int | None = None
     cause: Cause | None = None
+    common: int = 0
 
     def __repr__(self) -> str:
         counted = [("changed", self.changed), ("added", self.added), ("removed", self.removed)]

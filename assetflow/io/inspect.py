@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def contents(root: Path) -> Contents:
     waiting = [root] if root.is_dir() else []
     while waiting:
         place = waiting.pop()
-        for entry in sorted(os.scandir(place), key=lambda one: one.name):
+        for entry in _entries(place):
             path = Path(entry.path)
             if entry.is_symlink():
                 links.append(path.relative_to(root).as_posix())
@@ -62,6 +63,15 @@ def contents(root: Path) -> Contents:
                     folders.append(path.relative_to(root).as_posix())
                 waiting.append(path)
     return Contents(tuple(sorted(folders)), tuple(sorted(links)), tuple(_staging(root)))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name; nothing when it has just been removed by somebody else."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda one: one.name)
+    except FileNotFoundError:
+        return []
 
 
 def problems_of(root: Path, version: Version, *, is_whole: bool) -> list[str]:
@@ -93,6 +103,14 @@ def problems_of(root: Path, version: Version, *, is_whole: bool) -> list[str]:
 def has_sidecar(root: Path, location: str) -> bool:
     """Whether there is a sidecar in the version's folder."""
     return os.path.lexists(root / location / SIDECAR)
+
+
+def way_back(root: Path) -> str:
+    """What to do when the storage folder is not there: both things that may be meant."""
+    here = Path.cwd()
+    place = root.relative_to(here) if root.is_relative_to(here) else root
+    make = "mkdir" if root.parent.exists() else "mkdir -p"
+    return f"mount its disk, or `{make} {shlex.quote(str(place))}` to have everything made again"
 
 
 def safe_place(root: Path, location: str) -> Path | None:
@@ -209,7 +227,7 @@ def _must_be_about_the_file(error: Exception, path: Path) -> None:
 def _files(place: Path) -> Iterator[Path]:
     waiting = [place]
     while waiting:
-        for entry in sorted(os.scandir(waiting.pop()), key=lambda one: one.name):
+        for entry in _entries(waiting.pop()):
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
             else:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from assetflow.errors import DamagedVersion, QueryError, did_you_mean
+from assetflow.errors import DamagedVersion, QueryError, near_names
 from assetflow.io.columns import name_list
 
 _TOKEN = re.compile(
@@ -432,8 +432,10 @@ def _unknown_table(name: str, facts: list[str], names: _Names) -> QueryError:
     same = names.by_last.get(name.lower(), [])
     if len(same) > 1:
         return QueryError(f"`{name}` could be {name_list(same)}", facts=facts, fix=f"write the whole name: {same[0]}")
-    keys = [key for key in names.keys.values() if ("@" in key) == ("@" in name)]
-    fix = did_you_mean(name, keys)
+    keys = [key for key in names.keys.values() if "@" not in key]
+    asset, at, version = name.partition("@")
+    near = near_names(asset, keys, 1)
+    fix = f"did you mean `{near[0]}{at}{version}`?" if near else None
     return QueryError(
         f"there is no asset `{name}`", facts=facts if fix else [*facts, f"assets: {name_list(sorted(keys))}"], fix=fix
     )

@@ -356,6 +356,15 @@ def disk_errors(path: Path) -> Generator[None]:
         ) from error
 
 
+def file_problem(path: Path) -> tuple[str, bool]:
+    """What is wrong with the file as a process of its own finds it, and whether it is damaged. Changes nothing.
+
+    Nothing is wrong with a file that another program holds.
+    """
+    found = _probe(path)
+    return found.problem, found.is_broken
+
+
 def _probe(path: Path) -> _Probe:
     """Open the file in a process of its own, and list its tables."""
     import subprocess

@@ -103,6 +103,19 @@ class Selection:
     def __str__(self) -> str:
         return source(self.expression)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that are asked for outright: no patterns, and nothing that a walk or a `not` is taken from."""
+        found: list[str] = []
+        waiting = [self.expression]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, And | Or):
+                waiting.extend(node.operands)
+            elif isinstance(node, Name) and not _is_glob(node.text):
+                found.append(node.text)
+        return tuple(found)
+
     def select(self, graph: AssetGraph, facts: SelectionFacts) -> tuple[AssetKey, ...]:
         """The selected assets in topological order; maybe none.
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import linecache
 import traceback
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from assetflow.errors import AssetFailed, AssetflowError, ProjectLoadError
+from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError
+from assetflow.plan.planner import Step
 from assetflow.run.outcome import StepError
 
 _OURS = str(Path(__file__).resolve().parent.parent)
 _CONTEXT_LINES = 1
+
+
+def unpinned_first(error: StepError | None, pinned: Iterable[Step]) -> StepError | None:
+    """The error with advice that can be followed: what is pinned must be let go before it is made again."""
+    if error is None or error.code != DamagedVersion.code:
+        return error
+    key = next((step.asset for step in pinned if f"`{step.asset}@" in error.message), None)
+    if key is None:
+        return error
+    return replace(error, fix=f"it is pinned: assetflow unpin {key}, and then assetflow materialize {key} --force")
 
 
 def step_error(error: BaseException, root: Path | None) -> StepError:

@@ -113,6 +113,8 @@ class RunResult:
     saved_s: float = 0.0
     interrupted: bool = False
     signal_number: int = 0
+    pinned: tuple[str, ...] = ()
+    """The assets that stay where they are pinned, as `orders@3`, when there was nothing to do."""
 
     @property
     def ok(self) -> bool:
@@ -225,4 +227,5 @@ def is_quiet(plan: Plan) -> bool:
 def nothing_to_do(plan: Plan, began: float) -> RunResult:
     """The result of a `materialize` that found everything current; `began` is monotonic."""
     saved = sum(step.estimate_s or 0.0 for step in plan.current)
-    return RunResult(None, plan.env, {}, len(plan.current), time.monotonic() - began, saved)
+    pinned = tuple(f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None)
+    return RunResult(None, plan.env, {}, len(plan.current), time.monotonic() - began, saved, pinned=pinned)

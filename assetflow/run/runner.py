@@ -19,7 +19,7 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import Plan, World, siblings, source_content
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, digest_of, input_key
 from assetflow.run.executor import Executor
-from assetflow.run.failure import step_error
+from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
 from assetflow.run.recording import Pending, Recorder, head_after, observed
@@ -347,7 +347,8 @@ class Runner:
         spec, head = self._world.graph.specs[key], self._heads.get(key)
         base = StepOutcome(
             key, "failed", None if head is None else head.version.number, seconds=result.seconds,
-            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec), error=result.error,
+            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec),
+            error=unpinned_first(result.error, self._plan.pinned),
         )  # fmt: skip
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping

@@ -18,6 +18,7 @@ from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing, StorageFailed
 from assetflow.io.forms import value_words
+from assetflow.io.inspect import way_back
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.keys import UNPARTITIONED, AssetKey
@@ -108,7 +109,7 @@ def _storage_must_be_there(catalog: Catalog, storage: Storage) -> None:
     raise StorageFailed(
         f"the storage folder {storage.root} is not there; is its disk mounted?",
         facts=(f"catalog:  it has {stored} versions in that folder",),
-        fix="mount it, or make an empty folder there to have everything made again",
+        fix=way_back(storage.root),
     )
 
 

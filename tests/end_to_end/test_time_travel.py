@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.end_to_end.conftest import Folder
@@ -32,6 +34,44 @@ def test_a_bad_day_is_undone_and_the_good_one_comes_back_for_nothing(folder: Fol
     assert {one["state"] for one in linked["outcomes"]} == {"linked"}
     assert folder.run("sql", "select sum(total)::int as total from totals", "--json").data["rows"] == [[1000]]
     assert folder.stored() == stored
+
+
+def test_the_whole_project_is_taken_back_though_it_has_a_source(folder: Folder) -> None:
+    folder.run("materialize")
+    folder.write("data/raw.csv", "shop,amount\nnorth,1000\n")
+    folder.run("materialize")
+
+    found = folder.run("rollback", "*", "--to", "run:1", "-y")
+    assert (found.code, "raw" in found.out, "stays: is a source" in found.out) == (0, True, True)
+    refused = folder.run("rollback", "raw", "-y")
+    assert (refused.code, "raw is a source" in refused.err) == (2, True)
+    [newest, *_] = folder.run("history", "totals", "--json").data["history"]
+    assert (newest["kind"], newest["run"], "@" in newest["by"]) == ("rollback", None, True)
+    assert newest["by"] in newest["reason"]
+
+
+def test_when_all_is_pinned_a_run_says_so(folder: Folder) -> None:
+    folder.run("materialize")
+    folder.run("pin", "totals", "report")
+    said = folder.run("materialize", "totals", "report").out
+
+    assert "nothing to do · 0 current · 2 pinned: totals@1, report@1" in said
+    assert "nothing selected" not in said
+
+
+def test_nothing_is_served_where_the_pinned_bytes_are_gone(folder: Folder) -> None:
+    folder.run("materialize")
+    folder.run("pin", "totals")
+    [place] = [path for path in (folder.path / ".assetflow" / "data").glob("totals/_/*") if path.is_dir()]
+    shutil.move(place, folder.path.parent / "away")
+    found = folder.run("materialize")
+
+    assert (found.code, "assetflow unpin totals" in found.out + found.err) == (1, True)
+    assert "v1 stays current" not in found.out
+    doctor = folder.run("doctor")
+    assert "materialize totals" not in doctor.out + doctor.err
+    mended = folder.run("doctor", "--fix", "-y").out
+    assert ("assetflow unpin totals" in mended, "materialize totals" in mended) == (True, False)
 
 
 def test_earlier_states_are_read_by_every_name(folder: Folder) -> None:

@@ -334,3 +334,14 @@ def test_a_run_that_began_before_the_file_was_closed_is_there_afterwards(opened:
     first.close()
 
     assert [run.run_id for run in opened(write=False).running()] == [run_id]
+
+
+def test_a_schema_that_is_no_text_any_more_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    filled(path)
+    content = path.read_bytes()
+    where = content.index(b"CREATE TABLE asset")
+    path.write_bytes(content[:where] + b"CR\xc5ATE TABLE asset" + content[where + len(b"CREATE TABLE asset") :])
+
+    with pytest.raises(DamagedCatalog, match="damaged"):
+        Catalog(path).heads("dev")

@@ -120,3 +120,14 @@ def test_options_that_make_no_sense_are_errors(shop: Any) -> None:
         shop.project().diff("orders@1", "orders@1", export="changes.xlsx")
     with pytest.raises(UsageError, match="a tolerance is a number from 0"):
         shop.project().diff("orders@1", "orders@1", tolerance=-1)
+
+
+def test_columns_that_both_versions_have_are_counted(shop: Any) -> None:
+    shop.edit('"net": [taxed', '"total": [taxed')
+    shop.edit('row["net"]', 'row["total"]')
+    shop.materialize()
+
+    found = shop.project().diff("orders")
+
+    assert isinstance(found, TableDiff)
+    assert (found.schema.renamed, found.common) == ((("net", "total"),), 1)

@@ -254,3 +254,21 @@ def test_views_are_made_anew_when_the_project_was_moved(workspace: Workspace) ->
     assert not there.storage.shows(there.env)
     there._present_again()
     assert there.storage.shows(there.env)
+
+
+def test_a_quick_look_opens_the_file_of_native_tables(workspace: Workspace) -> None:
+    workspace.assets(
+        ASSETS.replace("@asset\n    def orders", '@asset(io="duckdb")\n    def orders'), 'duckdb = "native"'
+    )
+    set_level(workspace, 1)
+    assert workspace.materialize().ok
+    project = workspace.project()
+    assert project.doctor().is_healthy
+    file = project.settings.warehouse_path
+    file.write_bytes(b"garbage" * 1000)
+
+    found = project.doctor()
+
+    assert [one.name for one in found.damage] == ["orders@1"]
+    assert "cannot be opened" in found.damage[0].problems[0]
+    assert file.read_bytes() == b"garbage" * 1000

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assetflow import Project
+from assetflow.care.checkup import examine
+from assetflow.cli.documents import history_document
 from assetflow.errors import (
     AssetPinned,
     DamagedVersion,
@@ -18,6 +20,7 @@ from assetflow.errors import (
     UsageError,
 )
 from assetflow.run.locks import run_lock
+from tests.unit.project.test_care import data_file, folder_of
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -70,6 +73,19 @@ def lose(workspace: Workspace, key: str, number: int) -> None:
         file.chmod(0o644)
         file.unlink()
     folder.rmdir()
+
+
+def flip(workspace: Workspace, key: str, number: int) -> None:
+    """Change one byte of a version."""
+    file = data_file(folder_of(workspace.project(), key, number))
+    file.chmod(0o644)
+    text = bytearray(file.read_bytes())
+    text[len(text) // 2] ^= 1
+    file.write_bytes(bytes(text))
+
+
+def trace(workspace: Workspace, key: str, move: int = 0) -> int:
+    return workspace.project().history(key)[move].head.trace.trace_id
 
 
 def set_state(workspace: Workspace, key: str, number: int, state: str) -> None:
@@ -128,7 +144,7 @@ def test_a_version_whose_bytes_gc_removed_is_explained(shop: Workspace) -> None:
     with pytest.raises(NoSuchVersion, match="gc removed the bytes of report v2 on 2025-11-20") as error:
         shop.project().read("report@2")
 
-    assert error.value.facts == ("it was made in run #2 from orders v2",)
+    assert error.value.facts[0] == "it was made in run #2 from orders v2"
     with pytest.raises(NoSuchVersion, match="gc removed"):
         shop.project().rollback("report", to=2)
 
@@ -209,6 +225,80 @@ def test_downstream_is_what_it_was_at_that_moment(shop: Workspace) -> None:
     assert numbers(shop.project()) == {"orders": 2, "report": 2, "last": 2, "apart": 1}
 
 
+SAME = """
+@asset
+def first() -> int:
+    return 1
+
+@asset
+def same(first: int) -> int:
+    ran("same")
+    return 7
+"""
+
+
+def test_what_is_downstream_is_pinned_though_its_content_did_not_change(workspace: Workspace) -> None:
+    workspace.assets(SAME)
+    workspace.materialize()
+    workspace.edit("return 1", "return 2")
+    workspace.edit("return 7", "return 7 if first == 2 else 99")
+    assert workspace.outcomes()["same"] == "unchanged"
+    first, before = workspace.ran(), trace(workspace, "same", move=1)
+
+    found = workspace.project().rollback("first", downstream=True)
+    assert [(one.asset, one.before, one.after) for one in found.moves] == [("first", 2, 1), ("same", 1, 1)]
+    assert (first, trace(workspace, "same")) == (["same", "same"], before)
+    assert workspace.outcomes() == {}
+    assert workspace.ran() == []
+    assert workspace.states() == {"first": "pinned", "same": "pinned"}
+    assert workspace.project().read("same") == 7
+
+
+def test_what_is_downstream_and_was_not_made_again_is_pinned_too(workspace: Workspace) -> None:
+    workspace.assets(SAME)
+    workspace.materialize()
+    workspace.edit("return 1", "return 2")
+    workspace.materialize("first", with_upstream=False)
+    workspace.edit("return 7", "return 99")
+    workspace.project().rollback("first", downstream=True)
+
+    assert workspace.states() == {"first": "pinned", "same": "pinned"}
+    assert len(workspace.project().history("same")) == 1
+
+
+def test_a_pattern_leaves_sources_alone(shop: Workspace) -> None:
+    found = shop.project().rollback("*", to="run:2")
+    assert [one.asset for one in found.moves] == ["orders", "report", "last"]
+    assert [why for key, why in found.left if key == "raw"] == [
+        "is a source, and assetflow keeps no copies of its data"
+    ]
+
+    assert "raw" in dict(shop.project().rollback("+orders", to="run:1").left)
+    assert "raw" in dict(shop.project().pin("*").left)
+    assert set(shop.project().select("is:pinned")) == {"orders", "report", "last", "apart"}
+
+
+def test_a_pattern_leaves_what_did_not_exist_at_that_time_alone(shop: Workspace) -> None:
+    shop.assets(SHOP + "\n\n@asset\ndef late(orders: Rows) -> int:\n    return len(orders)\n")
+    shop.materialize(executor="inline")
+
+    found = shop.project().rollback("*", to="run:2")
+    assert ("late", "had no version then") in found.left
+    with pytest.raises(NoSuchVersion, match="late had no version"):
+        shop.project().rollback("late", to="run:2")
+
+
+def test_the_history_says_who_rolled_back(shop: Workspace) -> None:
+    shop.project().rollback("orders", reason="wrong: all")
+    shop.project().pin("orders@1")
+    pinned, rolled, made = shop.project().history("orders")[:3]
+
+    assert (pinned.kind, rolled.kind, made.kind) == ("pin", "rollback", "run")
+    assert pinned.by == rolled.by == made.by
+    assert history_document(rolled)["kind"] == "rollback"
+    assert history_document(rolled)["by"] == made.by
+
+
 def test_what_did_not_exist_then_stays(shop: Workspace) -> None:
     shop.assets(SHOP + "\n\n@asset\ndef late(orders: Rows) -> int:\n    return len(orders)\n")
     shop.materialize(executor="inline")
@@ -246,7 +336,11 @@ def test_while_a_run_is_going_on_nothing_moves(shop: Workspace, verb: str) -> No
         assert lock.acquire()
         with pytest.raises(RunConflict, match="env dev") as error:
             getattr(project, verb)("orders")
-    assert f"assetflow {verb} --wait" in str(error.value.fix)
+        assert f"`assetflow {verb} orders --wait 5m`" in str(error.value.fix)
+        with pytest.raises(RunConflict) as error:
+            project.rollback("orders report", to=2, downstream=True, reason="wrong prices")
+    said = "`assetflow rollback orders report --to 2 --downstream --reason 'wrong prices' --wait 5m`"
+    assert said in str(error.value.fix)
     assert numbers(project)["orders"] == 3
 
 
@@ -259,6 +353,25 @@ def test_targets_without_bytes_are_refused_all_or_nothing(shop: Workspace) -> No
     assert shop.project().select("is:pinned") == ()
 
 
+@pytest.mark.parametrize("verb", ["rollback", "pin"])
+def test_damaged_targets_are_refused_before_anything_moves(shop: Workspace, verb: str) -> None:
+    flip(shop, "orders", 2)
+    project = shop.project()
+    with pytest.raises(DamagedVersion, match="orders v2 is damaged") as error:
+        project.pin("report@2 orders@2") if verb == "pin" else project.rollback("orders report", to=2)
+
+    assert "assetflow doctor --fix" in str(error.value.fix)
+    assert numbers(project)["report"] == numbers(project)["orders"] == 3
+    assert project.select("is:pinned") == ()
+
+
+def test_a_damaged_version_downstream_is_refused_too(shop: Workspace) -> None:
+    flip(shop, "report", 2)
+    with pytest.raises(DamagedVersion, match="report v2 is damaged"):
+        shop.project().rollback("orders", downstream=True)
+    assert numbers(shop.project())["orders"] == 3
+
+
 @pytest.mark.parametrize("state", ["damaged", "lost", "condemned"])
 def test_targets_in_a_bad_state_are_refused(shop: Workspace, state: str) -> None:
     set_state(shop, "orders", 2, state)
@@ -268,8 +381,9 @@ def test_targets_in_a_bad_state_are_refused(shop: Workspace, state: str) -> None
 
 def test_what_cannot_be_rolled_back_is_refused_with_the_reason(shop: Workspace) -> None:
     project = shop.project()
-    with pytest.raises(UsageError, match="raw is a source"):
-        project.rollback("+orders")
+    for selection in ("raw", "orders or raw", "is:source"):
+        with pytest.raises(UsageError, match="raw is a source"):
+            project.rollback(selection)
     with pytest.raises(UsageError, match="raw is a source"):
         project.pin("raw")
     with pytest.raises(NoSuchVersion, match="apart has not had 2 versions"):
@@ -295,6 +409,58 @@ def test_versions_of_different_moments_have_no_downstream_in_common(shop: Worksp
         shop.project().rollback(["orders", "apart"], to=2, downstream=True)
 
 
+# --------------------------------------------------------------------------------------------------- damaged bytes
+
+
+@pytest.mark.parametrize("read", ["read", "preview", "sql", "diff"])
+def test_an_earlier_version_that_is_damaged_is_not_made_again(shop: Workspace, read: str) -> None:
+    flip(shop, "orders", 2)
+    project = shop.project()
+    verbs = {
+        "read": lambda: project.read("orders@2"),
+        "preview": lambda: project.preview("orders@2"),
+        "sql": lambda: project.sql('select * from "orders@2"'),
+        "diff": lambda: project.diff("orders@2", "orders@3"),
+    }
+    with pytest.raises(DamagedVersion) as error:
+        verbs[read]()
+
+    assert "no run makes version 2 again" in str(error.value.fix)
+    assert "assetflow history orders" in str(error.value.fix)
+    assert "--force" not in str(error.value.fix)
+
+
+def test_a_current_version_that_is_damaged_is_made_again_and_let_go_before(shop: Workspace) -> None:
+    flip(shop, "orders", 3)
+    project = shop.project()
+    with pytest.raises(DamagedVersion) as error:
+        project.read("orders")
+    assert error.value.fix == "make it again: assetflow materialize orders --force"
+
+    project.pin("orders")
+    with pytest.raises(DamagedVersion) as error:
+        project.read("orders")
+    assert error.value.fix == "it is pinned: assetflow unpin orders, and then assetflow materialize orders --force"
+    shop.edit('sum(row["n"] for row in orders)', "len(orders)")
+    failed = shop.materialize(executor="inline")["report"].error
+    assert failed is not None
+    assert (failed.code, failed.fix) == (DamagedVersion.code, error.value.fix)
+
+
+def test_doctor_does_not_say_that_a_pinned_asset_is_made_again(shop: Workspace) -> None:
+    project = shop.project()
+    project.pin("orders")
+    lose(shop, "orders", 3)
+    lose(shop, "apart", 1)
+    found = examine(project.settings)
+    assert (found.to_materialize, found.to_unpin) == (("apart",), ("orders",))
+
+    for number, key in ((3, "orders"), (1, "apart")):
+        set_state(shop, key, number, "lost")
+    fixes = {one.fix for one in examine(project.settings).findings}
+    assert {"assetflow unpin orders", "assetflow materialize apart"} <= fixes
+
+
 # ----------------------------------------------------------------------------------------------------------- pin
 
 
@@ -317,6 +483,16 @@ def test_pinning_a_version_makes_it_current(shop: Workspace) -> None:
     assert shop.states()["orders"] == shop.states()["apart"] == "pinned"
     assert shop.project().history("orders")[0].reason.startswith("pin to v1 by ")
     assert len(shop.project().history("apart")) == 1
+
+
+@pytest.mark.parametrize("words", ["orders@1 orders@2", "orders@1 orders", ["orders@1", "orders@1"]])
+def test_an_asset_is_pinned_once(shop: Workspace, words: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="names orders twice"):
+        shop.project().pin(words)
+    assert numbers(shop.project())["orders"] == 3
+
+    shop.project().pin("orders+ orders@1")
+    assert numbers(shop.project())["orders"] == 1
 
 
 def test_a_forced_run_of_a_pinned_asset_is_refused(shop: Workspace) -> None:
