@@ -269,6 +269,9 @@ def _damaged(
         good = [version for version in versions if version.version_id not in {**problems, **unsure}]
         problems |= verify_deep(settings, good, workers=workers, on_progress=on_progress, unsure=unsure)
     _look_into_warehouse(settings, [one for one in versions if one.io == "duckdb"], problems, unsure)
+    # What was removed since the versions were listed is no damage: gc may go on meanwhile.
+    still = {version.version_id for version in keeping.versions("live")} if problems else set[int]()
+    problems = {version_id: found for version_id, found in problems.items() if version_id in still}
     current, pinned = keeping.current_in(problems), keeping.pinned()
     return [
         Damage(
