@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +178,8 @@ class _Sweep:
         if ended.code or "error" in ended.facts:
             return [f"P1: the next materialize ended with {ended.code}: {ended.facts.get('error')}"]
         generation = self.recording.generation if scenario.name in MAKES_ALL_CURRENT else None
-        seen = forked(lambda: {"problems": look_around(project, generation)})
+        spoiled = frozenset(name.partition("@")[0] for name in scenario.damaged)
+        seen = forked(lambda: {"problems": look_around(project, generation, spoiled)})
         return seen.facts.get("problems", [str(seen)]) or self._problems([*told, *read_acks(ack)], is_clean=True)
 
     def _describe(self, platter: Platter, crash: Crash) -> str:
@@ -189,9 +190,12 @@ class _Sweep:
         return text + (f"; torn: {', '.join(torn[:6])}" if torn else "")
 
 
-def look_around(project: Any, generation: int | None = None) -> list[str]:
-    """What is wrong when somebody looks: status, and every asset's value. With `generation`, all must be of that."""
-    from assetflow.errors import AssetflowError, NoSuchVersion
+def look_around(project: Any, generation: int | None = None, spoiled: Collection[str] = ()) -> list[str]:
+    """What is wrong when somebody looks: status, and every asset's value. With `generation`, all must be of that.
+
+    The `spoiled` assets were damaged on purpose: refusing to read them is right.
+    """
+    from assetflow.errors import AssetflowError, DamagedVersion, NoSuchVersion
 
     problems: list[str] = []
     try:
@@ -204,6 +208,8 @@ def look_around(project: Any, generation: int | None = None) -> list[str]:
         except NoSuchVersion:
             problems += [f"P1: {asset} has no version"] if generation is not None else []
         except AssetflowError as error:
+            if asset in spoiled and isinstance(error, DamagedVersion):
+                continue
             problems.append(f"P2: reading {asset} says {type(error).__name__}: {error}")
     return problems
 
