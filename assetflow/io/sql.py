@@ -435,7 +435,10 @@ def _unknown_table(name: str, facts: list[str], names: _Names) -> QueryError:
     keys = [key for key in names.keys.values() if "@" not in key]
     asset, at, version = name.partition("@")
     near = near_names(asset, keys, 1)
-    fix = f"did you mean `{near[0]}{at}{version}`?" if near else None
+    meant = f"{near[0]}{at}{version}" if near else ""
+    if near and near[0] == asset:  # the asset is there, and this version of it is not
+        meant = next((key for key in names.keys.values() if key.startswith(f"{asset}@")), asset)
+    fix = f"did you mean `{meant}`?" if near else None
     return QueryError(
         f"there is no asset `{name}`", facts=facts if fix else [*facts, f"assets: {name_list(sorted(keys))}"], fix=fix
     )
