@@ -29,5 +29,5 @@ def _problems(storage: Storage, version: Version) -> list[str] | str:
         return [error.what]
     except (AssetflowError, MemoryError, OSError) as error:
         return str(getattr(error, "what", "")) or f"{type(error).__name__}: {error}"
-    except Exception as error:  # noqa: BLE001 - whatever a decoder makes of foreign bytes is an answer
-        return [f"it cannot be read: {type(error).__name__}: {error}"]
+    except Exception as error:  # noqa: BLE001 - managers name damage; anything else (a failed import) is not of the file
+        return f"it could not be read: {type(error).__name__}: {error}"
