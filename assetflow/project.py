@@ -278,7 +278,7 @@ class Project(Pointing, Reading, Comparing, Care):
             found = self._survey(catalog, ask=True)
             plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
-            return found, plan, is_tidy and not unfinished(self.settings.catalog_path)
+            return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 
     # -- helpers
 

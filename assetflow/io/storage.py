@@ -270,6 +270,11 @@ class Storage:
         """
         return 0 if "duckdb" in self._given else cast("DuckDBIO", self._manager("duckdb")).compact()
 
+    def has_begun(self) -> bool:
+        """Whether somebody, alive or dead, has begun to write something."""
+        staging = self._root / "tmp"
+        return staging.is_dir() and any(staging.iterdir())
+
     def sweep(self, alive_runs: Collection[int]) -> int:
         """Remove the staging directories of runs that are not alive; how many were removed.
 

@@ -87,8 +87,8 @@ def run_session(
             forced=forced,
         )
         if is_quiet(plan):
-            if catalog.end_dead_runs(settings.env, time.time()):
-                storage.sweep(_alive(settings, catalog))
+            catalog.end_dead_runs(settings.env, time.time())
+            storage.sweep(_alive(settings, catalog))
             _back_up(settings, watcher)
             return nothing_to_do(plan, request.began)
         run_id = _begin(catalog, settings, request, plan)
