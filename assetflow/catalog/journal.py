@@ -198,7 +198,7 @@ def replay(records: Iterable[Record], connection: sqlite3.Connection) -> None:
             values = [row[name] for name in names]
             if action == "put":
                 columns, marks = ", ".join(names), ", ".join("?" * len(names))
-                connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+                connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608 - as below
             else:
                 where = " AND ".join(f"{name} IS ?" for name in names)
                 connection.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608 - names are identifiers
@@ -211,8 +211,8 @@ def capture(connection: sqlite3.Connection) -> None:
     statements = ["CREATE TEMP TABLE noted (note_id INTEGER PRIMARY KEY, tab TEXT, action TEXT, row TEXT)"]
     for table, key in _TABLES.items():
         only = " WHEN NEW.name <> 'journal'" if table == "counter" else ""
-        put = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'put', {_array('NEW', key)});"  # noqa: S608
-        gone = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'del', {_array('OLD', key)});"  # noqa: S608
+        put = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'put', {_array('NEW', key)});"  # noqa: S608 - our names
+        gone = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'del', {_array('OLD', key)});"  # noqa: S608 - our names
         on = f"ON main.{table}"
         statements += [
             f"CREATE TEMP TRIGGER noted_{table}_insert AFTER INSERT {on}{only} BEGIN {put} END",
@@ -233,7 +233,7 @@ def captured(connection: sqlite3.Connection) -> list[Change]:
         key = dict(zip(_TABLES[table], cast("list[object]", json.loads(row)), strict=True))
         if action == "put":  # read as it is: the JSON of SQLite has no more than 15 digits of a number
             where = " AND ".join(f"{name} = ?" for name in key)
-            cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key.values()))  # noqa: S608
+            cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key.values()))  # noqa: S608 - ours
             names = [column[0] for column in cursor.description]
             key = dict(zip(names, cursor.fetchone(), strict=True))
         changes.append((table, action, key))
