@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from assetflow.cli.verbs import BY_NAME, TAKING
@@ -17,8 +19,24 @@ INTERRUPTED = 130
 
 
 def run() -> None:
-    """Run the command line and leave the process with its exit code."""
-    sys.exit(main())
+    """Run the command line and leave the process with its exit code.
+
+    The process leaves when Python has ended its threads and called its exit functions, without taking itself apart:
+    threads of native libraries that are still at work then abort the process, although the command has ended well.
+    """
+    code: list[int] = []
+    atexit.register(_leave, code)  # exit functions are called last registered first, so this one is the last
+    code.append(main())
+    sys.exit(code[0])
+
+
+def _leave(code: list[int]) -> None:
+    if not code:
+        return  # it is not the command line that ends, so the exit code is another's
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads any more; what could not be written was told before
+            stream.flush()
+    os._exit(code[0])
 
 
 def main(argv: list[str] | None = None, *, now: float | None = None) -> int:

@@ -328,6 +328,13 @@ def bench(*, native: bool = False) -> Generator[Bench]:
         yield Bench(Path(folder), native=native)
 
 
+def copy_of_beginning(scenario: str, folder: Path) -> None:
+    """Copy the store that a scenario begins with, and what was acknowledged about it, into a folder."""
+    with bench() as place:
+        place.begin(SCENARIOS[scenario])
+        shutil.copytree(place.folder / "templates" / scenario, folder, symlinks=True, dirs_exist_ok=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one scenario in this very process, for harnesses that look at its system calls."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.driver")

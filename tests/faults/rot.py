@@ -244,6 +244,7 @@ def _serve(store: Store, damages: Sequence[Damage], writer: int, sabotage: str |
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a handler of Python's would wait for native code to return
         _spoil(sabotage)
         for number, damage in enumerate(damages):
             signal.alarm(TIMEOUT_S)

@@ -295,6 +295,24 @@ def _sweep(
             report.violation(f"{' '.join(problem.split())} [{scenario.name}, {fault}]", again)
 
 
+def problems_at_renames(sabotage: str) -> list[str]:
+    """What is wrong after a kill at each rename of one run."""
+    scenario = SCENARIOS["changed"]
+    with bench() as place:
+        kills = [one for one in faults(place, scenario, 1) if one.call == "rename" and one.effect == "kill"]
+        return [problem for one in kills for problem in attempt(place, scenario, one, sabotage)[1]]
+
+
+def fired_at_and_beyond_the_last(call: str) -> tuple[bool, bool]:
+    """Whether a fault came about at the last such call of one run, and long after it."""
+    scenario = SCENARIOS["changed"]
+    with bench() as place:
+        numbers = [one.number for one in faults(place, scenario, 1) if one.call == call]
+        fired, _ = attempt(place, scenario, Fault(call, max(numbers), "kill"))
+        beyond, _ = attempt(place, scenario, Fault(call, max(numbers) + 50, "kill"))
+    return fired, beyond
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the harness from the command line; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.syscalls")

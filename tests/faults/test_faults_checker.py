@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults import checker
-from tests.faults.driver import Bench, bench as new_bench, read_acks
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.apart import apart
+from tests.faults.driver import copy_of_beginning, read_acks
 
 pytestmark = pytest.mark.fault
 CHECKER = Path(checker.__file__)
@@ -34,17 +33,17 @@ def test_the_checker_imports_nothing_of_assetflow() -> None:
 
 
 @pytest.fixture(scope="module")
-def ready() -> Iterator[Bench]:
-    with new_bench() as bench:
-        bench.begin(SCENARIOS["no-op"])
-        yield bench
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    apart(copy_of_beginning, "no-op", folder)
+    return folder
 
 
 @pytest.fixture
-def store(ready: Bench, tmp_path: Path) -> Path:
+def store(template: Path, tmp_path: Path) -> Path:
     """A sound store with two versions of everything."""
-    shutil.copytree(ready.folder / "templates" / "no-op" / "store", tmp_path / "store")
-    shutil.copy(ready.folder / "templates" / "no-op" / "acks", tmp_path / "acks")
+    shutil.copytree(template / "store", tmp_path / "store")
+    shutil.copy(template / "acks", tmp_path / "acks")
     return tmp_path / "store"
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.faults import rot
-from tests.faults.report import Budget
+from tests.faults.profile import in_workers
+from tests.faults.report import Budget, Report
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -13,6 +16,11 @@ DATA = (
 )  # fmt: skip
 
 
+def found(points: int, kinds: Sequence[str], sabotage: str | None = None) -> Report:
+    """What a process of its own says: it forks, and this one has threads, some of them of libraries that then hang."""
+    return in_workers("rot", Budget(points, 150), 1, sabotage, {"kinds": kinds, "workers": 1})
+
+
 def test_a_damage_is_told_and_read_back() -> None:
     text = "flip:data/small@1/data.parquet:17"
 
@@ -20,30 +28,30 @@ def test_a_damage_is_told_and_read_back() -> None:
 
 
 def test_damaged_versions_are_refused_and_made_again() -> None:
-    report = rot.run(Budget(75, 150), seed=1, kinds=DATA)
+    report = found(75, DATA)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_catalog_or_journal_never_gives_other_rows() -> None:
-    report = rot.run(Budget(50, 150), seed=1, kinds=("catalog.db", "catalog.db-wal", "journal", "backups"))
+    report = found(50, ("catalog.db", "catalog.db-wal", "journal", "backups"))
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_store_of_duckdb_tables_is_refused_and_made_again() -> None:
-    report = rot.run(Budget(25, 150), seed=1, kinds=rot.NATIVE)
+    report = found(25, rot.NATIVE)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_cache_is_passed_over() -> None:
-    report = rot.run(Budget(25, 150), seed=1, kinds=("cache",))
+    report = found(25, ("cache",))
 
     assert report.ok, report.summary()
 
 
 def test_reads_that_check_nothing_are_found_out() -> None:
-    report = rot.run(Budget(60, 120), seed=1, sabotage="unchecked_reads", kinds=("data.parquet",))
+    report = found(60, ("data.parquet",), "unchecked_reads")
 
     assert any("other rows" in one["what"] for one in report.violations), report.summary()

@@ -289,3 +289,46 @@ def test_deleted_working_directory_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "the working directory has been deleted" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+LEAVING = """
+import atexit, os, threading, time
+from pathlib import Path
+from assetflow import asset
+
+class Fragile:
+    def __del__(self):
+        os.abort()  # as a native library does whose threads are still at work when Python takes itself apart
+
+fragile = Fragile()
+atexit.register(lambda: Path("exit-function").touch())
+started = threading.Event()
+
+def work():
+    started.set()
+    threading.main_thread().join()  # so it ends after the command has
+    Path("thread").touch()
+
+threading.Thread(target=work).start()
+
+@asset
+def one() -> int:
+    started.wait()
+    return 1
+"""
+
+
+@pytest.mark.parametrize(("declared", "code"), [("", 0), ("\n@asset\ndef two() -> int:\n    return 1 // 0\n", 1)])
+def test_threads_and_exit_functions_end_and_then_the_process_leaves_at_once(
+    tmp_path: Path, declared: str, code: int
+) -> None:
+    (tmp_path / "assetflow.toml").write_text("")
+    (tmp_path / "assets.py").write_text(LEAVING + declared)
+
+    command = [sys.executable, "-m", "assetflow", "materialize", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, json.loads(done.stdout)["ok"]) == (code, code == 0), done.stderr
+    assert (tmp_path / "exit-function").exists()
+    assert (tmp_path / "thread").exists()
