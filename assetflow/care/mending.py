@@ -77,15 +77,23 @@ def mend(
 
 
 def _opened(settings: Settings, checkup: Checkup, files: Files, done: list[str]) -> Catalog:
-    """The catalog; a journal that is not in step is put aside first, and opening writes it anew."""
-    journal = Journal(settings.catalog_path.with_name("journal"), files)
-    if checkup.is_journal_behind and journal.is_empty():
-        done.append("the journal was written anew, from the catalog")
-    elif checkup.is_journal_behind:
+    """The catalog, with a journal that is in step. A copy of one that was not is kept, and it stays until then."""
+    if not checkup.is_journal_behind:
+        return Catalog(settings.catalog_path, write=True)
+    journal, kept = Journal(settings.catalog_path.with_name("journal"), files), ""
+    if not journal.is_empty():
         target = new_place(settings, "journal")
-        _move(journal.folder, target, files)
-        done.append(f"the journal was written anew; what it was is in {target.relative_to(settings.root)}")
-    return Catalog(settings.catalog_path, write=True)
+        files.copy_tree(journal.folder, target)
+        files.sync_directory(target.parent)
+        kept = f"; what it was is in {target.relative_to(settings.root)}"
+    catalog = Catalog(settings.catalog_path, write=True)
+    try:
+        catalog.database.renew_journal()
+    except BaseException:
+        catalog.close()
+        raise
+    done.append(f"the journal was written anew{kept or ', from the catalog'}")
+    return catalog
 
 
 def quarantine(settings: Settings) -> Path:

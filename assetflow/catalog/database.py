@@ -148,15 +148,34 @@ class Database:
             for folder in (self.path.parent, self.path.parent.parent):
                 self.journal.files.sync_directory(folder)
         if written < known or (known == 0 and has_content):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                number = connection.execute(self._queries["next_journal_number"]).fetchone()[0]
-                self.journal.replace(whole_catalog(connection, number, SCHEMA_VERSION, time.time()))
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            self.journal.mark_done(number)
+            self._write_journal(connection)
+
+    def renew_journal(self) -> None:
+        """Write the journal anew from the catalog, whatever it holds; until the new one is on the disk, the old stays.
+
+        Raises:
+            CatalogBusy: another process did not finish its transaction within 30 seconds.
+            DiskFull, NotWritable, StorageFailed: the disk refused; the journal is as it was.
+        """
+        if not self._acquire():
+            raise _busy(self.path)
+        try:
+            with mapped(self.path):
+                self._must_be_in_place()
+                self._write_journal(self._connection)
+        finally:
+            self._lock.release()
+
+    def _write_journal(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            number = connection.execute(self._queries["next_journal_number"]).fetchone()[0]
+            self.journal.replace(whole_catalog(connection, number, SCHEMA_VERSION, time.time()))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        self.journal.mark_done(number)
 
     def close(self) -> None:
         """Close the connection. The last writer to close folds the write-ahead log into the file."""

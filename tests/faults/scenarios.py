@@ -143,8 +143,12 @@ def rolled_back(project: Project, acks: Acks) -> None:
 
 def every_version(project: Project) -> list[tuple[str, int]]:
     """All versions that the catalog knows: what a collection may take (its references are checked otherwise)."""
-    with sqlite3.connect(f"file:{project.settings.catalog_path}?mode=ro", uri=True) as catalog:
-        rows = catalog.execute("SELECT a.key, v.number FROM version v JOIN asset a USING (asset_id)").fetchall()
+    query = "SELECT a.key, v.number FROM version v JOIN asset a USING (asset_id)"
+    uri = f"file:{project.settings.catalog_path}?mode=ro"
+    try:
+        rows = sqlite3.connect(uri, uri=True).execute(query).fetchall()
+    except sqlite3.OperationalError:  # the file that readers share cannot be made: the disk is full from the beginning
+        rows = sqlite3.connect(f"{uri}&immutable=1", uri=True).execute(query).fetchall()
     return [(key, number) for key, number in rows]
 
 

@@ -449,6 +449,28 @@ def test_a_journal_that_lost_a_line_is_found_and_written_anew(workspace: Workspa
     assert restored_heads(workspace) == heads_of(project)
 
 
+def test_on_a_full_disk_the_old_journal_stays_until_there_is_room_for_the_new_one(
+    workspace: Workspace, monkeypatch
+) -> None:
+    project = built(workspace, 2)
+    [journal] = (workspace.root / ".assetflow" / "journal").iterdir()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    overwrite(journal, damaged := b"".join([*lines[:2], *lines[3:]]))
+    found = project.doctor()
+
+    def full(self: Files, source: Path, target: Path) -> None:
+        raise DiskFull("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "rename", full)
+        with pytest.raises(DiskFull):
+            project.mend(found)
+
+    assert journal.read_bytes() == damaged
+    project.mend(project.doctor())
+    assert project.doctor(deep=True).is_healthy
+
+
 def test_a_deep_look_finds_a_row_that_the_journal_tells_otherwise(workspace: Workspace) -> None:
     project = built(workspace)
     with closing(sqlite3.connect(project.settings.catalog_path)) as catalog, catalog:
