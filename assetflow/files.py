@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +27,9 @@ _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 _ABOUT_US = _FORBIDDEN | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 _CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
+_LARGE = 8 << 20  # a file of more bytes is worth a thread
+_PARTS = 4  # so many chunks may wait for it
+_SYNC_EACH = 16 << 20
 
 HASHES = ("xxh3", "sha256")
 """The hash algorithms of a store. xxh3 finds every accident; sha256 also withstands somebody who forges content."""
@@ -117,8 +124,11 @@ class Files:
             try:
                 with handle:
                     out = SyncedFile(self, handle, self.hash)
-                    yield out
-                    out.finish()
+                    try:
+                        yield out
+                        out.finish()
+                    finally:
+                        out.stop()
                     self.sync_file(handle)
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -166,7 +176,8 @@ class Files:
 class SyncedFile:
     """The writable side of `Files.writing`, in the shape that pyarrow takes as a sink; hashes what passes through.
 
-    `size` is the number of bytes written so far.
+    `size` is the number of bytes written so far. What a large file gets is hashed, written and, now and then, synced in
+    a thread beside the one that makes it, so that little is left to do at its end.
     """
 
     closed = False
@@ -175,6 +186,9 @@ class SyncedFile:
         self._files, self._handle, self._algorithm = files, handle, algorithm
         self._whole, self._digests = new_hash(algorithm), list[bytes]()
         self._gathered = bytearray()
+        self._beside: ThreadPoolExecutor | None = None
+        self._parts: deque[Future[None]] = deque()
+        self._unsynced = 0
         self.size = 0
 
     @property
@@ -210,15 +224,41 @@ class SyncedFile:
         """Hash what was gathered and hand it to the system. The file ends here."""
         self._pass_on(self._gathered)
         self._gathered = bytearray()
+        while self._parts:
+            self._parts.popleft().result()
+
+    def stop(self) -> None:
+        """End the thread, if there is one; what it was not yet given is not written."""
+        for part in self._parts:
+            part.cancel()
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def _pass_on(self, data: bytearray | memoryview) -> None:
-        """Hash and write; all but the last part of a file are a multiple of a block."""
+        """Have the data hashed and written, all but the last part of a file being a multiple of a block."""
+        if self._beside is None and self.size > _LARGE:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._beside = ThreadPoolExecutor(1, thread_name_prefix="assetflow-write")
+        if self._beside is None:
+            self._take(data)
+            return
+        while len(self._parts) >= _PARTS:
+            self._parts.popleft().result()
+        kept = bytes(data) if isinstance(data, memoryview) else data  # the view is of memory that is used again
+        self._parts.append(self._beside.submit(self._take, kept))
+
+    def _take(self, data: bytes | bytearray | memoryview) -> None:
         with memoryview(data) as part:
             self._whole.update(part)
             for start in range(0, len(part), BLOCK_BYTES):
                 self._digests.append(block_digest(part[start : start + BLOCK_BYTES], self._algorithm))
             if part:
                 self._files.write(self._handle, part)
+            self._unsynced += len(part)
+        if self._unsynced >= _SYNC_EACH:
+            self._files.sync_file(self._handle)
+            self._unsynced = 0
 
     def tell(self) -> int:
         """The position, which is the number of bytes written so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -109,6 +110,80 @@ def test_what_passes_through_is_hashed_as_a_whole_and_in_blocks(
     assert out.size == len(whole)
     blocks = [whole[start : start + BLOCK_BYTES] for start in range(0, len(whole), BLOCK_BYTES)]
     assert out.block_digests() == b"".join(block_digest(block, algorithm) for block in blocks)
+
+
+LARGE = 3 * 8 * 1024 * 1024 + 17
+"""Bytes of a file of which a part is written by a thread of its own, and synced before its end."""
+
+
+class Late(Files):
+    """Files on which an operation fails once, long after the beginning of a file."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self._operation, self.synced, self._written = operation, 0, 0
+
+    def write(self, handle: BinaryIO, data: bytes | memoryview) -> int:
+        self._written += len(data)
+        if self._operation == "write" and self._written > LARGE * 3 // 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(handle, data)
+
+    def sync_file(self, handle: BinaryIO) -> None:
+        self.synced += 1
+        if self._operation == "sync":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_file(handle)
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 777_777, 5 << 20])
+def test_a_large_file_holds_its_parts_in_order_and_is_synced_on_the_way(tmp_path: Path, piece: int) -> None:
+    data = random.Random(3).randbytes(LARGE)
+    files = Late("none")
+
+    with files.writing(tmp_path / "a") as out:
+        for start in range(0, LARGE, piece):
+            part = bytearray(data[start : start + piece])
+            with memoryview(part) as view:
+                out.write(view)
+            part[:] = bytes(len(part))  # whoever gives the part may use its memory again at once
+
+    assert (tmp_path / "a").read_bytes() == data
+    assert (out.size, out.hash) == (LARGE, bytes_hash(data))
+    assert out.block_digests() == b"".join(
+        block_digest(data[start : start + BLOCK_BYTES], "xxh3") for start in range(0, LARGE, BLOCK_BYTES)
+    )
+    assert files.synced == 2
+
+
+@pytest.mark.parametrize(("operation", "error"), [("write", DiskFull), ("sync", StorageFailed)])
+def test_what_fails_late_in_a_large_file_is_told_and_leaves_nothing(
+    tmp_path: Path, operation: str, error: type[AssetflowError]
+) -> None:
+    def write() -> None:
+        with Late(operation).writing(tmp_path / "a") as out:
+            for _ in range(0, LARGE, 1 << 20):
+                out.write(bytes(1 << 20))
+
+    with pytest.raises(error):
+        write()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_writer_of_a_large_file_ends_its_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+
+    def write() -> None:
+        with Files().writing(tmp_path / "a") as out:
+            out.write(bytes(LARGE))
+            out.write(bytes(LARGE))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
+
+    assert (threading.active_count(), list(tmp_path.iterdir())) == (before, [])
 
 
 def test_the_hash_is_of_what_was_given_even_when_the_disk_holds_something_else(tmp_path: Path) -> None:
