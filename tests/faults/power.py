@@ -44,8 +44,19 @@ CORE = ("first", "changed", "threads")
 """What a small budget is spent on: recording a scenario costs seconds."""
 
 MANY = 1000
-RECORDED = ("first", "changed", "forced", "threads", "rollback", "gc", "doctor-fix", "rebuild-catalog", "native")
-MAKES_ALL_CURRENT = ("first", "changed", "forced", "threads", "native")
+RECORDED = (
+    "first",
+    "changed",
+    "forced",
+    "threads",
+    "large",
+    "rollback",
+    "gc",
+    "doctor-fix",
+    "rebuild-catalog",
+    "native",
+)
+MAKES_ALL_CURRENT = ("first", "changed", "forced", "threads", "large", "native")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # ---------------------------------------------------------------------------------------------------- recording

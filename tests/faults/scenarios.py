@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assetflow import Project
+from assetflow import Project, files
 from tests.faults import project as workload
 
 
@@ -88,6 +88,12 @@ def stale(project: Project, acks: Acks) -> None:
 def threaded(project: Project, acks: Acks) -> None:
     """Build what is stale in four threads."""
     acks.materialized(project, project.materialize(executor="threads", workers=4))
+
+
+def as_if_large(project: Project, acks: Acks) -> None:
+    """Build what is stale, and write every file as a large one is: by a thread beside, synced on the way."""
+    files._LARGE = files._SYNC_EACH = 0
+    materialize(project, acks)
 
 
 def advance(project: Project, acks: Acks) -> None:
@@ -222,6 +228,7 @@ SCENARIOS = {
         Scenario("no-op", two_generations, materialize),
         Scenario("forced", two_generations, force),
         Scenario("threads", stale, threaded),
+        Scenario("large", stale, as_if_large),
         Scenario("migration", old_catalog, materialize),
         Scenario("rollback", two_generations, rollback, needs="rollback", ends_newest=False),
         Scenario("pin", two_generations, pin_and_unpin, needs="pin", recover=unpin_and_materialize),

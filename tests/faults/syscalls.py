@@ -59,7 +59,7 @@ PERSISTENT = ("write", "pwrite64", "fsync", "fdatasync", "rename", "mkdir", "ftr
 
 MANY = 100
 CORE = ("changed",)
-RUN = ("changed", "first", "threads", "rollback", "gc", "doctor-fix", "native")
+RUN = ("changed", "first", "threads", "large", "rollback", "gc", "doctor-fix", "native")
 _INJECTED = "(INJECTED)"
 
 
