@@ -6,7 +6,9 @@ that we wrote, as far as that is recorded, and when it dies anyway, that is one 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -20,6 +22,9 @@ from assetflow.errors import AssetflowError
 from assetflow.io.inspect import has_sidecar, problems_of
 from assetflow.load.settings import Settings
 from assetflow.model.records import Version
+
+_IO_ERROR = os.strerror(errno.EIO)
+"""A disk that fails to give bytes which it gave just before says nothing about them."""
 
 _START = "import sys; sys.path.append(sys.argv[1]); from assetflow.care.child import main; main(*sys.argv[2:])"
 
@@ -98,11 +103,14 @@ class _Reader:
             answer = stdout.readline()
         except BrokenPipeError:
             answer = b""
+        is_hashed = has_sidecar(self._settings.storage_path, version.location)  # and found to be what we wrote
         if answer.endswith(b"\n"):
-            return json.loads(answer)
+            found: list[str] | str = json.loads(answer)
+            is_of_disk = isinstance(found, list) and any(_IO_ERROR in one for one in found)
+            return "; ".join(found) if is_hashed and is_of_disk else found
         code = self._end()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if code == -9 or has_sidecar(self._settings.storage_path, version.location):
+        if code == -9 or is_hashed:
             # Killed from outside, or it died of bytes that are those we wrote: that is no damage.
             return f"the process that read it died ({how})"
         return [f"the process that read it died ({how})"]

@@ -471,6 +471,17 @@ def test_on_a_full_disk_the_old_journal_stays_until_there_is_room_for_the_new_on
     assert project.doctor(deep=True).is_healthy
 
 
+def test_a_disk_that_fails_to_give_what_it_gave_before_is_no_damage(workspace: Workspace, monkeypatch) -> None:
+    project = built(workspace, 2)
+    failing = "import sys; [print('[\"[Errno 5] Input/output error\"]', flush=True) for line in sys.stdin]"
+    with monkeypatch.context() as patch:
+        patch.setattr("assetflow.care.deep._START", failing)
+        found = project.doctor(deep=True)
+
+    assert found.damage == ()
+    assert any("Input/output error" in one.text for one in found.findings)
+
+
 def test_a_deep_look_finds_a_row_that_the_journal_tells_otherwise(workspace: Workspace) -> None:
     project = built(workspace)
     with closing(sqlite3.connect(project.settings.catalog_path)) as catalog, catalog:
