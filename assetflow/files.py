@@ -345,6 +345,11 @@ def says_nothing_of(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _ABOUT_US
 
 
+def is_of_the_disk(problem: str) -> bool:
+    """Whether a problem, as a sentence, is that the disk gave no bytes, which says nothing about those that it has."""
+    return any(os.strerror(number) in problem for number in (errno.EIO, *_FULL))
+
+
 def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:
     """What a user should see for an operating system error that came up while `doing` something to `path`."""
     reason = error.strerror or str(error)

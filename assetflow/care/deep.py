@@ -6,9 +6,7 @@ that we wrote, as far as that is recorded, and when it dies anyway, that is one 
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -19,12 +17,10 @@ from pathlib import Path
 from typing import IO, cast
 
 from assetflow.errors import AssetflowError
+from assetflow.files import is_of_the_disk
 from assetflow.io.inspect import has_sidecar, problems_of
 from assetflow.load.settings import Settings
 from assetflow.model.records import Version
-
-_IO_ERROR = os.strerror(errno.EIO)
-"""A disk that fails to give bytes which it gave just before says nothing about them."""
 
 _START = "import sys; sys.path.append(sys.argv[1]); from assetflow.care.child import main; main(*sys.argv[2:])"
 
@@ -106,7 +102,7 @@ class _Reader:
         is_hashed = has_sidecar(self._settings.storage_path, version.location)  # and found to be what we wrote
         if answer.endswith(b"\n"):
             found: list[str] | str = json.loads(answer)
-            is_of_disk = isinstance(found, list) and any(_IO_ERROR in one for one in found)
+            is_of_disk = isinstance(found, list) and any(map(is_of_the_disk, found))
             return "; ".join(found) if is_hashed and is_of_disk else found
         code = self._end()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -425,7 +425,9 @@ class Runner:
         lost: tuple[int, ...] = ()
         if before is not None:
             # Equal content is stored anew only when the bytes that were there are gone or damaged.
-            is_replaced = trace.version is not None and trace.version.data_hash == before.version.data_hash
+            is_unread = result is not None and key in result.outputs and result.outputs[key].is_unread
+            is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
+            is_replaced = is_same and not is_unread
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
         attempt = self._attempt(outcome, result, time.time())
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost))

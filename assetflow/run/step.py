@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
-from assetflow.files import storage_error
+from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.forms import value_words
 from assetflow.io.sources import read_source
@@ -254,7 +254,8 @@ def _publish(
     as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
     bad = [check for check in checks if check.blocking and not check.passed]
     version: NewVersion | None = None
-    if bad or _is_stored(bench, call.task, part.key, staged.data_hash):
+    is_stored, is_unread = (False, False) if bad else _look_at_current(bench, call.task, part.key, staged.data_hash)
+    if bad or is_stored:
         bench.storage.discard(staged)
     else:
         with call.timed("write"):
@@ -263,7 +264,9 @@ def _publish(
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None
-    return Made(staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error)
+    return Made(
+        staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread
+    )
 
 
 def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
@@ -286,12 +289,16 @@ def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, ob
     return found
 
 
-def _is_stored(bench: Workbench, task: Task, key: AssetKey, data_hash: str) -> bool:
-    """Whether the current version has this content, and its bytes are sound as far as there was reason to look."""
+def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str) -> tuple[bool, bool]:
+    """Whether the current version has this content and sound bytes, as far as there was reason to look.
+
+    And whether the disk did not give them, so that they may be sound all the same.
+    """
     if task.present_hashes.get(key) != data_hash:
-        return False
+        return False, False
     suspect = task.suspects.get(key)
-    return suspect is None or not bench.storage.verify(suspect, deep=True)
+    problems = [] if suspect is None else bench.storage.verify(suspect, deep=True)
+    return not problems, bool(problems) and all(map(is_of_the_disk, problems))
 
 
 def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:

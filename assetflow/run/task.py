@@ -61,7 +61,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One output of a call. `version` is None when the content equals the current version's, or was not accepted."""
+    """One output of a call. `version` is None when the content equals the current version's, or was not accepted.
+
+    `is_unread`: it is stored anew because the disk did not give the bytes of the current version, which may be well.
+    """
 
     data_hash: str = ""
     version: NewVersion | None = None
@@ -71,6 +74,7 @@ class Made:
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
     as_of: float | None = None
     error: StepError | None = None
+    is_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

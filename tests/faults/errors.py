@@ -23,7 +23,18 @@ from tests.faults.scenarios import SCENARIOS, Scenario, skipped
 from tests.faults.trial import last_lines, trial
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EMFILE", "EROFS", "EACCES", "EINTR")
-WORDS = (*workload.TARGETS, "ducks", "numbers", "catalog", "journal", "lock", "disk", "warehouse", "backup")
+WORDS = (
+    *workload.TARGETS,
+    "ducks",
+    "numbers",
+    "catalog",
+    "journal",
+    "lock",
+    "disk",
+    "warehouse",
+    "backup",
+    ".assetflow",
+)
 """One of these must be in the message of an error: what failed, in words that a user can place."""
 
 Point = tuple[str, int, str, bool]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,22 @@ def test_force_stores_equal_content_again_when_the_stored_bytes_are_damaged(proj
     assert project.read("table", as_="records") == [{"x": 1}, {"x": 2}, {"x": 3}]
     assert [entry.head.version.number for entry in project.history("table")] == [2, 1]
     assert project.materialize().counts.get("materialized", 0) == 0
+
+
+def test_force_stores_equal_content_again_when_the_disk_does_not_give_it_and_loses_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("assetflow.io.parquet.check_file", fail)
+        result = project.materialize("table", force=True)
+
+    assert result["table"].state == "materialized"
+    found = {entry.head.version.number: entry.head.version.state for entry in project.history("table")}
+    assert found == {1: "live", 2: "live"}
+    assert project.read("table@1", as_="records") == project.read("table@2", as_="records")
 
 
 def test_force_keeps_sound_bytes(project: Project) -> None:
