@@ -260,7 +260,7 @@ class Catalog:
             number, data_hash = cast("tuple[int, str]", self.database.row("version_number", trace.reuse_version_id))
             return trace.reuse_version_id, number, data_hash, False
         new = cast("NewVersion", trace.version)
-        if now is not None and now[1] == new.data_hash:
+        if now is not None and now[1] == new.data_hash and not trace.is_anew:
             same = self.database.row("same_content", asset_id, part_id, new.data_hash, new.io, now[2])
             if same is not None:
                 version_id, number = cast("tuple[int, int]", same)

@@ -193,7 +193,10 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class NewTrace:
-    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored."""
+    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored.
+
+    `is_anew`: also when the current version has the same content, because its bytes could not be read.
+    """
 
     asset: AssetKey
     input_key: str
@@ -210,3 +213,4 @@ class NewTrace:
     reuse_version_id: int | None
     seen_trace_id: int | None
     partition: str = UNPARTITIONED
+    is_anew: bool = False

@@ -375,7 +375,7 @@ class Runner:
         return NewTrace(
             spec.key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
             result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse,
-            self._seen(spec.key),
+            self._seen(spec.key), is_anew=made.is_unread,
         )  # fmt: skip
 
     def _origin(self, spec: AssetSpec) -> Origin:
@@ -425,9 +425,8 @@ class Runner:
         lost: tuple[int, ...] = ()
         if before is not None:
             # Equal content is stored anew only when the bytes that were there are gone or damaged.
-            is_unread = result is not None and key in result.outputs and result.outputs[key].is_unread
             is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
-            is_replaced = is_same and not is_unread
+            is_replaced = is_same and not trace.is_anew
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
         attempt = self._attempt(outcome, result, time.time())
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost))
