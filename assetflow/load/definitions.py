@@ -18,9 +18,9 @@ from assetflow.errors import (
     UsageError,
 )
 from assetflow.fingerprint.code import Fingerprinter
-from assetflow.fingerprint.encode import encode_value
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import digest
+from assetflow.fingerprint.values import encode_value
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
 from assetflow.load.live import Loaded
