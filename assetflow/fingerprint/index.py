@@ -40,7 +40,8 @@ class Piece:
 
     `tree` is the digest without docstrings and annotations that nothing reads, `annotated` with the latter, `full` with
     both. `span` is where the body of a lambda stands. `signs` name what the text does that needs care (`signs.py`).
-    `literals` are the digests of a class's constants.
+    `literals` are the digests of a class's constants. `places` are the line and column of each parameter,
+    and under the empty name those of the function's own name.
     """
 
     name: str
@@ -58,13 +59,14 @@ class Piece:
     imports: tuple[ImportedName, ...]
     signs: frozenset[str]
     literals: dict[str, str]
+    places: dict[str, tuple[int, int]]
     is_class: bool
 
 
 Row = list[object]
 _RowParts = tuple[
     str, int, int, list[int], str, str, str, list[tuple[str, str, str, str]], str, str, str, str,
-    list[tuple[int, str, str, str]], str, dict[str, str], bool,
+    list[tuple[int, str, str, str]], str, dict[str, str], dict[str, tuple[int, int]], bool,
 ]  # fmt: skip
 
 
@@ -162,6 +164,7 @@ def _row(node: FunctionNode | ast.ClassDef, name: str) -> Row:
         [[one.level, one.module, one.name, one.bound] for one in imports],
         " ".join(sorted(signs_of(node, chains.every))),
         _literals(node) if isinstance(node, ast.ClassDef) else {},
+        {} if isinstance(node, ast.ClassDef) else _places(node),
         isinstance(node, ast.ClassDef),
     ]  # fmt: skip
 
@@ -169,13 +172,14 @@ def _row(node: FunctionNode | ast.ClassDef, name: str) -> Row:
 def _piece_of(row: Row) -> Piece:
     (
         name, line, end, span, tree, annotated, full, decorators, chains, of_annotations, ordered, attributes, imports,
-        signs, literals, is_class,
+        signs, literals, places, is_class,
     ) = cast("_RowParts", tuple(row))  # fmt: skip
     return Piece(
         name, line, end, tuple(span), tree, annotated, full,
         tuple(Decorator(called, text, tuple(read.split()), given) for called, text, read, given in decorators),
         tuple(chains.split()), tuple(of_annotations.split()), frozenset(ordered.split()), frozenset(attributes.split()),
-        tuple(ImportedName(*one) for one in imports), frozenset(signs.split()), literals, is_class,
+        tuple(ImportedName(*one) for one in imports), frozenset(signs.split()), literals,
+        places, is_class,
     )  # fmt: skip
 
 
@@ -205,6 +209,16 @@ def _decorator(node: ast.expr) -> list[str]:
 
 def _place(node: ast.expr) -> list[int]:
     return [node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0]
+
+
+def _places(node: FunctionNode) -> dict[str, list[int]]:
+    before = 4 if isinstance(node, ast.FunctionDef) else 10 if isinstance(node, ast.AsyncFunctionDef) else 0
+    found = {"": [node.lineno, node.col_offset + before + 1]}
+    given = node.args
+    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):
+        if one is not None:
+            found[one.arg] = [one.lineno, one.col_offset + 1]
+    return found
 
 
 def _has_docs(node: ast.AST) -> bool:

@@ -137,7 +137,7 @@ class Resolver(Classes):
         try:
             node.rest += self.encoded(node, state, Origin(origin.file, origin.module, origin.name + ".", origin.direct))
         except (Opaque, RecursionError):
-            self.widen(node, origin, f"nothing can look into a {name_of(type(value))}")
+            self.widen(node, origin, f"nothing can look into a {name_of(value.__class__)}")
 
 
 def _names_in(code: CodeType) -> set[str]:
