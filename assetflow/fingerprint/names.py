@@ -213,9 +213,8 @@ class Names(Values):
             self._patched = self._find_patched()
         if not self._patched:
             return
-        read = piece.attributes.union(
-            chain for chain in piece.chains if "." not in chain
-        )  # a name may be put on builtins
+        alone = (chain for chain in piece.chains if "." not in chain)  # such a name may be put on `builtins`
+        read = piece.attributes.union(alone)
         for name in sorted(read & self._patched.keys()):
             for label, value, origin in self._patched[name]:
                 node.rest += self.refer(node, label, self.resolve(value, origin))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.mutations.projects import Edit, World, generate
 
+_LISTS = ("missed", "needless", "unjustified", "unstable")
+
 
 @dataclass
 class Tally:
@@ -35,7 +37,7 @@ class Tally:
             "missed": len(self.missed), "needless": len(self.needless),
             "needless_per_stale": round(len(self.needless) / max(1, self.stale), 5),
             "unjustified": len(self.unjustified), "unstable": len(self.unstable), "seconds": round(self.seconds, 1),
-            "examples": {name: sorted(set(getattr(self, name)))[:20] for name in ("missed", "needless", "unjustified", "unstable")},
+            "examples": {name: sorted(set(getattr(self, name)))[:20] for name in _LISTS},
         }  # fmt: skip
 
 
@@ -81,9 +83,8 @@ def _judge(tally: Tally, edit: Edit, every: set[str], stale: set[str], differs: 
     must = set(edit.stale) | differs
     tally.missed += [f"{edit.name}: {name}" for name in sorted(must - stale)]
     if not edit.others_may:
-        tally.needless += [
-            f"{edit.name}: {_without_digits(name)}" for name in sorted(stale - must) if not _sees_all(name)
-        ]
+        needless = sorted(name for name in stale - must if not _sees_all(name))
+        tally.needless += [f"{edit.name}: {_without_digits(name)}" for name in needless]
     if edit.changes_meaning and not differs:
         tally.unjustified.append(edit.name)
 

@@ -48,7 +48,7 @@ def docstrings(rng: random.Random, text: str) -> str | None:
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
-def annotations(rng: random.Random, text: str) -> str | None:
+def hints(rng: random.Random, text: str) -> str | None:
     """Annotations for the parameters of helpers that nothing decorates."""
     if any(word in text for word in ("get_type_hints", "__annotations__", "getsource", "singledispatch")):
         return None
@@ -66,5 +66,5 @@ def _decorated(node: ast.stmt) -> bool:
 
 NOISE: dict[str, Change] = {
     "comments": comments, "formatting": formatting, "line_ends": line_ends, "unused": unused,
-    "docstrings": docstrings, "annotations": annotations,
+    "docstrings": docstrings, "annotations": hints,
 }  # fmt: skip

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tests.mutations.shapes_language
-import tests.mutations.shapes_modules  # noqa: F401 - they add to the list
 from assetflow.fingerprint.code import CodeFingerprint, Fingerprinter
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.constants import constant_content
 from tests.mutations.noise import NOISE
-from tests.mutations.shapes import SHAPES
+from tests.mutations.shapes import all_shapes
 
 _PLACE = re.compile(r"«(=?\w+):([^»]*)»")
 
@@ -47,9 +45,10 @@ def generate(rng: random.Random, count: int = 5) -> Generated:
     """A project of several shapes, with all edits of their places and some that mean nothing in each file."""
     files: dict[str, str] = {"shop/__init__.py": ""}
     edits: list[Edit] = []
-    chosen = rng.sample(range(len(SHAPES)), min(count, len(SHAPES)))
+    shapes = all_shapes()
+    chosen = rng.sample(range(len(shapes)), min(count, len(shapes)))
     for number, place in enumerate(chosen):
-        shape, mark = SHAPES[place], str(rng.randrange(100, 999) * 10 + number)
+        shape, mark = shapes[place], str(rng.randrange(100, 999) * 10 + number)
         stale = {name: sets.replace("@@", mark).split() for name, sets in shape.stale.items()}
         for path, template in shape.files.items():
             raw = template.replace("@@", mark)
@@ -62,7 +61,7 @@ def generate(rng: random.Random, count: int = 5) -> Generated:
                 edits.append(Edit(f"{shape.name}/{name}", file, text, assets, others, not name.startswith("=")))
             if file.endswith(".py"):
                 edits += _noise(rng, shape.name, file, files[file])
-    return Generated(files, edits, [SHAPES[place].name for place in chosen])
+    return Generated(files, edits, [shapes[place].name for place in chosen])
 
 
 def _edits(template: str) -> list[tuple[str, str]]:
@@ -148,5 +147,5 @@ def _value(function: Callable[..., object]) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return repr(function())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what an edit breaks may raise anything, and that is its value
         return f"{type(error).__name__}: {error}"

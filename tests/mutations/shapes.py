@@ -1,13 +1,14 @@
 """The shapes of code that people write, with places where it can be edited and what each edit changes.
 
 A place is written `«name:before→after»`, with as many afters as you like. `@@` is a number that is different for each
-use of a shape. `stale` says which assets an edit at a place must make stale, and no others; places whose name starts with
-`=` change no meaning. Every asset function can be called without arguments, and what it returns is compared.
+use of a shape. `stale` says which assets an edit at a place must make stale, and no others; places whose name starts
+with `=` change no meaning. Every asset function can be called without arguments, and what it returns is compared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ SHAPES: list[Shape] = []
 
 def shape(name: str, files: dict[str, str], /, **stale: str) -> None:
     SHAPES.append(Shape(name, files, stale))
+
+
+def all_shapes() -> list[Shape]:
+    """Every shape there is: the other modules add theirs when they are imported."""
+    for name in ("shapes_language", "shapes_modules"):
+        import_module(f"tests.mutations.{name}")
+    return SHAPES
 
 
 ASSET = "from assetflow import asset\n"

@@ -64,7 +64,8 @@ def l@@_match(): return [matched({"kind": "a", "n": 1}), matched([1, 2]), matche
 @asset
 def l@@_caught(): return caught()
 @asset
-def l@@_operators(): return [boolean(1, 0), compared(5), sliced("abc"), deleted(), 7 «operator://→/→%→**» 2, «not:not 1→1»]
+def l@@_operators(): return [boolean(1, 0), compared(5), sliced("abc"), deleted(),
+    7 «operator://→/→%→**» 2, «not:not 1→1»]
 @asset
 def l@@_text(): return [formatted("a"), starred(1, 2, x=1)]
 @asset
