@@ -21,6 +21,7 @@ _DESCRIPTIONS = frozenset([
     "classmethod_descriptor", "builtin_function_or_method", "_TokenType",
 ])  # fmt: skip
 """Types of class attributes that Python puts there by itself, and whose meaning the class's text or name gives."""
+_GENERATORS = ("dataclasses", "reprlib", "collections", "functools", "enum", "typing")
 _FIELD_TABLES = ("__dataclass_fields__", "__pydantic_fields__", "_field_defaults")
 
 
@@ -128,7 +129,7 @@ class Classes(Names):
     def _method(self, node: Node, cls: type, label: str, function: FunctionType, origin: Origin) -> None:
         code = function.__code__
         if not self.files.is_project(code.co_filename):
-            if not (code.co_filename.startswith("<") and label.startswith("__")):  # what dataclasses write
+            if not (label.startswith("__") and _is_generated(function)):
                 node.rest += self.refer(node, f"method {label}", self.resolve(function, origin))
             return
         is_own = code.co_qualname == f"{cls.__qualname__}.{code.co_name}" and not hasattr(function, "__wrapped__")
@@ -180,6 +181,11 @@ def _functions_in(value: object) -> list[tuple[str, FunctionType]] | None:
     if type(value).__name__ == "cached_property" and isinstance(getattr(value, "func", None), FunctionType):
         return [("", cast("Any", value).func)]
     return None
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Whether a method is one that dataclasses and the like write, each version of Python in its own way."""
+    return function.__code__.co_filename.startswith("<") or function.__globals__.get("__name__") in _GENERATORS
 
 
 def _cells_of(cls: type) -> dict[str, object]:

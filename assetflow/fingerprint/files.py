@@ -95,7 +95,21 @@ class ProjectFiles:
         """The texts that the code may be compiled from: one, or all lambdas on its line that cannot be told apart."""
         found = self.index(code.co_filename)
         pieces = [] if found is None else found.functions(code.co_qualname, code.co_firstlineno)
-        return pieces if len(pieces) < 2 else _with_span(pieces, code)
+        if len(pieces) < 2:
+            return pieces
+        return _with_span(pieces, code) or [one for one in pieces if self._may_be(one, code)] or pieces
+
+    def _may_be(self, piece: Piece, code: CodeType) -> bool:
+        """Whether a lambda compiles to this code: Python 3.12 gives no places for a body of one constant."""
+        line, column, end_line, end_column = piece.span
+        lines = [text.encode() for text in self.lines(code.co_filename)[line - 1 : end_line]]
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
+        try:
+            found = compile(b"lambda: (" + b"".join(lines) + b")", code.co_filename, "eval").co_consts[0]
+        except (SyntaxError, ValueError):
+            return True
+        return not isinstance(found, CodeType) or _same_constants(found, code)
 
     def module_file(self, name: str) -> str | None:
         """The file of a project module by its dotted name, whether it was imported or not."""
@@ -164,19 +178,23 @@ class ProjectFiles:
 
 
 def _with_span(pieces: list[Piece], code: CodeType) -> list[Piece]:
-    """Those of several lambdas on a line in whose body all instructions of the code stand; all when none is known."""
+    """Those lambdas of a line in whose body all instructions of the code stand; none when that is not known."""
     places = [
         (line, column, end_line, end_column)
         for line, end_line, column, end_column in code.co_positions()
         if line and end_line and column is not None and end_column and (line, column) != (end_line, end_column)
     ]
     if not places:
-        return pieces
+        return []
     start = min((line, column) for line, column, _, _ in places)
     end = max((line, column) for _, _, line, column in places)
     exact = [one for one in pieces if one.span and (one.span[:2], one.span[2:]) == (start, end)]
     inside = [one for one in pieces if one.span and one.span[:2] <= start and end <= one.span[2:]]
-    return exact or inside or pieces
+    return exact or inside
+
+
+def _same_constants(one: CodeType, other: CodeType) -> bool:
+    return [(type(value), value) for value in one.co_consts] == [(type(value), value) for value in other.co_consts]
 
 
 def _decoded(content: bytes) -> str:
