@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from assetflow.model.code import CodeNote, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Freshness
 
@@ -52,7 +53,8 @@ class AssetSpec:
     `node` names the function that makes it: the outputs of one `@assets` function share it. `kind` is `asset` or
     `source`; `kinds` are badges such as `pandas`, `duckdb`, `csv`. `config` holds the canonical JSON text of each
     config field. `code` is the code fingerprint, and `code_parts` the digest of each function or constant it is made
-    of, by name.
+    of, by name; `code_notes` say where more counts than is used; `packages` are the installed distributions that it
+    reaches, with their versions.
     """
 
     key: AssetKey
@@ -74,6 +76,8 @@ class AssetSpec:
     kinds: tuple[str, ...] = ()
     source: SourceSpec | None = None
     retries: int = 0
+    code_notes: tuple[CodeNote, ...] = ()
+    packages: Mapping[str, str] | None = None
 
     @property
     def is_source(self) -> bool:
@@ -92,6 +96,7 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         "owners": list(spec.owners), "tags": dict(spec.tags), "description": spec.description,
         "code_parts": dict(spec.code_parts or {}), "config": dict(spec.config or {}), "kinds": list(spec.kinds),
         "checks": [[c.name, c.blocking, c.description] for c in spec.checks], "retries": spec.retries,
+        "code_notes": [note_to_json(note) for note in spec.code_notes], "packages": dict(spec.packages or {}),
     }  # fmt: skip
     found.update({name: value for name, value in optional.items() if value})
     if spec.freshness is not None:
@@ -117,6 +122,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
         io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),
         code_parts=get("code_parts"), config=get("config"), kinds=tuple(get("kinds", ())),
         checks=tuple(CheckSpec(*one) for one in get("checks", ())), retries=get("retries", 0),
+        code_notes=tuple(note_from_json(one) for one in get("code_notes", ())), packages=get("packages"),
         freshness=None if freshness is None
         else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
         source=None if origin is None else SourceSpec(*origin),
