@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from assetflow.catalog.database import Database
@@ -16,12 +16,16 @@ from assetflow.catalog.rows import (
     attempt_facts,
     attempt_from_row,
     columns_json,
+    definition_texts,
     head_from_row,
     inputs_by_trace,
+    node_row,
     run_from_row,
+    source_from_row,
     version_from_row,
 )
 from assetflow.errors import Superseded
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Run, Version
 
@@ -51,6 +55,7 @@ class Catalog:
         self.database = Database(path, write=write)
         self._assets: dict[str, int] = {}
         self._envs: dict[str, int] = {}
+        self._nodes: set[str] = set()
 
     def close(self) -> None:
         """Close the file."""
@@ -114,6 +119,15 @@ class Catalog:
         """The newest attempts of one asset, newest first."""
         return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit)]
 
+    def sources(self, digests: Iterable[str]) -> dict[str, CodeSource]:
+        """The code that was recorded under these digests (see `Trace.code_parts`), by digest. One query."""
+        rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
+        return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
+
+    def unsteady(self) -> frozenset[tuple[AssetKey, str, str]]:
+        """The assets, with partition and input key, of which one definition gave different contents. One query."""
+        return frozenset(cast("list[tuple[AssetKey, str, str]]", self.database.rows("unsteady")))
+
     def file_states(self) -> dict[str, FileRow]:
         """What every source file looked like when it was hashed, by path."""
         return {cast("str", row[0]): cast("FileRow", row) for row in self.database.rows("file_states")}
@@ -176,12 +190,14 @@ class Catalog:
         attempts: Sequence[Attempt] = (),
         files: Iterable[FileRow] = (),
         lost: Iterable[int] = (),
+        sources: Mapping[str, CodeSource] = MappingProxyType({}),
     ) -> list[Committed]:
         """Record traces with their versions and move the heads, all or nothing: the only commit point.
 
         A version is new only when its content differs from the head's. A head moves by compare-and-swap from the trace
         that the planner saw; if another run moved it, the trace is kept and `moved` is False. `lost` are versions whose
-        bytes are gone: they are marked so, and equal content is stored again as a new version.
+        bytes are gone: they are marked so, and equal content is stored again as a new version. `sources` has the code
+        of the traces' parts by digest: what is not recorded of it yet is.
 
         Raises:
             Superseded: the run is no longer running (it was declared dead or cancelled): nothing is recorded.
@@ -192,6 +208,7 @@ class Catalog:
             env_id = self._env(env)
             for version_id in lost:
                 self.database.change("mark_lost", version_id)
+            self._add_sources(traces, sources)
             done = [self._commit_one(env_id, run_id, trace, at) for trace in traces]
             made = {(t.asset, t.partition): c for t, c in zip(traces, done, strict=True)}
             for attempt in attempts:
@@ -250,7 +267,9 @@ class Catalog:
                 "add_trace_input", trace_id, one.parameter, upstream, one.mode, one.digest, one.version_number
             )
         is_changed = now is None or now[1] != data_hash
-        moved = self._move(env_id, asset_id, part_id, trace_id, trace.seen_trace_id, is_changed, run_id, at)
+        if trace.kind == "run" and is_changed:
+            self.database.change("note_unsteady", trace_id, at)
+        moved = self._move(env_id, asset_id, part_id, trace_id, trace, is_changed, run_id, at)
         return Committed(trace_id, version_id, number, is_new, is_changed, moved)
 
     def _version(
@@ -273,17 +292,18 @@ class Catalog:
         return version_id, number, new.data_hash, True
 
     def _move(
-        self, env_id: int, asset_id: int, part_id: int, trace_id: int, seen: int | None, is_changed: bool,
+        self, env_id: int, asset_id: int, part_id: int, trace_id: int, trace: NewTrace, is_changed: bool,
         run_id: int | None, at: float,
     ) -> bool:  # fmt: skip
         seq = cast("tuple[int]", self.database.row("next_seq"))[0]
+        seen = trace.seen_trace_id
         if seen is None:
             count = self.database.change("add_head", env_id, asset_id, part_id, trace_id, seq, seq, at)
         else:
             changed_seq = seq if is_changed else None
             count = self.database.change("move_head", trace_id, seq, changed_seq, at, env_id, asset_id, part_id, seen)
         if count == 1:
-            self.database.change("log_head", env_id, asset_id, part_id, seq, trace_id, run_id, at)
+            self.database.change("log_head", env_id, asset_id, part_id, seq, trace_id, run_id, at, trace.cause)
         return count == 1
 
     def _save_attempt(self, env_id: int, attempt: Attempt, number: int | None) -> None:
@@ -296,10 +316,19 @@ class Catalog:
         self.database.change("save_last_attempt", env_id, asset_id, 0, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
-        parts, config = json.dumps(dict(trace.code_parts)), json.dumps(dict(trace.config))
-        digest = hashlib.sha256(json.dumps([trace.code, parts, config]).encode()).hexdigest()
-        self.database.change("add_fp", digest, trace.code, parts, config)
-        return cast("tuple[int]", self.database.row("fp_id", digest))[0]
+        texts = definition_texts(trace)
+        self.database.change("add_fp", *texts)
+        return cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+
+    def _add_sources(self, traces: Sequence[NewTrace], sources: Mapping[str, CodeSource]) -> None:
+        """Record the code of these traces that is not recorded yet, however many they are with two statements."""
+        wanted = {digest for trace in traces for digest in trace.code_parts.values() if digest in sources}
+        if new := wanted - self._nodes:
+            known = {cast("str", row[0]) for row in self.database.rows("known_nodes", json.dumps(sorted(new)))}
+            rows = [node_row(digest, sources[digest]) for digest in sorted(new - known)]
+            if rows:
+                self.database.change_many("add_node", rows)
+            self._nodes |= new
 
     def _known_asset(self, key: AssetKey) -> int | None:
         if key not in self._assets and (row := self.database.row("asset_id", key)) is not None:
@@ -327,4 +356,5 @@ class Catalog:
             # Numbers given out in a transaction that was undone are not theirs any more.
             self._assets.clear()
             self._envs.clear()
+            self._nodes.clear()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assetflow.model.code import CodeNote
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 
 
@@ -48,7 +49,9 @@ class TraceInput:
 class Trace:
     """The fact that a definition, applied to these inputs, gave this version. Never changed once written.
 
-    kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so.
+    kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so, `alias` says that the
+    definition has another fingerprint and the same meaning. Beside the code fingerprint (of the scheme `scheme`) there
+    is all else that the definition was made of; see `AssetSpec`.
     """
 
     trace_id: int
@@ -68,6 +71,12 @@ class Trace:
     finished_at: float
     as_of: float | None
     metadata: Mapping[str, object]
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[CodeNote, ...] = ()
+    scheme: str = ""
+    code_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,10 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class NewTrace:
-    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored."""
+    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored.
+
+    `cause` says what moves the head when that is not a run.
+    """
 
     asset: AssetKey
     input_key: str
@@ -210,3 +222,10 @@ class NewTrace:
     reuse_version_id: int | None
     seen_trace_id: int | None
     partition: str = UNPARTITIONED
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[CodeNote, ...] = ()
+    scheme: str = ""
+    code_version: str | None = None
+    cause: str = ""
