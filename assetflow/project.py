@@ -18,6 +18,7 @@ from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.marking import Marking
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.freshness import data_times, freshness_state
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care):
+class Project(Pointing, Reading, Comparing, Care, Marking):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:

@@ -355,6 +355,14 @@ class Catalog:
             self._assets[key] = cast("tuple[int]", row)[0]
         return self._assets.get(key)
 
+    def asset_number(self, key: AssetKey, at: float) -> int:
+        """The number of an asset, given out now if it has none. The caller owns the transaction."""
+        return self._asset(key, at)
+
+    def env_number(self, name: str) -> int:
+        """The number of an environment, given out now if it has none. The caller owns the transaction."""
+        return self._env(name)
+
     def _asset(self, key: AssetKey, at: float) -> int:
         return self._number(self._assets, key, "asset_id", "add_asset", (key, at))
 
