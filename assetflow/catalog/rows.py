@@ -110,7 +110,7 @@ def definition_texts(trace: NewTrace) -> tuple[str, ...]:
 
 def node_row(digest: str, source: CodeSource) -> tuple[object, ...]:
     """A piece of code as `node` holds it."""
-    packed = zlib.compress(source.text.encode("utf-8", "surrogatepass"))
+    packed = zlib.compress(json.dumps([source.text, *source.refers]).encode())
     return (digest, source.kind, source.file, source.line, packed)
 
 
@@ -119,10 +119,10 @@ def source_from_row(row: Row) -> CodeSource:
     """One row of `nodes`, without its digest."""
     kind, file, line, packed = row
     try:
-        text = zlib.decompress(packed).decode("utf-8", "surrogatepass")
+        text, *refers = json.loads(zlib.decompress(packed))
     except zlib.error as error:
         raise ValueError(f"the text of a piece of code: {error}") from error
-    return CodeSource(kind, file, line, text)
+    return CodeSource(kind, file, line, text, tuple(refers))
 
 
 def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
