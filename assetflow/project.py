@@ -46,6 +46,7 @@ from assetflow.views import (
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
+    from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Observer, RunResult
     from assetflow.run.session import Request
 
@@ -242,25 +243,33 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         config: Mapping[str, Mapping[str, object]] | None = None,
         wait_s: float = 0.0,
         observer: Observer | None = None,
+        saved: SavedPlan | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment.
+        environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
 
         Raises:
             RunConflict: another run is going on in this environment.
+            PlanMoved: a saved plan is not the one of now.
             NotWritable, DiskFull: the folder of the project cannot be written.
         """
         from assetflow.run.outcome import is_quiet, nothing_to_do
         from assetflow.run.session import Request, run_session
 
         began = time.monotonic()
-        request = Request(selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began)
+        if saved is not None:
+            expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
+        request = Request(
+            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
+        )
         found: Survey | None = None
         if not config:
             found, plan, is_tidy = self._look(request)
+            if saved is not None:
+                saved.must_be(plan)
             if is_quiet(plan) and is_tidy:
                 remember_if_possible(self.settings.catalog_path, self.env, found)
                 self._present_again()
