@@ -29,6 +29,7 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.locks import run_lock
 from assetflow.run.survey import Survey, remember_if_possible, survey
+from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
     AssetStatus,
     AssetView,
@@ -60,8 +61,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         frame = project.read("marts.daily_revenue")
     """
 
-    def __init__(self, settings: Settings, graph: AssetGraph) -> None:
+    def __init__(self, settings: Settings, graph: AssetGraph, manifest: str = "") -> None:
         self.settings = settings
+        self._manifest = manifest
         self.graph = graph
         self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
@@ -92,7 +94,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs))
+        return cls(settings, AssetGraph(manifest.specs), manifest.content)
 
     @property
     def root(self) -> Path:
@@ -136,9 +138,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
 
     def plan(self, expression: Expression = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        manifest = self._manifest
         with self._catalog() as catalog:
+            token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             found = self._survey(catalog, ask=True)
-            return self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+            plan = self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+        if not (expression or force) and with_upstream:
+            remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
+        return plan
 
     def status(self, expression: Expression = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked."""
@@ -320,7 +327,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         loaded = load_project(self.settings, config or {})
         if not config:
             self._loaded = loaded
-            write_manifest(self.settings, loaded)
+            self._manifest = write_manifest(self.settings, loaded).content
             self.graph = AssetGraph(loaded.specs)
         return loaded
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
+    if (unchanged := _unchanged(session, options)) is not None:
+        return unchanged
     project = session.project()
     found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
     if getattr(options, "output", None):
@@ -45,6 +47,21 @@ def plan(session: Session, options: Namespace) -> Answer:
         plan_table(found),
         exit_code=4 if options.exit_code and not found.is_empty else 0,
     )
+
+
+def _unchanged(session: Session, options: Namespace) -> Answer | None:
+    """The answer when nothing has changed since the whole plan was empty, without reading specs and traces."""
+    if session.screen.is_json or options.selection or options.force or options.only or getattr(options, "output", None):
+        return None
+    from assetflow.cli.render_plan import nothing_line, plan_columns
+    from assetflow.cli.table import Table
+    from assetflow.run.unchanged import still_unchanged
+
+    found = still_unchanged(session.settings())
+    if found is None:
+        return None
+    line = nothing_line(found.assets, found.pinned, session.elapsed_s)
+    return Answer(dict, [line], Table(plan_columns(), ()))
 
 
 def _save(options: Namespace, found: Plan) -> None:
