@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from assetflow.care import Care, storage_of
@@ -18,6 +18,8 @@ from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.marking import Marking
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.freshness import data_times, freshness_state
@@ -28,6 +30,7 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.locks import run_lock
 from assetflow.run.survey import Survey, remember_if_possible, survey
+from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
     AssetStatus,
     AssetView,
@@ -36,7 +39,7 @@ from assetflow.views import (
     HistoryEntry,
     LogFile,
     Status,
-    content_state,
+    content_states,
     history_entries,
     selection_text,
     source_text,
@@ -45,11 +48,12 @@ from assetflow.views import (
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
+    from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Observer, RunResult
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care):
+class Project(Pointing, Reading, Comparing, Care, Marking):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -58,8 +62,15 @@ class Project(Pointing, Reading, Comparing, Care):
         frame = project.read("marts.daily_revenue")
     """
 
-    def __init__(self, settings: Settings, graph: AssetGraph) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        graph: AssetGraph,
+        manifest: str = "",
+        code: Mapping[str, CodeSource] = MappingProxyType({}),
+    ) -> None:
         self.settings = settings
+        self._manifest, self._code = manifest, code
         self.graph = graph
         self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
@@ -90,7 +101,7 @@ class Project(Pointing, Reading, Comparing, Care):
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs))
+        return cls(settings, AssetGraph(manifest.specs), manifest.content, manifest.code_sources)
 
     @property
     def root(self) -> Path:
@@ -134,9 +145,16 @@ class Project(Pointing, Reading, Comparing, Care):
 
     def plan(self, expression: Expression = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        manifest = self._manifest
         with self._catalog() as catalog:
+            token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             found = self._survey(catalog, ask=True)
-            return self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+            plan = self._plan(found.world, expression, force, with_upstream, {})
+            if plan.run:
+                plan = with_failures(plan, catalog.last_attempts(self.env))
+        if not (expression or force) and with_upstream:
+            remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
+        return plan
 
     def status(self, expression: Expression = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked."""
@@ -241,25 +259,33 @@ class Project(Pointing, Reading, Comparing, Care):
         config: Mapping[str, Mapping[str, object]] | None = None,
         wait_s: float = 0.0,
         observer: Observer | None = None,
+        saved: SavedPlan | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment.
+        environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
 
         Raises:
             RunConflict: another run is going on in this environment.
+            PlanMoved: a saved plan is not the one of now.
             NotWritable, DiskFull: the folder of the project cannot be written.
         """
         from assetflow.run.outcome import is_quiet, nothing_to_do
         from assetflow.run.session import Request, run_session
 
         began = time.monotonic()
-        request = Request(selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began)
+        if saved is not None:
+            expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
+        request = Request(
+            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
+        )
         found: Survey | None = None
         if not config:
             found, plan, is_tidy = self._look(request)
+            if saved is not None:
+                saved.must_be(plan)
             if is_quiet(plan) and is_tidy:
                 remember_if_possible(self.settings.catalog_path, self.env, found)
                 self._present_again()
@@ -299,7 +325,9 @@ class Project(Pointing, Reading, Comparing, Care):
             catalog.close()
 
     def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
-        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None)
+        return survey(
+            self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root, code=self._code
+        )
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""
@@ -310,7 +338,7 @@ class Project(Pointing, Reading, Comparing, Care):
         loaded = load_project(self.settings, config or {})
         if not config:
             self._loaded = loaded
-            write_manifest(self.settings, loaded)
+            self._manifest, self._code = write_manifest(self.settings, loaded).content, loaded.code_sources
             self.graph = AssetGraph(loaded.specs)
         return loaded
 
@@ -331,7 +359,9 @@ class Project(Pointing, Reading, Comparing, Care):
         targets = self.select(expression)
         forced = frozenset(targets) if force else frozenset[AssetKey]()
         text = selection_text(expression)
-        plan = make_plan(world, targets, selection=text, with_upstream=with_upstream, forced=forced)
+        plan = make_plan(
+            world, targets, selection=text, with_upstream=with_upstream, forced=forced, workers=self.settings.workers
+        )
         return with_failures(plan, attempts)
 
     def _statuses(
@@ -339,10 +369,11 @@ class Project(Pointing, Reading, Comparing, Care):
     ) -> list[AssetStatus]:
         times, now = data_times(world), time.time()
         rows: list[AssetStatus] = []
+        states = content_states(plan, attempts)
         for step in plan:
             attempt = attempts.get((step.asset, step.partition))
             fresh = freshness_state(step.spec.freshness, times.get(step.asset), now)
-            rows.append(AssetStatus(step.spec, content_state(step, attempt), step, attempt, fresh))
+            rows.append(AssetStatus(step.spec, states[step.asset], step, attempt, fresh))
         return rows
 
     def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:

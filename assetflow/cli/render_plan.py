@@ -40,7 +40,7 @@ def plan_lines(
     """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
     own = [step for step in plan if not step.spec.is_source]
     if plan.is_empty:
-        return [_empty(plan, len(own), elapsed_s)]
+        return [nothing_line(len(own), _pinned_names(plan), elapsed_s)]
     title = f" · env {plan.env} · {count(len(own), 'asset')} considered in {words(elapsed_s)}"
     lines: list[Line] = [(" Plan for ", strong(name), title)]
     sections = (
@@ -75,18 +75,17 @@ def _blocked(steps: Sequence[Step], width: int, root: str) -> list[Line]:
     return lines
 
 
-def _empty(plan: Plan, amount: int, elapsed_s: float) -> Line:
+def nothing_line(amount: int, pinned_names: Sequence[str], elapsed_s: float) -> Line:
+    """The one line of a plan that is empty: `nothing to do`, of so many assets, some of them pinned."""
     if not amount:
         return (" nothing to do · no assets selected",)
-    pinned = f" · {_pinned(plan)}" if plan.pinned else ""
-    current = f"{len(plan.current):,} current" if pinned else f"all {amount:,} current"
+    pinned = f" · {pinned_words(pinned_names)}" if pinned_names else ""
+    current = f"{amount - len(pinned_names):,} current" if pinned else f"all {amount:,} current"
     return (" nothing to do · ", Span(current, "good"), f"{pinned} · checked in {words(elapsed_s)}")
 
 
-def _pinned(plan: Plan, limit: int = 4) -> str:
-    """`2 pinned: fx_rates@3, orders@7`."""
-    names = [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
-    return pinned_words(names, limit)
+def _pinned_names(plan: Plan) -> list[str]:
+    return [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
 
 
 def pinned_words(names: Sequence[str], limit: int = 4) -> str:
@@ -127,48 +126,72 @@ def _mark(step: Step) -> Span:
 def _foot(plan: Plan, apply: str) -> list[Line]:
     rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(len(plan.current)))]
     if plan.pinned:
-        rows.append((head("pinned"), _pinned(plan).replace(" pinned: ", ": ", 1)))
+        rows.append((head("pinned"), pinned_words(_pinned_names(plan)).replace(" pinned: ", ": ", 1)))
     changed = plan.changed_sources
     if changed:
         names = [step.asset for step in changed]
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         rows.append((head("changed sources"), ", ".join(names[:4]) + more))
-    roots = _root_causes(plan)
-    if roots:
+    if roots := _root_causes(plan):
         rows.append((head("root causes"), roots))
-    rows.append((head("estimate"), _estimate(plan)))
+    first, *more = _estimate(plan)
+    rows += [(head("estimate"), first), *((head(""), text) for text in more)]
     rows.append((head("apply"), strong(apply)))
     return aligned(rows, gap=3, limit=200)
 
 
-def _root_causes(plan: Plan) -> str:
-    """How many of the planned assets have a reason of their own, when that is not all of them."""
-    planned = (*plan.run, *plan.maybe)
-    roots = [step for step in planned if any(reason.is_root for reason in step.reasons)]
-    if not roots or len(roots) == len(planned):
+_TOLD_ELSEWHERE = ("never_materialized", "forced", "source_unavailable", "upstream_missing")
+"""Causes that the rows of the screen, or the command itself, say clearly enough."""
+
+_WORTH_S = 1.0
+"""Work that takes less is not worth a word on how it could be done faster."""
+
+
+def _root_causes(plan: Plan, limit: int = 3) -> str:
+    """What explains how much of the plan, when one cause explains several assets."""
+    found = [cause for cause in plan.root_causes if cause.code not in _TOLD_ELSEWHERE]
+    told = [cause for cause in found if cause.explains][:limit]
+    if not any(cause.explains > 1 for cause in told):
         return ""
-    return f"{count(len(roots), 'asset')} with a reason of its own explains {len(planned)}".replace(
-        "assets with a reason of its own explains", "assets with reasons of their own explain"
-    )
+    parts = [f"{cause.words} explains {cause.explains:,}" for cause in told]
+    more = len(found) - len(parts)
+    return " · ".join([*parts, *([f"{more} more"] if more > 0 else [])])
 
 
-def _estimate(plan: Plan) -> str:
-    known = [step.estimate_s for step in (*plan.run, *plan.maybe) if step.estimate_s is not None]
-    unknown = len(plan.run) + len(plan.maybe) - len(known)
-    parts = [f"{words(sum(known))} of work"] if known else []
-    if unknown:
-        parts.append(f"{count(unknown, 'asset')} never ran before")
-    return " · ".join(parts) or "nothing is computed"
+def _estimate(plan: Plan, longest: int = 5) -> list[str]:
+    """How much work it is and how long that takes, and below that the chain that decides it."""
+    found = plan.estimate
+    parts: list[str] = []
+    known = len(plan.run) + len(plan.maybe) > found.unknown
+    if known:
+        parts.append(f"{words(found.work_s)} of work")
+        if found.workers > 1 and found.wall_s < found.work_s and found.work_s >= _WORTH_S:
+            parts.append(f"{words(found.wall_s)} on {found.workers} workers")
+    if found.unknown:
+        parts.append(f"{count(found.unknown, 'asset')} never ran before")
+    if found.saved_s >= _WORTH_S:
+        parts.append(f"saves {words(found.saved_s)}")
+    lines = [" · ".join(parts) or "nothing is computed"]
+    path = found.critical_path
+    if len(path) > 1 and found.path_s >= _WORTH_S:
+        names = [*path[:longest], *([f"… {len(path) - longest} more"] if len(path) > longest else [])]
+        lines.append(f"longest chain {words(found.path_s)}: {' → '.join(names)}")
+    return lines
 
 
-def plan_table(plan: Plan) -> Table:
-    """One row for each asset that is not current, for programs and pull requests."""
-    columns = (
+def plan_columns() -> tuple[Column, ...]:
+    """The columns of a plan as a table."""
+    return (
         Column("action", "ACTION"),
         Column("asset", "ASSET"),
         Column("reasons", "WHY"),
         Column("estimate_seconds", "EST.", is_right=True),
     )
+
+
+def plan_table(plan: Plan) -> Table:
+    """One row for each asset that is not current, for programs and pull requests."""
+    columns = plan_columns()
     steps = (*plan.run, *plan.maybe, *plan.link, *plan.blocked)
     return Table(
         columns,

@@ -24,6 +24,8 @@ from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+
 
 def with_code(
     specs: Iterable[AssetSpec],
@@ -63,7 +65,7 @@ def with_code(
                 code=digest_of_code,
                 code_parts=None if code is None else code.parts,
                 code_notes=() if code is None else code.notes,
-                packages=None if code is None or not code.packages else code.packages,
+                packages={} if spec.source is not None or code is None else {"python": _PYTHON, **code.packages},
             )
         )
     return tuple(found), texts

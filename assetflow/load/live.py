@@ -85,7 +85,7 @@ class Loaded:
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
     `given` holds the keys whose values the caller of `load_definitions` brings along. `imported` is what the manifest
-    is keyed by; `code_sources` holds the texts of all code behind the assets by the digests in their `code_parts`.
+    is keyed by. `code_sources` is the code behind all assets by the digests that `AssetSpec.code_parts` name.
     """
 
     specs: tuple[AssetSpec, ...]

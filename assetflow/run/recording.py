@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, Version
+from assetflow.model.code import CodeSource
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
+from assetflow.run.task import Made, NodeResult, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Pending:
 class Recorder:
     """Collects outcomes, and records all that came together in one transaction: many small assets share its cost."""
 
-    def __init__(self, catalog: Catalog, env: str, run_id: int) -> None:
-        self._catalog, self._env, self._run_id = catalog, env, run_id
+    def __init__(self, catalog: Catalog, env: str, run_id: int, sources: Mapping[str, CodeSource]) -> None:
+        self._catalog, self._env, self._run_id, self._sources = catalog, env, run_id, sources
         self._waiting: list[Pending] = []
 
     @property
@@ -61,7 +64,9 @@ class Recorder:
             return waiting
         traces = [one.trace for one in commits if one.trace is not None]
         lost = [version_id for one in commits for version_id in one.lost]
-        done = iter(self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost))
+        done = iter(
+            self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost, sources=self._sources)
+        )
         seconds = (time.perf_counter() - began) / len(commits)
         return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
 
@@ -73,6 +78,28 @@ def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
     return NewTrace(
         step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
     )
+
+
+def linked(key: AssetKey, found: Trace, inputs: tuple[TraceInput, ...], seen: int | None) -> NewTrace:
+    """The trace that says: this earlier result is what the definition of now and these inputs give."""
+    return NewTrace(
+        key, found.input_key, found.code, found.code_parts, found.config, inputs, "link", found.started_at,
+        found.finished_at, found.as_of, found.metadata, None, found.version_id, seen, packages=found.packages,
+        files=found.files, env_vars=found.env_vars, notes=found.notes, scheme=found.scheme,
+        code_version=found.code_version,
+    )  # fmt: skip
+
+
+def computed(
+    key: AssetKey, origin: Origin, made: Made, result: NodeResult, reuse: int | None, seen: int | None
+) -> NewTrace:  # fmt: skip
+    """The trace of a computation. `reuse` is the version that has the same content, when no new one is stored."""
+    return NewTrace(
+        key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
+        result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse, seen,
+        packages=origin.packages, files=origin.files, env_vars=origin.env_vars, notes=origin.notes,
+        scheme=origin.scheme, code_version=origin.code_version, is_anew=made.is_unread,
+    )  # fmt: skip
 
 
 def head_after(
@@ -90,6 +117,7 @@ def head_after(
     made = Trace(
         done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
         trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
-        trace.finished_at, trace.as_of, trace.metadata,
+        trace.finished_at, trace.as_of, trace.metadata, trace.packages, trace.files, trace.env_vars, trace.notes,
+        trace.scheme, trace.code_version,
     )  # fmt: skip
     return Head(env, made, version, 0, 0, now)
