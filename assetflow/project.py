@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from assetflow.care import Care, storage_of
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
+from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.load.manifest import read_manifest, write_manifest
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care):
+class Project(Pointing, Reading, Comparing, Care, Checking):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:

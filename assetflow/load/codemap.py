@@ -1,0 +1,291 @@
+"""Which functions, classes and constants of the project a function reaches, and on which way, read from the text alone.
+
+Fingerprints follow live objects, because only those say what a name is. This follows imports as they are written: it
+needs no user code, knows every place, and may miss what is only known when the code runs. So it explains and warns;
+nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assetflow.fingerprint.files import ProjectFiles
+from assetflow.fingerprint.scopes import free_chains
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_MOST_HOPS = 20  # from one re-export to the next
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """A function, class or assignment at the top of a module, or a method. `file` is absolute, `name` is qualified."""
+
+    file: str
+    module: str
+    name: str
+    node: ast.stmt
+
+    @property
+    def line(self) -> int:
+        """The line of its `def`, `class` or name."""
+        return self.node.lineno
+
+    @property
+    def last_line(self) -> int:
+        """The last line of its text."""
+        return self.node.end_lineno or self.node.lineno
+
+    @property
+    def short(self) -> str:
+        """`tax.net_of_vat`: the name with the last part of its module."""
+        return f"{self.module.rpartition('.')[2]}.{self.name}" if self.module else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name or a chain of attributes in the text of a unit: what of the project it means, or what else, by full name.
+
+    `dotted` is `datetime.datetime.now` for `dt.now` after `from datetime import datetime as dt`.
+    """
+
+    node: ast.Name | ast.Attribute
+    unit: Unit | None
+    dotted: str
+
+
+@dataclass(slots=True)
+class _Names:
+    """What the names at the top of a module mean."""
+
+    units: dict[str, Unit] = field(default_factory=dict[str, Unit])
+    imports: dict[str, str] = field(default_factory=dict[str, str])
+    stars: list[str] = field(default_factory=list[str])
+
+
+class CodeMap:
+    """The project's files by what is defined in them. Each is read and parsed at most once, when it is needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        folders = [folder for folder in (root / "src", root) if folder.is_dir()]
+        self._files = ProjectFiles(folders)
+        self._names: dict[str, _Names] = {}
+        self._modules: dict[str, str | None] = {}
+        self._references: dict[Unit, tuple[Reference, ...]] = {}
+        self._lines: dict[str, list[str]] = {}
+
+    def function(self, file: str, line: int) -> Unit | None:
+        """The function whose `def` stands on this line of a file; None when the text does not say it."""
+        path = self._absolute(file)
+        parsed = self._files.parsed(path)
+        if parsed is None:
+            return None
+        for (name, _), nodes in parsed.functions.items():
+            for node in nodes:
+                if isinstance(node, _FUNCTIONS) and node.lineno == line:
+                    return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
+        return None
+
+    def reached(self, start: Unit) -> dict[Unit, tuple[Unit, ...]]:
+        """Every unit that is reached from `start`, itself included, with the shortest way to it."""
+        ways: dict[Unit, tuple[Unit, ...]] = {start: (start,)}
+        waiting = [start]
+        for unit in waiting:  # grows while it is walked: breadth first
+            for reference in self.references(unit):
+                other = reference.unit
+                if other is not None and other not in ways:
+                    ways[other] = (*ways[unit], other)
+                    waiting.append(other)
+        return ways
+
+    def references(self, unit: Unit) -> tuple[Reference, ...]:
+        """What the text of a unit names, in the order of the text, without its own local variables."""
+        if unit not in self._references:
+            self._references[unit] = tuple(self._references_in(unit))
+        return self._references[unit]
+
+    def resolve(self, unit: Unit, node: ast.expr) -> Reference | None:
+        """What an expression such as `pd.DataFrame` means where the unit stands; None for anything but names."""
+        chain = _chain(node)
+        return None if chain is None else self._meaning(unit.file, chain, node, {})
+
+    def line(self, file: str, number: int) -> str:
+        """One line of a file."""
+        if file not in self._lines:
+            try:
+                text = Path(file).read_text(encoding="utf-8", errors="replace")
+            except OSError:  # it was there a moment ago; what is said about it needs no text
+                text = ""
+            self._lines[file] = text.splitlines()
+        lines = self._lines[file]
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    def relative(self, file: str) -> str:
+        """The file relative to the project's folder, with slashes."""
+        base = f"{self._root}{os.sep}"
+        return Path(file[len(base) :]).as_posix() if file.startswith(base) else file
+
+    @property
+    def files(self) -> int:
+        """How many files were looked at."""
+        return len(self._files.read_files())
+
+    # -- what names mean
+
+    def _references_in(self, unit: Unit) -> Iterator[Reference]:
+        dropped = self._decorators(unit)
+        free = {chain[0] for chain in free_chains(unit.node, dropped)}
+        local = self._imports([unit.node], unit.file) if isinstance(unit.node, (*_FUNCTIONS, ast.ClassDef)) else {}
+        for node in _outermost(unit.node, {id(one) for one in dropped}):
+            chain = _chain(node)
+            if chain is not None and (chain[0] in free or chain[0] in local):
+                found = self._meaning(unit.file, chain, node, {} if chain[0] in free else local)
+                if found.unit is not unit:
+                    yield found
+
+    def _decorators(self, unit: Unit) -> list[ast.AST]:
+        """The decorators that are ours: what they name is lineage, not code that runs."""
+        found: list[ast.AST] = []
+        for one in getattr(unit.node, "decorator_list", ()):
+            meant = self.resolve(unit, one.func if isinstance(one, ast.Call) else one)
+            if meant is not None and meant.dotted.startswith("assetflow."):
+                found.append(one)
+        return found
+
+    def _meaning(self, file: str, chain: tuple[str, ...], node: ast.expr, local: dict[str, str]) -> Reference:
+        assert isinstance(node, (ast.Name, ast.Attribute)), "a chain is spelled by one of these"
+        first, *rest = chain
+        if first in local:
+            unit, dotted = self._global((*local[first].split("."), *rest), _MOST_HOPS)
+        else:
+            unit, dotted = self._in_file(file, first, tuple(rest), _MOST_HOPS)
+        return Reference(node, unit, dotted)
+
+    def _in_file(self, file: str, first: str, rest: tuple[str, ...], hops: int) -> tuple[Unit | None, str]:
+        names = self._top(file)
+        if first in names.units:
+            return names.units[first], ".".join((first, *rest))
+        if first in names.imports:
+            return self._global((*names.imports[first].split("."), *rest), hops)
+        for module in names.stars:
+            other = self._module_file(module)
+            if other is not None and hops and (found := self._in_file(other, first, rest, hops - 1))[0] is not None:
+                return found
+        outside = [module for module in names.stars if self._module_file(module) is None]
+        if outside and not hasattr(builtins, first):
+            return None, ".".join((outside[0], first, *rest))
+        return None, ".".join((first, *rest))
+
+    def _global(self, parts: tuple[str, ...], hops: int) -> tuple[Unit | None, str]:
+        """What a full name means: the longest part of it that is a module of the project, and a name in there."""
+        for count in range(len(parts), 0, -1):
+            file = self._module_file(".".join(parts[:count]))
+            if file is None:
+                continue
+            if count == len(parts) or not hops:
+                break
+            return self._in_file(file, parts[count], parts[count + 1 :], hops - 1)
+        return None, ".".join(parts)
+
+    def _top(self, file: str) -> _Names:
+        if file not in self._names:
+            found = self._names[file] = _Names()
+            parsed = self._files.parsed(file)
+            module = self._module_name(file)
+            for node in () if parsed is None else _top_statements(parsed.tree.body):
+                for name in _defined(node):
+                    found.units.setdefault(name, Unit(file, module, name, node))
+                if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+                    found.stars.append(self._base(node, file))
+                elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                    found.imports.update(self._bindings(node, file))
+        return self._names[file]
+
+    def _imports(self, nodes: list[ast.stmt], file: str) -> dict[str, str]:
+        """The names that imports anywhere in these nodes bind."""
+        found: dict[str, str] = {}
+        for node in (inner for outer in nodes for inner in ast.walk(outer)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                found.update(self._bindings(node, file))
+        return found
+
+    def _bindings(self, node: ast.Import | ast.ImportFrom, file: str) -> Iterator[tuple[str, str]]:
+        for alias in node.names:
+            if isinstance(node, ast.ImportFrom):
+                base = self._base(node, file)
+                yield alias.asname or alias.name, f"{base}.{alias.name}" if base else alias.name
+            elif alias.asname:
+                yield alias.asname, alias.name
+            else:
+                top = alias.name.partition(".")[0]
+                yield top, top
+
+    def _base(self, node: ast.ImportFrom, file: str) -> str:
+        """The full name of the module that `from ... import` takes from."""
+        if not node.level:
+            return node.module or ""
+        parts = self._module_name(file).split(".")
+        is_package = file.endswith("__init__.py")
+        kept = parts[: len(parts) - node.level + is_package]
+        return ".".join([*kept, *([node.module] if node.module else [])])
+
+    def _module_file(self, name: str) -> str | None:
+        if name not in self._modules:
+            self._modules[name] = self._files.module_file(name)
+        return self._modules[name]
+
+    def _module_name(self, file: str) -> str:
+        path = self._files.relative(file).removesuffix(".py").removesuffix("/__init__")
+        return path.replace("/", ".")
+
+    def _absolute(self, file: str) -> str:
+        return file if os.path.isabs(file) else str(self._root / file)  # noqa: PTH117 - called for every asset
+
+
+def _top_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module, those in `if`, `try` and `with` too."""
+    for node in body:
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With)):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _top_statements(getattr(node, part, []))
+            for handler in getattr(node, "handlers", ()):
+                yield from _top_statements(handler.body)
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        targets: list[ast.expr] = node.targets
+    elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
+        targets = [node.target]
+    else:
+        return []
+    return [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+
+
+def _chain(node: ast.expr) -> tuple[str, ...] | None:
+    """`("pd", "Timestamp", "now")` for `pd.Timestamp.now`; None when it does not begin with a name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
+
+
+def _outermost(node: ast.AST, dropped: set[int]) -> Iterator[ast.Name | ast.Attribute]:
+    """The names and chains that are read in a node, whole chains only, in the order of the text."""
+    for child in ast.iter_child_nodes(node):
+        if id(child) in dropped:
+            continue
+        if isinstance(child, (ast.Name, ast.Attribute)) and _chain(child) is not None:
+            if isinstance(child.ctx, ast.Load):
+                yield child
+            continue
+        yield from _outermost(child, dropped)
