@@ -33,6 +33,7 @@ VERBS = (
     Verb("do", "plan", (), "[SELECTION…]", "what would run, and why; nothing is changed", "planning"),
     Verb("do", "materialize", ("mat", "run"), "[SELECTION…]", "run what is not current", "planning"),
     Verb("do", "check", (), "[SELECTION…]", "what the code says against itself, without running it", "checking"),
+    Verb("do", "verify", (), "SELECTION…", "run again on the same inputs, and compare; nothing is kept", "verifying"),
     Verb("do", "rollback", (), "SELECTION…", "make earlier versions current again; no data changes", "pointing"),
     Verb("do", "pin", (), "SELECTION[@VERSION]…", "keep assets at their versions", "pointing"),
     Verb("do", "unpin", (), "SELECTION…", "let runs have pinned assets again", "pointing"),
