@@ -34,6 +34,7 @@ VERBS = (
     Verb("do", "materialize", ("mat", "run"), "[SELECTION…]", "run what is not current", "planning"),
     Verb("do", "check", (), "[SELECTION…]", "what the code says against itself, without running it", "checking"),
     Verb("do", "verify", (), "SELECTION…", "run again on the same inputs, and compare; nothing is kept", "verifying"),
+    Verb("do", "watch", (), "[SELECTION…]", "plan again whenever a file is saved; --run runs it", "watching"),
     Verb("do", "rollback", (), "SELECTION…", "make earlier versions current again; no data changes", "pointing"),
     Verb("do", "pin", (), "SELECTION[@VERSION]…", "keep assets at their versions", "pointing"),
     Verb("do", "unpin", (), "SELECTION…", "let runs have pinned assets again", "pointing"),
