@@ -300,7 +300,7 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
             catalog.close()
 
     def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
-        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None)
+        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root)
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""

@@ -27,7 +27,7 @@ from assetflow.catalog.rows import (
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Run, Version
+from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
 Slot = tuple[AssetKey, str]
 """An asset partition: key and partition key."""
@@ -68,12 +68,24 @@ class Catalog:
         heads = self._heads(self.database.rows("heads", env), env)
         return {(head.trace.asset, head.trace.partition): head for head in heads}
 
-    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, Head]]:
-        """The newest trace of each input key of these assets, as heads that could be linked. Two queries."""
+    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, list[Head]]]:
+        """The traces of these assets by input key, newest first, as heads that could be linked. Two queries."""
         rows = self.database.rows("traces_of", json.dumps(list(assets)), limit)
-        found: dict[Slot, dict[str, Head]] = {}
+        found: dict[Slot, dict[str, list[Head]]] = {}
         for head in self._heads(rows, env):
-            found.setdefault((head.trace.asset, head.trace.partition), {}).setdefault(head.trace.input_key, head)
+            slot = found.setdefault((head.trace.asset, head.trace.partition), {})
+            slot.setdefault(head.trace.input_key, []).append(head)
+        return found
+
+    def doubts(self, env: str) -> dict[Slot, Doubt]:
+        """What was said of traces of asset partitions in an environment. Two queries."""
+        rows = cast("list[tuple[AssetKey, str, int, str, str, float]]", self.database.rows("invalidations", env))
+        found = {(key, partition): Doubt(since, cause, user, at) for key, partition, since, cause, user, at in rows}
+        revoked: dict[Slot, set[int]] = {}
+        for key, partition, trace_id in cast("list[tuple[AssetKey, str, int]]", self.database.rows("revoked_traces")):
+            revoked.setdefault((key, partition), set()).add(trace_id)
+        for slot, traces in revoked.items():
+            found[slot] = replace(found.get(slot, Doubt()), revoked=frozenset(traces))
         return found
 
     def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:

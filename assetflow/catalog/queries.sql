@@ -136,6 +136,11 @@ JOIN asset a ON a.asset_id = i.asset_id
 JOIN part p ON p.part_id = i.part_id
 WHERE e.name = ?
 
+-- revoked_traces: the traces that somebody took back
+SELECT a.key, p.key, r.trace_id FROM revoked r JOIN trace t USING (trace_id)
+JOIN asset a ON a.asset_id = t.asset_id
+JOIN part p ON p.part_id = t.part_id
+
 -- add_trace: one trace
 INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

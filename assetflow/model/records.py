@@ -96,6 +96,31 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What was said of the traces of an asset partition in an environment.
+
+    Traces up to the number `trace_id` do not count since somebody invalidated what there was; those of `revoked`, which
+    had been accepted, do not since that was taken back.
+    """
+
+    trace_id: int = 0
+    cause: str = ""
+    user: str = ""
+    at: float = 0.0
+    revoked: frozenset[int] = frozenset()
+
+    def counts(self, trace: Trace) -> bool:
+        """Whether the trace may stand for a computation."""
+        return trace.trace_id > self.trace_id and trace.trace_id not in self.revoked
+
+    @property
+    def words(self) -> str:
+        """`invalidated by ann: the feed was wrong`."""
+        what, colon, reason = self.cause.partition(": ")
+        return f"{what} by {self.user}{colon}{reason}" if what else "what was accepted has been revoked"
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """A head that runs leave alone: since when, by whom, and why (`rollback to v3`, or `pin` with a reason)."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head, Pin
+from assetflow.model.records import Doubt, Head, Pin
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
@@ -28,7 +28,8 @@ class SourceNow:
 class World:
     """All that a decision may depend on, gathered before planning. `lost` are assets whose current bytes are gone.
 
-    `pins` are of assets that are left as they are, whatever they would need.
+    `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
+    `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; it is called at most once.
     """
 
@@ -39,6 +40,8 @@ class World:
     traces: Callable[[list[AssetKey]], Mapping[tuple[AssetKey, str], Mapping[str, Head]]]
     lost: frozenset[AssetKey] = frozenset()
     pins: Mapping[AssetKey, Pin] = field(default_factory=dict[AssetKey, Pin])
+    doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
+    unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an unpartitioned asset."""
@@ -301,6 +304,7 @@ def _decide(
         traces.get((key, UNPARTITIONED), {}),
         is_forced=key in forced,
         is_lost=key in world.lost,
+        doubt=world.doubts.get(key),
     )
 
 

@@ -253,7 +253,10 @@ class Runner:
         spec = self._world.graph.specs[key]
         traces = self._traces.get((key, UNPARTITIONED), {})
         is_forced, is_lost = key in self._settings.forced, key in self._world.lost
-        return decide(spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost)
+        return decide(
+            spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost,
+            doubt=self._world.doubts.get(key),
+        )  # fmt: skip
 
     def _contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
         contents: dict[AssetKey, Content | None] = {}

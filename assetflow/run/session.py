@@ -23,6 +23,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
+from assetflow.run.declared import make_salt
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
@@ -76,7 +77,9 @@ def run_session(
         stack.enter_context(_keeping_versions(settings))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)
-        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier)
+        if any(spec.env_vars for spec in graph.specs.values()):
+            make_salt(settings.catalog_path)  # before anything is recorded that depends on it
+        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root)
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
