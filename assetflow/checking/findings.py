@@ -18,7 +18,8 @@ class Finding:
 
     severity: `error` cannot be right, `warning` makes results depend on more than code and inputs, `note` says what the
     fingerprint could not see. `kind` is the word of `# assetflow: ignore[...]`. `assets` are those that it concerns;
-    `via` has the way from an asset to the place, where that is not its own function.
+    `via` has the way from an asset to the place, where that is not its own function. `detail` is the path or variable
+    that is read.
     """
 
     severity: str
@@ -29,6 +30,7 @@ class Finding:
     assets: tuple[AssetKey, ...]
     help: str
     via: Mapping[AssetKey, tuple[str, ...]] = field(default_factory=dict[AssetKey, tuple[str, ...]])
+    detail: str = ""
 
     def to_json(self) -> dict[str, object]:
         """The finding as JSON-able values."""
@@ -36,6 +38,7 @@ class Finding:
             "severity": self.severity, "code": self.code, "kind": self.kind, "message": self.what,
             "where": {"file": self.where.file, "line": self.where.line, "column": self.where.column or None},
             "assets": list(self.assets), "via": {key: list(way) for key, way in self.via.items()}, "help": self.help,
+            "detail": self.detail or None,
         }  # fmt: skip
 
 

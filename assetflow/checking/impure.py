@@ -28,9 +28,9 @@ HELP = {
     "clock": "take the time from the data, or from a source with version=; a result that may depend on when it runs is "
     "never really current",
     "random": "give it a fixed seed, or take the numbers from the data",
-    "environment": "make it a field of a Config or a Resource, so that a change of it is seen",
+    "environment": "declare it, so that a change of it is seen: @asset(env=[...]), or a field of a Config",
     "network": "declare what is fetched as source(key, version=..., load=...), or put the client into a Resource",
-    "file": 'declare it: source("name", path="...") and take `name` as a parameter',
+    "file": 'declare it: @asset(files=[...]), or source("name", path="...") and take `name` as a parameter',
 }
 
 _CLOCK = frozenset([
@@ -76,12 +76,12 @@ _SANCTIONED = frozenset(["assetflow.Resource", "assetflow.Config"])
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One place. `spelled` is the text of it, `path` the literal path or address where there is one."""
+    """One place. `spelled` is the text of it, `detail` the path or the variable where it is written in full."""
 
     kind: str
     node: ast.expr
     spelled: str
-    path: str = ""
+    detail: str = ""
 
 
 def hits_in(unit: Unit, code: CodeMap) -> Iterator[Hit]:
@@ -90,6 +90,7 @@ def hits_in(unit: Unit, code: CodeMap) -> Iterator[Hit]:
         return
     references = code.references(unit)
     calls = {id(node.func): node for node in ast.walk(unit.node) if isinstance(node, ast.Call)}
+    items = {id(node.value): node for node in ast.walk(unit.node) if isinstance(node, ast.Subscript)}
     is_seeded = any(
         one.dotted in _SEEDS and (call := calls.get(id(one.node))) is not None and call.args for one in references
     )
@@ -98,7 +99,8 @@ def hits_in(unit: Unit, code: CodeMap) -> Iterator[Hit]:
             call = calls.get(id(one.node))
             kind = _kind(one, call, is_seeded=is_seeded)
             if kind is not None:
-                yield Hit(kind, call or one.node, _spelled(one.node, call), _literal(call))
+                whole = call or items.get(id(one.node)) or one.node
+                yield Hit(kind, whole, _clipped(ast.unparse(whole)), _literal(call) or _item(items.get(id(one.node))))
     yield from _methods(unit, code, is_seeded=is_seeded)
 
 
@@ -125,7 +127,7 @@ def _kind(one: Reference, call: ast.Call | None, *, is_seeded: bool) -> str | No
     if name in _CLOCK:
         given = 0 if call is None else len(call.args) + len(call.keywords)
         return "clock" if given < _CLOCK_WITHOUT.get(name, 1000) else None
-    if name in _CLOCK_WORDS and _first_text(call).lower() in _NOW:
+    if name in _CLOCK_WORDS and _literal(call).lower() in _NOW:
         return "clock"
     if name in _ENVIRONMENT or name.startswith(("os.environ.", "os.environb.", "sys.argv.")):
         return "environment"
@@ -195,12 +197,10 @@ def _literal(call: ast.Call | None) -> str:
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
-def _first_text(call: ast.Call | None) -> str:
-    return _literal(call)
-
-
-def _spelled(node: ast.expr, call: ast.Call | None) -> str:
-    return _clipped(ast.unparse(node if call is None else call))
+def _item(node: ast.Subscript | None) -> str:
+    """`REGION` for `os.environ["REGION"]`."""
+    inside = None if node is None else node.slice
+    return inside.value if isinstance(inside, ast.Constant) and isinstance(inside.value, str) else ""
 
 
 def _clipped(text: str, most: int = 48) -> str:

@@ -21,6 +21,7 @@ from assetflow.plan.graph import AssetGraph
 _IGNORE = re.compile(r"#\s*assetflow:\s*ignore(?:\[([^\]]*)\])?")
 _IGNORABLE = (*KINDS, "types", "sql")
 _SQL_CALLS = frozenset(["duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.from_query"])
+_NOTED = "nothing is wrong: a change there makes the asset run, also one that it does not use"
 _SQL_METHODS = frozenset(["sql", "query", "execute"])
 
 
@@ -61,7 +62,7 @@ class _Look:
     def __init__(self, root: Path, graph: AssetGraph) -> None:
         self.code = CodeMap(root)
         self._root, self._graph = root, graph
-        self._seen: dict[tuple[str, str, int, int], _Seen] = {}
+        self._seen: dict[tuple[str, str, int, int, str], _Seen] = {}
         self._of_unit: dict[Unit, list[Finding]] = {}
         self._said: dict[str, Said | None] = {}
 
@@ -74,8 +75,9 @@ class _Look:
             if unit not in self._of_unit:
                 self._of_unit[unit] = list(self._scan(unit))
             for finding in self._of_unit[unit]:
-                self._note(spec.key, finding, tuple(one.short for one in way[1:]))
-        for finding in self._types(spec, start):
+                if not _is_declared(spec, finding):
+                    self._note(spec.key, finding, tuple(one.short for one in way[1:]))
+        for finding in (*self._types(spec, start), *_unseen(spec)):
             self._note(spec.key, finding, ())
 
     def findings(self) -> Iterator[Finding]:
@@ -85,7 +87,7 @@ class _Look:
             yield replace(seen.finding, assets=tuple(seen.assets), via=via)
 
     def _note(self, key: AssetKey, finding: Finding, way: tuple[str, ...]) -> None:
-        place = (finding.code, finding.where.file, finding.where.line, finding.where.column)
+        place = (finding.code, finding.where.file, finding.where.line, finding.where.column, finding.detail)
         self._seen.setdefault(place, _Seen(finding)).assets.setdefault(key, way)
 
     # -- one unit
@@ -108,11 +110,13 @@ class _Look:
     def _impure(self, unit: Unit, hit: Hit) -> Finding:
         kind, help_ = hit.kind, HELP[hit.kind]
         if kind == "file":
-            source = self._source_of(hit.path)
+            source = self._source_of(hit.detail)
             if source is not None:
                 help_ = f"it is the source `{source}`: take `{source.rpartition('.')[2]}` as a parameter"
         what = f"`{unit.name}` {WHAT[kind]}: {hit.spelled}"
-        return Finding("warning", CODES[kind], kind, what, self._where(unit.file, hit.node), (), help_)
+        return Finding(
+            "warning", CODES[kind], kind, what, self._where(unit.file, hit.node), (), help_, detail=hit.detail
+        )
 
     def _source_of(self, path: str) -> AssetKey | None:
         wanted = str(self._root / path)
@@ -211,3 +215,20 @@ class _Look:
 
 def _shown(spec: AssetSpec) -> str:
     return f"{spec.file}:{spec.line}"
+
+
+def _is_declared(spec: AssetSpec, finding: Finding) -> bool:
+    """Whether the asset declares what it reads there, with `env=` or `files=`, so that a change of it is seen."""
+    if finding.kind == "environment":
+        return finding.detail in spec.env_vars
+    return finding.kind == "file" and (finding.detail in spec.files or finding.detail.removeprefix("./") in spec.files)
+
+
+def _unseen(spec: AssetSpec) -> Iterator[Finding]:
+    """What the fingerprint could not look into. What is made anew with every load makes the asset stale every time."""
+    for note in spec.code_notes:
+        severity = "warning" if note.kind == "volatile" else "note"
+        help_ = "make it inside the function, or give it a fixed value" if note.kind == "volatile" else _NOTED
+        what = f"{note.kind}: `{note.name}`, code of `{spec.key}`: {note.text}"
+        where = Location(spec.file, spec.line)
+        yield Finding(severity, "AF216", note.kind, what, where, (), help_, detail=f"{note.kind} {note.name}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assetflow.fingerprint.files import ProjectFiles
-from assetflow.fingerprint.scopes import free_chains
+from assetflow.load.codereads import chain_of, reads
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MOST_HOPS = 20  # from one re-export to the next
@@ -74,6 +74,7 @@ class CodeMap:
         self._root = root
         folders = [folder for folder in (root / "src", root) if folder.is_dir()]
         self._files = ProjectFiles(folders)
+        self._trees: dict[str, ast.Module | None] = {}
         self._names: dict[str, _Names] = {}
         self._modules: dict[str, str | None] = {}
         self._references: dict[Unit, tuple[Reference, ...]] = {}
@@ -82,13 +83,10 @@ class CodeMap:
     def function(self, file: str, line: int) -> Unit | None:
         """The function whose `def` stands on this line of a file; None when the text does not say it."""
         path = self._absolute(file)
-        parsed = self._files.parsed(path)
-        if parsed is None:
-            return None
-        for (name, _), nodes in parsed.functions.items():
-            for node in nodes:
-                if isinstance(node, _FUNCTIONS) and node.lineno == line:
-                    return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
+        tree = self._tree(path)
+        for name, node in () if tree is None else _functions(tree.body, ""):
+            if node.lineno == line:
+                return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
         return None
 
     def reached(self, start: Unit) -> dict[Unit, tuple[Unit, ...]]:
@@ -111,8 +109,8 @@ class CodeMap:
 
     def resolve(self, unit: Unit, node: ast.expr) -> Reference | None:
         """What an expression such as `pd.DataFrame` means where the unit stands; None for anything but names."""
-        chain = _chain(node)
-        return None if chain is None else self._meaning(unit.file, chain, node, {})
+        chain = chain_of(node)
+        return None if chain is None else self._meaning(unit.file, chain, node)
 
     def line(self, file: str, number: int) -> str:
         """One line of a file."""
@@ -133,20 +131,28 @@ class CodeMap:
     @property
     def files(self) -> int:
         """How many files were looked at."""
-        return len(self._files.read_files())
+        return sum(tree is not None for tree in self._trees.values())
+
+    def _tree(self, file: str) -> ast.Module | None:
+        if file not in self._trees:
+            try:
+                self._trees[file] = ast.parse(Path(file).read_bytes(), file)
+            except (OSError, SyntaxError, ValueError):  # the load says what is wrong with it
+                self._trees[file] = None
+        return self._trees[file]
 
     # -- what names mean
 
     def _references_in(self, unit: Unit) -> Iterator[Reference]:
-        dropped = self._decorators(unit)
-        free = {chain[0] for chain in free_chains(unit.node, dropped)}
-        local = self._imports([unit.node], unit.file) if isinstance(unit.node, (*_FUNCTIONS, ast.ClassDef)) else {}
-        for node in _outermost(unit.node, {id(one) for one in dropped}):
-            chain = _chain(node)
-            if chain is not None and (chain[0] in free or chain[0] in local):
-                found = self._meaning(unit.file, chain, node, {} if chain[0] in free else local)
-                if found.unit is not unit:
-                    yield found
+        def imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+            return self._bindings(node, unit.file)
+
+        for node, base in reads(unit.node, imports, self._decorators(unit)):
+            chain = chain_of(node)
+            assert chain is not None, "only chains are read"
+            found = self._meaning(unit.file, chain, node, base)
+            if found.unit is not unit:
+                yield found
 
     def _decorators(self, unit: Unit) -> list[ast.AST]:
         """The decorators that are ours: what they name is lineage, not code that runs."""
@@ -157,11 +163,12 @@ class CodeMap:
                 found.append(one)
         return found
 
-    def _meaning(self, file: str, chain: tuple[str, ...], node: ast.expr, local: dict[str, str]) -> Reference:
+    def _meaning(self, file: str, chain: tuple[str, ...], node: ast.expr, base: str = "") -> Reference:
+        """What a chain means in a file; `base` is the full name of its first part, where an import inside binds it."""
         assert isinstance(node, (ast.Name, ast.Attribute)), "a chain is spelled by one of these"
         first, *rest = chain
-        if first in local:
-            unit, dotted = self._global((*local[first].split("."), *rest), _MOST_HOPS)
+        if base:
+            unit, dotted = self._global((*base.split("."), *rest), _MOST_HOPS)
         else:
             unit, dotted = self._in_file(file, first, tuple(rest), _MOST_HOPS)
         return Reference(node, unit, dotted)
@@ -195,9 +202,9 @@ class CodeMap:
     def _top(self, file: str) -> _Names:
         if file not in self._names:
             found = self._names[file] = _Names()
-            parsed = self._files.parsed(file)
+            tree = self._tree(file)
             module = self._module_name(file)
-            for node in () if parsed is None else _top_statements(parsed.tree.body):
+            for node in () if tree is None else _top_statements(tree.body):
                 for name in _defined(node):
                     found.units.setdefault(name, Unit(file, module, name, node))
                 if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
@@ -205,14 +212,6 @@ class CodeMap:
                 elif isinstance(node, (ast.Import, ast.ImportFrom)):
                     found.imports.update(self._bindings(node, file))
         return self._names[file]
-
-    def _imports(self, nodes: list[ast.stmt], file: str) -> dict[str, str]:
-        """The names that imports anywhere in these nodes bind."""
-        found: dict[str, str] = {}
-        for node in (inner for outer in nodes for inner in ast.walk(outer)):
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                found.update(self._bindings(node, file))
-        return found
 
     def _bindings(self, node: ast.Import | ast.ImportFrom, file: str) -> Iterator[tuple[str, str]]:
         for alias in node.names:
@@ -247,6 +246,21 @@ class CodeMap:
         return file if os.path.isabs(file) else str(self._root / file)  # noqa: PTH117 - called for every asset
 
 
+def _functions(body: list[ast.stmt], inside: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function that statements define, by qualified name, in classes and functions too."""
+    for node in body:
+        if isinstance(node, _FUNCTIONS):
+            yield inside + node.name, node
+            yield from _functions(node.body, f"{inside}{node.name}.<locals>.")
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, f"{inside}{node.name}.")
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                yield from _functions(getattr(node, part, []), inside)
+            for handler in getattr(node, "handlers", ()):
+                yield from _functions(handler.body, inside)
+
+
 def _top_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of a module, those in `if`, `try` and `with` too."""
     for node in body:
@@ -268,24 +282,3 @@ def _defined(node: ast.stmt) -> list[str]:
     else:
         return []
     return [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
-
-
-def _chain(node: ast.expr) -> tuple[str, ...] | None:
-    """`("pd", "Timestamp", "now")` for `pd.Timestamp.now`; None when it does not begin with a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
-
-
-def _outermost(node: ast.AST, dropped: set[int]) -> Iterator[ast.Name | ast.Attribute]:
-    """The names and chains that are read in a node, whole chains only, in the order of the text."""
-    for child in ast.iter_child_nodes(node):
-        if id(child) in dropped:
-            continue
-        if isinstance(child, (ast.Name, ast.Attribute)) and _chain(child) is not None:
-            if isinstance(child.ctx, ast.Load):
-                yield child
-            continue
-        yield from _outermost(child, dropped)

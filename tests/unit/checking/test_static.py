@@ -408,3 +408,24 @@ def test_user_code_is_not_imported_when_nothing_changed(workspace) -> None:
     Project.load(workspace.root).check()
 
     assert "assets" not in sys.modules
+
+
+def test_declared_variable_and_file_are_no_finding_of_the_asset_that_declares_them(workspace) -> None:
+    workspace.file("rates.json", "{}")
+    text = """
+    def region():
+        return os.environ["REGION"], os.getenv("REGION"), Path("rates.json").read_text()
+
+    @asset(env=["REGION"], files=["rates.json"])
+    def one() -> Rows:
+        return [{"at": region()}]
+
+    @asset
+    def two() -> Rows:
+        return [{"at": region()}]
+    """
+
+    assert {(one.kind, one.assets, one.detail) for one in found(workspace, text)} == {
+        ("environment", ("two",), "REGION"),
+        ("file", ("two",), "rates.json"),
+    }
