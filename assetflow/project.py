@@ -37,7 +37,7 @@ from assetflow.views import (
     HistoryEntry,
     LogFile,
     Status,
-    content_state,
+    content_states,
     history_entries,
     selection_text,
     source_text,
@@ -332,7 +332,9 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
         targets = self.select(expression)
         forced = frozenset(targets) if force else frozenset[AssetKey]()
         text = selection_text(expression)
-        plan = make_plan(world, targets, selection=text, with_upstream=with_upstream, forced=forced)
+        plan = make_plan(
+            world, targets, selection=text, with_upstream=with_upstream, forced=forced, workers=self.settings.workers
+        )
         return with_failures(plan, attempts)
 
     def _statuses(
@@ -340,10 +342,11 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
     ) -> list[AssetStatus]:
         times, now = data_times(world), time.time()
         rows: list[AssetStatus] = []
+        states = content_states(plan, attempts)
         for step in plan:
             attempt = attempts.get((step.asset, step.partition))
             fresh = freshness_state(step.spec.freshness, times.get(step.asset), now)
-            rows.append(AssetStatus(step.spec, content_state(step, attempt), step, attempt, fresh))
+            rows.append(AssetStatus(step.spec, states[step.asset], step, attempt, fresh))
         return rows
 
     def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:

@@ -136,6 +136,14 @@ class Catalog:
         rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
         return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
 
+    def durations(self, assets: Iterable[AssetKey], last: int = 5) -> dict[AssetKey, float]:
+        """How long these assets took, in seconds: the median of their last computations. One query."""
+        rows = self.database.rows("durations", json.dumps(list(assets)), last)
+        found: dict[AssetKey, list[float]] = {}
+        for key, seconds in cast("list[tuple[AssetKey, float]]", rows):
+            found.setdefault(key, []).append(max(0.0, seconds))
+        return {key: _median(seconds) for key, seconds in found.items()}
+
     def unsteady(self) -> frozenset[tuple[AssetKey, str, str]]:
         """The assets, with partition and input key, of which one definition gave different contents. One query."""
         return frozenset(cast("list[tuple[AssetKey, str, str]]", self.database.rows("unsteady")))
@@ -370,3 +378,9 @@ class Catalog:
             self._envs.clear()
             self._nodes.clear()
             raise
+
+
+def _median(values: list[float]) -> float:
+    values.sort()
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2

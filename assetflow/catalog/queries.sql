@@ -141,6 +141,14 @@ SELECT a.key, p.key, r.trace_id FROM revoked r JOIN trace t USING (trace_id)
 JOIN asset a ON a.asset_id = t.asset_id
 JOIN part p ON p.part_id = t.part_id
 
+-- durations: how long the last (at most ?2) computations of these assets (a JSON list of keys) took
+SELECT key, seconds FROM (
+    SELECT a.key, t.finished_at - t.started_at AS seconds,
+           row_number() OVER (PARTITION BY t.asset_id ORDER BY t.trace_id DESC) AS place
+    FROM json_each(?1) wanted JOIN asset a ON a.key = wanted.value
+    JOIN trace t ON t.asset_id = a.asset_id AND t.kind = 'run'
+) WHERE place <= ?2
+
 -- add_trace: one trace
 INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

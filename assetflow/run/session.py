@@ -88,6 +88,7 @@ def run_session(
             selection=request.expression or "",
             with_upstream=request.with_upstream,
             forced=forced,
+            workers=_workers(settings, request),
         )
         if is_quiet(plan):
             catalog.end_dead_runs(settings.env, time.time())
@@ -198,7 +199,12 @@ def _check_executor(name: str) -> None:
         raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
 
 
+def _workers(settings: Settings, request: Request) -> int:
+    inline = (request.executor or settings.executor) == "inline"
+    return 1 if inline else max(1, request.workers or settings.workers)
+
+
 def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
     if (request.executor or settings.executor) == "inline":
         return InlineExecutor(work, interrupts)
-    return ThreadExecutor(work, max(1, request.workers or settings.workers))
+    return ThreadExecutor(work, _workers(settings, request))

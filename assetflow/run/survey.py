@@ -120,7 +120,7 @@ def survey(
         }
 
     unsteady = frozenset((key, input_key) for key, partition, input_key in catalog.unsteady() if not partition)
-    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady)
+    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, catalog.durations)
     rehashed = (*observer.rehashed, *declared.rehashed.values())
     return Survey(world, observer.observations, rehashed, observer.asked, observer.times)
 
