@@ -14,13 +14,15 @@ class CodeSource:
     kind: `function`, `class`, `value`, `module` (a whole file), `wrapper` (something outside the project that holds
     project code) or `opaque` (a value that could not be looked into). `file` is relative to the project's root and
     `line` counts from 1; both are empty for what has no place. `text` is the raw dedented source; of a value its
-    canonical readable text, abridged.
+    canonical readable text, abridged. `refers` says what the names in it mean, such as `net -> tax.net`: an import that
+    changes can change what a text means without changing the text.
     """
 
     kind: str
     file: str
     line: int
     text: str
+    refers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,13 @@ class CodeNote:
 
 def source_to_json(source: CodeSource) -> list[object]:
     """The source as JSON-able values."""
-    return [source.kind, source.file, source.line, source.text]
+    return [source.kind, source.file, source.line, source.text, *source.refers]
 
 
 def source_from_json(found: Sequence[object]) -> CodeSource:
     """The source that `source_to_json` wrote."""
-    kind, file, line, text = found
-    return CodeSource(str(kind), str(file), int(cast("int", line)), str(text))
+    kind, file, line, text, *refers = found
+    return CodeSource(str(kind), str(file), int(cast("int", line)), str(text), tuple(map(str, refers)))
 
 
 def note_to_json(note: CodeNote) -> list[str]:
