@@ -17,8 +17,10 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
+from assetflow.explaining import Explaining
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.freshness import data_times, freshness_state
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Checking):
+class Project(Pointing, Reading, Comparing, Care, Checking, Explaining):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -64,6 +66,7 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
         self.graph = graph
         self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
+        self._texts: Mapping[str, CodeSource] = {}
 
     @classmethod
     def load(
@@ -91,7 +94,9 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs))
+        found = cls(settings, AssetGraph(manifest.specs))
+        found._texts = manifest.code_sources
+        return found
 
     @property
     def root(self) -> Path:
@@ -311,9 +316,13 @@ class Project(Pointing, Reading, Comparing, Care, Checking):
         loaded = load_project(self.settings, config or {})
         if not config:
             self._loaded = loaded
+            self._texts = loaded.code_sources
             write_manifest(self.settings, loaded)
             self.graph = AssetGraph(loaded.specs)
         return loaded
+
+    def _code_texts(self) -> Mapping[str, CodeSource]:
+        return self._texts
 
     def _select(self, graph: AssetGraph, expression: Expression) -> tuple[AssetKey, ...]:
         if not expression:

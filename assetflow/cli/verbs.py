@@ -22,6 +22,7 @@ VERBS = (
     Verb("look", "status", ("st",), "[SELECTION…]", "what is current, stale, failed or overdue", "looking"),
     Verb("look", "ls", ("list",), "[SELECTION…]", "the assets with state, version, rows and age", "looking"),
     Verb("look", "show", (), "ASSET", "everything about one asset", "showing"),
+    Verb("look", "why", (), "ASSET", "the root causes for which an asset would run, with the evidence", "why"),
     Verb("look", "lineage", ("graph",), "[SELECTION…]", "which asset takes which, as tree, picture or text", "drawing"),
     Verb("look", "history", (), "ASSET", "the versions of an asset and why they were made", "showing"),
     Verb("look", "preview", ("head",), "ASSET[@VERSION]", "the first rows of a table", "data"),
