@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,8 @@ class _Look:
         self._seen: dict[tuple[str, str, int, int, str], _Seen] = {}
         self._of_unit: dict[Unit, list[Finding]] = {}
         self._said: dict[str, Said | None] = {}
+        self._outputs = Counter(spec.node for spec in graph.specs.values())
+        self._paths = {spec.source.path: key for key, spec in graph.specs.items() if spec.source is not None}
 
     def asset(self, spec: AssetSpec) -> None:
         """Look at one asset: its function, what that reaches, and what it takes."""
@@ -119,11 +122,7 @@ class _Look:
         )
 
     def _source_of(self, path: str) -> AssetKey | None:
-        wanted = str(self._root / path)
-        for key, spec in self._graph.specs.items():
-            if spec.source is not None and spec.source.path == wanted:
-                return key
-        return None
+        return self._paths.get(str(self._root / path))
 
     def _sql_texts(self, unit: Unit) -> Iterator[tuple[ast.Call, str]]:
         """The texts that are given in full to `duckdb.sql` and to the methods of a connection."""
@@ -174,8 +173,7 @@ class _Look:
         """What an asset says it returns; of a function with several outputs nothing is said of each."""
         if spec.node not in self._said:
             unit = self.code.function(spec.file, spec.line)
-            outputs = sum(other.node == spec.node for other in self._graph.specs.values())
-            several = outputs > 1 or spec.node != spec.key or unit is None
+            several = self._outputs[spec.node] > 1 or spec.node != spec.key or unit is None
             self._said[spec.node] = None if several or unit is None else returned(unit, self.code)
         return self._said[spec.node]
 
@@ -229,6 +227,6 @@ def _unseen(spec: AssetSpec) -> Iterator[Finding]:
     for note in spec.code_notes:
         severity = "warning" if note.kind == "volatile" else "note"
         help_ = "make it inside the function, or give it a fixed value" if note.kind == "volatile" else _NOTED
-        what = f"{note.kind}: `{note.name}`, code of `{spec.key}`: {note.text}"
+        what = f"`{note.name}` in the code of `{spec.key}`: {note.text} ({note.kind})"
         where = Location(spec.file, spec.line)
         yield Finding(severity, "AF216", note.kind, what, where, (), help_, detail=f"{note.kind} {note.name}")

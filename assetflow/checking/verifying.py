@@ -20,6 +20,7 @@ from assetflow.model.records import Head, NewVersion, Trace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import siblings
+from assetflow.plan.surroundings import code_now, code_then, moved_packages
 from assetflow.run.aside import Aside, AsideStorage, aside
 from assetflow.run.outcome import StepError
 from assetflow.run.survey import Survey
@@ -34,8 +35,8 @@ class Verified:
     """What came of running one asset again.
 
     state: `same`, `differs`, `failed` (it raised), or `cannot` (it was not run, `why` says the reason). `changed` names
-    what of its definition is another one than that of the current version: `code`, `config`; empty when nothing is,
-    and then an asset that differs is not deterministic. `diff` compares the current version with what came out.
+    what of its definition is another one than when the current version was made: code, config, files, env, packages;
+    when nothing is, an asset that differs is not deterministic. `diff` compares the current version with what came out.
     """
 
     asset: AssetKey
@@ -106,7 +107,7 @@ class Verifier:
         """What comes of each of these assets."""
         with aside(self.settings, self.loaded, self.graph.specs) as place:
             for key in keys:
-                yield self._one(place, self.graph.specs[key])
+                yield self._one(place, self.found.world.graph.specs[key])
 
     def _one(self, place: Aside, spec: AssetSpec) -> Verified:
         head = self.found.world.head(spec.key)
@@ -227,11 +228,13 @@ def versions_read(catalog: Catalog, env: str, keys: Sequence[AssetKey]) -> dict[
 
 
 def _changed(spec: AssetSpec, trace: Trace) -> tuple[str, ...]:
-    """What of the definition is another one than when the version was made."""
+    """What of the definition is another one than when the version was made, also what makes nothing stale."""
+    counting, drifting = moved_packages(spec, trace)
     pairs = (
-        ("code", spec.code != trace.code),
+        ("code", code_now(spec) != code_then(trace)),
         ("config", dict(spec.config or {}) != dict(trace.config)),
         ("files", dict(spec.files) != dict(trace.files)),
         ("env", dict(spec.env_vars) != dict(trace.env_vars)),
+        ("packages", bool(counting or drifting)),
     )
     return tuple(name for name, is_other in pairs if is_other)

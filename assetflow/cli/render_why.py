@@ -35,13 +35,16 @@ if TYPE_CHECKING:
 _LABEL = 14
 _INDENT = " " * (_LABEL + 6)
 _MOST_PATH = 12
+_MOST_CAUSES = 12
 
 
 def why_lines(found: Why, session: Session) -> list[Line]:
     """The whole screen."""
     lines: list[Line] = [_title(found)]
-    for place, cause in enumerate(found.causes):
-        lines += [BLANK, *_cause(cause, place + 1, found, session)]
+    for place, cause in enumerate(found.causes[:_MOST_CAUSES]):
+        lines += [BLANK, *_cause(cause, place + 1, session)]
+    if len(found.causes) > _MOST_CAUSES:
+        lines += [BLANK, (dim(f"    … {count(len(found.causes) - _MOST_CAUSES, 'more cause')}: --json has all"),)]
     if found.causes:
         lines.append(BLANK)
     lines += _labelled(_foot(found, session), session.width)
@@ -75,7 +78,7 @@ def _title(found: Why) -> Line:
             return (" ", name, " is ", state_words("current"))
 
 
-def _cause(cause: Cause, number: int, found: Why, session: Session) -> Iterator[Line]:
+def _cause(cause: Cause, number: int, session: Session) -> Iterator[Line]:
     width = session.width
     code = cause.code + " " * max(1, _LABEL + 1 - cells(cause.code))
     words = local_paths(cause.text, str(session.project().root)).split()

@@ -76,6 +76,8 @@ def verify_lines(found: Verification, elapsed_s: float, width: int) -> list[Line
     lines: list[Line] = []
     for line, more in zip(aligned(rows), below, strict=True):
         lines += [line, *more]
+    if not found.items:
+        return [(" nothing to run again: only sources are selected",)]
     states = [one.state for one in found]
     parts = [count(states.count("same"), "the same", "the same")]
     parts += [count(states.count(state), *both) for state, both in _SUMS.items() if states.count(state)]

@@ -23,6 +23,8 @@ from assetflow.plan.staleness import Reason
 _CODE = ("code_changed", "helper_changed")
 _MOST_TEXTS = 5
 """Of so many changed pieces of code the lines are shown; the others are named."""
+_MOST_TABLES = 5
+"""Of so many inputs the rows are compared."""
 _SHORT = 60
 _MOST_ROWS = 2_000_000
 _MOST_BYTES = 256_000_000
@@ -63,7 +65,7 @@ def causes_of(found: list[Found], library: Library) -> tuple[Cause, ...]:
     pieces = [one for one in first.values() if isinstance(one, _Piece)]
     old = library.catalog.sources({piece.old for piece in pieces if piece.old is not None}) if pieces else {}
     causes: list[Cause] = []
-    texts = 0
+    texts = inputs = 0
     for subject, (reason, others) in zip(chosen, told, strict=True):
         one = first[subject]
         base = Cause(reason.reason.code, reason.reason.text, reason.path, reason.reason.data, tuple(others))
@@ -71,7 +73,7 @@ def causes_of(found: list[Found], library: Library) -> tuple[Cause, ...]:
             texts += 1
             evidence = _code(one, old, library, with_lines=texts <= _MOST_TEXTS)
             causes.append(replace(base, code=one.code, text=_code_words(one, evidence), evidence=evidence))
-        elif base.code == "input_changed":
+        elif base.code == "input_changed" and (inputs := inputs + 1) <= _MOST_TABLES:
             causes.append(replace(base, evidence=_data(reason, library)))
         else:
             causes.append(base)

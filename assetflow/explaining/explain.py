@@ -51,8 +51,10 @@ def compared(key: AssetKey, now: Head, name: VersionName | None, library: Librar
     spec, reasons = head_reasons(now, then)
     declared = library.graph.specs[key]
     step = Step(_placed(spec, declared), now.trace.partition, Action.CURRENT, tuple(reasons), then)
-    old_code = library.catalog.sources((spec.code_parts or {}).values())
-    texts: dict[str, CodeSource] = {**old_code}
+    digests = set((spec.code_parts or {}).values())
+    texts: dict[str, CodeSource] = library.catalog.sources(digests)
+    # Those of now, where they are the same, know also what they refer to.
+    texts.update({digest: library.texts[digest] for digest in digests if digest in library.texts})
     then_library = Library(library.root, library.graph, library.catalog, texts, library.diff)
     causes = causes_of([Found(step, reason, (key,)) for reason in reasons], then_library)
     return Why(

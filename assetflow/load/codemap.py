@@ -75,6 +75,7 @@ class CodeMap:
         folders = [folder for folder in (root / "src", root) if folder.is_dir()]
         self._files = ProjectFiles(folders)
         self._trees: dict[str, ast.Module | None] = {}
+        self._functions: dict[str, dict[int, tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]] = {}
         self._names: dict[str, _Names] = {}
         self._modules: dict[str, str | None] = {}
         self._references: dict[Unit, tuple[Reference, ...]] = {}
@@ -83,11 +84,14 @@ class CodeMap:
     def function(self, file: str, line: int) -> Unit | None:
         """The function whose `def` stands on this line of a file; None when the text does not say it."""
         path = self._absolute(file)
-        tree = self._tree(path)
-        for name, node in () if tree is None else _functions(tree.body, ""):
-            if node.lineno == line:
-                return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
-        return None
+        if path not in self._functions:
+            tree = self._tree(path)
+            found = () if tree is None else _functions(tree.body, "")
+            self._functions[path] = {node.lineno: (name, node) for name, node in found}
+        name, node = self._functions[path].get(line, ("", None))
+        if node is None:
+            return None
+        return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
 
     def reached(self, start: Unit) -> dict[Unit, tuple[Unit, ...]]:
         """Every unit that is reached from `start`, itself included, with the shortest way to it."""

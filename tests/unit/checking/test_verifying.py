@@ -246,3 +246,21 @@ def test_sample_of_none_is_refused(workspace) -> None:
 
     with pytest.raises(UsageError):
         workspace.project().verify(sample=0)
+
+
+def test_declared_file_that_changed_is_said(workspace) -> None:
+    workspace.file("factor.txt", "2")
+    workspace.assets(
+        """
+        @asset(files=["factor.txt"])
+        def scaled() -> Rows:
+            return [{"n": int((Path(__file__).parent / "factor.txt").read_text())}]
+        """
+    )
+    workspace.materialize()
+    assert workspace.project().verify("scaled")["scaled"].state == "same"
+    workspace.file("factor.txt", "3")
+
+    [one] = workspace.project().verify("scaled")
+
+    assert (one.state, one.changed, one.is_nondeterministic) == ("differs", ("files",), False)
