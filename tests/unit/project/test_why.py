@@ -399,3 +399,21 @@ def test_not_run_because_something_above_failed_or_a_check_did(shop) -> None:
     shop.file("raw.csv", "id,price\n1,12.0\n1,13.0\n")
     shop.materialize()
     assert (why_not(shop, "orders").code, why_not(shop).code) == ("blocked_by_check", "blocked_by_failure")
+
+
+def test_output_that_is_made_along_with_a_lost_one_names_that(workspace) -> None:
+    workspace.assets(
+        """
+        @assets("one", "two")
+        def both() -> dict[str, pa.Table]:
+            return {"one": pa.table({"a": [1]}), "two": pa.table({"a": [2]})}
+        """
+    )
+    workspace.materialize()
+    for path in workspace.stored():
+        if "two" in path.parts:
+            path.unlink()
+
+    [cause] = why(workspace, "one").causes
+
+    assert (cause.code, cause.path) == ("data_missing", ("two", "one"))
