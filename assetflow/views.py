@@ -344,7 +344,7 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
 
 def _mover(head: Head) -> str:
     """Who moved a head without a run; the cause ends with it, and with the reason that was given."""
-    found = re.match(r"\w+ to v\d+ by (.+?)(?:: |$)", head.cause)
+    found = re.match(r"\w+(?: \w+)?(?: to v\d+)? by (.+?)(?:: |$)", head.cause)
     return found[1] if found is not None else ""
 
 

@@ -136,6 +136,10 @@ class Catalog:
         rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
         return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
 
+    def token(self) -> str:
+        """A text that is another one after every transaction but those that only note how runs go. One query."""
+        return repr(self.database.row("token"))
+
     def durations(self, assets: Iterable[AssetKey], last: int = 5) -> dict[AssetKey, float]:
         """How long these assets took, in seconds: the median of their last computations. One query."""
         rows = self.database.rows("durations", json.dumps(list(assets)), last)
@@ -354,6 +358,14 @@ class Catalog:
         if key not in self._assets and (row := self.database.row("asset_id", key)) is not None:
             self._assets[key] = cast("tuple[int]", row)[0]
         return self._assets.get(key)
+
+    def asset_number(self, key: AssetKey, at: float) -> int:
+        """The number of an asset, given out now if it has none. The caller owns the transaction."""
+        return self._asset(key, at)
+
+    def env_number(self, name: str) -> int:
+        """The number of an environment, given out now if it has none. The caller owns the transaction."""
+        return self._env(name)
 
     def _asset(self, key: AssetKey, at: float) -> int:
         return self._number(self._assets, key, "asset_id", "add_asset", (key, at))

@@ -149,6 +149,24 @@ SELECT key, seconds FROM (
     JOIN trace t ON t.asset_id = a.asset_id AND t.kind = 'run'
 ) WHERE place <= ?2
 
+-- put_invalidation: let no trace that there is satisfy an asset partition of an environment
+INSERT INTO invalidation (env_id, asset_id, part_id, trace_id, cause, user, at)
+SELECT ?1, ?2, ?3, coalesce(max(trace_id), 0), ?4, ?5, ?6 FROM trace WHERE true
+ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET trace_id = excluded.trace_id, cause = excluded.cause,
+    user = excluded.user, at = excluded.at
+
+-- revoke_claims: take back an accepted trace, and those that say the same without having computed it
+INSERT INTO revoked (trace_id, user, revoked_at)
+SELECT t.trace_id, ?2, ?3 FROM trace a JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = a.part_id
+ AND t.input_key = a.input_key AND t.version_id = a.version_id AND t.kind <> 'run'
+WHERE a.trace_id = ?1
+ON CONFLICT (trace_id) DO NOTHING
+
+-- token: what every transaction that counts for a plan changes
+SELECT (SELECT value FROM counter WHERE name = 'journal'), (SELECT value FROM counter WHERE name = 'seq'),
+       t.trace_id, t.input_key, t.finished_at
+FROM (SELECT max(trace_id) AS last FROM trace) LEFT JOIN trace t ON t.trace_id = last
+
 -- add_trace: one trace
 INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -60,7 +60,8 @@ CREATE TABLE fp (
     declared TEXT
 );
 
--- A piece of code that some definition is made of, under its local digest: its text, compressed by zlib.
+-- A piece of code that some definition is made of, under its local digest: its text and what the names in it
+-- mean, as a JSON list compressed by zlib.
 CREATE TABLE node (
     digest TEXT PRIMARY KEY,
     kind   TEXT NOT NULL,

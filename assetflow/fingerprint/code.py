@@ -18,7 +18,7 @@ from assetflow.fingerprint.graph import closure_digests, reachable
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.nodes import Node, Origin
 from assetflow.fingerprint.objects import ValueDigest
-from assetflow.fingerprint.outside import distributions
+from assetflow.fingerprint.outside import distributions, is_standard
 from assetflow.fingerprint.resolve import Resolver
 from assetflow.fingerprint.signs import READS_ANNOTATIONS, READS_DOCS, READS_NAMES, READS_TEXT
 from assetflow.fingerprint.wrapped import closure_values
@@ -51,6 +51,7 @@ class _Variant:
     text: bool
     names: bool
     local: list[str] = field(default_factory=list[str])
+    sources: list[CodeSource] = field(default_factory=list[CodeSource])
     closures: dict[int, str] = field(default_factory=dict[int, str])
 
 
@@ -71,8 +72,10 @@ class Fingerprinter:
         self._files = files
         self._graph = Resolver(files, value_digest)
         self._variants: dict[tuple[bool, bool, bool], _Variant] = {}
-        self._sources: dict[tuple[int, str], CodeSource] = {}
         self._edges: list[list[tuple[str, int]]] = []
+        self._names: list[tuple[str, str, str]] = []
+        self._signed: set[int] = set()
+        self._noted: set[int] = set()
 
     def of(self, function: Callable[..., object]) -> CodeFingerprint:
         """The fingerprint of `function`."""
@@ -83,30 +86,62 @@ class Fingerprinter:
         if isinstance(reference, str):
             found = digest("external", reference.encode())
             return CodeFingerprint(found, {reference: found}, {}, (), distributions([reference]))
-        nodes = self._graph.nodes
-        edges = self._edges
-        edges.extend(node.edges for node in nodes[len(edges) :])
-        members = reachable(reference, edges)
+        self._note_new()
+        members = reachable(reference, self._edges)
         variant = self._variant(members)
-        closure_digests(reference, edges, variant.local, variant.closures)
-        names = self._names(members, module)
-        parts = {name: variant.local[member] for member, name in names.items()}
+        closure_digests(reference, self._edges, variant.local, variant.closures)
+        noted = [member for member in members if member in self._noted]
+        nodes = self._graph.nodes
         return CodeFingerprint(
             variant.closures[reference],
-            parts,
-            {variant.local[member]: self._source(member, variant) for member in members},
-            tuple(dict.fromkeys(note for member in members for note in nodes[member].notes)),
-            distributions(name for member in members for _, name in nodes[member].outside),
+            self._parts(members, module, variant.local),
+            {variant.local[member]: variant.sources[member] for member in members},
+            tuple(dict.fromkeys(note for member in noted for note in nodes[member].notes)),
+            distributions(name for member in noted for _, name in nodes[member].outside),
         )
 
+    def _note_new(self) -> None:
+        """Keep of new nodes what every fingerprint that reaches them asks for."""
+        for place, node in enumerate(self._graph.nodes[len(self._edges) :], start=len(self._edges)):
+            self._edges.append(node.edges)
+            self._names.append((node.module, node.name, f"{node.module.rpartition('.')[2]}.{node.name}"))
+            if node.signs:
+                self._signed.add(place)
+            if node.notes or any(not is_standard(name.partition(" ")[2]) for _, name in node.outside):
+                self._noted.add(place)
+
     def _variant(self, members: Iterable[int]) -> _Variant:
-        signs = frozenset[str]().union(*(self._graph.nodes[member].signs for member in members))
+        signed = self._signed.intersection(members) if self._signed else ()
+        signs = frozenset[str]().union(*(self._graph.nodes[member].signs for member in signed))
         full = READS_DOCS in signs or READS_ANNOTATIONS in signs
         key = (full, READS_TEXT in signs, READS_NAMES in signs)
-        variant = self._variants.setdefault(key, _Variant(*key))
+        variant = self._variants.get(key)
+        if variant is None:
+            variant = self._variants[key] = _Variant(*key)
         for node in self._graph.nodes[len(variant.local) :]:
             variant.local.append(self._local(node, variant))
+            variant.sources.append(self._source(node, variant))
         return variant
+
+    def _parts(self, members: Iterable[int], root_module: str, local: list[str]) -> dict[str, str]:
+        """The local digests by readable name; the full module name only where the short one is taken."""
+        parts: dict[str, str] = {}
+        again: list[int] = []
+        for member in members:
+            module, name, short = self._names[member]
+            shown = name if module == root_module else short
+            if shown in parts:
+                again.append(member)
+            else:
+                parts[shown] = local[member]
+        for member in again:
+            module, name, _ = self._names[member]
+            shown, count = f"{module}.{name}", 1
+            while shown in parts:
+                count += 1
+                shown = f"{module}.{name}#{count}"
+            parts[shown] = local[member]
+        return parts
 
     def _local(self, node: Node, variant: _Variant) -> str:
         tree = node.full if variant.full and node.full else node.tree
@@ -114,36 +149,12 @@ class Fingerprinter:
         place = f"{node.module}.{node.name}" if variant.names and node.kind in ("function", "class") else ""
         return digest(node.kind, tree.encode(), bytes(node.rest), text.encode("utf-8", "replace"), place.encode())
 
-    def _names(self, members: Iterable[int], root_module: str) -> dict[int, str]:
-        """A readable name for every node; the full module name only where the short one is taken."""
-        by_name: dict[str, list[int]] = {}
-        for member in members:
-            node = self._graph.nodes[member]
-            short = node.name if node.module == root_module else f"{node.module.rpartition('.')[2]}.{node.name}"
-            by_name.setdefault(short, []).append(member)
-        names: dict[int, str] = {}
-        taken: set[str] = set()
-        for short, found in by_name.items():
-            for count, member in enumerate(found):
-                node = self._graph.nodes[member]
-                name = short if len(found) == 1 else f"{node.module}.{node.name}"
-                name = name if name not in taken else f"{name}#{count + 1}"
-                taken.add(name)
-                names[member] = name
-        return names
-
-    def _source(self, member: int, variant: _Variant) -> CodeSource:
-        local = variant.local[member]
-        found = self._sources.get((member, local))
-        if found is None:
-            node = self._graph.nodes[member]
-            file, line, _ = node.place
-            text = node.text or self._text_of(node)
-            relative = self._files.relative(file) if file else ""
-            marks = ("(docstrings count)",) if variant.full and not node.text else node.marks
-            found = CodeSource(node.kind, relative, line, text, (*marks, *self._refers(node)))
-            self._sources[member, local] = found
-        return found
+    def _source(self, node: Node, variant: _Variant) -> CodeSource:
+        file, line, _ = node.place
+        marks = ("(docstrings count)",) if variant.full and not node.text else node.marks
+        text = node.text or self._text_of(node)
+        relative = self._files.relative(file) if file else ""
+        return CodeSource(node.kind, relative, line, text, (*marks, *self._refers(node)))
 
     def _refers(self, node: Node) -> list[str]:
         targets = [(label, self._graph.nodes[target]) for label, target in node.edges]

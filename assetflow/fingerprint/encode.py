@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import cast
 
 from assetflow.fingerprint.atoms import atom, sized
+from assetflow.fingerprint.trees import children
 
 _SKIPPED = frozenset(["ctx", "kind", "type_comment", "type_ignores"])
 _BODIES = frozenset(["body", "orelse", "finalbody"])
@@ -57,7 +58,7 @@ def local_annotations(node: ast.AST) -> set[int]:
             in_function = False
         elif in_function and isinstance(item, ast.AnnAssign):
             found.add(id(item.annotation))
-        waiting.extend((child, in_function) for child in ast.iter_child_nodes(item))
+        waiting.extend((child, in_function) for child in children(item))
     return found
 
 
@@ -70,7 +71,7 @@ def signature_annotations(node: ast.AST) -> list[ast.expr]:
     found: list[ast.expr] = []
     if isinstance(node, _FUNCTIONS):
         found += _signature(node)
-    waiting: list[tuple[ast.AST, bool]] = [(child, True) for child in ast.iter_child_nodes(node)]
+    waiting: list[tuple[ast.AST, bool]] = [(child, True) for child in children(node)]
     while waiting:
         item, droppable = waiting.pop()
         if isinstance(item, _FUNCTIONS):
@@ -79,7 +80,7 @@ def signature_annotations(node: ast.AST) -> list[ast.expr]:
             droppable = True
         elif isinstance(item, ast.ClassDef):
             droppable = not (item.decorator_list or item.bases or item.keywords)
-        waiting.extend((child, droppable) for child in ast.iter_child_nodes(item))
+        waiting.extend((child, droppable) for child in children(item))
     return found
 
 

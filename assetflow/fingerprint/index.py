@@ -6,7 +6,7 @@ Making it takes parsing, which is most of the cost of fingerprints; so it is kep
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +15,7 @@ from assetflow.fingerprint.encode import encode_tree, local_annotations, signatu
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in
 from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
+from assetflow.fingerprint.trees import children, walk
 from assetflow.fingerprint.values import encode_value
 
 FORMAT = "index-1"
@@ -120,14 +121,15 @@ class FileIndex:
 def index_of(tree: ast.Module) -> FileIndex:
     """The index of a parsed file."""
     local = local_annotations(tree)
-    outside = free_chains(tree, local)
-    imports = [[one.level, one.module, one.name, one.bound] for one in imports_in(tree)]
+    nodes = walk(tree)
+    outside = free_chains(tree, local, nodes)
+    imports = [[one.level, one.module, one.name, one.bound] for one in imports_in(nodes)]
     names = {name: [line, signs] for name, line, signs in _names(tree)}
-    patches = sorted({*(chain for chain in outside.stored if "." in chain), *_set_by_name(tree)})
+    patches = sorted({*(chain for chain in outside.stored if "." in chain), *_set_by_name(nodes)})
     accessors: list[list[str]] = []
     pieces: list[Row] = []
     for node, name in _pieces(tree):
-        row = _row(node, name)
+        row = _row(node, name, local)
         pieces.append(row)
         for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7]):
             if argument.isidentifier() and "." not in name:
@@ -139,30 +141,37 @@ def digests_of(node: ast.AST) -> tuple[str, str, str]:
     """The digests of a function, lambda or class: plain, with annotations, and with docstrings as well."""
     decorators = {id(one) for one in getattr(node, "decorator_list", ())}
     left_out = local_annotations(node) | decorators
-    dropped = {id(one) for one in signature_annotations(node)}
+    return _digests(node, walk(node), left_out, {id(one) for one in signature_annotations(node)})
+
+
+def _digests(
+    node: ast.AST, nodes: Iterable[ast.AST], left_out: Set[int], annotations: Set[int]
+) -> tuple[str, str, str]:
     annotated = digest("tree", encode_tree(node, left_out))
-    plain = digest("tree", encode_tree(node, left_out | dropped)) if dropped else annotated
-    full = digest("tree", encode_tree(node, left_out, with_docs=True)) if _has_docs(node) else annotated
+    plain = digest("tree", encode_tree(node, left_out | annotations)) if annotations else annotated
+    full = digest("tree", encode_tree(node, left_out, with_docs=True)) if _has_docs(nodes) else annotated
     return plain, annotated, full
 
 
-def _row(node: FunctionNode | ast.ClassDef, name: str) -> Row:
+def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int]) -> Row:
+    nodes = walk(node)
     decorators: list[ast.expr] = list(getattr(node, "decorator_list", ()))
-    left_out = local_annotations(node) | {id(one) for one in decorators}
+    left_out = local | {id(one) for one in decorators}
     annotations = signature_annotations(node)
-    chains = free_chains(node, left_out | {id(one) for one in annotations})
+    dropped = {id(one) for one in annotations}
+    chains = free_chains(node, left_out | dropped, nodes)
     of_annotations = frozenset[str]().union(*(free_chains(one).every for one in annotations)) - chains.every
-    attributes = {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
-    imports = [*imports_in(node), *(ImportedName(0, name, "", "?") for name in constant_imports(node))]
+    attributes = {one.attr for one in nodes if isinstance(one, ast.Attribute)}
+    imports = [*imports_in(nodes), *(ImportedName(0, name, "", "?") for name in constant_imports(nodes))]
     span = _place(node.body) if isinstance(node, ast.Lambda) else []
     return [
         name, decorators[0].lineno if decorators else node.lineno, node.end_lineno or node.lineno, span,
-        *digests_of(node),
+        *_digests(node, nodes, left_out, dropped),
         [_decorator(one) for one in decorators],
         " ".join(sorted(chains.every)), " ".join(sorted(of_annotations)), " ".join(sorted(chains.ordered)),
         " ".join(sorted(attributes)),
         [[one.level, one.module, one.name, one.bound] for one in imports],
-        " ".join(sorted(signs_of(node, chains.every))),
+        " ".join(sorted(signs_of(nodes, chains.every))),
         _literals(node) if isinstance(node, ast.ClassDef) else {},
         {} if isinstance(node, ast.ClassDef) else _places(node),
         isinstance(node, ast.ClassDef),
@@ -192,7 +201,7 @@ def _pieces(tree: ast.Module) -> Iterator[tuple[FunctionNode | ast.ClassDef, str
             name = inside + ("<lambda>" if isinstance(node, ast.Lambda) else node.name)
             yield node, name
             inside = name + ("." if isinstance(node, ast.ClassDef) else ".<locals>.")
-        waiting.extend((child, inside) for child in ast.iter_child_nodes(node))
+        waiting.extend((child, inside) for child in children(node))
 
 
 def _decorator(node: ast.expr) -> list[str]:
@@ -221,10 +230,10 @@ def _places(node: FunctionNode) -> dict[str, list[int]]:
     return found
 
 
-def _has_docs(node: ast.AST) -> bool:
+def _has_docs(nodes: Iterable[ast.AST]) -> bool:
     return any(
         isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(one) is not None
-        for one in ast.walk(node)
+        for one in nodes
     )
 
 
@@ -235,17 +244,17 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
         node = waiting.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
-        waiting.extend(one for one in ast.iter_child_nodes(node) if isinstance(one, ast.stmt))
+        waiting.extend(one for one in children(node) if isinstance(one, ast.stmt))
         signs = ""
-        for target in ast.walk(node) if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.With)) else ():
+        for target in walk(node) if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.With)) else ():
             if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
                 signs = signs or statement_signs(node) or " "
                 yield target.id, node.lineno, signs.strip()
 
 
-def _set_by_name(tree: ast.Module) -> Iterator[str]:
+def _set_by_name(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """`setattr(pandas.DataFrame, "total", f)` as the chain `pandas.DataFrame.total`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
             target = free_chains(node.args[0]).every if node.args else frozenset[str]()
             name = node.args[1] if len(node.args) > 1 else None

@@ -7,8 +7,10 @@ scope, not by spelling. Where the rules are intricate (class bodies), a name too
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from assetflow.fingerprint.trees import children, walk
 
 Chain = str
 """`tax.rates.get`: a name and the attributes read from it."""
@@ -40,13 +42,15 @@ class Chains:
     stored: frozenset[Chain]
 
 
-def free_chains(node: ast.AST, left_out: Collection[int] = frozenset()) -> Chains:
+def free_chains(
+    node: ast.AST, left_out: Collection[int] = frozenset(), nodes: Sequence[ast.AST] | None = None
+) -> Chains:
     """The chains in `node` whose first name is not bound inside it; nodes whose ids are in `left_out` do not count.
 
-    What an import inside `node` binds counts as free, because it means something outside.
+    What an import inside `node` binds counts as free, because it means something outside. `nodes` are `walk(node)`.
     """
     found = _free([node], left_out)
-    by_key = _read_by_key(node)
+    by_key = _read_by_key(walk(node) if nodes is None else nodes)
     return Chains(
         frozenset(chain for chain, _, _ in found),
         frozenset(chain for chain, place, _ in found if place not in by_key),
@@ -54,10 +58,10 @@ def free_chains(node: ast.AST, left_out: Collection[int] = frozenset()) -> Chain
     )
 
 
-def _read_by_key(node: ast.AST) -> set[int]:
+def _read_by_key(nodes: Iterable[ast.AST]) -> set[int]:
     """The ids of the expressions that are only looked up in."""
     found: set[int] = set()
-    for item in ast.walk(node):
+    for item in nodes:
         if isinstance(item, ast.Subscript) and isinstance(item.ctx, ast.Load):
             found.add(id(item.value))
         elif isinstance(item, ast.Compare):
@@ -68,10 +72,10 @@ def _read_by_key(node: ast.AST) -> set[int]:
     return found
 
 
-def imports_in(node: ast.AST) -> tuple[ImportedName, ...]:
-    """All imports written anywhere in `node`."""
+def imports_in(nodes: Iterable[ast.AST]) -> tuple[ImportedName, ...]:
+    """All imports among the nodes."""
     found: list[ImportedName] = []
-    for item in ast.walk(node):
+    for item in nodes:
         if isinstance(item, ast.Import):
             found.extend(ImportedName(0, alias.name, "", alias.asname or "") for alias in item.names)
         elif isinstance(item, ast.ImportFrom):
@@ -110,7 +114,7 @@ def _free(nodes: Iterable[ast.AST], left_out: Collection[int]) -> set[tuple[Chai
             bound = set(_stored([generator.target for generator in node.generators]))
             found |= {one for one in _free(inside, left_out) if _first(one[0]) not in bound}
         else:
-            waiting.extend(ast.iter_child_nodes(node))
+            waiting.extend(children(node))
     return found
 
 
@@ -167,12 +171,12 @@ def _bound(body: Iterable[ast.AST]) -> set[str]:
             continue
         if isinstance(node, _COMPREHENSIONS):
             # Only `:=` reaches out of a comprehension.
-            bound.update(inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr))
+            bound.update(inner.target.id for inner in walk(node) if isinstance(inner, ast.NamedExpr))
             continue
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             outer.update(node.names)
         bound.update(_names_of(node))
-        waiting.extend(ast.iter_child_nodes(node))
+        waiting.extend(children(node))
     return bound - outer
 
 
@@ -188,6 +192,6 @@ def _names_of(node: ast.AST) -> Iterator[str]:
 
 def _stored(targets: Iterable[ast.AST]) -> Iterator[str]:
     for target in targets:
-        for node in ast.walk(target):
+        for node in walk(target):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 yield node.id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from assetflow.fingerprint.trees import walk
 
 SEES_MODULE = "sees_module"
 """It may read any name of its module: `globals()`."""
@@ -47,7 +49,7 @@ _VOLATILE = frozenset([
 _ENVIRONMENT = frozenset(["environ", "getenv", "environb", "getenvb", "getpass"])
 
 
-def signs_of(node: ast.AST, chains: Iterable[str]) -> set[str]:
+def signs_of(nodes: Sequence[ast.AST], chains: Iterable[str]) -> set[str]:
     """The signs in a function or class. `chains` are those that it reads from outside."""
     found: set[str] = set()
     for chain in chains:
@@ -56,7 +58,7 @@ def signs_of(node: ast.AST, chains: Iterable[str]) -> set[str]:
             sign = _SIGNS.get(name)
             if sign is not None and _counts(name, before[place - 1] if place else ""):
                 found.add(sign)
-    for item in ast.walk(node):
+    for item in nodes:
         if isinstance(item, ast.Attribute):
             sign = _SIGNS.get(item.attr)
             if sign is not None and item.attr not in _ONLY_AFTER:
@@ -65,7 +67,7 @@ def signs_of(node: ast.AST, chains: Iterable[str]) -> set[str]:
             sign = _SIGNS.get(item.value) if item.value.startswith("__") else None
             if sign is not None:
                 found.add(sign)  # getattr(f, "__doc__")
-    if _imports_computed(node):
+    if _imports_computed(nodes):
         found.add(SEES_PROJECT)
     return found
 
@@ -73,7 +75,7 @@ def signs_of(node: ast.AST, chains: Iterable[str]) -> set[str]:
 def statement_signs(node: ast.AST) -> str:
     """`volatile` when a statement makes a value anew each time, `environment` when it reads the environment."""
     found = ""
-    for item in ast.walk(node):
+    for item in walk(node):
         name = item.attr if isinstance(item, ast.Attribute) else item.id if isinstance(item, ast.Name) else ""
         if name in _ENVIRONMENT:
             return "environment"
@@ -82,17 +84,17 @@ def statement_signs(node: ast.AST) -> str:
     return found
 
 
-def constant_imports(node: ast.AST) -> list[str]:
+def constant_imports(nodes: Iterable[ast.AST]) -> list[str]:
     """The modules that `import_module("name")` names outright."""
-    return [name for call in _import_calls(node) if (name := _imported_by(call)) is not None]
+    return [name for call in _import_calls(nodes) if (name := _imported_by(call)) is not None]
 
 
 def _counts(name: str, before: str) -> bool:
     return name not in _ONLY_AFTER or before == _ONLY_AFTER[name]
 
 
-def _import_calls(node: ast.AST) -> list[ast.Call]:
-    return [item for item in ast.walk(node) if isinstance(item, ast.Call) and _name_of(item.func) in _IMPORTERS]
+def _import_calls(nodes: Iterable[ast.AST]) -> list[ast.Call]:
+    return [item for item in nodes if isinstance(item, ast.Call) and _name_of(item.func) in _IMPORTERS]
 
 
 _IMPORTERS = ("import_module", "__import__")
@@ -108,12 +110,12 @@ def _imported_by(call: ast.Call) -> str | None:
     return name if isinstance(name, str) and not name.startswith(".") else None
 
 
-def _imports_computed(node: ast.AST) -> bool:
-    calls = _import_calls(node)
+def _imports_computed(nodes: Sequence[ast.AST]) -> bool:
+    calls = _import_calls(nodes)
     if any(_imported_by(call) is None for call in calls):
         return True
     called = len(calls)
-    named = sum(1 for item in ast.walk(node) if isinstance(item, (ast.Name, ast.Attribute)) and _is_importer(item))
+    named = sum(1 for item in nodes if isinstance(item, (ast.Name, ast.Attribute)) and _is_importer(item))
     return named > called  # `load = import_module` may be called with anything
 
 

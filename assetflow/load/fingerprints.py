@@ -23,6 +23,8 @@ from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+
 
 def with_code(
     specs: Iterable[AssetSpec],
@@ -56,7 +58,7 @@ def with_code(
                 code=digest_of_code,
                 code_parts=None if code is None else code.parts,
                 code_notes=() if code is None else code.notes,
-                packages={} if code is None else code.packages,
+                packages={} if spec.source is not None or code is None else {"python": _PYTHON, **code.packages},
             )
         )
     return tuple(found), texts

@@ -290,7 +290,9 @@ def test_definitions_are_stored_once(catalog: Catalog, tmp_path: Path) -> None:
 
 
 def test_the_code_of_a_definition_is_recorded_once_and_read_back(opened: Opener, tmp_path: Path) -> None:
-    build = CodeSource("function", "assets/orders.py", 7, "def build(x):\n    return '\u00e9' + x  # \udce4\n")
+    build = CodeSource(
+        "function", "assets/orders.py", 7, "def build(x):\n    return '\u00e9' + x  # \udce4\n", ("x -> y",)
+    )
     rate = CodeSource("value", "", 0, "0.25")
     catalog = opened()
     seen = catalog.commit("dev", None, [new_trace(ORDERS, "a")], 1.0, sources={"p1": build, "p3": rate})[0].trace_id
