@@ -259,8 +259,8 @@ class StaticProblems(AssetflowError):
 class NotReproduced(AssetflowError):
     """`assetflow verify` ran an asset again on what its current version had read, and something else came out.
 
-    With the same code and the same inputs the asset is not deterministic: look for the clock, chance, the environment
-    and the order of rows (`assetflow check ASSET` finds the usual ones). Nothing was stored: the version stays.
+    With the same code the asset is not deterministic: look for the clock, chance, the environment and the order of rows
+    (`assetflow check ASSET` finds the usual ones). Nothing was stored: the version stays.
     """
 
     code = "AF191"
@@ -288,8 +288,8 @@ class SourceChanged(AssetflowError):
 class ReadsClock(DefinitionError):
     """The code of an asset reads the clock, so its result depends on when it runs, and `current` cannot be trusted.
 
-    Take the time from the data, or declare a source with `version=` that says what day it is. If it does not reach the
-    result (a log line), write `# assetflow: ignore[clock]` on that line.
+    Take the time from the data, or from a source with `version=`. Where it does not reach the result (a log line), write
+    `# assetflow: ignore[clock]` on that line.
     """
 
     code = "AF210"
@@ -307,7 +307,7 @@ class DependsOnChance(DefinitionError):
 class ReadsEnvironment(DefinitionError):
     """The code of an asset reads the environment: variables, the working directory, the name of the machine.
 
-    A change of it is not seen. Make it a field of a `Config` (it then counts as an input) or of a `Resource`.
+    A change of it is not seen: declare it with `@asset(env=["REGION"])`, or make it a field of a `Config`.
     """
 
     code = "AF212"
@@ -316,8 +316,7 @@ class ReadsEnvironment(DefinitionError):
 class UsesNetwork(DefinitionError):
     """The code of an asset fetches something, and a change of what is there is not seen.
 
-    Declare it as `source(key, version=..., load=...)`: the version function says cheaply whether it changed. A client
-    for writing belongs into a `Resource`.
+    Declare it as `source(key, version=..., load=...)`. A client for writing belongs into a `Resource`.
     """
 
     code = "AF213"
@@ -332,17 +331,8 @@ class ReadsFile(DefinitionError):
     code = "AF214"
 
 
-class IgnoresNothing(DefinitionError):
-    """A comment `# assetflow: ignore[...]` names something that `assetflow check` does not look for."""
-
-    code = "AF215"
-
-
 class CodeNotSeen(DefinitionError):
-    """A part of an asset's code could not be looked into, so more counts as its code than it uses.
-
-    It is run again too often, never too seldom. `assetflow check -v` says what the part is.
-    """
+    """A part of an asset's code could not be looked into, so it may run too often. `assetflow check -v` says which."""
 
     code = "AF216"
 

@@ -208,7 +208,7 @@ class _Look:
                     where = Location(self.code.relative(unit.file), line)
                     text = f"`assetflow: ignore[{word}]` ignores nothing"
                     help_ = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(_IGNORABLE)}"
-                    yield Finding("warning", "AF215", "ignore", text, where, (), help_)
+                    yield Finding("warning", "AF190", "ignore", text, where, (), help_)
 
 
 def _shown(spec: AssetSpec) -> str:
