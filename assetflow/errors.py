@@ -288,8 +288,8 @@ class SourceChanged(AssetflowError):
 class ReadsClock(DefinitionError):
     """The code of an asset reads the clock, so its result depends on when it runs, and `current` cannot be trusted.
 
-    Take the time from the data, or from a source with `version=`. Where it does not reach the result (a log line), write
-    `# assetflow: ignore[clock]` on that line.
+    Take the time from the data, or from a source with `version=`. Where it does not reach the result (a log line),
+    write `# assetflow: ignore[clock]` on that line.
     """
 
     code = "AF210"

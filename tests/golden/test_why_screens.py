@@ -32,6 +32,18 @@ def test_why(cafe, golden: Golden) -> None:
     golden("why_unknown", cafe.run("why", "reprt"))
 
 
+def test_why_of_a_constant_three_modules_away(cafe, golden: Golden) -> None:
+    cafe.write("prices/__init__.py", "")
+    cafe.write("prices/menu.py", "from prices.tips import tipped\n\n\ndef price_of(gross):\n    return tipped(gross)\n")
+    cafe.write("prices/tips.py", "from . import rates\n\n\ndef tipped(gross):\n    return gross * (1 + rates.TIP)\n")
+    cafe.write("prices/rates.py", '"""What is usual here."""\n\nTIP = 0.1\n')
+    cafe.change("def with_tip(price):\n    return price", "def with_tip(price):\n    return price_of(price)")
+    cafe.change("import pyarrow as pa\n", "import pyarrow as pa\nfrom prices.menu import price_of\n")
+    cafe.run("materialize", "-q", "--progress", "none")
+    cafe.change("TIP = 0.1", "TIP = 0.15", "prices/rates.py")
+    golden("why_three_modules", plain(cafe.run("why", "report")))
+
+
 def test_why_of_data(cafe, golden: Golden) -> None:
     cafe.run("materialize", "-q", "--progress", "none")
     cafe.change("3,tea,2.0,returned", "3,tea,2.0,served", "data/orders.csv")
