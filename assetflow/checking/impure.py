@@ -48,7 +48,16 @@ _SEEDED = frozenset([
 ])  # fmt: skip
 """Makers of generators: with a seed they always give the same."""
 _SEEDS = frozenset(["random.seed", "numpy.random.seed"])
-_CHANCE_BUT = frozenset(["random.getstate", "random.setstate", "numpy.random.Generator", "numpy.random.BitGenerator"])
+_CHANCE_BUT = frozenset(
+    [
+        "random.getstate",
+        "random.setstate",
+        "numpy.random.get_state",
+        "numpy.random.set_state",
+        "numpy.random.Generator",
+        "numpy.random.BitGenerator",
+    ]
+)
 _CHANCE = frozenset(["uuid.uuid1", "uuid.uuid4", "os.urandom", "random.SystemRandom"])
 _ENVIRONMENT = frozenset([
     "os.environ", "os.environb", "os.getenv", "os.getenvb", "os.getcwd", "os.getlogin", "os.uname", "sys.argv",
@@ -58,7 +67,10 @@ _NETWORK = (
     "requests", "httpx", "urllib.request", "urllib3", "http.client", "aiohttp", "socket", "ftplib", "smtplib",
     "paramiko", "boto3", "botocore", "websockets", "telnetlib", "imaplib", "poplib", "xmlrpc.client",
 )  # fmt: skip
-_NETWORK_BUT = ("requests.exceptions", "httpx.HTTPError", "socket.gethostname")
+_NETWORK_BUT = (
+    "requests.exceptions", "httpx.HTTPError", "socket.gethostname", "urllib.request.pathname2url",
+    "urllib.request.url2pathname",
+)  # fmt: skip
 _READERS = frozenset([
     *(f"pandas.read_{name}" for name in
       ("csv", "table", "fwf", "json", "parquet", "feather", "excel", "orc", "pickle", "xml", "html", "hdf", "stata")),

@@ -116,7 +116,8 @@ class _Look:
             source = self._source_of(hit.detail)
             if source is not None:
                 help_ = f"it is the source `{source}`: take `{source.rpartition('.')[2]}` as a parameter"
-        what = f"`{unit.name}` {WHAT[kind]}: {hit.spelled}"
+        name = unit.name.replace(".<locals>", "")
+        what = f"`{name}` {WHAT[kind]}: {hit.spelled}"
         return Finding(
             "warning", CODES[kind], kind, what, self._where(unit.file, hit.node), (), help_, detail=hit.detail
         )

@@ -23,12 +23,13 @@ _MOST_HOPS = 20  # from one re-export to the next
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """A function, class or assignment at the top of a module, or a method. `file` is absolute, `name` is qualified."""
+    """A function, class or assignment. `file` is absolute, `name` is qualified; `around` are the functions it is in."""
 
     file: str
     module: str
     name: str
     node: ast.stmt
+    around: tuple[ast.stmt, ...] = ()
 
     @property
     def line(self) -> int:
@@ -75,7 +76,7 @@ class CodeMap:
         folders = [folder for folder in (root / "src", root) if folder.is_dir()]
         self._files = ProjectFiles(folders)
         self._trees: dict[str, ast.Module | None] = {}
-        self._functions: dict[str, dict[int, tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]] = {}
+        self._functions: dict[str, dict[int, Unit]] = {}
         self._names: dict[str, _Names] = {}
         self._modules: dict[str, str | None] = {}
         self._references: dict[Unit, tuple[Reference, ...]] = {}
@@ -86,12 +87,13 @@ class CodeMap:
         path = self._absolute(file)
         if path not in self._functions:
             tree = self._tree(path)
-            found = () if tree is None else _functions(tree.body, "")
-            self._functions[path] = {node.lineno: (name, node) for name, node in found}
-        name, node = self._functions[path].get(line, ("", None))
-        if node is None:
-            return None
-        return self._top(path).units.get(name) or Unit(path, self._module_name(path), name, node)
+            found = () if tree is None else _functions(tree.body, "", ())
+            module = self._module_name(path)
+            self._functions[path] = {
+                node.lineno: Unit(path, module, name, node, around) for name, node, around in found
+            }
+        unit = self._functions[path].get(line)
+        return None if unit is None else self._top(path).units.get(unit.name) or unit
 
     def reached(self, start: Unit) -> dict[Unit, tuple[Unit, ...]]:
         """Every unit that is reached from `start`, itself included, with the shortest way to it."""
@@ -151,7 +153,7 @@ class CodeMap:
         def imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
             return self._bindings(node, unit.file)
 
-        for node, base in reads(unit.node, imports, self._decorators(unit)):
+        for node, base in reads(unit.node, imports, self._decorators(unit), unit.around):
             chain = chain_of(node)
             assert chain is not None, "only chains are read"
             found = self._meaning(unit.file, chain, node, base)
@@ -250,19 +252,21 @@ class CodeMap:
         return file if os.path.isabs(file) else str(self._root / file)  # noqa: PTH117 - called for every asset
 
 
-def _functions(body: list[ast.stmt], inside: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Every function that statements define, by qualified name, in classes and functions too."""
+def _functions(
+    body: list[ast.stmt], inside: str, around: tuple[ast.stmt, ...]
+) -> Iterator[tuple[str, ast.stmt, tuple[ast.stmt, ...]]]:
+    """Every function that statements define, by qualified name, in classes and functions too, with those around it."""
     for node in body:
         if isinstance(node, _FUNCTIONS):
-            yield inside + node.name, node
-            yield from _functions(node.body, f"{inside}{node.name}.<locals>.")
+            yield inside + node.name, node, around
+            yield from _functions(node.body, f"{inside}{node.name}.<locals>.", (*around, node))
         elif isinstance(node, ast.ClassDef):
-            yield from _functions(node.body, f"{inside}{node.name}.")
+            yield from _functions(node.body, f"{inside}{node.name}.", around)
         else:
             for part in ("body", "orelse", "finalbody"):
-                yield from _functions(getattr(node, part, []), inside)
+                yield from _functions(getattr(node, part, []), inside, around)
             for handler in getattr(node, "handlers", ()):
-                yield from _functions(handler.body, inside)
+                yield from _functions(handler.body, inside, around)
 
 
 def _top_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

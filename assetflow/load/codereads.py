@@ -21,9 +21,19 @@ _Scope = Mapping[str, str]
 _LOCAL = ""
 
 
-def reads(node: ast.AST, imports: Imports, dropped: Iterable[ast.AST] = ()) -> Iterator[Read]:
-    """The chains in `node` that begin outside of it, in the order of the text; what is `dropped` is not looked at."""
-    return _reads(node, {}, imports, {id(one) for one in dropped})
+def reads(
+    node: ast.AST, imports: Imports, dropped: Iterable[ast.AST] = (), around: Iterable[ast.AST] = ()
+) -> Iterator[Read]:
+    """The chains in `node` that begin outside of it, in the order of the text; what is `dropped` is not looked at.
+
+    `around` are the functions that `node` stands in, the outermost first: their names are local, too.
+    """
+    scope: dict[str, str] = {}
+    for function in around:
+        if isinstance(function, _FUNCTIONS):
+            scope.update(dict.fromkeys(_parameters(function), _LOCAL))
+            scope.update(_bound(function.body, imports))
+    return _reads(node, scope, imports, {id(one) for one in dropped})
 
 
 def chain_of(node: ast.expr) -> tuple[str, ...] | None:

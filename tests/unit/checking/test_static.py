@@ -429,3 +429,40 @@ def test_declared_variable_and_file_are_no_finding_of_the_asset_that_declares_th
         ("environment", ("two",), "REGION"),
         ("file", ("two",), "rates.json"),
     }
+
+
+def test_asset_made_by_a_function_knows_the_names_of_that_function(workspace) -> None:
+    [finding] = found(
+        workspace,
+        """
+        def made(key, time):
+            from datetime import datetime as moment
+
+            @asset(key=key)
+            def inner() -> Rows:
+                return [{"n": time.time(), "at": moment.now()}]
+
+            return inner
+
+        class Fixed:
+            def time(self):
+                return 1
+
+        one = made("one", Fixed())
+        """,
+    )
+
+    assert (finding.kind, finding.assets, finding.what) == (
+        "clock", ("one",), "`made.inner` reads the clock: moment.now()",
+    )  # fmt: skip
+
+
+def test_sql_on_a_connection_that_cannot_be_read_is_found_and_ignored_by_a_comment(workspace) -> None:
+    text = """
+    @asset
+    def rates(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+        return connection.sql("select from from").arrow()  {comment}
+    """
+
+    assert [one.kind for one in found(workspace, text.format(comment=""))] == ["sql"]
+    assert found(workspace, text.format(comment="# assetflow: ignore[sql]")) == []
