@@ -225,6 +225,16 @@ class ContractBroken(AssetflowError):
     code = "AF140"
 
 
+class TypesDoNotFit(DefinitionError):
+    """A parameter is annotated as something that its upstream never returns, such as a table for what returns `bytes`.
+
+    `assetflow check` compares the annotations. All kinds of tables fit each other: what a pandas asset returned arrives
+    as a polars frame where that is asked for. `# assetflow: ignore[types]` on the line says that it is meant.
+    """
+
+    code = "AF141"
+
+
 class CheckFailed(AssetflowError):
     """A blocking check failed: the new version was not published and the previous one is still current."""
 
@@ -235,6 +245,25 @@ class AssetFailed(AssetflowError):
     """The function of an asset raised. The message shows the line of your code where it happened."""
 
     code = "AF160"
+
+
+class StaticProblems(AssetflowError):
+    """`assetflow check` found errors in the code of the project, or warnings with `--strict`.
+
+    Each is shown with its place. `# assetflow: ignore[clock]` on the line takes a warning away.
+    """
+
+    code = "AF190"
+
+
+class NotReproduced(AssetflowError):
+    """`assetflow verify` ran an asset again on what its current version had read, and something else came out.
+
+    With the same code the asset is not deterministic: look for the clock, chance, the environment and the order of rows
+    (`assetflow check ASSET` finds the usual ones). Nothing was stored: the version stays.
+    """
+
+    code = "AF191"
 
 
 class SourceMissing(AssetflowError):
@@ -254,6 +283,58 @@ class SourceChanged(AssetflowError):
 
     code = "AF203"
     exit_code = 75
+
+
+class ReadsClock(DefinitionError):
+    """The code of an asset reads the clock, so its result depends on when it runs, and `current` cannot be trusted.
+
+    Take the time from the data, or from a source with `version=`. Where it does not reach the result (a log line),
+    write `# assetflow: ignore[clock]` on that line.
+    """
+
+    code = "AF210"
+
+
+class DependsOnChance(DefinitionError):
+    """The code of an asset uses random numbers without a fixed seed, so it comes out differently every time.
+
+    Give the generator a seed: `numpy.random.default_rng(7)`, `random.Random(7)`, `frame.sample(n=3, random_state=7)`.
+    """
+
+    code = "AF211"
+
+
+class ReadsEnvironment(DefinitionError):
+    """The code of an asset reads the environment: variables, the working directory, the name of the machine.
+
+    A change of it is not seen: declare it with `@asset(env=["REGION"])`, or make it a field of a `Config`.
+    """
+
+    code = "AF212"
+
+
+class UsesNetwork(DefinitionError):
+    """The code of an asset fetches something, and a change of what is there is not seen.
+
+    Declare it as `source(key, version=..., load=...)`. A client for writing belongs into a `Resource`.
+    """
+
+    code = "AF213"
+
+
+class ReadsFile(DefinitionError):
+    """The code of an asset reads a file by its path, and a change of that file is not seen.
+
+    Declare it: `source("rates", path="data/rates.csv")`, and take `rates` as a parameter.
+    """
+
+    code = "AF214"
+
+
+class CodeNotSeen(DefinitionError):
+    """A part of an asset's code could not be looked into, so it may run too often. `assetflow check -v` says which."""
+
+    code = "AF216"
 
 
 class RunConflict(AssetflowError):
@@ -369,6 +450,12 @@ class QueryError(AssetflowError):
 
     code = "AF420"
     exit_code = 2
+
+
+class SqlUnreadable(DefinitionError):
+    """A text that an asset gives to DuckDB is not SQL. The message says where DuckDB's parser stopped."""
+
+    code = "AF421"
 
 
 class InternalError(AssetflowError):

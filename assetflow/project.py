@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Self
 from assetflow.care import Care, storage_of
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
+from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
+from assetflow.explaining import Explaining
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -341,6 +343,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
             self._manifest, self._code = write_manifest(self.settings, loaded).content, loaded.code_sources
             self.graph = AssetGraph(loaded.specs)
         return loaded
+
+    def _code_texts(self) -> Mapping[str, CodeSource]:
+        return self._code
 
     def _select(self, graph: AssetGraph, expression: Expression) -> tuple[AssetKey, ...]:
         if not expression:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,32 @@ def test_the_door_to_a_project_loads_nothing_heavy_but_sqlite() -> None:
     found = loaded("from assetflow import Project")
 
     assert {module for module in found if module in HEAVY} <= {"sqlite3"}
+
+
+def cpu_s(folder: Path, *arguments: str) -> float:
+    """Seconds of processor time that a call of the command line takes, with the processes that it starts."""
+    import os
+    import resource
+
+    code = "from assetflow.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, check=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.budget
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="resource is of POSIX")
+def test_check_of_the_example_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
+    folder = tmp_path / "example"
+    shutil.copytree(ROOT / "example_project", folder, ignore=shutil.ignore_patterns(".assetflow"))
+
+    first = cpu_s(folder, "check", "--static")
+    again = min(cpu_s(folder, "check", "--static") for _ in range(3))
+
+    assert first < 2.0, "importing pandas for the project's modules is most of it"
+    assert again < 1.0

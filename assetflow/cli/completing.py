@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _KEYS = (
     "status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs", "rollback",
-    "pin", "unpin",
+    "pin", "unpin", "why", "check", "verify", "watch",
 )  # fmt: skip
 
 BASH = r"""# assetflow completion for bash; load it with:  eval "$(assetflow completion bash)"
@@ -168,9 +168,9 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
-    if verb.name in ("preview", "pin") and "@" in current:
+    if verb.name in ("preview", "pin", "why") and "@" in current:
         return _versions(_project_folder(before), current.partition("@")[0])
-    if verb.name in ("show", "history", "preview", "logs"):
+    if verb.name in ("show", "history", "preview", "logs", "why"):
         return [spec.key for spec in specs]
     return selection_words(specs, current)
 

@@ -1,0 +1,99 @@
+"""Looking for what is wrong before it costs anything: the code of assets, and what it gives when it runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import UsageError
+from assetflow.io.storage import Storage
+from assetflow.load.settings import Settings
+from assetflow.model.keys import AssetKey
+from assetflow.plan.graph import AssetGraph
+
+if TYPE_CHECKING:
+    from assetflow.checking.findings import StaticReport
+    from assetflow.checking.verifying import Verification, Verified
+    from assetflow.load.live import Loaded
+    from assetflow.run.survey import Survey
+
+
+class Checking:
+    """The verbs of a project that look for trouble. They change nothing."""
+
+    settings: Settings
+    graph: AssetGraph
+    storage: Storage
+
+    # -- what the project provides
+
+    def select(self, expression: str | Iterable[str] | None = None) -> tuple[AssetKey, ...]:
+        """The assets that a selection names."""
+        raise NotImplementedError
+
+    def _catalog(self) -> AbstractContextManager[Catalog]:
+        raise NotImplementedError
+
+    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+        raise NotImplementedError
+
+    def _load(self) -> Loaded:
+        raise NotImplementedError
+
+    # -- looking
+
+    def check(self, expression: str | Iterable[str] | None = None) -> StaticReport:
+        """What the code of the selected assets, and of the helpers that they reach, says against them.
+
+        Types that cannot fit, SQL that cannot be read, and reads of the clock, of chance, of the environment, of the
+        network and of files, each with its place. No data is read; user code is imported only when it changed.
+
+        Raises:
+            ProjectLoadError: the project does not load; everything that is wrong is in `problems`.
+        """
+        from assetflow.checking.static import look
+
+        return look(self.settings.root, self.graph, self.select(expression))
+
+    def verify(
+        self,
+        expression: str | Iterable[str] | None = None,
+        *,
+        sample: int | None = None,
+        seed: int | None = None,
+        on_result: Callable[[Verified], None] | None = None,
+    ) -> Verification:
+        """Run assets again on exactly the versions that their current ones read, and compare what comes out.
+
+        What is made goes to a folder that is removed at the end: nothing in the store changes, and no check is made.
+        The functions are really called, so what they do besides returning a value is done again; an asset that returns
+        None, and so stores its result itself, is not run.
+
+        Args:
+            expression: which assets; all without it.
+            sample: run at most so many of them, drawn by chance.
+            seed: draws the same ones as the call that had this `Verification.seed`.
+            on_result: called with each result as soon as it is there.
+
+        Raises:
+            UsageError: the sample is less than 1.
+        """
+        from assetflow.checking.verifying import Verification, Verifier, draw, versions_read
+
+        if sample is not None and sample < 1:
+            raise UsageError(f"a sample of {sample} assets is none", fix="give a number from 1, or leave it out")
+        loaded = self._load()
+        keys = [key for key in self.select(expression) if not self.graph.specs[key].is_source]
+        chosen, used = draw(keys, sample, seed)
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=True)
+            known = versions_read(catalog, self.settings.env, chosen)
+        verifier = Verifier(self.settings, self.graph, loaded, self.storage, found, known)
+        items: list[Verified] = []
+        for one in verifier.verify(chosen):
+            items.append(one)
+            if on_result is not None:
+                on_result(one)
+        return Verification(tuple(items), len(keys) - len(chosen), used)

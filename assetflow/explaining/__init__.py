@@ -1,0 +1,110 @@
+"""Explaining: from an asset to the root causes of what would be done with it, and the smallest evidence of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.load.settings import Settings
+from assetflow.model.code import CodeSource
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Head
+from assetflow.model.versions import VersionName
+from assetflow.plan.graph import AssetGraph
+from assetflow.plan.planner import Plan
+
+if TYPE_CHECKING:
+    from assetflow.explaining.answer import Why, WhyNot
+    from assetflow.explaining.evidence import Library
+    from assetflow.io.diff_results import TableDiff, ValueDiff
+    from assetflow.views import HistoryEntry
+
+
+class Explaining:
+    """The verb of a project that says why. It decides nothing: the plan has, and this looks up the evidence."""
+
+    settings: Settings
+    graph: AssetGraph
+
+    # -- what the project provides
+
+    def _catalog(self) -> AbstractContextManager[Catalog]:
+        raise NotImplementedError
+
+    def _code_texts(self) -> Mapping[str, CodeSource]:
+        raise NotImplementedError
+
+    def _split(self, key: str) -> tuple[AssetKey, VersionName | None]:
+        raise NotImplementedError
+
+    def select(self, expression: str | Iterable[str] | None = None) -> tuple[AssetKey, ...]:
+        """The assets that a selection names."""
+        raise NotImplementedError
+
+    def plan(self, expression: str | Iterable[str] | None = None) -> Plan:
+        """What `materialize` would do."""
+        raise NotImplementedError
+
+    def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
+        """How the head of an asset moved."""
+        raise NotImplementedError
+
+    def diff(
+        self, old: str, new: str | None = None, *, limit: int = 20, columns: Iterable[str] | None = None
+    ) -> TableDiff | ValueDiff:
+        """How two versions differ."""
+        raise NotImplementedError
+
+    # -- explaining
+
+    def why(self, key: str, *, against: str | None = None) -> Why:
+        """Why an asset would run, or would not: the root causes, each with the evidence, and the way from it.
+
+        Code is shown as the lines that changed, an input as the columns and rows that changed. With `against` the
+        current version is compared with another one (`"orders@3"`, `"3"`, `"HEAD~1"`, `"run:41"`, `"prod"`) instead of
+        with what is there now.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+            NoSuchVersion: there is no such version to compare with.
+        """
+        from assetflow.explaining.explain import compared, explained
+
+        found, named = self._split(key)
+        if against is None and named is None:
+            plan = self.plan(found)
+            with self._catalog() as catalog:
+                last = next(iter(self.history(found, 1)), None)
+                return explained(plan, found, self._library(catalog), last)
+        other = against if against is not None else key.partition("@")[2]
+        _, name = self._split(other if other.startswith(f"{found}@") else f"{found}@{other}")
+        with self._catalog() as catalog:
+            return compared(found, self._current(catalog, found), name, self._library(catalog), self.settings.env)
+
+    def why_not(self, key: str) -> WhyNot:
+        """Why an asset did not run in the last run: it was current, pinned, blocked, not asked for, or it did run.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+        """
+        from assetflow.explaining.notrun import why_not
+
+        spec = self.graph.specs[self.graph.resolve(key)]
+        with self._catalog() as catalog:
+            return why_not(spec, self.settings.env, catalog, self.graph, self.select)
+
+    def _library(self, catalog: Catalog) -> Library:
+        from assetflow.explaining.evidence import Library
+
+        return Library(self.settings.root, self.graph, catalog, self._code_texts(), self.diff)
+
+    def _current(self, catalog: Catalog, key: AssetKey) -> Head:
+        from assetflow.catalog.pointers import by_key
+        from assetflow.errors import NoSuchVersion
+
+        head = by_key(catalog.heads(self.settings.env)).get(key)
+        if head is None:
+            raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+        return head
