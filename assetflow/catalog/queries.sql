@@ -80,10 +80,9 @@ JOIN version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
--- same_content: a live version of an asset partition with this content: the head's own (the last parameter), else the newest
+-- same_content: the head's own version (the last parameter), when it is live and has this content
 SELECT version_id, number FROM version
-WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ?
-ORDER BY version_id = ? DESC, number DESC LIMIT 1
+WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ? AND version_id = ?
 
 -- add_version: a new version gets the next number of its asset partition
 INSERT INTO version (asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns, details, created_at)
