@@ -1,4 +1,4 @@
-"""Content that comes out again while the bytes of the current version are gone: what was just written becomes current."""
+"""Content that comes out again while the bytes of the current version are gone: what was just written is current."""
 
 from __future__ import annotations
 
