@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+import assetflow
 from tests.model.walk import campaign
 
 
@@ -23,7 +24,7 @@ def main() -> int:
         found = None if failure is None else {"seed": failure.seed, "ops": failure.ops, "problem": failure.problem}
         facts = {"steps": report.steps, "seed": given.seed, "seconds": round(report.seconds, 1),
                  "histories": report.histories, "disagreements": int(failure is not None), "failure": found,
-                 "rules": dict(report.rules)}  # fmt: skip
+                 "rules": dict(report.rules), "package": assetflow.__file__}  # fmt: skip
         sys.stdout.write(json.dumps(facts) + "\n")
     elif failure is None:
         sys.stdout.write(f"{report.steps} steps, {report.seconds:.0f} s, 0 disagreements\n")

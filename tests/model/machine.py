@@ -19,7 +19,7 @@ Op = tuple[str, int, int, int, int]
 """A step: the name of a rule and the numbers that it is given."""
 
 MOST_FUNCTIONS = 6
-SHAPES = ((), (), (), ("a",), ("b", "a"), ("z",))
+SHAPES = ((), (), ("a",), ("b",), ("b", "a"), ("z",))
 CONFIGS = (None, ("0", "0"), ("0", "1"), ("1", "0"))
 
 
@@ -40,7 +40,7 @@ class Machine:
         for key, token in self.asked.items():
             self.world.set_source(key, token)
         with self.world.clock():
-            for name, numbers in (("add", (1, 0, 0, 1)), ("add", (3, 3, 2, 1)), ("add", (7, 4, 0, 2))):
+            for name, numbers in (("add", (7, 0, 1, 3)), ("add", (7, 8, 1, 8)), ("add", (13, 15, 3, 7))):
                 self._rule(name)(*numbers)
             self.declare()
             self.look()
@@ -131,11 +131,11 @@ class Machine:
     def _above(self, place: int, number: int, *, unread: bool = False) -> str:
         """A source or an output of an earlier function; s2 can only be in deps."""
         earlier = [output for one in self.model.functions[:place] for output in one.outputs]
-        choices = [*earlier, "s0", "s1", *(["s2"] if unread else [])]
+        choices = [*reversed(earlier), *earlier, "s0", "s1", *(["s2"] if unread else [])]
         return choices[number % len(choices)]
 
     def _input(self, place: int, name: str, number: int) -> Input:
-        kind = number // 7 % 5
+        kind = number // 7 % 6
         if kind == 0:
             upstream = self._above(place, number, unread=True)
             return Input("", upstream, "version" if upstream in self.asked else "order")
@@ -158,7 +158,7 @@ class Machine:
         if checked and c % 2 and earlier and (other := earlier[c % len(earlier)]) not in {i.upstream for i in inputs}:
             inputs.append(Input("", other, "order", (), checked))
         helper = ("", *HELPERS)[d % 3]
-        function = Function(outputs, tuple(inputs), c % 3, helper, (1, 2, 2, 3, 900)[d % 5], None, 0, checked)
+        function = Function(outputs, tuple(inputs), c % 3, helper, (2, 1, 3, 2, 900)[d % 5], None, 0, checked)
         self.model.functions.append(function)
         self.declare()
 
@@ -214,6 +214,17 @@ class Machine:
         rest = [i for i in function.inputs if not given.parameter or i.parameter != given.parameter]
         if given.upstream not in {i.upstream for i in rest} and len(rest) < 3:
             self._edit(place, inputs=(*rest, given))
+
+    def on_remap(self, a: int, b: int, c: int, d: int) -> None:
+        """The same parameter gets another asset: no line of the function changes."""
+        place = self._function(a)
+        inputs = list(self.model.functions[place].inputs)
+        upstream = self._above(place, c)
+        for n, one in enumerate(inputs):
+            is_same_kind = (one.upstream in self.asked) == (upstream in self.asked)
+            if one.parameter and n == b % len(inputs) and is_same_kind and upstream not in {i.upstream for i in inputs}:
+                inputs[n] = replace(one, upstream=upstream)
+        self._edit(place, inputs=tuple(inputs))
 
     def on_drop(self, a: int, b: int, c: int, d: int) -> None:
         place = self._function(a)
@@ -430,10 +441,14 @@ class Machine:
 
     def on_gc(self, a: int, b: int, c: int, d: int) -> None:
         removed = set(self.world.collect(1 + a % 2))
-        current = {(key, memory.number) for key, memory in self.model.current.items()}
-        if wrong := removed & current:
-            raise Disagreement(f"gc removed {sorted(wrong)}, which is current")
+        if wrong := removed & self.model.needed():
+            raise Disagreement(f"gc removed {sorted(wrong)}, which is needed")
         self.model.gone |= removed
+        for key, memories in self.model.memories.items():
+            for one in memories:
+                is_there = not one.place or (self.world.settings.storage_path / one.place).exists()
+                if is_there == ((key, one.number) in self.model.gone) and one.place:
+                    raise Disagreement(f"{key}@{one.number} {'is still there' if is_there else 'has gone'}")
 
     def on_lose(self, a: int, b: int, c: int, d: int) -> None:
         """Delete the bytes of a version; sometimes of one that is not current."""
@@ -468,8 +483,8 @@ class Machine:
 
 WEIGHTS = {
     "add": 6, "remove": 2, "rename": 2, "body": 8, "coarse": 2, "helper": 6, "use_helper": 3, "comment": 4, "config": 6,
-    "take": 6, "drop": 3, "columns": 4, "revert": 5, "source": 9, "source_away": 2, "clock": 4, "all": 7, "some": 9,
-    "killed": 2, "interrupted": 1, "rollback": 4, "pin": 2, "unpin": 5, "gc": 2, "lose": 4, "mend": 1,
+    "take": 5, "remap": 5, "drop": 3, "columns": 6, "revert": 5, "source": 9, "source_away": 2, "clock": 4, "all": 7,
+    "some": 9, "killed": 2, "interrupted": 1, "rollback": 4, "pin": 2, "unpin": 5, "gc": 2, "lose": 4, "mend": 1,
     "lose_catalog": 1, "wipe": 1,
 }  # fmt: skip
 """How often each rule is taken, against the others."""

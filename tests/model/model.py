@@ -110,6 +110,18 @@ class Model(Reference):
         told.states[key] = "unchanged" if is_same else "materialized"
         told.memories[key] = later.current[key] = Memory(recipe, value, before.number if is_same and before else 0)
 
+    def needed(self) -> set[tuple[str, int]]:
+        """The versions that gc must leave alone: what is current, and all that this was made from."""
+        found = {(key, one.number): one for key, one in self.current.items()}
+        waiting = list(found.values())
+        while waiting:
+            for key, number in waiting.pop().inputs:
+                one = next((one for one in self.memories.get(key, ()) if one.number == number), None)
+                if one is not None and (key, number) not in found:
+                    found[key, number] = one
+                    waiting.append(one)
+        return set(found) - self.gone
+
     # -- taking in what was done
 
     def commit(self, key: str, state: str, memory: Memory, head: Head) -> None:
@@ -121,6 +133,7 @@ class Model(Reference):
         else:
             assert version.number > max(numbers, default=0) or state == "observed", f"{key} has no new number"
         memory.number, memory.trace, memory.place = version.number, head.trace.trace_id, version.location
+        memory.inputs = tuple((str(one.upstream), one.version_number or 0) for one in head.trace.inputs)
         self.current[key] = memory
         self.memories.setdefault(key, []).insert(0, memory)
 

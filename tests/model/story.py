@@ -52,13 +52,14 @@ class Recipe:
 
 @dataclass
 class Memory:
-    """A trace: what gave which content as which version, which is at `place` in the storage."""
+    """A trace: what gave which content as which version, where that is stored, and from which versions it was made."""
 
     recipe: Recipe
     value: str
     number: int = 0
     trace: int = 0
     place: str = ""
+    inputs: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
