@@ -26,7 +26,7 @@ import duckdb
 
 with duckdb.connect(sys.argv[1], read_only=True) as held:
     for _ in sys.stdin:  # each line asks once more, on the connection that was opened first
-        print(held.sql("select max(id) from orders").fetchone()[0], flush=True)
+        print(held.sql("select max(id) from orders").fetchall()[0][0], flush=True)
 """
 
 
