@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         assets as assets,
         source as source,
     )
-    from assetflow.model.policies import Freshness as Freshness, Retry as Retry
+    from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
     from assetflow.project import Project as Project
 
@@ -42,6 +42,7 @@ _HOMES = {
     "CheckResult": "assetflow.model.checks",
     "Config": "assetflow.model.settings",
     "Context": "assetflow.model.context",
+    "Cue": "assetflow.model.policies",
     "Freshness": "assetflow.model.policies",
     "In": "assetflow.model.declare",
     "Out": "assetflow.model.declare",

@@ -18,6 +18,7 @@ from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.marking import Marking
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.freshness import data_times, freshness_state
@@ -36,7 +37,7 @@ from assetflow.views import (
     HistoryEntry,
     LogFile,
     Status,
-    content_state,
+    content_states,
     history_entries,
     selection_text,
     source_text,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care):
+class Project(Pointing, Reading, Comparing, Care, Marking):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -299,7 +300,7 @@ class Project(Pointing, Reading, Comparing, Care):
             catalog.close()
 
     def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
-        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None)
+        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root)
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""
@@ -331,7 +332,9 @@ class Project(Pointing, Reading, Comparing, Care):
         targets = self.select(expression)
         forced = frozenset(targets) if force else frozenset[AssetKey]()
         text = selection_text(expression)
-        plan = make_plan(world, targets, selection=text, with_upstream=with_upstream, forced=forced)
+        plan = make_plan(
+            world, targets, selection=text, with_upstream=with_upstream, forced=forced, workers=self.settings.workers
+        )
         return with_failures(plan, attempts)
 
     def _statuses(
@@ -339,10 +342,11 @@ class Project(Pointing, Reading, Comparing, Care):
     ) -> list[AssetStatus]:
         times, now = data_times(world), time.time()
         rows: list[AssetStatus] = []
+        states = content_states(plan, attempts)
         for step in plan:
             attempt = attempts.get((step.asset, step.partition))
             fresh = freshness_state(step.spec.freshness, times.get(step.asset), now)
-            rows.append(AssetStatus(step.spec, content_state(step, attempt), step, attempt, fresh))
+            rows.append(AssetStatus(step.spec, states[step.asset], step, attempt, fresh))
         return rows
 
     def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:

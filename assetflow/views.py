@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, worst
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
-    state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source.
+    state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source. It is one word for
+    both what the asset needs and what became of the last attempt; `content` is the first of these alone.
     """
 
     spec: AssetSpec
@@ -38,6 +40,19 @@ class AssetStatus:
     def head(self) -> Head | None:
         """What is current."""
         return self.step.head
+
+    @property
+    def content(self) -> str:
+        """What the asset needs, whatever happened last: a state without failed and running; blocked if it cannot be."""
+        return content_word(self.step)
+
+    @property
+    def modifiers(self) -> tuple[Modifier, ...]:
+        """What is to be said of the asset beside its content; `failed` and `blocked` are of the last attempt."""
+        last: list[Modifier] = []
+        if self.state in ("failed", "blocked") and self.attempt is not None and self.content != "blocked":
+            last.append(Modifier(self.state, f"in run #{self.attempt.run_id}"))
+        return (*last, *self.step.modifiers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,35 +151,73 @@ class LogFile:
     text: str
 
 
-def content_state(step: Step, attempt: Attempt | None) -> str:
-    """The word of the content axis for a planned asset whose last attempt is known."""
-    if step.spec.is_source:
-        return "blocked" if step.action is Action.BLOCKED else "source"
-    if step.action in (Action.CURRENT, Action.PINNED):
-        return str(step.action)
-    if attempt is not None and attempt.state == "running":
-        return "running"
+def content_word(step: Step) -> str:
+    """The word of the content axis for what an asset needs, whatever became of the last attempt."""
     if step.action is Action.BLOCKED:
         return "blocked"
-    if attempt is not None and _is_about_now(step, attempt):
-        if attempt.state in ("failed", "rejected", "died"):
-            return "failed"
-        if attempt.state == "blocked":
-            return "blocked"
+    if step.spec.is_source:
+        return "source"
+    if step.action in (Action.CURRENT, Action.PINNED):
+        return str(step.action)
     if step.head is None:
         return "missing"
     return {Action.MAYBE: "maybe", Action.LINK: "reusable"}.get(step.action, "stale")
+
+
+def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str], Attempt]) -> dict[AssetKey, str]:
+    """The state of each planned asset, from what it needs and what became of its last attempt.
+
+    The steps come in topological order: an asset stays blocked only as long as what blocked it has not been mended.
+    """
+    states: dict[AssetKey, str] = {}
+    for step in steps:
+        attempt = attempts.get((step.asset, step.partition))
+        states[step.asset] = _state(step, attempt, states, attempts)
+    return states
+
+
+def _state(
+    step: Step,
+    attempt: Attempt | None,
+    states: Mapping[AssetKey, str],
+    attempts: Mapping[tuple[AssetKey, str], Attempt],
+) -> str:
+    word = content_word(step)
+    if attempt is None or word in ("source", "current", "pinned"):
+        return word
+    if attempt.state == "running":
+        return "running"
+    if word == "blocked" or not _is_about_now(step, attempt):
+        return word
+    if attempt.state in ("failed", "rejected", "died"):
+        return "failed"
+    if attempt.state == "blocked" and any(_blocks(key, states, attempts) for key in attempt.blocked_by):
+        return "blocked"
+    return word
+
+
+def _blocks(key: AssetKey, states: Mapping[AssetKey, str], attempts: Mapping[tuple[AssetKey, str], Attempt]) -> bool:
+    """Whether what blocked an asset in its last attempt still does: it fails, or was skipped and has no version."""
+    last = attempts.get((key, UNPARTITIONED))
+    was_skipped = last is not None and last.state == "skipped"
+    return states.get(key) in ("failed", "blocked") or (states.get(key) == "missing" and was_skipped)
 
 
 def _is_about_now(step: Step, attempt: Attempt) -> bool:
     """Whether what came of the last attempt still says something about what the asset needs now."""
     if step.head is None:
         return True
-    if attempt.finished_at is not None and attempt.finished_at < step.head.verified_at:
+    if attempt.run_id < _moved_by(step.head):
         return False  # the head has moved since
     # An edit that was taken back made the asset current again: that its bytes are gone by now is another matter.
     present = {reason.code for reason in step.reasons} - {"failed_last"}
     return present != {"data_missing"} or any(reason.get("code") == "data_missing" for reason in attempt.reasons)
+
+
+def _moved_by(head: Head) -> int:
+    """The run that made the head's trace, or the last one before somebody accepted it. Runs are numbered in order."""
+    after = head.trace.metadata.get("assetflow/after_run")
+    return head.trace.run_id or (after if isinstance(after, int) else 0)
 
 
 def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:
@@ -279,7 +332,9 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
     steps = dict(plan.steps)
     for key, step in plan.steps.items():
         attempt = attempts.get((key, step.partition))
-        if step.action is Action.RUN and attempt is not None and attempt.state in ("failed", "rejected"):
+        if step.action is not Action.RUN or attempt is None or not _is_about_now(step, attempt):
+            continue
+        if attempt.state in ("failed", "rejected"):
             message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
             text = f"failed in run #{attempt.run_id}" + (f": {message}" if message else "")
             reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)
@@ -289,7 +344,7 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
 
 def _mover(head: Head) -> str:
     """Who moved a head without a run; the cause ends with it, and with the reason that was given."""
-    found = re.match(r"\w+ to v\d+ by (.+?)(?:: |$)", head.cause)
+    found = re.match(r"\w+(?: \w+)?(?: to v\d+)? by (.+?)(?:: |$)", head.cause)
     return found[1] if found is not None else ""
 
 

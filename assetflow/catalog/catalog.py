@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from assetflow.catalog.database import Database
@@ -16,14 +16,18 @@ from assetflow.catalog.rows import (
     attempt_facts,
     attempt_from_row,
     columns_json,
+    definition_texts,
     head_from_row,
     inputs_by_trace,
+    node_row,
     run_from_row,
+    source_from_row,
     version_from_row,
 )
 from assetflow.errors import Superseded
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Run, Version
+from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
 Slot = tuple[AssetKey, str]
 """An asset partition: key and partition key."""
@@ -51,6 +55,7 @@ class Catalog:
         self.database = Database(path, write=write)
         self._assets: dict[str, int] = {}
         self._envs: dict[str, int] = {}
+        self._nodes: set[str] = set()
 
     def close(self) -> None:
         """Close the file."""
@@ -63,12 +68,24 @@ class Catalog:
         heads = self._heads(self.database.rows("heads", env), env)
         return {(head.trace.asset, head.trace.partition): head for head in heads}
 
-    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, Head]]:
-        """The newest trace of each input key of these assets, as heads that could be linked. Two queries."""
+    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, list[Head]]]:
+        """The traces of these assets by input key, newest first, as heads that could be linked. Two queries."""
         rows = self.database.rows("traces_of", json.dumps(list(assets)), limit)
-        found: dict[Slot, dict[str, Head]] = {}
+        found: dict[Slot, dict[str, list[Head]]] = {}
         for head in self._heads(rows, env):
-            found.setdefault((head.trace.asset, head.trace.partition), {}).setdefault(head.trace.input_key, head)
+            slot = found.setdefault((head.trace.asset, head.trace.partition), {})
+            slot.setdefault(head.trace.input_key, []).append(head)
+        return found
+
+    def doubts(self, env: str) -> dict[Slot, Doubt]:
+        """What was said of traces of asset partitions in an environment. Two queries."""
+        rows = cast("list[tuple[AssetKey, str, int, str, str, float]]", self.database.rows("invalidations", env))
+        found = {(key, partition): Doubt(since, cause, user, at) for key, partition, since, cause, user, at in rows}
+        revoked: dict[Slot, set[int]] = {}
+        for key, partition, trace_id in cast("list[tuple[AssetKey, str, int]]", self.database.rows("revoked_traces")):
+            revoked.setdefault((key, partition), set()).add(trace_id)
+        for slot, traces in revoked.items():
+            found[slot] = replace(found.get(slot, Doubt()), revoked=frozenset(traces))
         return found
 
     def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:
@@ -113,6 +130,23 @@ class Catalog:
     def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
         """The newest attempts of one asset, newest first."""
         return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit)]
+
+    def sources(self, digests: Iterable[str]) -> dict[str, CodeSource]:
+        """The code that was recorded under these digests (see `Trace.code_parts`), by digest. One query."""
+        rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
+        return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
+
+    def durations(self, assets: Iterable[AssetKey], last: int = 5) -> dict[AssetKey, float]:
+        """How long these assets took, in seconds: the median of their last computations. One query."""
+        rows = self.database.rows("durations", json.dumps(list(assets)), last)
+        found: dict[AssetKey, list[float]] = {}
+        for key, seconds in cast("list[tuple[AssetKey, float]]", rows):
+            found.setdefault(key, []).append(max(0.0, seconds))
+        return {key: _median(seconds) for key, seconds in found.items()}
+
+    def unsteady(self) -> frozenset[tuple[AssetKey, str, str]]:
+        """The assets, with partition and input key, of which one definition gave different contents. One query."""
+        return frozenset(cast("list[tuple[AssetKey, str, str]]", self.database.rows("unsteady")))
 
     def file_states(self) -> dict[str, FileRow]:
         """What every source file looked like when it was hashed, by path."""
@@ -176,12 +210,14 @@ class Catalog:
         attempts: Sequence[Attempt] = (),
         files: Iterable[FileRow] = (),
         lost: Iterable[int] = (),
+        sources: Mapping[str, CodeSource] = MappingProxyType({}),
     ) -> list[Committed]:
         """Record traces with their versions and move the heads, all or nothing: the only commit point.
 
         A version is new only when its content differs from the head's. A head moves by compare-and-swap from the trace
         that the planner saw; if another run moved it, the trace is kept and `moved` is False. `lost` are versions whose
-        bytes are gone: they are marked so, and equal content is stored again as a new version.
+        bytes are gone: they are marked so, and equal content is stored again as a new version. `sources` has the code
+        of the traces' parts by digest: what is not recorded of it yet is.
 
         Raises:
             Superseded: the run is no longer running (it was declared dead or cancelled): nothing is recorded.
@@ -192,6 +228,7 @@ class Catalog:
             env_id = self._env(env)
             for version_id in lost:
                 self.database.change("mark_lost", version_id)
+            self._add_sources(traces, sources)
             done = [self._commit_one(env_id, run_id, trace, at) for trace in traces]
             made = {(t.asset, t.partition): c for t, c in zip(traces, done, strict=True)}
             for attempt in attempts:
@@ -250,7 +287,9 @@ class Catalog:
                 "add_trace_input", trace_id, one.parameter, upstream, one.mode, one.digest, one.version_number
             )
         is_changed = now is None or now[1] != data_hash
-        moved = self._move(env_id, asset_id, part_id, trace_id, trace.seen_trace_id, is_changed, run_id, at)
+        if trace.kind == "run" and is_changed:
+            self.database.change("note_unsteady", trace_id, at)
+        moved = self._move(env_id, asset_id, part_id, trace_id, trace, is_changed, run_id, at)
         return Committed(trace_id, version_id, number, is_new, is_changed, moved)
 
     def _version(
@@ -273,17 +312,18 @@ class Catalog:
         return version_id, number, new.data_hash, True
 
     def _move(
-        self, env_id: int, asset_id: int, part_id: int, trace_id: int, seen: int | None, is_changed: bool,
+        self, env_id: int, asset_id: int, part_id: int, trace_id: int, trace: NewTrace, is_changed: bool,
         run_id: int | None, at: float,
     ) -> bool:  # fmt: skip
         seq = cast("tuple[int]", self.database.row("next_seq"))[0]
+        seen = trace.seen_trace_id
         if seen is None:
             count = self.database.change("add_head", env_id, asset_id, part_id, trace_id, seq, seq, at)
         else:
             changed_seq = seq if is_changed else None
             count = self.database.change("move_head", trace_id, seq, changed_seq, at, env_id, asset_id, part_id, seen)
         if count == 1:
-            self.database.change("log_head", env_id, asset_id, part_id, seq, trace_id, run_id, at)
+            self.database.change("log_head", env_id, asset_id, part_id, seq, trace_id, run_id, at, trace.cause)
         return count == 1
 
     def _save_attempt(self, env_id: int, attempt: Attempt, number: int | None) -> None:
@@ -296,15 +336,32 @@ class Catalog:
         self.database.change("save_last_attempt", env_id, asset_id, 0, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
-        parts, config = json.dumps(dict(trace.code_parts)), json.dumps(dict(trace.config))
-        digest = hashlib.sha256(json.dumps([trace.code, parts, config]).encode()).hexdigest()
-        self.database.change("add_fp", digest, trace.code, parts, config)
-        return cast("tuple[int]", self.database.row("fp_id", digest))[0]
+        texts = definition_texts(trace)
+        self.database.change("add_fp", *texts)
+        return cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+
+    def _add_sources(self, traces: Sequence[NewTrace], sources: Mapping[str, CodeSource]) -> None:
+        """Record the code of these traces that is not recorded yet, however many they are with two statements."""
+        wanted = {digest for trace in traces for digest in trace.code_parts.values() if digest in sources}
+        if new := wanted - self._nodes:
+            known = {cast("str", row[0]) for row in self.database.rows("known_nodes", json.dumps(sorted(new)))}
+            rows = [node_row(digest, sources[digest]) for digest in sorted(new - known)]
+            if rows:
+                self.database.change_many("add_node", rows)
+            self._nodes |= new
 
     def _known_asset(self, key: AssetKey) -> int | None:
         if key not in self._assets and (row := self.database.row("asset_id", key)) is not None:
             self._assets[key] = cast("tuple[int]", row)[0]
         return self._assets.get(key)
+
+    def asset_number(self, key: AssetKey, at: float) -> int:
+        """The number of an asset, given out now if it has none. The caller owns the transaction."""
+        return self._asset(key, at)
+
+    def env_number(self, name: str) -> int:
+        """The number of an environment, given out now if it has none. The caller owns the transaction."""
+        return self._env(name)
 
     def _asset(self, key: AssetKey, at: float) -> int:
         return self._number(self._assets, key, "asset_id", "add_asset", (key, at))
@@ -327,4 +384,11 @@ class Catalog:
             # Numbers given out in a transaction that was undone are not theirs any more.
             self._assets.clear()
             self._envs.clear()
+            self._nodes.clear()
             raise
+
+
+def _median(values: list[float]) -> float:
+    values.sort()
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2

@@ -12,7 +12,7 @@ import glob
 import os
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_S = 30.0
 
 
@@ -66,6 +66,12 @@ class Database:
         self.statements += 1
         with mapped(self.path):
             return self._connection.execute(self._queries[name], parameters).rowcount
+
+    def change_many(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a named query that changes rows once for each of these sets of parameters."""
+        self.statements += 1
+        with mapped(self.path):
+            self._connection.executemany(self._queries[name], rows)
 
     @contextmanager
     def transaction(self, *, is_durable: bool = True) -> Generator[None]:

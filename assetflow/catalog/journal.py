@@ -3,11 +3,11 @@
 It is a logical redo log. A transaction's changes are appended and on the disk before the transaction commits, so what
 was committed is in the journal at every moment. A line is a checksum (BLAKE2b, 64 bit) and a JSON object:
 
-    {"n": 17, "schema": 2, "at": 1760000000.0, "changes": [["version", "put", {"version_id": 3, ...}], ...]}
+    {"n": 17, "schema": 3, "at": 1760000000.0, "changes": [["version", "put", {"version_id": 3, ...}], ...]}
 
 `n` counts journaled transactions. After the commit a mark follows, `{"n": 17, "done": true}`. A line whose transaction
 did not commit is followed by one with the same number or a smaller one, which cancels it. A file that begins with
-`"part": 0` is a whole catalog: what was before it is obsolete.
+`"part": 0` is a whole catalog: what was before it is obsolete. Bytes (the code of definitions) are in base 64.
 Runs and attempts are not in the journal: with the catalog lost, the history of runs is lost, and no version.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,18 +35,25 @@ _TABLES = {
     "part": ("part_id",),
     "env": ("env_id",),
     "fp": ("fp_id",),
+    "node": ("digest",),
     "version": ("version_id",),
     "trace": ("trace_id",),
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"),
     "head": ("env_id", "asset_id", "part_id"),
     "head_log": ("env_id", "asset_id", "part_id", "seq"),
     "pin": ("env_id", "asset_id", "part_id"),
+    "invalidation": ("env_id", "asset_id", "part_id"),
+    "revoked": ("trace_id",),
+    "unsteady": ("asset_id", "part_id", "input_key"),
     "counter": ("name",),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
 
 _MOVES = {"head": " OF trace_id, seq, changed_seq"}
 """Updates of other columns (when a head was last found current) are not worth a line."""
+
+_BINARY = {"node": "source"}
+"""Columns whose values are bytes: a line holds them in base 64."""
 
 Change = tuple[str, str, dict[str, Any]]
 """A table, `put` or `del`, and the row (for `del` its primary key)."""
@@ -195,7 +203,8 @@ def replay(records: Iterable[Record], connection: sqlite3.Connection) -> None:
             if table not in _TABLES:
                 raise ValueError(f"the journal speaks of a table {table!r}")
             names = [name for name in row if name.isidentifier()]
-            values = [row[name] for name in names]
+            packed = _BINARY.get(table) if action == "put" else None
+            values = [b64decode(row[name], validate=True) if name == packed else row[name] for name in names]
             if action == "put":
                 columns, marks = ", ".join(names), ", ".join("?" * len(names))
                 connection.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608 - as below
@@ -235,7 +244,7 @@ def captured(connection: sqlite3.Connection) -> list[Change]:
             where = " AND ".join(f"{name} = ?" for name in key)
             cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key.values()))  # noqa: S608 - ours
             names = [column[0] for column in cursor.description]
-            key = dict(zip(names, cursor.fetchone(), strict=True))
+            key = _as_text(table, dict(zip(names, cursor.fetchone(), strict=True)))
         changes.append((table, action, key))
     order = list(_TABLES)
     return sorted(changes, key=lambda change: order.index(change[0]))
@@ -248,9 +257,14 @@ def whole_catalog(connection: sqlite3.Connection, number: int, schema: int, at: 
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         cursor = connection.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608 - names of our schema
         while rows := cursor.fetchmany(1000):
-            changes = [(table, "put", dict(zip(columns, row, strict=True))) for row in rows]
+            changes = [(table, "put", _as_text(table, dict(zip(columns, row, strict=True)))) for row in rows]
             yield Record(number, schema, at, changes, part)
             part += 1
+
+
+def _as_text(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    packed = _BINARY.get(table)
+    return row if packed is None else {**row, packed: b64encode(row[packed]).decode()}
 
 
 def _array(row: str, columns: Iterable[str]) -> str:

@@ -201,9 +201,13 @@ class Pointers:
             Superseded: a head is not where it was seen any more, or the bytes of a target have gone meanwhile.
         """
         with self._database.transaction():
-            env_id = self._env(env)
-            for move in moves:
-                self._repoint_one(env_id, move, at)
+            self.repoint_within(env, moves, at)
+
+    def repoint_within(self, env: str, moves: Sequence[Repoint], at: float) -> None:
+        """`repoint` as a part of a transaction that the caller owns."""
+        env_id = self._env(env)
+        for move in moves:
+            self._repoint_one(env_id, move, at)
 
     def unpin(self, env: str, assets: Iterable[AssetKey]) -> None:
         """Let runs have these heads again."""

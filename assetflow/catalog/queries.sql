@@ -15,7 +15,7 @@ INSERT INTO env (name) VALUES (?) RETURNING env_id
 -- heads: all that is current in an environment, with its trace, definition and version
 SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM head h
 JOIN env e USING (env_id)
@@ -29,7 +29,7 @@ WHERE e.name = ?
 -- traces_of: the traces of these assets (a JSON list of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?) wanted
 JOIN asset a ON a.key = wanted.value
@@ -37,6 +37,7 @@ JOIN trace t ON t.asset_id = a.asset_id
 JOIN part p ON p.part_id = t.part_id
 JOIN fp f ON f.fp_id = t.fp_id
 JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
 ORDER BY t.trace_id DESC
 LIMIT ?
 
@@ -50,7 +51,7 @@ ORDER BY i.trace_id, i.parameter
 -- history: every move of the head of an asset in an environment, newest first
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state, l.cause
 FROM head_log l
 JOIN env e USING (env_id)
@@ -97,10 +98,68 @@ UPDATE version SET state = 'lost' WHERE version_id = ?
 SELECT number, data_hash FROM version WHERE version_id = ?
 
 -- add_fp: make sure that a definition is recorded
-INSERT INTO fp (digest, code, parts, config) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING
+INSERT INTO fp (digest, code, parts, config, packages, files, env, notes, scheme, declared)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING
 
 -- fp_id: the number of a definition
 SELECT fp_id FROM fp WHERE digest = ?
+
+-- known_nodes: which of these digests (a JSON list) have their code recorded
+SELECT n.digest FROM json_each(?) wanted JOIN node n ON n.digest = wanted.value
+
+-- add_node: a piece of code
+INSERT INTO node (digest, kind, file, line, source) VALUES (?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING
+
+-- nodes: the code of these digests (a JSON list)
+SELECT n.digest, n.kind, n.file, n.line, n.source FROM json_each(?) wanted JOIN node n ON n.digest = wanted.value
+
+-- note_unsteady: a trace (?1) of a definition that gave another content of the same inputs before
+INSERT INTO unsteady (asset_id, part_id, input_key, noticed_at)
+SELECT t.asset_id, t.part_id, t.input_key, ?2 FROM trace t JOIN version v USING (version_id)
+WHERE t.trace_id = ?1 AND EXISTS (
+    SELECT 1 FROM trace o JOIN version w USING (version_id)
+    WHERE o.asset_id = t.asset_id AND o.part_id = t.part_id AND o.input_key = t.input_key AND o.kind = 'run'
+      AND o.fp_id = t.fp_id AND w.data_hash <> v.data_hash
+)
+ON CONFLICT (asset_id, part_id, input_key) DO NOTHING
+
+-- unsteady: the input keys with which an asset gave different contents
+SELECT a.key, p.key, u.input_key FROM unsteady u
+JOIN asset a ON a.asset_id = u.asset_id
+JOIN part p ON p.part_id = u.part_id
+
+-- invalidations: since which trace something counts, where somebody said that what was there does not
+SELECT a.key, p.key, i.trace_id, i.cause, i.user, i.at FROM invalidation i
+JOIN env e USING (env_id)
+JOIN asset a ON a.asset_id = i.asset_id
+JOIN part p ON p.part_id = i.part_id
+WHERE e.name = ?
+
+-- revoked_traces: the traces that somebody took back
+SELECT a.key, p.key, r.trace_id FROM revoked r JOIN trace t USING (trace_id)
+JOIN asset a ON a.asset_id = t.asset_id
+JOIN part p ON p.part_id = t.part_id
+
+-- durations: how long the last (at most ?2) computations of these assets (a JSON list of keys) took
+SELECT key, seconds FROM (
+    SELECT a.key, t.finished_at - t.started_at AS seconds,
+           row_number() OVER (PARTITION BY t.asset_id ORDER BY t.trace_id DESC) AS place
+    FROM json_each(?1) wanted JOIN asset a ON a.key = wanted.value
+    JOIN trace t ON t.asset_id = a.asset_id AND t.kind = 'run'
+) WHERE place <= ?2
+
+-- put_invalidation: let no trace that there is satisfy an asset partition of an environment
+INSERT INTO invalidation (env_id, asset_id, part_id, trace_id, cause, user, at)
+SELECT ?1, ?2, ?3, coalesce(max(trace_id), 0), ?4, ?5, ?6 FROM trace WHERE true
+ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET trace_id = excluded.trace_id, cause = excluded.cause,
+    user = excluded.user, at = excluded.at
+
+-- revoke_claims: take back an accepted trace, and those that say the same without having computed it
+INSERT INTO revoked (trace_id, user, revoked_at)
+SELECT t.trace_id, ?2, ?3 FROM trace a JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = a.part_id
+ AND t.input_key = a.input_key AND t.version_id = a.version_id AND t.kind <> 'run'
+WHERE a.trace_id = ?1
+ON CONFLICT (trace_id) DO NOTHING
 
 -- add_trace: one trace
 INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
@@ -132,7 +191,7 @@ UPDATE head SET trace_id = ?, seq = ?, changed_seq = coalesce(?, changed_seq), v
 WHERE env_id = ? AND asset_id = ? AND part_id = ? AND trace_id = ?
 
 -- log_head: remember the move
-INSERT INTO head_log (env_id, asset_id, part_id, seq, trace_id, run_id, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO head_log (env_id, asset_id, part_id, seq, trace_id, run_id, moved_at, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- verify_heads: the heads of these assets (a JSON list of keys) were found current
 UPDATE head SET verified_at = ?
@@ -347,7 +406,7 @@ RETURNING asset_id
 -- moves_at: what was current in an environment after a commit, of these assets (a JSON list of keys; null for all)
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
 FROM (
@@ -366,7 +425,7 @@ JOIN version v ON v.version_id = t.version_id
 -- moves_back: the last move to the version that these assets (a JSON list of keys) had so many versions ago
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
 FROM (
@@ -391,7 +450,7 @@ WHERE m.back = ?3
 -- moves_to: the last move of these assets (a JSON list of keys) to the version with this number
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
 FROM (
@@ -411,7 +470,7 @@ JOIN version v ON v.version_id = t.version_id
 -- traces_to: the newest trace of the version with this number of these assets (a JSON list of keys)
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
-       f.code, f.parts, f.config,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?1) wanted
 JOIN asset a ON a.key = wanted.value
@@ -491,6 +550,18 @@ DELETE FROM run WHERE env_id NOT IN (SELECT env_id FROM env)
 DELETE FROM attempt
 WHERE run_id NOT IN (SELECT run_id FROM run) OR asset_id NOT IN (SELECT asset_id FROM asset)
    OR part_id NOT IN (SELECT part_id FROM part)
+
+-- drop_loose_invalidations: what was said of what is not known
+DELETE FROM invalidation
+WHERE env_id NOT IN (SELECT env_id FROM env) OR asset_id NOT IN (SELECT asset_id FROM asset)
+   OR part_id NOT IN (SELECT part_id FROM part)
+
+-- drop_loose_revocations: traces that were taken back and are not known
+DELETE FROM revoked WHERE trace_id NOT IN (SELECT trace_id FROM trace)
+
+-- drop_loose_keys: input keys of what is not known
+DELETE FROM unsteady
+WHERE asset_id NOT IN (SELECT asset_id FROM asset) OR part_id NOT IN (SELECT part_id FROM part)
 
 -- count_to_the_last_move: let moves be counted to the highest number that one has
 UPDATE counter SET value = max(value, (SELECT coalesce(max(seq), 0) FROM head_log)) WHERE name = 'seq'

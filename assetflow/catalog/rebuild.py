@@ -7,7 +7,6 @@ put in its place in one step; the old file is kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
@@ -19,16 +18,24 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, queries
+from assetflow.catalog.rows import columns_json, definition_texts, queries
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
 from assetflow.model.records import NewTrace, NewVersion, TraceInput
 
 _LOOSE = (
     "drop_loose_parts", "drop_loose_versions", "drop_loose_traces", "drop_loose_inputs", "drop_loose_moves",
-    "drop_loose_heads", "drop_loose_pins", "drop_loose_runs", "drop_loose_attempts", "forget_lost_runs",
+    "drop_loose_heads", "drop_loose_pins", "drop_loose_runs", "drop_loose_attempts", "drop_loose_invalidations",
+    "drop_loose_revocations", "drop_loose_keys", "forget_lost_runs",
 )  # fmt: skip
 """What cannot stay when something that it speaks of is lost; each after what it depends on."""
+
+
+_WHOLE = (
+    "unsteady", "revoked", "invalidation", "pin", "head", "head_log", "trace_in", "trace", "version", "node", "fp",
+    "env", "asset", "counter",
+)  # fmt: skip
+"""What a journal that begins with a whole catalog has all of; each before what it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ class _Draft:
         known = self._one("journal_number")
         records = [record for record in content.records if record.number > known]
         if self._has_backup and records and records[0].part == 0:
-            for table in ("pin", "head", "head_log", "trace_in", "trace", "version", "fp", "env", "asset", "counter"):
+            for table in _WHOLE:
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our tables: the journal has all of it
             self._connection.execute("DELETE FROM part WHERE part_id <> 0")
         replay(records, self._connection)
@@ -222,10 +229,9 @@ class _Draft:
         return found[0][0] if found else None
 
     def _fp(self, trace: NewTrace) -> int:
-        parts, config = json.dumps(dict(trace.code_parts)), json.dumps(dict(trace.config))
-        digest = hashlib.sha256(json.dumps([trace.code, parts, config]).encode()).hexdigest()
-        self._connection.execute(self._queries["add_fp"], (digest, trace.code, parts, config))
-        return self._all("fp_id", digest)[0][0]
+        texts = definition_texts(trace)
+        self._connection.execute(self._queries["add_fp"], texts)
+        return self._all("fp_id", texts[0])[0][0]
 
     def _asset(self, key: str, at: float) -> int:
         return (self._all("asset_id", key) or self._all("add_asset", key, at))[0][0]

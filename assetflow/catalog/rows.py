@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from assetflow.errors import DamagedCatalog
+from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, CheckOutcome, Head, Run, Trace, TraceInput, Version
+from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, Run, Trace, TraceInput, Version
 
 Row = Sequence[Any]
 """A row as sqlite3 gives it: the queries, not types, say what its columns hold."""
@@ -68,7 +71,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
     (
         key, partition, trace_id, seq, changed_seq, verified_at,
         input_key, version_id, run_id, kind, started, finished, as_of, metadata,
-        code, parts, config,
+        code, parts, config, packages, files, env_vars, notes, scheme, declared,
         number, data_hash, io, location, rows, size, columns, details, created, state, *cause,
     ) = row  # fmt: skip
     asset = AssetKey(key)
@@ -78,6 +81,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
     trace = Trace(
         trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
+        _mapping(packages), _mapping(files), _mapping(env_vars), _notes(notes), scheme, declared,
     )  # fmt: skip
     return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
 
@@ -92,6 +96,33 @@ def version_from_row(row: Row) -> Version:
         {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed if digest},
         _mapping(details), created, state,
     )  # fmt: skip
+
+
+def definition_texts(trace: NewTrace) -> tuple[str, ...]:
+    """The columns of `fp` of a trace, its digest first."""
+    texts = [trace.code, *(json.dumps(dict(one)) for one in (trace.code_parts, trace.config))]
+    more = [json.dumps(dict(one)) for one in (trace.packages, trace.files, trace.env_vars)]
+    more += [json.dumps([note_to_json(note) for note in trace.notes]), trace.scheme]
+    whole = [*texts, *more, trace.code_version]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+    return (digest, *texts, *more, cast("str", trace.code_version))
+
+
+def node_row(digest: str, source: CodeSource) -> tuple[object, ...]:
+    """A piece of code as `node` holds it."""
+    packed = zlib.compress(json.dumps([source.text, *source.refers]).encode())
+    return (digest, source.kind, source.file, source.line, packed)
+
+
+@_sound
+def source_from_row(row: Row) -> CodeSource:
+    """One row of `nodes`, without its digest."""
+    kind, file, line, packed = row
+    try:
+        text, *refers = json.loads(zlib.decompress(packed))
+    except zlib.error as error:
+        raise ValueError(f"the text of a piece of code: {error}") from error
+    return CodeSource(kind, file, line, text, tuple(refers))
 
 
 def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
@@ -133,6 +164,10 @@ def attempt_facts(attempt: Attempt) -> str:
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
     return json.dumps(facts)
+
+
+def _notes(text: str) -> tuple[CodeNote, ...]:
+    return tuple(note_from_json(one) for one in json.loads(text)) if text != "[]" else ()
 
 
 def _mapping(text: str) -> dict[str, Any]:

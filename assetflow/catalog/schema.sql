@@ -1,4 +1,4 @@
--- The catalog, version 2. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
+-- The catalog, version 3. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
 -- state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -43,14 +43,32 @@ CREATE TABLE run (
     counts      TEXT NOT NULL DEFAULT '{}'
 );
 
--- A definition: the code fingerprint with the digest of each of its parts, and the config values.
+-- A definition: the code fingerprint with the digest of each of its parts, the config values, the versions of packages,
+-- the digests of declared files, the keyed digests of declared environment variables, what is to be said of the code, the
+-- scheme of the fingerprint, and the code version that people declared in its place.
 CREATE TABLE fp (
     fp_id  INTEGER PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,
     code   TEXT NOT NULL,
     parts  TEXT NOT NULL,
-    config TEXT NOT NULL
+    config TEXT NOT NULL,
+    packages TEXT NOT NULL DEFAULT '{}',
+    files    TEXT NOT NULL DEFAULT '{}',
+    env      TEXT NOT NULL DEFAULT '{}',
+    notes    TEXT NOT NULL DEFAULT '[]',
+    scheme   TEXT NOT NULL DEFAULT '',
+    declared TEXT
 );
+
+-- A piece of code that some definition is made of, under its local digest: its text and what the names in it
+-- mean, as a JSON list compressed by zlib.
+CREATE TABLE node (
+    digest TEXT PRIMARY KEY,
+    kind   TEXT NOT NULL,
+    file   TEXT NOT NULL,
+    line   INTEGER NOT NULL,
+    source BLOB NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE version (
     version_id INTEGER PRIMARY KEY,
@@ -135,6 +153,34 @@ CREATE TABLE pin (
     user      TEXT NOT NULL,
     pinned_at REAL NOT NULL,
     PRIMARY KEY (env_id, asset_id, part_id)
+) WITHOUT ROWID;
+
+-- Where somebody said that what there is does not count: traces up to this one satisfy nothing in the environment.
+CREATE TABLE invalidation (
+    env_id   INTEGER NOT NULL REFERENCES env,
+    asset_id INTEGER NOT NULL REFERENCES asset,
+    part_id  INTEGER NOT NULL REFERENCES part,
+    trace_id INTEGER NOT NULL,
+    cause    TEXT NOT NULL,
+    user     TEXT NOT NULL,
+    at       REAL NOT NULL,
+    PRIMARY KEY (env_id, asset_id, part_id)
+) WITHOUT ROWID;
+
+-- Traces that somebody took back: what was accepted, and what was linked because of it.
+CREATE TABLE revoked (
+    trace_id   INTEGER PRIMARY KEY REFERENCES trace,
+    user       TEXT NOT NULL,
+    revoked_at REAL NOT NULL
+);
+
+-- Input keys with which one definition gave different contents.
+CREATE TABLE unsteady (
+    asset_id   INTEGER NOT NULL REFERENCES asset,
+    part_id    INTEGER NOT NULL REFERENCES part,
+    input_key  TEXT NOT NULL,
+    noticed_at REAL NOT NULL,
+    PRIMARY KEY (asset_id, part_id, input_key)
 ) WITHOUT ROWID;
 
 CREATE TABLE attempt (

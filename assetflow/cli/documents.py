@@ -33,6 +33,8 @@ def asset_document(row: AssetStatus) -> Document:
         "kind": spec.kind,
         "kinds": list(spec.kinds),
         "state": row.state,
+        "content": row.content,
+        "modifiers": [one.to_json() for one in row.modifiers],
         "reasons": [reason.to_json() for reason in row.step.reasons],
         "pin": None if row.step.pin is None else pin_document(row.step.pin),
         "version": None if found is None else found.version.number,

@@ -66,7 +66,7 @@ def status(session: Session, options: Namespace) -> Answer:
         rows = tuple(row for row in rows if row.spec.freshness is not None)
         table, below = freshness_table(rows, session), freshness_below(rows, found, session)
     else:
-        table, below = status_table(rows, session), _below(session, options, found)
+        table, below = status_table(rows, session, is_verbose=bool(options.verbose)), _below(session, options, found)
     is_late = any(str(row.freshness.timeliness) == "overdue" for row in rows)
     is_bad = is_late or (not options.freshness and any(_needs_work(row) for row in rows))
     return Answer(

@@ -133,32 +133,51 @@ def _foot(plan: Plan, apply: str) -> list[Line]:
         names = [step.asset for step in changed]
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         rows.append((head("changed sources"), ", ".join(names[:4]) + more))
-    roots = _root_causes(plan)
-    if roots:
+    if roots := _root_causes(plan):
         rows.append((head("root causes"), roots))
-    rows.append((head("estimate"), _estimate(plan)))
+    first, *more = _estimate(plan)
+    rows += [(head("estimate"), first), *((head(""), text) for text in more)]
     rows.append((head("apply"), strong(apply)))
     return aligned(rows, gap=3, limit=200)
 
 
-def _root_causes(plan: Plan) -> str:
-    """How many of the planned assets have a reason of their own, when that is not all of them."""
-    planned = (*plan.run, *plan.maybe)
-    roots = [step for step in planned if any(reason.is_root for reason in step.reasons)]
-    if not roots or len(roots) == len(planned):
+_TOLD_ELSEWHERE = ("never_materialized", "forced", "source_unavailable", "upstream_missing")
+"""Causes that the rows of the screen, or the command itself, say clearly enough."""
+
+_WORTH_S = 1.0
+"""Work that takes less is not worth a word on how it could be done faster."""
+
+
+def _root_causes(plan: Plan, limit: int = 3) -> str:
+    """What explains how much of the plan, when one cause explains several assets."""
+    found = [cause for cause in plan.root_causes if cause.code not in _TOLD_ELSEWHERE]
+    told = [cause for cause in found if cause.explains][:limit]
+    if not any(cause.explains > 1 for cause in told):
         return ""
-    return f"{count(len(roots), 'asset')} with a reason of its own explains {len(planned)}".replace(
-        "assets with a reason of its own explains", "assets with reasons of their own explain"
-    )
+    parts = [f"{cause.words} explains {cause.explains:,}" for cause in told]
+    more = len(found) - len(parts)
+    return " · ".join([*parts, *([f"{more} more"] if more > 0 else [])])
 
 
-def _estimate(plan: Plan) -> str:
-    known = [step.estimate_s for step in (*plan.run, *plan.maybe) if step.estimate_s is not None]
-    unknown = len(plan.run) + len(plan.maybe) - len(known)
-    parts = [f"{words(sum(known))} of work"] if known else []
-    if unknown:
-        parts.append(f"{count(unknown, 'asset')} never ran before")
-    return " · ".join(parts) or "nothing is computed"
+def _estimate(plan: Plan, longest: int = 5) -> list[str]:
+    """How much work it is and how long that takes, and below that the chain that decides it."""
+    found = plan.estimate
+    parts: list[str] = []
+    known = len(plan.run) + len(plan.maybe) > found.unknown
+    if known:
+        parts.append(f"{words(found.work_s)} of work")
+        if found.workers > 1 and found.wall_s < found.work_s and found.work_s >= _WORTH_S:
+            parts.append(f"{words(found.wall_s)} on {found.workers} workers")
+    if found.unknown:
+        parts.append(f"{count(found.unknown, 'asset')} never ran before")
+    if found.saved_s >= _WORTH_S:
+        parts.append(f"saves {words(found.saved_s)}")
+    lines = [" · ".join(parts) or "nothing is computed"]
+    path = found.critical_path
+    if len(path) > 1 and found.path_s >= _WORTH_S:
+        names = [*path[:longest], *([f"… {len(path) - longest} more"] if len(path) > longest else [])]
+        lines.append(f"longest chain {words(found.path_s)}: {' → '.join(names)}")
+    return lines
 
 
 def plan_table(plan: Plan) -> Table:

@@ -30,6 +30,7 @@ from assetflow.model.durations import words
 
 if TYPE_CHECKING:
     from assetflow.model.records import CheckOutcome, Head
+    from assetflow.model.spec import AssetSpec
     from assetflow.project import AssetStatus, AssetView, HistoryEntry
 
 _LABEL = 13
@@ -74,6 +75,9 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
         yield f"why {status.state}", [why]
     elif reasons and status.state != "current":
         yield f"why {status.state}" if not spec.is_source else "note", reasons
+    said = [one for one in status.modifiers if one.word not in ("failed", "blocked", "lost", "evicted")]
+    if said:
+        yield "noted", [f"{one.word}: {one.text}" if one.text else one.word for one in said]
     if spec.freshness is not None:
         yield "freshness", _freshness(status, place)
     if found is not None:
@@ -91,8 +95,22 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
         yield "checks", checks
     if spec.config:
         yield "config", [f"{name} = {text}" for name, text in sorted(spec.config.items())]
+    if beside := _counts(spec):
+        yield "counts too", beside
     if spec.retries:
         yield "retries", [str(spec.retries)]
+
+
+def _counts(spec: AssetSpec) -> list[Piece]:
+    """What counts beside code, config and inputs."""
+    found: list[Piece] = [*spec.files, *(f"${name}" for name in spec.env_vars)]
+    if spec.code_version is not None:
+        found.append(f"code version {spec.code_version} (in place of the code)")
+    if spec.cue is not None:
+        left_out = [name for name, value in spec.cue.to_json().items() if value is False]
+        found += [f"cue {spec.cue.mode}"] if spec.cue.mode != "thorough" else []
+        found += [f"not its {', '.join(left_out)}"] if left_out else []
+    return found
 
 
 def _freshness(status: AssetStatus, place: Place) -> list[Piece]:

@@ -150,7 +150,7 @@ def counts_line(rows: Sequence[AssetStatus], elapsed_s: float) -> Line:
 # -------------------------------------------------------------------------------------------------------- status
 
 
-def status_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
+def status_table(rows: Iterable[AssetStatus], clock: Clock, *, is_verbose: bool = False) -> Table:
     """One row for each asset: both axes of its state, and why it is not current."""
     columns = (
         Column("asset", "ASSET"),
@@ -169,11 +169,21 @@ def status_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
                 _version_cell(row),
                 cell(iso(updated_at(row.head)) or None, ago(updated_at(row.head), clock.now)),
                 cell(str(row.freshness.timeliness), due_words(row.freshness, clock)),
-                cell(why_text(row), why_text(row)),
+                cell(status_why(row, is_verbose=is_verbose)),
             )
             for row in rows
         ),
     )
+
+
+def status_why(row: AssetStatus, *, is_verbose: bool) -> str:
+    """Why an asset is not current, and what else is to be said of it: in short, or in full."""
+    said = [one for one in row.modifiers if one.word not in ("failed", "blocked", "lost", "evicted")]
+    if is_verbose:
+        more = [f"{one.word}: {one.text}" if one.text else one.word for one in said]
+    else:
+        more = [one.word for one in said if one.word == "nondeterministic"]
+    return " · ".join([text for text in (why_text(row), *more) if text])
 
 
 def why_text(row: AssetStatus) -> str:

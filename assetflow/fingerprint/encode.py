@@ -1,38 +1,32 @@
-"""One canonical byte form for syntax trees and plain values.
+"""One canonical byte form for syntax trees.
 
-The form is our own, because `ast.dump`, `repr` and `pickle` differ between Python versions or leave parts out (the
-`repr` of a long pattern or array does). Everything is tagged and length-prefixed, so that two different things never
-give the same bytes.
+The form is our own, because `ast.dump` differs between Python versions. Everything is tagged and length-prefixed, so
+that two different things never give the same bytes. What is left out is what cannot change a result: comments,
+formatting, places, docstrings, and the annotations that nothing reads.
 """
 
 from __future__ import annotations
 
 import ast
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import cast
 
-from assetflow.fingerprint.hashing import digest
+from assetflow.fingerprint.atoms import atom, sized
+from assetflow.fingerprint.trees import children
 
 _SKIPPED = frozenset(["ctx", "kind", "type_comment", "type_ignores"])
 _BODIES = frozenset(["body", "orelse", "finalbody"])
-_DEEPEST = 60
-
-Found = Callable[[object, str], bytes]
-"""Encodes what is not plain data, given the path to it inside the value; raises `Opaque` when it cannot."""
-
-
-class Opaque(Exception):
-    """The value has no canonical form."""
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_PLAIN_DECORATORS = frozenset(["staticmethod", "classmethod", "property"])
+_NOTHING: frozenset[int] = frozenset()
 
 
-def encode_tree(node: ast.AST, dropped: Iterable[ast.AST] = ()) -> bytes:
-    """The canonical bytes of a syntax tree, without the nodes in `dropped`.
+def encode_tree(node: ast.AST, left_out: Collection[int] = _NOTHING, *, with_docs: bool = False) -> bytes:
+    """The canonical bytes of a syntax tree, without the nodes whose ids are in `left_out`.
 
-    Comments, formatting, line numbers and docstrings leave no trace. Fields that are None or empty are left out, so
-    that fields which later Python versions add change nothing until they are used.
+    Fields that are None or empty are left out, so that fields which later Python versions add change nothing until
+    they are used.
     """
-    leave_out = {id(one) for one in dropped}
     out = bytearray()
     waiting: list[object] = [node]
     while waiting:  # not recursive: a sum of a thousand terms is a tree a thousand deep
@@ -40,41 +34,96 @@ def encode_tree(node: ast.AST, dropped: Iterable[ast.AST] = ()) -> bytes:
         if isinstance(item, bytes):
             out += item
         elif isinstance(item, ast.Constant):
-            out += b"C" + _atom(item.value)
+            out += b"C" + atom(item.value)
         elif isinstance(item, ast.AST):
+            if isinstance(item, ast.AnnAssign) and item.value is not None and id(item.annotation) in left_out:
+                item = ast.Assign(targets=[item.target], value=item.value)
             waiting.append(b")")
-            waiting.extend(reversed(list(_fields(item, leave_out))))
-            out += b"(" + _sized(type(item).__name__.encode())
+            waiting.extend(reversed(list(_fields(item, left_out, with_docs=with_docs))))
+            out += b"(" + sized(type(item).__name__.encode())
         else:
-            out += b"A" + _atom(item)
+            out += b"A" + atom(item)
     return bytes(out)
 
 
-def encode_value(value: object, found: Found) -> bytes:
-    """The canonical bytes of plain data; `found` is asked about everything else.
+def local_annotations(node: ast.AST) -> set[int]:
+    """The annotations of variables in functions, by id: Python does not evaluate them."""
+    found: set[int] = set()
+    waiting: list[tuple[ast.AST, bool]] = [(node, False)]
+    while waiting:
+        item, in_function = waiting.pop()
+        if isinstance(item, (*_FUNCTIONS, ast.Lambda)):
+            in_function = True
+        elif isinstance(item, ast.ClassDef):
+            in_function = False
+        elif in_function and isinstance(item, ast.AnnAssign):
+            found.add(id(item.annotation))
+        waiting.extend((child, in_function) for child in children(item))
+    return found
 
-    Raises:
-        Opaque: some part of the value has no canonical form.
+
+def signature_annotations(node: ast.AST) -> list[ast.expr]:
+    """The annotations in signatures that nothing reads unless it asks for them.
+
+    Those of `node` itself, of its methods when it is a class, and of functions inside that nothing decorates; not those
+    in classes inside that inherit or are decorated, because pydantic and dataclasses read what they find there.
     """
-    return _value(value, found, "", 0)
+    found: list[ast.expr] = []
+    if isinstance(node, _FUNCTIONS):
+        found += _signature(node)
+    waiting: list[tuple[ast.AST, bool]] = [(child, True) for child in children(node)]
+    while waiting:
+        item, droppable = waiting.pop()
+        if isinstance(item, _FUNCTIONS):
+            if droppable and all(_is_plain_decorator(one) for one in item.decorator_list):
+                found += _signature(item)
+            droppable = True
+        elif isinstance(item, ast.ClassDef):
+            droppable = not (item.decorator_list or item.bases or item.keywords)
+        waiting.extend((child, droppable) for child in children(item))
+    return found
 
 
-def _fields(node: ast.AST, leave_out: set[int]) -> Iterator[object]:
-    for name in sorted(set(node._fields) - _SKIPPED):
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    given = node.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    found = [one.annotation for one in every if one is not None and one.annotation is not None]
+    return found if node.returns is None else [*found, node.returns]
+
+
+def _is_plain_decorator(decorator: ast.expr) -> bool:
+    if isinstance(decorator, ast.Attribute):
+        return decorator.attr in ("setter", "getter", "deleter")
+    return isinstance(decorator, ast.Name) and decorator.id in _PLAIN_DECORATORS
+
+
+def _fields(node: ast.AST, left_out: Collection[int], *, with_docs: bool) -> Iterator[object]:
+    for name in sorted(node._fields):
+        if name in _SKIPPED:
+            continue
         value: object = getattr(node, name, None)
         if isinstance(value, list):
-            items = [item for item in cast("list[object]", value) if id(item) not in leave_out]
+            items = [item for item in cast("list[object]", value) if id(item) not in left_out]
             if name in _BODIES:
-                items = [item for item in items if not _is_bare_text(item)] or ([ast.Pass()] if name == "body" else [])
+                items = _statements(node, name, items, with_docs=with_docs)
             elif isinstance(node, ast.JoinedStr):
                 items = list(_merged(items))
             if items:
-                yield _sized(name.encode()) + b"[" + str(len(items)).encode() + b":"
+                yield sized(name.encode()) + b"[" + str(len(items)).encode() + b":"
                 for item in items:
                     yield b"0" if item is None else item  # None stands in lists: the key of `**rest` in a dict display
-        elif value is not None:
-            yield _sized(name.encode())
+        elif value is not None and id(value) not in left_out:
+            yield sized(name.encode())
             yield value
+
+
+def _statements(node: ast.AST, name: str, items: list[object], *, with_docs: bool) -> list[object]:
+    kept = [item for item in items if not _is_bare_text(item)]
+    if with_docs and items and name == "body" and items[0] not in kept:
+        first = cast("ast.Expr", items[0])
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Module)) and isinstance(first.value, ast.Constant):
+            kept.insert(0, items[0])
+    return kept or ([ast.Pass()] if name == "body" else [])
 
 
 def _is_bare_text(statement: object) -> bool:
@@ -88,7 +137,7 @@ def _is_bare_text(statement: object) -> bool:
 def _merged(parts: Iterable[object]) -> Iterator[object]:
     """The parts of an f-string with neighbouring texts joined: Python versions split them differently."""
     text = ""
-    for part in parts:
+    for part in _flat(parts):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             text += part.value
             continue
@@ -100,83 +149,9 @@ def _merged(parts: Iterable[object]) -> Iterator[object]:
         yield ast.Constant(text)
 
 
-def _sized(payload: bytes) -> bytes:
-    return str(len(payload)).encode() + b":" + payload
-
-
-def _tagged(tag: bytes, payload: bytes) -> bytes:
-    return tag + _sized(payload)
-
-
-def _text(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _atom(value: object) -> bytes:
-    kind = type(value)
-    if value is None or value is Ellipsis or kind is bool:
-        return _tagged(b"k", str(value).encode())
-    if kind is int:
-        return _tagged(b"i", hex(cast("int", value)).encode())  # decimal text is limited to 4,300 digits
-    if kind is float:
-        return _tagged(b"f", struct.pack(">d", value))
-    if kind is complex:
-        number = cast("complex", value)
-        return _tagged(b"c", struct.pack(">dd", number.real, number.imag))
-    if kind is str:
-        return _tagged(b"s", _text(cast("str", value)))
-    if kind in (bytes, bytearray):
-        return _tagged(b"b", bytes(cast("bytes", value)))
-    return _library_atom(value, kind)
-
-
-def _library_atom(value: object, kind: type) -> bytes:
-    """Atoms of the standard library, by name: comparing types would import their modules."""
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if name in ("datetime.date", "datetime.datetime", "datetime.time"):
-        zone = str(getattr(value, "tzinfo", None) or "")
-        return _tagged(b"d", _text(f"{name}|{value}|{zone}"))  # their str() is the ISO form, exact to the microsecond
-    if name in ("decimal.Decimal", "uuid.UUID", "zoneinfo.ZoneInfo", "datetime.timezone", "fractions.Fraction"):
-        return _tagged(b"l", _text(f"{name}|{value}"))
-    if name == "datetime.timedelta":
-        parts = [getattr(value, part) for part in ("days", "seconds", "microseconds")]
-        return _tagged(b"l", name.encode()) + b"".join(_atom(part) for part in parts)
-    if kind.__module__ in ("pathlib", "pathlib._local") and hasattr(value, "as_posix"):
-        return _tagged(b"p", _text(str(value)))
-    if name == "re.Pattern":
-        pattern: object = getattr(value, "pattern", "")
-        return b"r" + _atom(pattern) + _atom(getattr(value, "flags", 0))
-    if name in ("builtins.range", "builtins.slice"):
-        parts = [getattr(value, part) for part in ("start", "stop", "step")]
-        return _tagged(b"g", name.encode()) + b"".join(_atom(part) for part in parts)
-    raise Opaque(name)
-
-
-def _value(value: object, found: Found, path: str, depth: int) -> bytes:
-    if depth > _DEEPEST:
-        raise Opaque("too deep, or it contains itself")
-    kind = type(value)
-    if kind in (tuple, list):
-        items = cast("list[object]", value)
-        parts = [_value(item, found, f"{path}[{place}]", depth + 1) for place, item in enumerate(items)]
-        return _tagged(b"t" if kind is tuple else b"L", b"".join(_sized(part) for part in parts))
-    if kind in (set, frozenset):
-        # Every element gets the same path: an order of elements does not exist, so it must not be seen.
-        elements = sorted(_value(item, found, path + "{}", depth + 1) for item in cast("set[object]", value))
-        return _tagged(b"S", b"".join(_sized(part) for part in elements))
-    if kind is dict or kind.__name__ == "mappingproxy":
-        return _mapping(cast("Mapping[object, object]", value), found, path, depth)
-    try:
-        return _atom(value)
-    except Opaque:
-        return _tagged(b"o", found(value, path))
-
-
-def _mapping(mapping: Mapping[object, object], found: Found, path: str, depth: int) -> bytes:
-    pairs: list[bytes] = []
-    for key, item in mapping.items():
-        name = _value(key, found, path + "<key>", depth + 1)
-        pairs.append(_sized(name) + _sized(_value(item, found, f"{path}[{digest('key', name)}]", depth + 1)))
-    if any(callable(item) for item in mapping.values()):
-        pairs.sort()  # a registry fills in the order of imports, which says nothing about what it means
-    return _tagged(b"M", b"".join(pairs))
+def _flat(parts: Iterable[object]) -> Iterator[object]:
+    for part in parts:
+        if isinstance(part, ast.JoinedStr):
+            yield from _flat(part.values)
+        else:
+            yield part

@@ -1,45 +1,45 @@
-"""The project's source files, each parsed once: its functions, classes and imports by place and name."""
+"""The project's source files: which they are, what they say, and which file an import means."""
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import cast
 
-from assetflow.fingerprint.scopes import ImportedName, imports_in
-
-Place = tuple[str, int]
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+from assetflow.fingerprint.hashing import digest
+from assetflow.fingerprint.index import FORMAT, FileIndex, Piece, index_of
+from assetflow.fingerprint.scopes import ImportedName
 
 _ASSETFLOW = str(Path(__file__).parents[1]) + os.sep
 _NOT_PROJECT = frozenset(["site-packages", "dist-packages", "node_modules", "__pycache__"])
 
 
-@dataclass(slots=True)
-class SourceFile:
-    """One parsed file. `functions` is keyed by qualified name and first line (that of the first decorator)."""
-
-    path: str
-    tree: ast.Module
-    functions: dict[Place, list[FunctionNode]] = field(default_factory=dict[Place, list[FunctionNode]])
-    classes: dict[str, list[ast.ClassDef]] = field(default_factory=dict[str, list[ast.ClassDef]])
-    imports: tuple[ImportedName, ...] = ()
-
-
 class ProjectFiles:
-    """Finds and parses files under the project's roots.
+    """Finds and indexes files under the project's roots.
 
     `sources` holds the bytes that were executed, for files that were imported: the file on disk may have been saved
-    since, and a fingerprint of text that did not run would be a lie.
+    since, and a fingerprint of text that did not run would be a lie. `known` holds indexes that were made earlier, by
+    the digest of the file's content; those that were used or made are in `indexes` afterwards.
     """
 
-    def __init__(self, roots: Iterable[str | Path], sources: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        roots: Iterable[str | Path],
+        sources: Mapping[str, bytes] | None = None,
+        known: Mapping[str, Sequence[object]] | None = None,
+    ) -> None:
         self.roots = tuple(_folder(root) for root in roots)
+        self.indexes: dict[str, Sequence[object]] = {}
         self._sources = sources or {}
-        self._parsed: dict[str, SourceFile | None] = {}
+        self._known = known or {}
+        self._contents: dict[str, bytes] = {}
+        self._lines: dict[str, list[str]] = {}
+        self._indexed: dict[str, FileIndex | None] = {}
         self._is_project: dict[str, bool] = {}
+        self._imported: dict[tuple[str, ImportedName], list[str]] = {}
 
     def is_project(self, path: str | None) -> bool:
         """Whether the file belongs to the project: under a root, and not in an environment or a hidden folder there."""
@@ -50,6 +50,14 @@ class ProjectFiles:
             self._is_project[path] = not ours and any(_lies_under(path, root) for root in self.roots)
         return self._is_project[path]
 
+    def is_project_module(self, module: ModuleType) -> bool:
+        """Whether the module is the project's; a package without `__init__.py` is when its folders are."""
+        file: str | None = getattr(module, "__file__", None)
+        if file is not None:
+            return self.is_project(file)
+        folders = list(cast("Iterable[str]", getattr(module, "__path__", ())))
+        return bool(folders) and all(self.is_project(f"{folder}{os.sep}__init__.py") for folder in folders)
+
     def relative(self, path: str) -> str:
         """The path below its root, with slashes; as it is, when it lies under none."""
         for root in self.roots:
@@ -57,20 +65,37 @@ class ProjectFiles:
                 return Path(path[len(root) :]).as_posix()
         return path
 
-    def parsed(self, path: str) -> SourceFile | None:
-        """The parsed file, or None when it cannot be read as Python."""
-        if path not in self._parsed:
-            self._parsed[path] = self._parse(path)
-        return self._parsed[path]
+    def index(self, path: str) -> FileIndex | None:
+        """What the file says, or None when it cannot be read as Python."""
+        if path not in self._indexed:
+            self._indexed[path] = self._index(path)
+        return self._indexed[path]
 
     def read_files(self) -> set[str]:
         """The files that were read and understood so far."""
-        return {path for path, found in self._parsed.items() if found is not None}
+        return {path for path, found in self._indexed.items() if found is not None}
 
-    def function(self, path: str, qualified_name: str, first_line: int) -> list[FunctionNode]:
-        """The functions with this name that start on this line: several only for lambdas on one line."""
-        found = self.parsed(path)
-        return [] if found is None else found.functions.get((qualified_name, first_line), [])
+    def content(self, path: str) -> bytes:
+        """The bytes of the file as they ran; empty when it cannot be read."""
+        if path not in self._contents:
+            content = self._sources.get(path)
+            try:
+                self._contents[path] = Path(path).read_bytes() if content is None else content
+            except OSError:
+                self._contents[path] = b""
+        return self._contents[path]
+
+    def lines(self, path: str) -> list[str]:
+        """The lines of the file's text."""
+        if path not in self._lines:
+            self._lines[path] = _decoded(self.content(path)).splitlines(keepends=True)
+        return self._lines[path]
+
+    def pieces(self, code: CodeType) -> list[Piece]:
+        """The texts that the code may be compiled from: one, or all lambdas on its line that cannot be told apart."""
+        found = self.index(code.co_filename)
+        pieces = [] if found is None else found.functions(code.co_qualname, code.co_firstlineno)
+        return pieces if len(pieces) < 2 else _with_span(pieces, code)
 
     def module_file(self, name: str) -> str | None:
         """The file of a project module by its dotted name, whether it was imported or not."""
@@ -88,50 +113,82 @@ class ProjectFiles:
 
     def imported_files(self, path: str, imported: ImportedName) -> list[str]:
         """The project files that an import statement in the file `path` names: the module, and a submodule of it."""
+        key = (path if imported.level else "", imported)
+        if key not in self._imported:
+            self._imported[key] = list(self._find_imported(path, imported))
+        return self._imported[key]
+
+    def all_files(self) -> list[str]:
+        """Every file of the project that was imported, and what else lies in the folders of the packages of those."""
+        import sys
+
+        loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+        found = {file for file in (*loaded, *self._sources) if file and self.is_project(file)}
+        tops: set[str] = set()
+        for file in found:
+            root = max((one for one in self.roots if file.startswith(one)), key=len)
+            package, separator, _ = file[len(root) :].partition(os.sep)
+            tops.update([root + package] if separator else [])
+        for top in tops:
+            found.update(file for one in Path(top).rglob("*.py") if self.is_project(file := str(one)))
+        return sorted(found)
+
+    def _find_imported(self, path: str, imported: ImportedName) -> Iterator[str]:
         if imported.level:
             base = Path(path).parents[imported.level - 1]
             folders = [base.joinpath(*filter(None, imported.module.split(".")))]
             if imported.name:
                 folders.append(folders[0] / imported.name)
             choices = [choice for folder in folders for choice in (folder / "__init__.py", folder.with_suffix(".py"))]
-            return [str(choice) for choice in choices if choice.is_file() and self.is_project(str(choice))]
+            yield from (str(choice) for choice in choices if choice.is_file() and self.is_project(str(choice)))
+            return
         inner = f"{imported.module}.{imported.name}"
         names = [imported.module, inner] if imported.name else _with_parents(imported.module)
-        return [file for name in names if (file := self.module_file(name)) is not None]
+        yield from (file for name in names if (file := self.module_file(name)) is not None)
 
-    def _parse(self, path: str) -> SourceFile | None:
-        content = self._sources.get(path)
+    def _index(self, path: str) -> FileIndex | None:
+        content = self.content(path)
+        key = digest(FORMAT, content)
+        known = self._known.get(key)
+        if known is not None:
+            self.indexes[key] = known
+            return FileIndex(known)
+        if not content and not Path(path).is_file():
+            return None
         try:
-            tree = ast.parse(Path(path).read_bytes() if content is None else content, path)
-        except (OSError, SyntaxError, ValueError):
+            found = index_of(ast.parse(content, path))
+        except (SyntaxError, ValueError, RecursionError):
             return None  # the caller then has no tree to be sure of, and says so in the fingerprint
-        found = SourceFile(path, tree, imports=imports_in(tree))
-        _index(tree, "", found)
+        self.indexes[key] = found.row
         return found
 
 
-def first_line(node: FunctionNode) -> int:
-    """The line that `co_firstlineno` of the compiled function has: the first decorator's, if there is one."""
-    decorators = getattr(node, "decorator_list", [])
-    return decorators[0].lineno if decorators else node.lineno
+def _with_span(pieces: list[Piece], code: CodeType) -> list[Piece]:
+    """Those of several lambdas on a line in whose body all instructions of the code stand; all when none is known."""
+    places = [
+        (line, column, end_line, end_column)
+        for line, end_line, column, end_column in code.co_positions()
+        if line and end_line and column is not None and end_column and (line, column) != (end_line, end_column)
+    ]
+    if not places:
+        return pieces
+    start = min((line, column) for line, column, _, _ in places)
+    end = max((line, column) for _, _, line, column in places)
+    exact = [one for one in pieces if one.span and (one.span[:2], one.span[2:]) == (start, end)]
+    inside = [one for one in pieces if one.span and one.span[:2] <= start and end <= one.span[2:]]
+    return exact or inside or pieces
 
 
-def _index(tree: ast.Module, prefix: str, found: SourceFile) -> None:
-    waiting: list[tuple[ast.AST, str]] = [(tree, prefix)]
-    while waiting:
-        node, inside = waiting.pop()
-        name: str | None = None
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            name = inside + ("<lambda>" if isinstance(node, ast.Lambda) else node.name)
-            found.functions.setdefault((name, first_line(node)), []).append(node)
-            inner = name + ".<locals>."
-        elif isinstance(node, ast.ClassDef):
-            name = inside + node.name
-            found.classes.setdefault(name, []).append(node)
-            inner = name + "."
-        else:
-            inner = inside
-        waiting.extend((child, inner) for child in ast.iter_child_nodes(node))
+def _decoded(content: bytes) -> str:
+    """The text of a Python file, by the encoding that it declares."""
+    from io import BytesIO
+    from tokenize import detect_encoding
+
+    try:
+        encoding = detect_encoding(BytesIO(content).readline)[0]
+        return content.decode(encoding, "replace").replace("\r\n", "\n")
+    except (SyntaxError, LookupError):
+        return content.decode("utf-8", "replace")
 
 
 def _folder(root: str | Path) -> str:

@@ -1,12 +1,11 @@
 """Digests over a graph that may contain cycles: every node's digest says what it reaches, not where it stands.
 
-Components are handled callees first (Tarjan's algorithm, iterative). Inside a cycle, digests are refined in as many
-rounds as it has members: by then two members differ if anything that can be reached from them differs.
+Components are handled callees first (Tarjan's algorithm, iterative). Edges are sorted by their labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from assetflow.fingerprint.hashing import digest
 
@@ -18,8 +17,7 @@ def reachable(root: int, edges: Edges) -> list[int]:
     seen = {root: None}
     waiting = [root]
     while waiting:
-        node = waiting.pop()
-        for _, target in sorted(edges[node]):
+        for _, target in edges[waiting.pop()]:
             if target not in seen:
                 seen[target] = None
                 waiting.append(target)
@@ -29,19 +27,38 @@ def reachable(root: int, edges: Edges) -> list[int]:
 def closure_digests(root: int, edges: Edges, local: Sequence[str], done: dict[int, str]) -> None:
     """Put the digests of `root` and of all it reaches into `done`; those that are there already stay."""
     for component in _components(root, edges, done):
-        inside = set(component)
-        colours = {member: digest("start", local[member].encode()) for member in component}
-        looped = len(component) > 1 or any(target in inside for _, target in edges[component[0]])
-        for _ in range(len(component) if looped else 1):
-            colours = {
-                member: digest(
-                    "closure",
-                    local[member].encode(),
-                    *sorted({f"{label}\0{colours.get(to) or done[to]}".encode() for label, to in edges[member]}),
-                )
-                for member in component
-            }
-        done.update(colours)
+        first = component[0]
+        if len(component) == 1 and all(target != first for _, target in edges[first]):
+            done[first] = digest("closure", local[first].encode(), *_links(first, edges, done))
+        else:
+            done.update(_of_cycle(component, edges, local, done))
+
+
+def _of_cycle(component: list[int], edges: Edges, local: Sequence[str], done: Mapping[int, str]) -> dict[int, str]:
+    """Refine the digests of a cycle's members until no two that look alike lead to what looks different.
+
+    The members then stand for the states of the smallest machine that does what the cycle does. Its whole table goes
+    into every digest, so that equal digests mean equal cycles.
+    """
+    colours = {member: digest("start", local[member].encode()) for member in component}
+    count = len(set(colours.values()))
+    while True:
+        table = {
+            member: digest("step", local[member].encode(), *_links(member, edges, colours, done))
+            for member in component
+        }
+        fresh = len(set(table.values()))
+        if fresh == count:
+            break
+        colours, count = table, fresh
+    rows = {digest("row", colours[member].encode(), table[member].encode()) for member in component}
+    whole = digest("cycle", *(row.encode() for row in sorted(rows)))
+    return {member: digest("member", whole.encode(), table[member].encode()) for member in component}
+
+
+def _links(member: int, edges: Edges, colours: Mapping[int, str], done: Mapping[int, str] | None = None) -> list[bytes]:
+    found = {f"{label}\0{colours[to] if done is None or to in colours else done[to]}" for label, to in edges[member]}
+    return [one.encode("utf-8", "surrogatepass") for one in sorted(found)]
 
 
 def _components(root: int, edges: Edges, done: dict[int, str]) -> list[list[int]]:

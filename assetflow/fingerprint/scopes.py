@@ -7,11 +7,13 @@ scope, not by spelling. Where the rules are intricate (class bodies), a name too
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-Chain = tuple[str, ...]
-"""`("tax", "rates", "get")` for `tax.rates.get`: a name and the attributes read from it."""
+from assetflow.fingerprint.trees import children, walk
+
+Chain = str
+"""`tax.rates.get`: a name and the attributes read from it."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -19,57 +21,105 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(frozen=True, slots=True)
 class ImportedName:
-    """`from module import name` (name is empty for `import module`), `level` dots before the module."""
+    """`from module import name as bound` (name is empty for `import module`), `level` dots before the module."""
 
     level: int
     module: str
     name: str
+    bound: str = ""
 
 
-def free_chains(node: ast.AST, dropped: Iterable[ast.AST] = ()) -> frozenset[Chain]:
-    """The chains in `node` whose first name is not bound inside it; nodes in `dropped` are not looked at."""
-    return frozenset(_free([node], {id(one) for one in dropped}))
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The chains that a piece of code reads from outside.
+
+    `every` is all of them, `ordered` those that are used otherwise than by key (`REGISTRY[name]`, `name in REGISTRY`),
+    so that an order may be seen, and `stored` those that are assigned to.
+    """
+
+    every: frozenset[Chain]
+    ordered: frozenset[Chain]
+    stored: frozenset[Chain]
 
 
-def imports_in(node: ast.AST) -> tuple[ImportedName, ...]:
-    """All imports written anywhere in `node`."""
+def free_chains(
+    node: ast.AST, left_out: Collection[int] = frozenset(), nodes: Sequence[ast.AST] | None = None
+) -> Chains:
+    """The chains in `node` whose first name is not bound inside it; nodes whose ids are in `left_out` do not count.
+
+    What an import inside `node` binds counts as free, because it means something outside. `nodes` are `walk(node)`.
+    """
+    found = _free([node], left_out)
+    by_key = _read_by_key(walk(node) if nodes is None else nodes)
+    return Chains(
+        frozenset(chain for chain, _, _ in found),
+        frozenset(chain for chain, place, _ in found if place not in by_key),
+        frozenset(chain for chain, _, stored in found if stored),
+    )
+
+
+def _read_by_key(nodes: Iterable[ast.AST]) -> set[int]:
+    """The ids of the expressions that are only looked up in."""
+    found: set[int] = set()
+    for item in nodes:
+        if isinstance(item, ast.Subscript) and isinstance(item.ctx, ast.Load):
+            found.add(id(item.value))
+        elif isinstance(item, ast.Compare):
+            ways = zip(item.ops, item.comparators, strict=True)
+            found.update(id(one) for way, one in ways if isinstance(way, (ast.In, ast.NotIn)))
+        elif isinstance(item, ast.Attribute) and item.attr == "get":
+            found.add(id(item))
+    return found
+
+
+def imports_in(nodes: Iterable[ast.AST]) -> tuple[ImportedName, ...]:
+    """All imports among the nodes."""
     found: list[ImportedName] = []
-    for item in ast.walk(node):
+    for item in nodes:
         if isinstance(item, ast.Import):
-            found.extend(ImportedName(0, alias.name, "") for alias in item.names)
+            found.extend(ImportedName(0, alias.name, "", alias.asname or "") for alias in item.names)
         elif isinstance(item, ast.ImportFrom):
-            found.extend(ImportedName(item.level, item.module or "", alias.name) for alias in item.names)
+            found.extend(
+                ImportedName(item.level, item.module or "", alias.name, alias.asname or "") for alias in item.names
+            )
     return tuple(dict.fromkeys(found))
 
 
-def _free(nodes: Iterable[ast.AST], dropped: set[int]) -> set[Chain]:
-    """Chains free in these nodes, which all lie in one scope; names bound in that scope itself are not removed."""
-    found: set[Chain] = set()
+def _free(nodes: Iterable[ast.AST], left_out: Collection[int]) -> set[tuple[Chain, int, bool]]:
+    """Chains free in these nodes, which all lie in one scope, with the ids of their nodes and whether they are set.
+
+    Names bound in that scope itself are not removed.
+    """
+    found: set[tuple[Chain, int, bool]] = set()
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        if id(node) in dropped:
+        if id(node) in left_out:
             continue
         if isinstance(node, (ast.Attribute, ast.Name)):
             chain, base = _chain(node)
             if chain:
-                found.add(chain)
+                found.add((chain, id(node), not isinstance(node.ctx, ast.Load)))
             else:
                 waiting.append(base)
         elif isinstance(node, (*_FUNCTIONS, ast.Lambda)):
             outside, inside = _function_parts(node)
             waiting.extend(outside)
             bound = _parameters(node) | _bound(inside)
-            found |= {chain for chain in _free(inside, dropped) if chain[0] not in bound}
+            found |= {one for one in _free(inside, left_out) if _first(one[0]) not in bound}
         elif isinstance(node, _COMPREHENSIONS):
             first, *others = node.generators
             waiting.append(first.iter)  # evaluated outside, so `[x for x in x]` reads the outer x
             inside = [*_results(node), first.target, *first.ifs, *others]
             bound = set(_stored([generator.target for generator in node.generators]))
-            found |= {chain for chain in _free(inside, dropped) if chain[0] not in bound}
+            found |= {one for one in _free(inside, left_out) if _first(one[0]) not in bound}
         else:
-            waiting.extend(ast.iter_child_nodes(node))
+            waiting.extend(children(node))
     return found
+
+
+def _first(chain: Chain) -> str:
+    return chain.partition(".")[0]
 
 
 def _chain(node: ast.Attribute | ast.Name) -> tuple[Chain, ast.expr]:
@@ -79,7 +129,7 @@ def _chain(node: ast.Attribute | ast.Name) -> tuple[Chain, ast.expr]:
     while isinstance(base, ast.Attribute):
         names.append(base.attr)
         base = base.value
-    return ((base.id, *reversed(names)), base) if isinstance(base, ast.Name) else ((), base)
+    return (".".join((base.id, *reversed(names))), base) if isinstance(base, ast.Name) else ("", base)
 
 
 def _results(node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> list[ast.expr]:
@@ -108,7 +158,7 @@ def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> se
 
 
 def _bound(body: Iterable[ast.AST]) -> set[str]:
-    """The names that statements bind in their own scope: not those of functions and classes inside."""
+    """The names that statements bind in their own scope: not those of functions and classes inside, nor imports."""
     bound: set[str] = set()
     outer: set[str] = set()
     waiting = list(body)
@@ -121,21 +171,18 @@ def _bound(body: Iterable[ast.AST]) -> set[str]:
             continue
         if isinstance(node, _COMPREHENSIONS):
             # Only `:=` reaches out of a comprehension.
-            bound.update(inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr))
+            bound.update(inner.target.id for inner in walk(node) if isinstance(inner, ast.NamedExpr))
             continue
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             outer.update(node.names)
         bound.update(_names_of(node))
-        waiting.extend(ast.iter_child_nodes(node))
+        waiting.extend(children(node))
     return bound - outer
 
 
 def _names_of(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id
-    elif isinstance(node, (ast.Import, ast.ImportFrom)):
-        for alias in node.names:
-            yield alias.asname or alias.name.partition(".")[0]
     elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
         if node.name:
             yield node.name
@@ -145,6 +192,6 @@ def _names_of(node: ast.AST) -> Iterator[str]:
 
 def _stored(targets: Iterable[ast.AST]) -> Iterator[str]:
     for target in targets:
-        for node in ast.walk(target):
+        for node in walk(target):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 yield node.id

@@ -18,6 +18,7 @@ from assetflow.errors import IllegalName
 from assetflow.files import says_nothing_of, storage_error
 from assetflow.io.hashing import algorithm_of, file_hash
 from assetflow.io.sidecar import SIDECAR, read_sidecar
+from assetflow.model.code import note_from_json
 from assetflow.model.keys import AssetKey, parse_key
 from assetflow.model.records import NewTrace, NewVersion, TraceInput, Version
 
@@ -182,6 +183,9 @@ def _told(location: str, key: AssetKey, facts: dict[str, Any]) -> Told:
         key, str(trace["input_key"]), str(trace["code"]), dict(trace["code_parts"]), dict(trace["config"]), inputs,
         str(trace["kind"]), float(trace["started_at"]), float(trace["finished_at"]), trace["as_of"],
         dict(trace["metadata"]), version, None, None, str(facts["partition"]),
+        dict(trace.get("packages", {})), dict(trace.get("files", {})), dict(trace.get("env_vars", {})),
+        tuple(note_from_json(note) for note in trace.get("notes", ())), str(trace.get("scheme", "")),
+        trace.get("code_version"),
     )  # fmt: skip
     return Told(location, version, made, str(facts["env"]), facts["run"], float(facts["written_at"]))
 

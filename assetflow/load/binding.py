@@ -88,21 +88,14 @@ def inner_function(function: Callable[..., object]) -> object:
 
 def function_place(function: Callable[..., object], files: ProjectFiles, parameter: str | None = None) -> Location:
     """The place of the `def` line of a function, or of one of its parameters."""
-    import ast
-
     inner = inner_function(function)
     file, line = place_of(function)
-    if isinstance(inner, FunctionType):
-        for node in files.function(file, inner.__code__.co_qualname, line):
-            given = node.args
-            every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-            for one in every if parameter else ():
-                if one is not None and one.arg == parameter:
-                    return Location(files.relative(file), one.lineno, one.col_offset + 1, len(parameter or ""))
-            before = 4 if isinstance(node, ast.FunctionDef) else 10 if isinstance(node, ast.AsyncFunctionDef) else 0
-            column = node.col_offset + before + 1
-            name_length = len(getattr(node, "name", ""))
-            return Location(files.relative(file), node.lineno, column, max(1, name_length))
+    for piece in files.pieces(inner.__code__) if isinstance(inner, FunctionType) else ():
+        is_there = parameter is not None and parameter in piece.places
+        found_line, column = piece.places[parameter if is_there and parameter else ""]
+        name = parameter if is_there else piece.name.rpartition(".")[2]
+        length = 1 if name is None or name == "<lambda>" else len(name)
+        return Location(files.relative(file), found_line, column, length)
     return Location(files.relative(file), line)
 
 

@@ -13,6 +13,7 @@ from assetflow.load.definitions import load_project
 from assetflow.load.manifest import write_manifest
 from assetflow.load.refresh import problem_to_json
 from assetflow.load.settings import settings_from_json
+from assetflow.model.code import sources_to_json
 from assetflow.model.spec import spec_to_json
 
 
@@ -33,6 +34,8 @@ def main(folder_name: str) -> None:
             answer = {"problems": [problem_to_json(one) for one in error.problems]}
         else:
             manifest = write_manifest(settings, loaded)
+            texts = json.dumps(sources_to_json(manifest.code_sources))
+            (folder / "sources.json").write_text(texts, encoding="utf-8")
             specs = [spec_to_json(spec) for spec in manifest.specs]
             answer = {"specs": specs, "files": list(manifest.files), "loaded_at": manifest.loaded_at}
         faulthandler.cancel_dump_traceback_later()

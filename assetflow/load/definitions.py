@@ -17,12 +17,10 @@ from assetflow.errors import (
     UnknownParameter,
     UsageError,
 )
-from assetflow.fingerprint.code import Fingerprinter
-from assetflow.fingerprint.encode import encode_value
 from assetflow.fingerprint.files import ProjectFiles
-from assetflow.fingerprint.hashing import digest
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
+from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
 from assetflow.load.live import Loaded
 from assetflow.load.modules import Imported, import_project
 from assetflow.load.resolve import NotDeclared, Project, Resolver
@@ -53,7 +51,8 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         ProjectLoadError: with everything that is wrong, in the order of files and lines.
     """
     imported = import_project(settings.root, settings.modules)
-    files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()})
+    known = read_indexes(settings)
+    files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()}, known)
     project = Project(settings, files, collect(imported.modules), problems=list(imported.problems))
     if not project.declared and not project.problems:
         modules = ", ".join(f"`{name}`" for name in settings.modules)
@@ -65,11 +64,14 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
     _raise_problems(project.problems)
-    known = sorted(files.relative(path) for path in imported.sources)
-    fingerprinted = _with_code(project, specs)
+    fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
+    write_indexes(settings, files, known)
     # A module that only a function imports was not imported now, but the fingerprints followed it.
     imported.reads.files |= files.read_files()
-    return Loaded(fingerprinted, project.nodes, project.sources, resources, tuple(known), imported=imported)
+    names = tuple(sorted(files.relative(path) for path in imported.sources))
+    return Loaded(
+        fingerprinted, project.nodes, project.sources, resources, names, imported=imported, code_sources=texts
+    )
 
 
 def load_definitions(
@@ -228,27 +230,3 @@ def _order(problem: DefinitionError) -> tuple[bool, str, int, int, str]:
     """Modules that did not import first, then by place; what has no place comes before what has one."""
     where = problem.where or Location("", 0)
     return (not isinstance(problem, ImportFailed), where.file, where.line, where.column, problem.what)
-
-
-def _with_code(project: Project, specs: Iterable[AssetSpec]) -> tuple[AssetSpec, ...]:
-    """The specs with the fingerprint of their code; a source's says how it is read, so that options count too."""
-    fingerprinter = Fingerprinter(project.files)
-    by_node = {name: fingerprinter.of(node.function) for name, node in project.nodes.items()}
-    found: list[AssetSpec] = []
-    for spec in specs:
-        if spec.source is None:
-            code = by_node[spec.node]
-            found.append(replace(spec, code=code.digest, code_parts=code.parts))
-            continue
-        load = project.sources[spec.key].load
-        loader = None if load is None else fingerprinter.of(load)
-        reading = {"format": spec.source.format, "options": dict(spec.source.options)}
-        text = encode_value(reading, lambda value, _: repr(value).encode())
-        found.append(
-            replace(
-                spec,
-                code=digest("source", text, b"" if loader is None else loader.digest.encode()),
-                code_parts=None if loader is None else loader.parts,
-            )
-        )
-    return tuple(found)

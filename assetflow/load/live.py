@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assetflow.errors import BadConfig, ProjectLoadError
 from assetflow.model.checks import ReadyCheck
+from assetflow.model.code import CodeSource
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Retry
@@ -84,7 +85,7 @@ class Loaded:
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
     `given` holds the keys whose values the caller of `load_definitions` brings along. `imported` is what the manifest
-    is keyed by.
+    is keyed by. `code_sources` is the code behind all assets by the digests that `AssetSpec.code_parts` name.
     """
 
     specs: tuple[AssetSpec, ...]
@@ -96,6 +97,7 @@ class Loaded:
     files: tuple[str, ...] = ()
     given: frozenset[AssetKey] = frozenset()
     imported: Imported | None = None
+    code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
 
 
 def make_resource(

@@ -12,20 +12,22 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.load.sealed import sealed, unsealed
-from assetflow.load.settings import Settings, make_cache_folder
+from assetflow.load.caches import write_cache
+from assetflow.load.sealed import unsealed
+from assetflow.load.settings import Settings
+from assetflow.load.texts import StoredSources, write_sources
+from assetflow.model.code import CodeSource
 from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
-_FORMAT = 1
+_FORMAT = 2
 _RACY_NS = (
     2_000_000_000  # a file saved this shortly before it was recorded may be saved again within one tick of its clock
 )
@@ -47,11 +49,16 @@ _VOLATILE = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a load found. `files` are the project's files, relative to its root; `loaded_at` is in UTC seconds."""
+    """What a load found. `files` are the project's files, relative to its root; `loaded_at` is in UTC seconds.
+
+    `code_sources` holds the texts of all code behind the assets by their digests, which `AssetSpec.code_parts` names;
+    they are read when they are asked for.
+    """
 
     specs: tuple[AssetSpec, ...]
     files: tuple[str, ...]
     loaded_at: float
+    code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
 
 
 def read_manifest(settings: Settings) -> Manifest | None:
@@ -71,14 +78,19 @@ def read_manifest(settings: Settings) -> Manifest | None:
         if not _same_surroundings(settings.root, cast("dict[str, object]", stored["reads"])):
             return None
         specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", stored["specs"]))
-        manifest = Manifest(specs, tuple(cast("list[str]", stored["files"])), cast("float", stored["loaded_at"]))
+        size, content = cast("tuple[int, str]", stored["sources"])
+        sources = StoredSources(_sources_path(settings), size, content)
+        if not sources.is_there():
+            return None
+        files = tuple(cast("list[str]", stored["files"]))
+        manifest = Manifest(specs, files, cast("float", stored["loaded_at"]), sources)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # A manifest that is missing, cut short or from another time is not an error: the project is loaded instead.
         return None
     if changed:
         cast("dict[str, object]", stored["stats"]).update(changed)
         stored["written_ns"] = time.time_ns()
-        _write(path, stored)
+        write_cache(path, stored)
     return manifest
 
 
@@ -87,7 +99,7 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
 
     Only a load without `config_overrides` may be recorded, because its specs hold config values.
     """
-    manifest = Manifest(loaded.specs, loaded.files, time.time())
+    manifest = Manifest(loaded.specs, loaded.files, time.time(), loaded.code_sources)
     imported = loaded.imported
     if imported is None:
         return manifest
@@ -115,7 +127,8 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
         },
         "specs": [spec_to_json(spec) for spec in loaded.specs],
     }
-    _write(_path(settings), stored)
+    stored["sources"] = write_sources(_sources_path(settings), loaded.code_sources)
+    write_cache(_path(settings), stored)
     return manifest
 
 
@@ -133,17 +146,21 @@ def _path(settings: Settings) -> Path:
     return settings.state_path / "cache" / "manifest.json"
 
 
+def _sources_path(settings: Settings) -> Path:
+    return settings.state_path / "cache" / "code-sources.json"
+
+
 def _key(settings: Settings) -> list[object]:
     """What must be equal before anything is looked at: settings, Python, assetflow, installed packages."""
     from assetflow import __version__
 
     folders = sorted({folder for folder in sys.path if folder.endswith("-packages")})
     places = [[folder, _mtime(folder)] for folder in folders]
-    return [settings_digest(settings), sys.version, sys.prefix, __version__, _own_code(), places]
+    return [settings_digest(settings), sys.version, sys.prefix, __version__, own_code(), places]
 
 
-def _own_code() -> int:
-    """When assetflow itself was changed, for those who work on it: another resolver may find other specs."""
+def own_code() -> int:
+    """When assetflow itself was changed, for those who work on it: it may find other specs and fingerprints."""
     package = Path(__file__).parents[1]
     newest = 0
     for room in ("load", "fingerprint", "model"):
@@ -265,18 +282,3 @@ def _module_files(root: Path, roots: Iterable[str]) -> list[str]:
 def _relative(path: str, root: Path) -> str:
     base = str(root) + os.sep
     return path[len(base) :] if path.startswith(base) else os.path.relpath(path, base)
-
-
-def _write(path: Path, stored: Mapping[str, object]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        text = json.dumps(stored, separators=(",", ":"))
-        make_cache_folder(path.parent)
-        # Readable by its owner alone, as config values are in it.
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(sealed(text.encode()))
-        temporary.replace(path)
-    except (OSError, TypeError, ValueError):
-        # Without a manifest the next command loads the project again, which is slower and just as right.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

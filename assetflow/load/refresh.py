@@ -21,6 +21,7 @@ from assetflow.errors import (
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.load.manifest import Manifest, read_manifest
 from assetflow.load.settings import Settings, settings_to_json
+from assetflow.model.code import sources_from_json
 from assetflow.model.spec import spec_from_json
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def refresh_in_child(settings: Settings, timeout_s: float = 30.0) -> Manifest:
         in_time, exit_code = _run(folder, timeout_s)
         answer = folder / "answer.json"
         if answer.is_file():
-            return _manifest(settings, json.loads(answer.read_bytes()))
+            return _manifest(settings, json.loads(answer.read_bytes()), folder)
         raise ProjectLoadError([_hang(settings, folder, timeout_s) if not in_time else _death(folder, exit_code)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +90,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _manifest(settings: Settings, answer: Mapping[str, object]) -> Manifest:
+def _manifest(settings: Settings, answer: Mapping[str, object], folder: Path) -> Manifest:
     if "problems" in answer:
         raise ProjectLoadError([_problem(one) for one in cast("list[dict[str, object]]", answer["problems"])])
     stored = read_manifest(settings)
@@ -97,7 +98,8 @@ def _manifest(settings: Settings, answer: Mapping[str, object]) -> Manifest:
         return stored
     # The folder cannot be written, or a file was saved meanwhile: the answer is what the load found all the same.
     specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", answer["specs"]))
-    return Manifest(specs, tuple(cast("list[str]", answer["files"])), cast("float", answer["loaded_at"]))
+    sources = sources_from_json(json.loads((folder / "sources.json").read_bytes()))
+    return Manifest(specs, tuple(cast("list[str]", answer["files"])), cast("float", answer["loaded_at"]), sources)
 
 
 def problem_to_json(problem: DefinitionError) -> dict[str, object]:

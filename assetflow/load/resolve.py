@@ -15,6 +15,7 @@ from assetflow.errors import (
     DuplicateKey,
     ImportFailed,
     Location,
+    did_you_mean,
     near_names,
 )
 from assetflow.fingerprint.files import ProjectFiles
@@ -38,6 +39,7 @@ from assetflow.model.declare import (
 from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
 from assetflow.model.policies import Freshness
 from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
+from assetflow.plan.surroundings import POLICIES
 
 T = TypeVar("T")
 
@@ -225,7 +227,9 @@ class Resolver:
             tags = {**definition.tags, **out.tags}
             self._labels(definition.group, tags, out.freshness, label, where)
         inputs = self._inputs(definition, bound, label, where)
+        self._check_counts(definition, label, where)
         group, defaults = self._group(definition.group, module)
+        counts = definition.counts
         retry = _first(definition.retry, *(one.retry for one in defaults))
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
@@ -245,9 +249,30 @@ class Resolver:
                     io=live.io, file=where.file, line=where.line, config=texts or None, freshness=out.freshness,
                     checks=_check_specs(live, self._checks.get(out.key, ())),
                     kinds=tuple(dict.fromkeys(badge for badge in badges if badge)),
-                    retries=retry.times if retry is not None else 0,
+                    retries=retry.times if retry is not None else 0, code_version=counts.code_version, cue=counts.cue,
+                    files=dict.fromkeys(counts.files, ""), env_vars=dict.fromkeys(counts.env, ""),
+                    package_policy=_policies(defaults, counts.packages),
                 )
             )  # fmt: skip
+
+    def _check_counts(self, definition: AssetDefinition, label: str, where: Location) -> None:
+        """What `files=`, `env=` and `packages=` name must be something that can be looked at."""
+        counts = definition.counts
+        for name, policy in counts.packages.items():
+            if policy not in POLICIES:
+                of = "" if name == "*" else f" of `{name}`"
+                what = f"{label}: packages={policy!r}{of} is not known"
+                fix = did_you_mean(policy, POLICIES) or f"choose one of: {', '.join(POLICIES)}"
+                self._problems.append(BadDeclaration(what, fix=fix, where=where))
+        for path in counts.files:
+            if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+                what = f'{label}: files="{path}" does not lie below the project'
+                fix = "write a path or a glob relative to the project, or declare what lies elsewhere as a source"
+                self._problems.append(BadDeclaration(what, fix=fix, where=where))
+        for name in counts.env:
+            if not name or "=" in name or "\0" in name:
+                what = f'{label}: env="{name}" is not the name of a variable'
+                self._problems.append(BadDeclaration(what, where=where))
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = [
@@ -421,6 +446,13 @@ def _all_tags(defaults: list[Defaults], own: Mapping[str, str]) -> dict[str, str
     for one in reversed(defaults):
         tags.update(one.tags)
     return {**tags, **own}
+
+
+def _policies(defaults: list[Defaults], own: Mapping[str, str]) -> dict[str, str]:
+    policies: dict[str, str] = {}
+    for one in reversed(defaults):
+        policies.update(one.packages)
+    return {**policies, **own}
 
 
 def _check_specs(live: LiveOutput, custom: Iterable[_CustomCheck]) -> tuple[CheckSpec, ...]:

@@ -97,6 +97,7 @@ IO = Literal["parquet", "duckdb"]
 Group = Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "group")))]
 Modules = Annotated[list[Annotated[str, AfterValidator(_module)]], BeforeValidator(_split), Field(min_length=1)]
 Tables = dict[str, dict[str, Any]]
+Policy = Literal["compatible", "minor", "exact", "ignore"]
 
 
 class _Defaults(BaseModel):
@@ -105,6 +106,7 @@ class _Defaults(BaseModel):
     owners: list[str] | None = None
     io: IO | None = None
     tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
+    packages: Policy | dict[str, Policy] | None = None
 
 
 class _Retention(BaseModel):

@@ -16,6 +16,7 @@ from typing import cast
 
 from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
 from assetflow.load.sealed import sealed, unsealed
+from assetflow.model.declare import package_policies
 from assetflow.model.policies import Retry
 
 FILE = "assetflow.toml"
@@ -39,6 +40,7 @@ class Defaults:
     owners: tuple[str, ...] | None = None
     io: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 RETENTION: Mapping[str, float] = {"keep": 10, "keep_days": 30.0, "grace": 86_400.0}
@@ -208,6 +210,7 @@ def _defaults_to_json(defaults: Defaults) -> dict[str, object]:
         "owners": defaults.owners,
         "io": defaults.io,
         "tags": dict(defaults.tags),
+        "packages": dict(defaults.packages),
     }
 
 
@@ -237,6 +240,7 @@ def _defaults(values: object) -> Defaults:
         owners=None if owners is None else tuple(owners),
         io=cast("str | None", found.get("io")),
         tags=cast("dict[str, str]", found.get("tags") or {}),
+        packages=package_policies(cast("str | dict[str, str] | None", found.get("packages"))),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar, cast, overload
 
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
-from assetflow.model.policies import Freshness, Retry
+from assetflow.model.policies import Cue, Freshness, Retry
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -67,6 +67,17 @@ class Out:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What counts for a function beside its code and its inputs; see `asset`."""
+
+    files: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    code_version: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    cue: Cue | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AssetDefinition:
     """What `@asset` and `@assets` attached to a function; None means: take the default of group or project."""
 
@@ -80,6 +91,7 @@ class AssetDefinition:
     inputs: Mapping[str, str]
     deps: tuple[AssetLike, ...]
     retry: Retry | None
+    counts: Counts
     file: str
     line: int
 
@@ -108,6 +120,9 @@ class SourceDefinition:
         return f"source({self.key!r})"
 
 
+Packages = str | Mapping[str, str]
+"""Which upgrades count: `compatible`, `minor`, `exact` or `ignore`, for all packages or for each by its name."""
+
 AssetLike = str | Callable[..., object] | SourceDefinition
 """How one declaration names another: by key, by decorated function, or by source."""
 
@@ -130,6 +145,11 @@ def asset(
     checks: Iterable[ReadyCheck] = (),
     freshness: Freshness | None = None,
     retry: Retry | int | None = None,
+    files: Iterable[str] = (),
+    env: Iterable[str] = (),
+    code_version: str | int | None = None,
+    packages: Packages | None = None,
+    cue: Cue | str | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -146,12 +166,24 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     checks: Iterable[ReadyCheck] = (),
     freshness: Freshness | None = None,
     retry: Retry | int | None = None,
+    files: Iterable[str] = (),
+    env: Iterable[str] = (),
+    code_version: str | int | None = None,
+    packages: Packages | None = None,
+    cue: Cue | str | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
     Each parameter is an upstream asset of that name, unless its annotation is `Context`, a `Config` or a `Resource`
     class, or DuckDB's connection class. The key defaults to the function's name, the description to the first line
     of its docstring, the group to the last part of its module's name.
+
+    An asset is stale when its code, its config or what it reads has changed. More can be declared to count: `files`,
+    paths or globs below the project whose content does; `env`, names of environment variables (their values are never
+    stored, only keyed digests). `packages` says which upgrades of the packages behind the code count: `compatible` (the
+    default: a new major version does, or a new minor one before 1.0), `minor`, `exact`, `ignore`, or one of these for
+    each package. `code_version` stands for the code: only another one makes the asset stale, whatever was edited.
+    `cue` leaves things out, or says `always` or `never`; see `Cue`.
 
     Example:
         >>> @asset(group="staging")
@@ -164,13 +196,15 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     def attach(fn: F) -> F:
         text = first_line(fn.__doc__) if description is None else description
         output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
-        attach_definition(fn, _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry))
+        counts = _counts(files, env, code_version, packages, cue)
+        found = _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts)
+        attach_definition(fn, found)
         return fn
 
     return attach if function is None else attach(function)
 
 
-def assets(
+def assets(  # noqa: PLR0913 - what can be said about it, all by keyword
     *outputs: str | Out,
     group: str | None = None,
     owners: Iterable[str] | None = None,
@@ -179,6 +213,11 @@ def assets(
     inputs: Mapping[str, AssetLike] | None = None,
     deps: Iterable[AssetLike] = (),
     retry: Retry | int | None = None,
+    files: Iterable[str] = (),
+    env: Iterable[str] = (),
+    code_version: str | int | None = None,
+    packages: Packages | None = None,
+    cue: Cue | str | None = None,
 ) -> Callable[[F], F]:
     """Declare a function that makes several assets: it returns a mapping by key (or last name), or a tuple in order.
 
@@ -206,7 +245,9 @@ def assets(
             )
             for out in outs
         )
-        attach_definition(fn, _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry))
+        counts = _counts(files, env, code_version, packages, cue)
+        found = _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry, counts)
+        attach_definition(fn, found)
         return fn
 
     return attach
@@ -313,6 +354,29 @@ def caller_place() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+def package_policies(packages: Packages | None) -> dict[str, str]:
+    """The policy of each package by name; that of all others by `*`."""
+    if packages is None:
+        return {}
+    return {"*": packages} if isinstance(packages, str) else dict(packages)
+
+
+def _counts(
+    files: Iterable[str],
+    env: Iterable[str],
+    code_version: str | int | None,
+    packages: Packages | None,
+    cue: Cue | str | None,
+) -> Counts:
+    return Counts(
+        (files,) if isinstance(files, str) else tuple(files),
+        (env,) if isinstance(env, str) else tuple(env),
+        None if code_version is None else str(code_version),
+        package_policies(packages),
+        Cue(cue) if isinstance(cue, str) else cue,
+    )
+
+
 def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were given
     fn: Callable[..., object],
     outputs: tuple[Out, ...],
@@ -324,6 +388,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     inputs: Mapping[str, AssetLike] | None,
     deps: Iterable[AssetLike],
     retry: Retry | int | None,
+    counts: Counts,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -337,6 +402,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         inputs={name: key_text(value) for name, value in (inputs or {}).items()},
         deps=tuple(deps),
         retry=Retry(retry) if isinstance(retry, int) else retry,
+        counts=counts,
         file=file,
         line=line,
     )

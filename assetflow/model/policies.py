@@ -88,3 +88,40 @@ class Retry:
     def covers(self, error: BaseException) -> bool:
         """Whether this error is one to retry."""
         return isinstance(error, self.on or Exception)
+
+
+CUE_MODES = ("thorough", "always", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What makes an asset run.
+
+    `mode`: `thorough` runs it when anything that counts has changed; `always` runs it in every `materialize`; `never`
+    runs it only when it has no version, was invalidated, or is forced. What is False does not count: the `code`, the
+    `config`, the declared `files`, the `env` variables.
+
+    Example:
+        >>> Cue(code=False).to_json()
+        {'code': False}
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+
+    mode: str = "thorough"
+    code: bool = True
+    config: bool = True
+    files: bool = True
+    env: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in CUE_MODES:
+            raise ValueError(f"a cue is {', '.join(CUE_MODES[:-1])} or {CUE_MODES[-1]}, not `{self.mode}`")
+
+    def to_json(self) -> dict[str, object]:
+        """What differs from the default, as JSON-able values."""
+        found: dict[str, object] = {
+            name: False for name in ("code", "config", "files", "env") if not getattr(self, name)
+        }
+        return found if self.mode == "thorough" else {"mode": self.mode, **found}

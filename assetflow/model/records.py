@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assetflow.model.code import CodeNote
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 
 
@@ -48,7 +49,9 @@ class TraceInput:
 class Trace:
     """The fact that a definition, applied to these inputs, gave this version. Never changed once written.
 
-    kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so.
+    kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so, `alias` says that the
+    definition has another fingerprint and the same meaning. Beside the code fingerprint (of the scheme `scheme`) there
+    is all else that the definition was made of; see `AssetSpec`.
     """
 
     trace_id: int
@@ -68,6 +71,12 @@ class Trace:
     finished_at: float
     as_of: float | None
     metadata: Mapping[str, object]
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[CodeNote, ...] = ()
+    scheme: str = ""
+    code_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,31 @@ class Head:
     changed_seq: int
     verified_at: float
     cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What was said of the traces of an asset partition in an environment.
+
+    Traces up to the number `trace_id` do not count since somebody invalidated what there was; those of `revoked`, which
+    had been accepted, do not since that was taken back.
+    """
+
+    trace_id: int = 0
+    cause: str = ""
+    user: str = ""
+    at: float = 0.0
+    revoked: frozenset[int] = frozenset()
+
+    def counts(self, trace: Trace) -> bool:
+        """Whether the trace may stand for a computation."""
+        return trace.trace_id > self.trace_id and trace.trace_id not in self.revoked
+
+    @property
+    def words(self) -> str:
+        """`invalidated by ann: the feed was wrong`."""
+        what, colon, reason = self.cause.partition(": ")
+        return f"{what} by {self.user}{colon}{reason}" if what else "what was accepted has been revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +227,10 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class NewTrace:
-    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored."""
+    """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored.
+
+    `cause` says what moves the head when that is not a run.
+    """
 
     asset: AssetKey
     input_key: str
@@ -210,3 +247,10 @@ class NewTrace:
     reuse_version_id: int | None
     seen_trace_id: int | None
     partition: str = UNPARTITIONED
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[CodeNote, ...] = ()
+    scheme: str = ""
+    code_version: str | None = None
+    cause: str = ""

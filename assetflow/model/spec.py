@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from assetflow.model.code import CodeNote, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.policies import Freshness
+from assetflow.model.policies import Cue, Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ class AssetSpec:
     `node` names the function that makes it: the outputs of one `@assets` function share it. `kind` is `asset` or
     `source`; `kinds` are badges such as `pandas`, `duckdb`, `csv`. `config` holds the canonical JSON text of each
     config field. `code` is the code fingerprint, and `code_parts` the digest of each function or constant it is made
-    of, by name.
+    of, by name; `code_notes` say what of it could not be seen exactly. `code_version`, where it is declared, stands for
+    the code. `packages` are the versions of the distributions that the code reaches, and `package_policy` says for each
+    (`*`: for all others) which change counts. `files` maps what `files=` declares to the digest of its content, and
+    `env_vars` what `env=` declares to a keyed digest of its value: both are empty texts until somebody looked.
     """
 
     key: AssetKey
@@ -74,6 +78,13 @@ class AssetSpec:
     kinds: tuple[str, ...] = ()
     source: SourceSpec | None = None
     retries: int = 0
+    code_notes: tuple[CodeNote, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
+    code_version: str | None = None
+    package_policy: Mapping[str, str] = field(default_factory=dict[str, str])
+    cue: Cue | None = None
 
     @property
     def is_source(self) -> bool:
@@ -92,11 +103,17 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         "owners": list(spec.owners), "tags": dict(spec.tags), "description": spec.description,
         "code_parts": dict(spec.code_parts or {}), "config": dict(spec.config or {}), "kinds": list(spec.kinds),
         "checks": [[c.name, c.blocking, c.description] for c in spec.checks], "retries": spec.retries,
+        "code_notes": [note_to_json(note) for note in spec.code_notes], "packages": dict(spec.packages),
+        "files": list(spec.files), "env_vars": list(spec.env_vars), "package_policy": dict(spec.package_policy),
     }  # fmt: skip
     found.update({name: value for name, value in optional.items() if value})
     if spec.freshness is not None:
         policy = spec.freshness
         found["freshness"] = [policy.within_s, policy.by, policy.tz, policy.warn_s]
+    if spec.code_version is not None:
+        found["code_version"] = spec.code_version
+    if spec.cue is not None:
+        found["cue"] = spec.cue.to_json()
     if spec.source is not None:
         s = spec.source
         found["source"] = [s.path, s.format, s.ttl_s, dict(s.options), s.has_token, s.has_as_of, s.loadable]
@@ -108,7 +125,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     from typing import Any, cast
 
     get = cast("dict[str, Any]", found).get
-    freshness, origin = get("freshness"), get("source")
+    freshness, origin, cue = get("freshness"), get("source"), get("cue")
     return AssetSpec(
         key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
         inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c)) for p, u, m, c in get("inputs", ())),
@@ -117,6 +134,10 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
         io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),
         code_parts=get("code_parts"), config=get("config"), kinds=tuple(get("kinds", ())),
         checks=tuple(CheckSpec(*one) for one in get("checks", ())), retries=get("retries", 0),
+        code_notes=tuple(note_from_json(one) for one in get("code_notes", ())), packages=get("packages", {}),
+        files=dict.fromkeys(get("files", ()), ""), env_vars=dict.fromkeys(get("env_vars", ()), ""),
+        code_version=get("code_version"), package_policy=get("package_policy", {}),
+        cue=None if cue is None else Cue(**cue),
         freshness=None if freshness is None
         else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
         source=None if origin is None else SourceSpec(*origin),

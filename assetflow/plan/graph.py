@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
@@ -45,6 +46,15 @@ class AssetGraph:
             by_last_name.setdefault(last_name(key), []).append(key)
         self._downstream = {key: tuple(found) for key, found in downstream.items()}
         self._by_last_name = {name: tuple(found) for name, found in by_last_name.items()}
+
+    def having(self, specs: Iterable[AssetSpec]) -> AssetGraph:
+        """This graph with other specs of the same keys, names and inputs; itself when there are none."""
+        changed = {spec.key: spec for spec in specs}
+        if not changed:
+            return self
+        found = copy(self)
+        found.specs = MappingProxyType({key: changed.get(key, spec) for key, spec in self.specs.items()})
+        return found
 
     def __len__(self) -> int:
         return len(self.order)

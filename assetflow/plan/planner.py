@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head, Pin
+from assetflow.model.records import Doubt, Head, Pin
 from assetflow.model.spec import AssetSpec
+from assetflow.plan.causes import RootCause, root_causes
+from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 
 
@@ -28,8 +32,10 @@ class SourceNow:
 class World:
     """All that a decision may depend on, gathered before planning. `lost` are assets whose current bytes are gone.
 
-    `pins` are of assets that are left as they are, whatever they would need.
-    `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; it is called at most once.
+    `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
+    `unsteady` are assets with an input key of which one definition gave different contents.
+    `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
+    seconds each took when it was computed. Both are called at most once.
     """
 
     graph: AssetGraph
@@ -39,6 +45,9 @@ class World:
     traces: Callable[[list[AssetKey]], Mapping[tuple[AssetKey, str], Mapping[str, Head]]]
     lost: frozenset[AssetKey] = frozenset()
     pins: Mapping[AssetKey, Pin] = field(default_factory=dict[AssetKey, Pin])
+    doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
+    unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
+    durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an unpartitioned asset."""
@@ -57,6 +66,14 @@ class Step:
     link: Head | None = None
     is_changed_source: bool = False
     pin: Pin | None = None
+    is_lost: bool = False
+    is_unsteady: bool = False
+    predicted_s: float | None = None
+
+    @property
+    def modifiers(self) -> tuple[Modifier, ...]:
+        """What is to be said of the asset beside its state."""
+        return modifiers(self.spec, self.head, is_lost=self.is_lost, is_unsteady=self.is_unsteady)
 
     @property
     def asset(self) -> AssetKey:
@@ -65,7 +82,9 @@ class Step:
 
     @property
     def estimate_s(self) -> float | None:
-        """How long the asset took when it was last computed, in seconds; None when it never was."""
+        """How long it takes to compute the asset, from when it was computed before, in seconds; None: it never was."""
+        if self.predicted_s is not None:
+            return self.predicted_s
         if self.head is None or self.spec.is_source:
             return None
         return max(0.0, self.head.trace.finished_at - self.head.trace.started_at)
@@ -79,12 +98,13 @@ class Step:
             "reasons": [reason.to_json() for reason in self.reasons],
             "base_version": None if self.head is None else self.head.version.number,
             "link_version": None if self.link is None else self.link.version.number,
+            "modifiers": [one.to_json() for one in self.modifiers],
             "pin": None if self.pin is None else self.pin.to_json(),
             "estimate": {"seconds": self.estimate_s},
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What `materialize` would do, in topological order. Sources are in `steps` too, but are never run."""
 
@@ -92,6 +112,7 @@ class Plan:
     selection: str
     targets: tuple[AssetKey, ...]
     steps: Mapping[AssetKey, Step]
+    workers: int = 1
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())
@@ -140,6 +161,28 @@ class Plan:
         """The sources that differ from what was last observed."""
         return tuple(step for step in self if step.is_changed_source)
 
+    @cached_property
+    def estimate(self) -> Estimate:
+        """What the plan costs at most, on so many `workers`, and what it saves."""
+        planned = (*self.run, *self.maybe)
+        by_node: dict[str, list[Step]] = {}
+        for step in planned:
+            by_node.setdefault(step.spec.node, []).append(step)
+        node_of = {step.asset: step.spec.node for step in planned}
+        work = [_work(name, steps, node_of) for name, steps in by_node.items()]
+        saved = sum(step.estimate_s or 0.0 for step in (*self.current, *self.link))
+        return estimate(work, self.workers, saved)
+
+    @cached_property
+    def root_causes(self) -> tuple[RootCause, ...]:
+        """What makes assets run, and how much of the plan each of them explains."""
+        planned = {step.asset: step.reasons for step in (*self.run, *self.maybe, *self.link, *self.blocked)}
+        below: defaultdict[AssetKey, list[AssetKey]] = defaultdict(list)
+        for key in planned:
+            for given in self.steps[key].spec.inputs:
+                below[given.upstream].append(key)
+        return root_causes(planned, lambda key: below[key])
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
@@ -152,6 +195,8 @@ class Plan:
             "selection": self.selection,
             "items": [step.to_json() for step in self if not step.spec.is_source],
             "sources": [step.to_json() for step in self if step.spec.is_source],
+            "root_causes": [cause.to_json() for cause in self.root_causes],
+            "estimate": self.estimate.to_json(),
         }
 
     def __repr__(self) -> str:
@@ -171,6 +216,7 @@ def make_plan(
     selection: str = "",
     with_upstream: bool = True,
     forced: frozenset[AssetKey] = frozenset(),
+    workers: int = 1,
 ) -> Plan:
     """The plan for these targets, and for what they need unless `with_upstream` is False.
 
@@ -188,7 +234,17 @@ def make_plan(
         found = world.traces(candidates)
         if found:
             steps = _pass(world, members, forced, found, with_upstream)
-    return Plan(world.env, selection, wanted, steps)
+    planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
+    for key, seconds in world.durations(planned).items() if planned else ():
+        steps[key] = replace(steps[key], predicted_s=seconds)
+    return Plan(world.env, selection, wanted, steps, workers)
+
+
+def _work(name: str, steps: list[Step], node_of: Mapping[AssetKey, str]) -> Work:
+    """The outputs of one function as the estimate sees them: they are computed together."""
+    known = [step.estimate_s for step in steps if step.estimate_s is not None]
+    above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
+    return Work(name, tuple(step.asset for step in steps), max(known, default=None), frozenset(above - {name}))
 
 
 def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
@@ -245,9 +301,11 @@ def _pass(
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
         free = {key: decision for key, decision in decided.items() if key not in world.pins}
         for key, decision in {**decided, **_joined(free)}.items():
+            head = world.head(key)
             steps[key] = Step(
-                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, world.head(key),
-                decision.link, pin=world.pins.get(key),
+                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
+                pin=world.pins.get(key), is_lost=key in world.lost,
+                is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
             )  # fmt: skip
     return {key: steps[key] for key in members}
 
@@ -294,14 +352,23 @@ def _decide(
         if not with_upstream and step is None and contents[given.upstream] is None and given.mode != "order":
             text = f"{given.upstream} has no version"
             return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
-    return decide(
+    decision = decide(
         spec,
         world.head(key),
         contents,
         traces.get((key, UNPARTITIONED), {}),
         is_forced=key in forced,
         is_lost=key in world.lost,
+        doubt=world.doubts.get(key),
     )
+    return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
+
+
+def _rooted(reason: Reason, steps: Mapping[AssetKey, Step]) -> Reason:
+    """The reason, which is no root when the input that changed does so only because of this plan: it is linked."""
+    changed = reason.data.get("input") if reason.code == "input_changed" else None
+    above = steps.get(AssetKey(changed)) if isinstance(changed, str) else None
+    return replace(reason, is_root=False) if above is not None and above.action is Action.LINK else reason
 
 
 def _pinned(pin: Pin, head: Head | None, *, is_lost: bool) -> Decision:

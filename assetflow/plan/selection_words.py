@@ -11,9 +11,9 @@ KINDS = ("source", "external", "asset", "materializable")
 """Words of `is:` that the declaration alone answers: sources are external, all else is materializable."""
 
 REASONS = (
-    "never_materialized", "code_changed", "helper_changed", "config_changed", "input_changed", "input_added",
-    "input_removed", "data_missing", "forced", "upstream_runs", "made_together", "source_unavailable",
-    "upstream_missing", "failed_last",
+    "never_materialized", "code_changed", "helper_changed", "dependency_changed", "config_changed", "files_changed",
+    "env_changed", "input_changed", "input_added", "input_removed", "data_missing", "forced", "expired", "invalidated",
+    "failed_last", "upstream_runs", "made_together", "source_unavailable", "upstream_missing", "pinned",
 )  # fmt: skip
 """Words of `why:`: the codes of the reasons for which an asset would run."""
 
@@ -22,7 +22,8 @@ ATTEMPTS = (
 )  # fmt: skip
 """Words of `last:`: how the last attempt at an asset ended."""
 
-CHANGES = {"code": ("code_changed", "helper_changed"), "config": ("config_changed",), "input": ("input_changed",)}
+CHANGES = {"code": ("code_changed", "helper_changed"), "config": ("config_changed",), "input": ("input_changed",),
+           "files": ("files_changed",), "env": ("env_changed",), "packages": ("dependency_changed",)}  # fmt: skip
 """Words of `changed:` with the reasons that they stand for: code is the asset's own and that of its helpers."""
 
 ATTRIBUTES = (

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, TraceInput, Version
+from assetflow.model.records import Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_packages, texts
 
 
 class Action(StrEnum):
@@ -33,9 +34,8 @@ class Action(StrEnum):
 class Reason:
     """Why an asset is not current. `code` is from the closed list, `text` a phrase for people, `data` its facts.
 
-    codes: never_materialized, code_changed, helper_changed, config_changed, input_changed, input_added, input_removed,
-    data_missing, forced, upstream_runs, made_together, source_unavailable, upstream_missing, failed_last. An asset that
-    is pinned, and so left alone whatever it would need, has the reason pinned.
+    The codes are `REASONS` of `plan/selection_words.py`. Without all that the root reasons speak of, an asset would be
+    current; what is no root follows from something that is, at this asset or above it.
     """
 
     code: str
@@ -88,13 +88,21 @@ def digest_of(given: InputSpec, content: Content) -> str:
 
 
 def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
-    """What the asset's content is a function of: definition, config, and what each input depends on."""
-    config = [f"{name}={text}" for name, text in sorted((spec.config or {}).items())]
+    """What the asset's content is a function of: definition, config, and what each input depends on.
+
+    The definition is the code with all that was declared beside it; what the cue of the asset leaves out is not in it.
+    """
+    config_now, files, variables = texts(spec)
+    config = [f"{name}={text}" for name, text in sorted(config_now.items())]
     inputs: list[str] = []
     for given, digest in sorted(digests, key=lambda pair: (pair[0].parameter, pair[0].upstream)):
         if given.mode != "order":
             inputs += [given.parameter, given.upstream, given.mode, ",".join(given.columns), digest]
-    return "afk1:" + _hash("afk1", [spec.key, spec.code, str(len(config)), *config, *inputs])
+    key = _hash("afk1", [spec.key, code_now(spec), str(len(config)), *config, *inputs])
+    if files or variables:
+        more = [f"{name}={text}" for one in (files, variables) for name, text in sorted(one.items())]
+        key = _hash("afk1+", [key, str(len(files)), *more])
+    return f"afk1:{key}"
 
 
 def decide(
@@ -105,44 +113,61 @@ def decide(
     *,
     is_forced: bool = False,
     is_lost: bool = False,
+    doubt: Doubt | None = None,
 ) -> Decision:
     """Whether an asset is current, may be linked, must run, or waits for an upstream.
 
     `contents` has what each upstream holds now, None for one that is about to run and may change. `traces` are the
-    asset's traces with live bytes by input key. The runner asks again, with fewer Nones, when upstreams have settled.
+    asset's traces by input key: those that have live bytes, that count, and that were made by packages taken for equal
+    to those of now. `doubt` is what was said of traces of the asset. The runner asks again, with fewer Nones, when
+    upstreams have settled.
     """
     waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
-    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost)
+    mode = "thorough" if spec.cue is None else spec.cue.mode
+    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt)
+    if mode == "never" and head is not None:
+        reasons = [one for one in reasons if one.code in _BEYOND_CUES]
+        if not reasons:
+            return Decision(Action.CURRENT)
     reasons += changed_inputs(head, known)
     if waiting:
         if reasons:
             return Decision(Action.RUN, tuple(reasons))
         return Decision(Action.MAYBE, (upstream_runs(waiting),))
     key = input_key(spec, [(one, digest_of(one, content)) for one, content in known])
-    if head is not None and head.trace.input_key == key and not is_forced and not is_lost:
+    is_hard = any(one.code in _HARD for one in reasons)
+    if head is not None and head.trace.input_key == key and not is_hard:
         return Decision(Action.CURRENT, (), key)
     # The key covers all that the reasons compare: without any, it can only be a definition of another shape.
     why = tuple(reasons) or (_OTHER_SHAPE,)
-    found = None if is_forced else traces.get(key)
+    found = None if is_forced or mode == "always" else traces.get(key)
     return Decision(Action.RUN, why, key) if found is None else Decision(Action.LINK, why, key, found)
 
 
-def local_reasons(spec: AssetSpec, head: Head | None, *, is_forced: bool, is_lost: bool) -> list[Reason]:
+def local_reasons(
+    spec: AssetSpec, head: Head | None, *, is_forced: bool, is_lost: bool, doubt: Doubt | None = None
+) -> list[Reason]:
     """The reasons that lie in the asset itself, not in what it reads."""
     reasons = [Reason("forced", "forced")] if is_forced else []
+    if spec.cue is not None and spec.cue.mode == "always":
+        reasons.append(Reason("expired", "runs every time: its cue is `always`", {"cue": "always"}))
     if head is None:
         return [*reasons, Reason("never_materialized", "never materialized")]
     if is_lost:
         version = head.version.number
-        reasons.append(Reason("data_missing", f"the bytes of v{version} are gone", {"version": version}))
+        gone = "were removed by gc" if head.version.state == "evicted" else "are gone"
+        reasons.append(Reason("data_missing", f"the bytes of v{version} {gone}", {"version": version}))
+    if doubt is not None and not doubt.counts(head.trace):
+        reasons.append(Reason("invalidated", doubt.words, {"cause": doubt.cause, "by": doubt.user}))
     before = {(one.parameter, one.upstream): one.mode for one in head.trace.inputs if one.mode != "order"}
     now = {(one.parameter, one.upstream): one.mode for one in spec.inputs if one.mode != "order"}
-    if head.trace.code != spec.code:
+    if code_then(head.trace) != code_now(spec) and (spec.cue or THOROUGH).code:
         reasons.append(_code_reason(spec, head))
     elif any(before.get(pair, mode) != mode for pair, mode in now.items()):
         reasons.append(_OTHER_SHAPE)
     reasons += _config_reasons(spec, head)
+    reasons += _surrounding_reasons(spec, head)
     reasons += _input_reasons("input_added", "now", now, before)
     reasons += _input_reasons("input_removed", "no more", before, now)
     return reasons
@@ -176,10 +201,15 @@ def upstream_runs(waiting: Iterable[AssetKey]) -> Reason:
 
 
 def _code_reason(spec: AssetSpec, head: Head) -> Reason:
+    versions = head.trace.code_version, spec.code_version
+    if versions[0] != versions[1]:
+        texts = [f"`{one}`" if one is not None else "the code itself" for one in versions]
+        data = {"from": versions[0], "to": versions[1], "file": spec.file, "line": spec.line}
+        return Reason("code_changed", f"code version: {texts[0]} → {texts[1]}", data)
     before, now = head.trace.code_parts, spec.code_parts or {}
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     own = {next(iter(before), ""), next(iter(now), "")}  # the function itself comes first, whatever the asset is called
-    data: dict[str, object] = {"changed": changed, "file": spec.file, "line": spec.line}
+    data = {"changed": changed, "file": spec.file, "line": spec.line}
     if changed and own.isdisjoint(changed):
         return Reason("helper_changed", "helper changed: " + ", ".join(changed), data)
     return Reason("code_changed", f"code changed ({spec.file}:{spec.line})", data)
@@ -201,6 +231,8 @@ def _input_reasons(
 def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
     before, now = head.trace.config, spec.config or {}
     reasons: list[Reason] = []
+    if not (spec.cue or THOROUGH).config:
+        return reasons
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
         if old != new:
@@ -208,6 +240,30 @@ def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
             reasons.append(Reason("config_changed", text, {"field": name, "from": old, "to": new}))
     return reasons
 
+
+def _surrounding_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
+    reasons: list[Reason] = []
+    cue = spec.cue or THOROUGH
+    if cue.files and (changed := _differing(spec.files, head.trace.files)):
+        reasons.append(Reason("files_changed", f"files changed: {', '.join(changed)}", {"files": changed}))
+    if cue.env and (changed := _differing(spec.env_vars, head.trace.env_vars)):
+        reasons.append(Reason("env_changed", f"environment: {', '.join(changed)}", {"variables": changed}))
+    counts = moved_packages(spec, head.trace)[0]
+    if counts:
+        data = {"packages": [{"package": one.name, "from": one.before, "to": one.after} for one in counts]}
+        reasons.append(Reason("dependency_changed", ", ".join(one.words for one in counts), data))
+    return reasons
+
+
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+_BEYOND_CUES = ("forced", "data_missing", "invalidated")
+"""Reasons that run an asset whatever its cue leaves out."""
+
+_HARD = (*_BEYOND_CUES, "expired", "dependency_changed")
+"""Reasons that a head can have though its input key is the one of now."""
 
 _OTHER_SHAPE = Reason("code_changed", "its definition changed")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
+from assetflow.model.code import CodeSource
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
@@ -32,8 +33,8 @@ class Pending:
 class Recorder:
     """Collects outcomes, and records all that came together in one transaction: many small assets share its cost."""
 
-    def __init__(self, catalog: Catalog, env: str, run_id: int) -> None:
-        self._catalog, self._env, self._run_id = catalog, env, run_id
+    def __init__(self, catalog: Catalog, env: str, run_id: int, sources: Mapping[str, CodeSource]) -> None:
+        self._catalog, self._env, self._run_id, self._sources = catalog, env, run_id, sources
         self._waiting: list[Pending] = []
 
     @property
@@ -61,7 +62,9 @@ class Recorder:
             return waiting
         traces = [one.trace for one in commits if one.trace is not None]
         lost = [version_id for one in commits for version_id in one.lost]
-        done = iter(self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost))
+        done = iter(
+            self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost, sources=self._sources)
+        )
         seconds = (time.perf_counter() - began) / len(commits)
         return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
 
@@ -90,6 +93,7 @@ def head_after(
     made = Trace(
         done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
         trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
-        trace.finished_at, trace.as_of, trace.metadata,
+        trace.finished_at, trace.as_of, trace.metadata, trace.packages, trace.files, trace.env_vars, trace.notes,
+        trace.scheme, trace.code_version,
     )  # fmt: skip
     return Head(env, made, version, 0, 0, now)

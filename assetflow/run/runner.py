@@ -11,6 +11,7 @@ from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
+from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
@@ -84,7 +85,7 @@ class Runner:
     def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
         self._run_id, self._observer = run_id, observer
-        self._recorder = Recorder(self._catalog, self._plan.env, run_id)
+        self._recorder = Recorder(self._catalog, self._plan.env, run_id, self._loaded.code_sources)
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
         self._settle_lost_pins()
@@ -252,7 +253,10 @@ class Runner:
         spec = self._world.graph.specs[key]
         traces = self._traces.get((key, UNPARTITIONED), {})
         is_forced, is_lost = key in self._settings.forced, key in self._world.lost
-        return decide(spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost)
+        return decide(
+            spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost,
+            doubt=self._world.doubts.get(key),
+        )  # fmt: skip
 
     def _contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
         contents: dict[AssetKey, Content | None] = {}
@@ -314,7 +318,8 @@ class Runner:
         return NewTrace(
             spec.key, trace.input_key, trace.code, trace.code_parts, trace.config, self._read(spec), "link",
             trace.started_at, trace.finished_at, trace.as_of, trace.metadata, None, trace.version_id,
-            self._seen(spec.key),
+            self._seen(spec.key), packages=trace.packages, files=trace.files, env_vars=trace.env_vars,
+            notes=trace.notes, scheme=trace.scheme, code_version=trace.code_version,
         )  # fmt: skip
 
     def _finish(self, result: NodeResult) -> None:
@@ -375,7 +380,8 @@ class Runner:
         return NewTrace(
             spec.key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
             result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse,
-            self._seen(spec.key),
+            self._seen(spec.key), packages=origin.packages, files=origin.files, env_vars=origin.env_vars,
+            notes=origin.notes, scheme=origin.scheme, code_version=origin.code_version,
         )  # fmt: skip
 
     def _origin(self, spec: AssetSpec) -> Origin:
@@ -385,7 +391,10 @@ class Runner:
             (one, digest_of(one, content)) for one in spec.inputs if (content := contents[one.upstream]) is not None
         ]
         key, parts, config = input_key(spec, known), spec.code_parts or {}, spec.config or {}
-        return Origin(key, spec.code, parts, config, self._read(spec), self._as_of(spec))
+        return Origin(
+            key, spec.code, parts, config, self._read(spec), self._as_of(spec), spec.packages, spec.files,
+            spec.env_vars, spec.code_notes, SCHEME.decode(), spec.code_version,
+        )  # fmt: skip
 
     def _as_of(self, spec: AssetSpec) -> float | None:
         times: list[float] = []

@@ -23,6 +23,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
+from assetflow.run.declared import make_salt
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
@@ -76,7 +77,9 @@ def run_session(
         stack.enter_context(_keeping_versions(settings))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)
-        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier)
+        if any(spec.env_vars for spec in graph.specs.values()):
+            make_salt(settings.catalog_path)  # before anything is recorded that depends on it
+        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root)
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
@@ -85,6 +88,7 @@ def run_session(
             selection=request.expression or "",
             with_upstream=request.with_upstream,
             forced=forced,
+            workers=_workers(settings, request),
         )
         if is_quiet(plan):
             catalog.end_dead_runs(settings.env, time.time())
@@ -195,7 +199,12 @@ def _check_executor(name: str) -> None:
         raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
 
 
+def _workers(settings: Settings, request: Request) -> int:
+    inline = (request.executor or settings.executor) == "inline"
+    return 1 if inline else max(1, request.workers or settings.workers)
+
+
 def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
     if (request.executor or settings.executor) == "inline":
         return InlineExecutor(work, interrupts)
-    return ThreadExecutor(work, max(1, request.workers or settings.workers))
+    return ThreadExecutor(work, _workers(settings, request))

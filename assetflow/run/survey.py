@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +22,12 @@ from assetflow.io.inspect import way_back
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head
+from assetflow.model.records import Doubt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import SourceNow, World
+from assetflow.plan.surroundings import may_stand_for
+from assetflow.run.declared import DeclaredNow
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
@@ -46,17 +48,28 @@ class Survey:
 
 
 class _Live(Mapping[str, Head]):
-    """Traces of one asset by input key, without those whose bytes are gone; looked at only when asked for."""
+    """The best trace of one asset for each input key, looked for only when asked for.
 
-    def __init__(self, traces: Mapping[str, Head], storage: Storage) -> None:
-        self._traces, self._storage = traces, storage
+    One with the content that is current comes first (of an asset that gives now this and now that), then the newest.
+    Traces whose bytes are gone, that do not count, or that were made by other packages are passed over.
+    """
+
+    def __init__(
+        self, traces: Mapping[str, Sequence[Head]], storage: Storage, spec: AssetSpec, head: Head | None,
+        doubt: Doubt | None,
+    ) -> None:  # fmt: skip
+        self._traces, self._storage, self._spec, self._doubt = traces, storage, spec, doubt
+        self._present = None if head is None else head.version.data_hash
 
     def __getitem__(self, key: str) -> Head:
-        head = self._traces[key]
-        # What a function stored itself (a delivery, a table elsewhere) does not come back when a pointer moves.
-        if head.version.io == "none" or not self._storage.exists(head.version):
-            raise KeyError(key)
-        return head
+        found = sorted(self._traces[key], key=lambda head: head.version.data_hash != self._present)
+        for head in found:
+            # What a function stored itself (a delivery, a table elsewhere) does not come back when a pointer moves.
+            if head.version.io == "none" or not may_stand_for(self._spec, head.trace, self._doubt):
+                continue
+            if self._storage.exists(head.version):
+                return head
+        raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._traces)
@@ -72,12 +85,14 @@ def survey(
     storage: Storage,
     load: Callable[[], Loaded] | None,
     earlier: Survey | None = None,
+    *,
+    root: Path,
 ) -> Survey:
     """The world now: heads, sources, and which current bytes are gone.
 
     `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
-    was last observed. What `earlier` asked is not asked again: a verb that looks twice has one answer. Its queries are
-    as many for a thousand assets as for ten.
+    was last observed. Files that assets declare lie below `root`. What `earlier` asked is not asked again: a verb that
+    looks twice has one answer. Its queries are as many for a thousand assets as for ten.
 
     Raises:
         StorageFailed: what is stored cannot be seen at all, so that nothing can be said of what has to run.
@@ -85,6 +100,9 @@ def survey(
     if load is not None:
         _storage_must_be_there(catalog, storage)
     heads = catalog.heads(env)
+    declared = DeclaredNow(root, catalog.database.path, remembered := _Remembered(catalog), time.time_ns())
+    graph = graph.having(declared.look(graph.specs.values()))
+    doubts = {key: doubt for (key, partition), doubt in catalog.doubts(env).items() if partition == UNPARTITIONED}
     pins = {key: pin for (key, partition), pin in Pointers(catalog).pins(env).items() if partition == UNPARTITIONED}
     lost = frozenset(
         key
@@ -92,14 +110,32 @@ def survey(
         if head.version.io != "source" and key in graph.specs and not storage.exists(head.version)
     )
     sources = {key: spec for key, spec in graph.specs.items() if spec.is_source}
-    observer = _SourceObserver(catalog, heads, load, earlier)
+    observer = _SourceObserver(heads, load, earlier, remembered)
     now = {key: observer.look(spec) for key, spec in sources.items()}
 
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
-        return {slot: _Live(found, storage) for slot, found in catalog.traces(keys, env).items()}
+        return {
+            (key, partition): _Live(found, storage, graph.specs[key], heads.get((key, partition)), doubts.get(key))
+            for (key, partition), found in catalog.traces(keys, env).items()
+        }
 
-    world = World(graph, env, heads, now, traces, lost, pins)
-    return Survey(world, observer.observations, tuple(observer.rehashed), observer.asked, observer.times)
+    unsteady = frozenset((key, input_key) for key, partition, input_key in catalog.unsteady() if not partition)
+    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, catalog.durations)
+    rehashed = (*observer.rehashed, *declared.rehashed.values())
+    return Survey(world, observer.observations, rehashed, observer.asked, observer.times)
+
+
+class _Remembered:
+    """What files looked like when they were hashed, read from the catalog when it is first asked for."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._states: dict[str, FileState] | None = None
+
+    def __call__(self) -> Mapping[str, FileState]:
+        if self._states is None:
+            self._states = {row[0]: FileState(*row) for row in self._catalog.file_states().values()}
+        return self._states
 
 
 def _storage_must_be_there(catalog: Catalog, storage: Storage) -> None:
@@ -147,14 +183,13 @@ class _SourceObserver:
 
     def __init__(
         self,
-        catalog: Catalog,
         heads: Mapping[Slot, Head],
         load: Callable[[], Loaded] | None,
         earlier: Survey | None,
+        remembered: _Remembered,
     ) -> None:
-        self._catalog, self._heads, self._load = catalog, heads, load
-        self._earlier = earlier
-        self._remembered: dict[str, FileState] | None = None
+        self._heads, self._load = heads, load
+        self._earlier, self._remembered = earlier, remembered
         self.observations: dict[AssetKey, Observation] = {}
         self.rehashed: list[FileState] = []
         self.asked: dict[AssetKey, Observation] = {}
@@ -188,13 +223,12 @@ class _SourceObserver:
         return head.trace.as_of if head is not None and is_same else None
 
     def _files(self, key: AssetKey, path: str) -> Observation:
-        if self._remembered is None:
-            self._remembered = {row[0]: FileState(*row) for row in self._catalog.file_states().values()}
+        remembered = self._remembered()
         try:
-            observation = observe_files(path, self._remembered, time.time_ns())
+            observation = observe_files(path, remembered, time.time_ns())
         except SourceMissing as error:
             raise SourceMissing(f"source {key}: {error.what}", facts=error.facts, fix=error.fix) from error
-        self.rehashed += [state for state in observation.files if self._remembered.get(state.path) != state]
+        self.rehashed += [state for state in observation.files if remembered.get(state.path) != state]
         return observation
 
     def _token(self, spec: AssetSpec, ttl_s: float | None) -> Observation:

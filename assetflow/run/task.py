@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assetflow.io.sources import Observation
+from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
 from assetflow.run.outcome import StepError
@@ -22,6 +23,12 @@ class Origin:
     config: Mapping[str, str]
     inputs: tuple[TraceInput, ...]
     as_of: float | None
+    packages: Mapping[str, str]
+    files: Mapping[str, str]
+    env_vars: Mapping[str, str]
+    notes: tuple[CodeNote, ...]
+    scheme: str
+    code_version: str | None
 
     def to_json(self) -> dict[str, object]:
         """The origin as the sidecar of a version holds it."""
@@ -35,6 +42,9 @@ class Origin:
                  "number": one.version_number}
                 for one in self.inputs
             ],
+            "packages": dict(self.packages), "files": dict(self.files), "env_vars": dict(self.env_vars),
+            "notes": [note_to_json(note) for note in self.notes], "scheme": self.scheme,
+            "code_version": self.code_version,
         }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -20,8 +21,10 @@ SALTS = {"plain": 1, "arrows": 2, "left": 3, "right": 4, "ducks": 5}
 _SLOT = ("env_id", "asset_id", "part_id")
 _KEYS = {name: (f"{name}_id",) for name in ("asset", "part", "env", "fp", "version", "trace")} | {
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"), "head": _SLOT, "head_log": (*_SLOT, "seq"),
-    "pin": _SLOT, "counter": ("name",),
+    "pin": _SLOT, "counter": ("name",), "node": ("digest",), "invalidation": _SLOT, "revoked": ("trace_id",),
+    "unsteady": (*_SLOT[1:], "input_key"),
 }  # fmt: skip
+_ADDED = {"fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None}}
 _HEADS = """SELECT e.name, a.key, v.number, h.seq, v.location FROM head h JOIN env e USING (env_id) JOIN asset a
 ON a.asset_id = h.asset_id JOIN trace t ON t.trace_id = h.trace_id JOIN version v USING (version_id)"""
 _VERSIONS = """SELECT v.*, a.key, a.key || '@' || v.number AS name FROM version v JOIN asset a USING (asset_id)
@@ -51,10 +54,8 @@ def check(
 ) -> list[str]:  # fmt: skip
     """The broken promises, as sentences that begin with the promise; none for a sound store.
 
-    `acknowledged`: what drivers were told. `before`: what was committed before a command that was killed. `damaged`:
-    versions such as `left@2` that were spoiled on purpose. `is_clean`: a command has ended since the last death, so
-    nothing of the dead may be left. `generation`: what every head must hold.
-    """
+    `acknowledged`: what drivers were told. `before`: what was there before a command was killed. `damaged`: versions as
+    `left@2` that were spoiled. `is_clean`: no dead may have left anything. `generation`: what heads must hold."""
     acks, was = list(acknowledged), before or {"heads": {}, "versions": {}}
     try:
         if (catalog := _open(store)) is None:
@@ -266,9 +267,8 @@ def _check_journal(catalog: sqlite3.Connection, store: Path) -> list[str]:
     tables = {name: dict[tuple, dict]() for name in _KEYS}
     for table, action, row in (change for one in records if one["n"] <= last for change in one["changes"]):
         key = tuple(row[column] for column in _KEYS[table])
-        tables[table].pop(key, None)
-        if action == "put":
-            tables[table][key] = row
+        code = {"source": b64decode(row["source"])} if "source" in row else {}
+        tables[table][key] = _ADDED.get(table, {}) | row | code if action == "put" else {}
     return [problem for name in _KEYS for problem in _differences(catalog, name, tables[name])]
 
 

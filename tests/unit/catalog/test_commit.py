@@ -5,11 +5,14 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import StorageFailed, Superseded
+from assetflow.model.code import CodeNote, CodeSource
+from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head, Trace, Version
 from tests.unit.catalog.build import (
     CUSTOMERS,
@@ -149,7 +152,9 @@ def test_of_two_that_saw_the_same_trace_exactly_one_moves_the_head(opened: Opene
     assert (first.moved, second.moved) == (True, False)
     assert one.heads("dev")[ORDERS, ""].trace.trace_id == first.trace_id
     assert [head.trace.trace_id for head in other.history("dev", ORDERS)] == [first.trace_id, seen]
-    assert other.traces([ORDERS], "dev")[ORDERS, ""]["key of c"].trace.trace_id == second.trace_id, "its trace is kept"
+    assert other.traces([ORDERS], "dev")[ORDERS, ""]["key of c"][0].trace.trace_id == second.trace_id, (
+        "its trace is kept"
+    )
 
 
 def test_of_two_that_saw_no_head_exactly_one_makes_it(opened: Opener) -> None:
@@ -253,7 +258,7 @@ def test_lost_bytes_are_stored_again_as_a_new_version(catalog: Catalog) -> None:
     assert head.changed_seq == 1, "for what reads it nothing has changed"
     assert old is not None
     assert old.state == "lost"
-    assert {key: one.version.number for key, one in catalog.traces([ORDERS], "dev")[ORDERS, ""].items()} == {
+    assert {key: one[0].version.number for key, one in catalog.traces([ORDERS], "dev")[ORDERS, ""].items()} == {
         "key of a": 2
     }
 
@@ -281,4 +286,56 @@ def test_definitions_are_stored_once(catalog: Catalog, tmp_path: Path) -> None:
     commit(catalog, ORDERS, "d", config={"rate": "0.5"})
     stored = everything(tmp_path / "catalog.db")["fp"]
 
-    assert [json.loads(str(row[-1])) for row in stored] == [{"rate": "0.25", "name": '"ünï"'}, {"rate": "0.5"}]
+    assert [json.loads(str(row[4])) for row in stored] == [{"rate": "0.25", "name": '"ünï"'}, {"rate": "0.5"}]
+
+
+def test_the_code_of_a_definition_is_recorded_once_and_read_back(opened: Opener, tmp_path: Path) -> None:
+    build = CodeSource(
+        "function", "assets/orders.py", 7, "def build(x):\n    return '\u00e9' + x  # \udce4\n", ("x -> y",)
+    )
+    rate = CodeSource("value", "", 0, "0.25")
+    catalog = opened()
+    seen = catalog.commit("dev", None, [new_trace(ORDERS, "a")], 1.0, sources={"p1": build, "p3": rate})[0].trace_id
+    catalog.commit("dev", None, [new_trace(ORDERS, "b", seen)], 2.0, sources={"p1": rate, "p2": rate})
+
+    assert catalog.sources(["p1", "p2", "nothing"]) == {"p1": build, "p2": rate}, "p3 is no part of any of them"
+    assert opened(write=False).sources(["p1"]) == {"p1": build}
+
+
+def test_code_is_recorded_with_a_constant_number_of_statements(opened: Opener) -> None:
+    def cost(size: int) -> int:
+        catalog = opened()
+        parts = {f"n{size}-{number}": f"d{size}-{number}" for number in range(size)}
+        sources = {digest: CodeSource("function", "a.py", 1, digest) for digest in parts.values()}
+        before = catalog.database.statements
+        catalog.commit("dev", None, [new_trace(AssetKey(f"a{size}"), "a", code_parts=parts)], 1.0, sources=sources)
+        return catalog.database.statements - before
+
+    cost(5)
+    assert cost(10) == cost(1000)
+
+
+def test_what_a_definition_is_made_of_is_read_back(opened: Opener) -> None:
+    catalog = opened()
+    notes = (CodeNote("opaque", "build", "a lock"), CodeNote("widened", "helpers", "getattr"))
+    commit(
+        catalog, ORDERS, "a", packages={"pandas": "3.0.1"}, files={"rates/*.csv": "f1"}, env_vars={"REGION": "k1"},
+        notes=notes, scheme="afp1", code_version="3",
+    )  # fmt: skip
+    for reader in (catalog, opened(write=False)):
+        trace = reader.heads("dev")[ORDERS, ""].trace
+        assert (trace.packages, trace.files, trace.env_vars) == (
+            {"pandas": "3.0.1"}, {"rates/*.csv": "f1"}, {"REGION": "k1"},
+        )  # fmt: skip
+        assert (trace.notes, trace.scheme, trace.code_version) == (notes, "afp1", "3")
+
+
+@pytest.mark.parametrize("change", [{"packages": {"pandas": "3"}}, {"notes": ()}, {"scheme": "afp2"}, {"code": "2"}])
+def test_different_contents_of_one_definition_are_noticed(opened: Opener, change: dict[str, Any]) -> None:
+    catalog = opened()
+    same: dict[str, Any] = {"input_key": "k", "notes": (CodeNote("opaque", "build", ""),)}
+    commit(catalog, ORDERS, "a", **same)
+    commit(catalog, ORDERS, "b", **{**same, **change})
+    assert not catalog.unsteady(), "another definition may give another content"
+    commit(catalog, ORDERS, "c", **same)
+    assert catalog.unsteady() == {(ORDERS, "", "k")}

@@ -16,10 +16,14 @@ from assetflow.catalog.database import schema
 from assetflow.catalog.journal import read_journal, replay, segments
 from assetflow.errors import DamagedCatalog, DiskFull
 from assetflow.files import Files
-from tests.unit.catalog.build import CUSTOMERS, ORDERS, commit
+from assetflow.model.code import CodeSource
+from tests.unit.catalog.build import CUSTOMERS, ORDERS, commit, new_trace
 
 Opener = Callable[..., Catalog]
-TABLES = ("asset", "part", "env", "fp", "version", "trace", "trace_in", "head", "head_log", "pin", "counter")
+TABLES = (
+    "asset", "part", "env", "fp", "node", "version", "trace", "trace_in", "head", "head_log", "pin", "invalidation",
+    "revoked", "unsteady", "counter",
+)  # fmt: skip
 
 
 def rows_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -46,7 +50,13 @@ def in_journal(folder: Path) -> dict[str, list[tuple[object, ...]]]:
 def some_commits(catalog: Catalog, seed: int, count: int = 30) -> None:
     chosen = random.Random(seed)
     for _ in range(count):
-        commit(catalog, chosen.choice([ORDERS, CUSTOMERS]), chosen.choice("abcdef"), env=chosen.choice(["dev", "prod"]))
+        key, content, env = chosen.choice([ORDERS, CUSTOMERS]), chosen.choice("abcdef"), chosen.choice(["dev", "prod"])
+        head = catalog.heads(env).get((key, ""))
+        seen = None if head is None else head.trace.trace_id
+        parts = {"build": f"digest of {content}"}
+        sources = {parts["build"]: CodeSource("function", "a.py", seed, content * 40)}
+        trace = new_trace(key, content, seen, code_parts=parts, input_key=chosen.choice("xy"))
+        catalog.commit(env, None, [trace], 1700000003.0, sources=sources)
 
 
 @pytest.mark.parametrize("seed", range(5))

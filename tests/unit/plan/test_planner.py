@@ -415,7 +415,7 @@ def test_the_plan_as_json() -> None:
         "items": [
             {
                 "asset": "rates", "partition": None, "action": "link", "base_version": 2, "link_version": 1,
-                "pin": None, "estimate": {"seconds": 0.0},
+                "pin": None, "estimate": {"seconds": 0.0}, "modifiers": [],
                 "reasons": [
                     {
                         "code": "code_changed", "text": "code changed (assets.py:1)", "root": True,
@@ -427,9 +427,19 @@ def test_the_plan_as_json() -> None:
         "sources": [
             {
                 "asset": "fx", "partition": None, "action": "current", "base_version": 1, "link_version": None,
-                "pin": None, "estimate": {"seconds": None}, "reasons": [],
+                "pin": None, "estimate": {"seconds": None}, "reasons": [], "modifiers": [],
             }
         ],
+        "root_causes": [
+            {
+                "code": "code_changed", "subject": "assets.py", "text": "an edit in assets.py", "assets": ["rates"],
+                "explains": 1,
+            }
+        ],
+        "estimate": {
+            "work_seconds": 0, "wall_seconds": 0.0, "workers": 1, "critical_path": [], "critical_path_seconds": 0.0,
+            "unknown": 0, "saved_seconds": 0.0,
+        },
     }  # fmt: skip
 
 

@@ -40,7 +40,8 @@ def built(spec: AssetSpec, contents: Mapping[AssetKey, Content | None] = BOTH, n
     version = Version(number, spec.key, "", number, f"data {number}", "parquet", "", 1, 1, {}, {}, {}, 0.0)
     trace = Trace(
         number, spec.key, "", input_key(spec, digests), spec.code, spec.code_parts or {}, spec.config or {}, inputs,
-        number, number, version.data_hash, 1, "run", 0.0, 1.0, None, {},
+        number, number, version.data_hash, 1, "run", 0.0, 1.0, None, {}, spec.packages, spec.files, spec.env_vars,
+        code_version=spec.code_version,
     )  # fmt: skip
     return Head("dev", trace, version, 1, 1, 0.0)
 

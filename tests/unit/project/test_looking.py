@@ -438,3 +438,109 @@ def test_a_secret_is_hidden_by_itself_and_not_once_it_is_revealed(workspace: Wor
     assert "hunter2" not in result["hides"].error.message
     assert result["tells"].error is not None
     assert "raised hunter2" in result["tells"].error.message
+
+
+def test_an_asset_is_blocked_no_longer_when_what_blocked_it_was_mended(workspace: Workspace) -> None:
+    workspace.assets("""
+    @asset
+    def first() -> int:
+        raise ValueError("broken")
+
+    @asset
+    def second(first: int) -> int:
+        return first
+
+    @asset
+    def third(second: int) -> int:
+        return second
+    """)
+    workspace.materialize()
+    assert workspace.states() == {"first": "failed", "second": "blocked", "third": "blocked"}
+    workspace.edit('raise ValueError("broken")', "return 1")
+    assert workspace.states()["second"] == "blocked", "an edit alone mends nothing"
+
+    assert workspace.materialize("first").ok
+    assert workspace.states() == {"first": "current", "second": "missing", "third": "missing"}
+    row = workspace.project().status()["second"]
+    assert (row.content, row.modifiers) == ("missing", ())
+
+
+def test_what_an_asset_needs_is_told_beside_what_became_of_it(workspace: Workspace) -> None:
+    workspace.assets("""
+    @asset
+    def first() -> int:
+        return 1
+
+    @asset
+    def second(first: int) -> int:
+        return first
+    """)
+    assert workspace.materialize().ok
+    workspace.edit("return 1", "return 1 // 0")
+    workspace.materialize()
+    rows = workspace.project().status()
+
+    assert [(row.state, row.content, [one.word for one in row.modifiers]) for row in rows] == [
+        ("failed", "stale", ["failed"]),
+        ("blocked", "maybe", ["blocked"]),
+    ]
+
+
+def test_different_contents_of_the_same_code_and_inputs_are_noticed(workspace: Workspace) -> None:
+    workspace.assets("""
+    ticks = Path(__file__).parent / "ticks"
+
+    @asset
+    def noisy() -> int:
+        ticks.write_text((ticks.read_text() if ticks.exists() else "") + "x")
+        return len(ticks.read_text())
+    """)
+    assert workspace.materialize().ok
+    assert workspace.project().status()["noisy"].modifiers == ()
+    assert workspace.materialize("noisy", force=True).ok
+    row = workspace.project().status()["noisy"]
+    assert (row.state, [one.word for one in row.modifiers]) == ("current", ["nondeterministic"])
+    assert [one.word for one in workspace.project().plan()["noisy"].modifiers] == ["nondeterministic"]
+
+
+def test_of_different_contents_the_one_that_is_current_is_linked(workspace: Workspace) -> None:
+    workspace.assets("""
+    ticks = Path(__file__).parent / "ticks"
+
+    @asset
+    def noisy() -> int:
+        ticks.write_text((ticks.read_text() if ticks.exists() else "") + "x")
+        return min(len(ticks.read_text()), 2)
+    """)
+    assert workspace.materialize().ok  # 1
+    assert workspace.materialize("noisy", force=True).ok  # 2, with the same input key
+    workspace.edit("return min(len(ticks.read_text()), 2)", "return min(len(ticks.read_text()), 1)")
+    assert workspace.materialize().ok  # 1 again, by other code
+    workspace.edit("return min(len(ticks.read_text()), 1)", "return min(len(ticks.read_text()), 2)")
+    plan = workspace.project().plan()
+
+    assert plan["noisy"].link is not None
+    assert plan["noisy"].link.version.number == 1, "the newest trace led to version 2, and what is current is version 1"
+    assert plan["noisy"].head is not None
+    assert plan["noisy"].head.version.data_hash == plan["noisy"].link.version.data_hash
+
+
+def test_a_plan_predicts_from_the_last_runs(workspace: Workspace) -> None:
+    workspace.assets("""
+    @asset
+    def first() -> int:
+        return 1
+
+    @asset
+    def second(first: int) -> int:
+        return first
+    """)
+    assert workspace.materialize(executor="inline").ok
+    workspace.edit("return 1", "return 2")
+    plan = workspace.project(overrides={"workers": "4"}).plan()
+
+    assert plan.estimate.workers == 4
+    assert plan.estimate.critical_path == ("first", "second")
+    assert plan.estimate.unknown == 0
+    assert plan.estimate.work_s == pytest.approx(plan.estimate.path_s)
+    assert [(cause.code, cause.explains) for cause in plan.root_causes] == [("code_changed", 2)]

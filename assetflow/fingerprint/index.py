@@ -1,0 +1,296 @@
+"""What a file says, in a form that can be kept: its functions and classes, what they read, what it imports.
+
+Making it takes parsing, which is most of the cost of fingerprints; so it is kept by the content of the file.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import cast
+
+from assetflow.fingerprint.atoms import Opaque
+from assetflow.fingerprint.encode import encode_tree, local_annotations, signature_annotations
+from assetflow.fingerprint.hashing import digest
+from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in
+from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
+from assetflow.fingerprint.trees import children, walk
+from assetflow.fingerprint.values import encode_value
+
+FORMAT = "index-1"
+"""Part of the key under which indexes are kept; another form of them needs another."""
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_PIECES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+@dataclass(frozen=True, slots=True)
+class Decorator:
+    """One decorator: the chain that it calls (empty when it is more than a name), its digest, and what it reads."""
+
+    called: str
+    tree: str
+    chains: tuple[str, ...]
+    argument: str  # its first argument, when that is a text
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A function, lambda or class as its text says it.
+
+    `tree` is the digest without docstrings and annotations that nothing reads, `annotated` with the latter, `full` with
+    both. `span` is where the body of a lambda stands. `signs` name what the text does that needs care (`signs.py`).
+    `literals` are the digests of a class's constants. `places` are the line and column of each parameter,
+    and under the empty name those of the function's own name.
+    """
+
+    name: str
+    line: int
+    end: int
+    span: tuple[int, ...]
+    tree: str
+    annotated: str
+    full: str
+    decorators: tuple[Decorator, ...]
+    chains: tuple[str, ...]
+    annotation_chains: tuple[str, ...]
+    ordered: frozenset[str]
+    attributes: frozenset[str]
+    imports: tuple[ImportedName, ...]
+    signs: frozenset[str]
+    literals: dict[str, str]
+    places: dict[str, tuple[int, int]]
+    is_class: bool
+
+
+Row = list[object]
+_RowParts = tuple[
+    str, int, int, list[int], str, str, str, list[tuple[str, str, str, str]], str, str, str, str,
+    list[tuple[int, str, str, str]], str, dict[str, str], dict[str, tuple[int, int]], bool,
+]  # fmt: skip
+
+
+class FileIndex:
+    """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for."""
+
+    def __init__(self, row: Sequence[object]) -> None:
+        tree, imports, names, patches, accessors, pieces = row
+        self.row = row
+        self.tree = str(tree)
+        self.imports = tuple(ImportedName(*one) for one in cast("list[tuple[int, str, str, str]]", imports))
+        self.names = cast("dict[str, list[object]]", names)
+        self.patches = tuple(cast("list[str]", patches))
+        self.accessors = cast("list[list[str]]", accessors)
+        self._rows = cast("list[Row]", pieces)
+        self._functions: dict[tuple[str, int], list[int]] = {}
+        self._classes: dict[str, list[int]] = {}
+        for place, found in enumerate(self._rows):
+            name, line = cast("str", found[0]), cast("int", found[1])
+            if found[-1]:
+                self._classes.setdefault(name, []).append(place)
+            else:
+                self._functions.setdefault((name, line), []).append(place)
+        self._read: dict[int, Piece] = {}
+
+    def functions(self, name: str, line: int) -> list[Piece]:
+        """The functions with this qualified name that start on this line: several only for lambdas."""
+        return [self._piece(place) for place in self._functions.get((name, line), ())]
+
+    def classes(self, name: str) -> list[Piece]:
+        """The classes with this qualified name."""
+        return [self._piece(place) for place in self._classes.get(name, ())]
+
+    def line_of(self, name: str) -> int:
+        """The line of the statement that gives a name of the module its value, or 0."""
+        found = self.names.get(name)
+        return 0 if found is None else cast("int", found[0])
+
+    def signs_of(self, name: str) -> str:
+        """What the statement that gives a name its value does: `volatile`, `environment`, or nothing."""
+        found = self.names.get(name)
+        return "" if found is None else cast("str", found[1])
+
+    def _piece(self, place: int) -> Piece:
+        found = self._read.get(place)
+        if found is None:
+            found = self._read[place] = _piece_of(self._rows[place])
+        return found
+
+
+def index_of(tree: ast.Module) -> FileIndex:
+    """The index of a parsed file."""
+    local = local_annotations(tree)
+    nodes = walk(tree)
+    outside = free_chains(tree, local, nodes)
+    imports = [[one.level, one.module, one.name, one.bound] for one in imports_in(nodes)]
+    names = {name: [line, signs] for name, line, signs in _names(tree)}
+    patches = sorted({*(chain for chain in outside.stored if "." in chain), *_set_by_name(nodes)})
+    accessors: list[list[str]] = []
+    pieces: list[Row] = []
+    for node, name in _pieces(tree):
+        row = _row(node, name, local)
+        pieces.append(row)
+        for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7]):
+            if argument.isidentifier() and "." not in name:
+                accessors.append([called, argument, name])
+    return FileIndex([digest("tree", encode_tree(tree, local)), imports, names, patches, accessors, pieces])
+
+
+def digests_of(node: ast.AST) -> tuple[str, str, str]:
+    """The digests of a function, lambda or class: plain, with annotations, and with docstrings as well."""
+    decorators = {id(one) for one in getattr(node, "decorator_list", ())}
+    left_out = local_annotations(node) | decorators
+    return _digests(node, walk(node), left_out, {id(one) for one in signature_annotations(node)})
+
+
+def _digests(
+    node: ast.AST, nodes: Iterable[ast.AST], left_out: Set[int], annotations: Set[int]
+) -> tuple[str, str, str]:
+    annotated = digest("tree", encode_tree(node, left_out))
+    plain = digest("tree", encode_tree(node, left_out | annotations)) if annotations else annotated
+    full = digest("tree", encode_tree(node, left_out, with_docs=True)) if _has_docs(nodes) else annotated
+    return plain, annotated, full
+
+
+def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int]) -> Row:
+    nodes = walk(node)
+    decorators: list[ast.expr] = list(getattr(node, "decorator_list", ()))
+    left_out = local | {id(one) for one in decorators}
+    annotations = signature_annotations(node)
+    dropped = {id(one) for one in annotations}
+    chains = free_chains(node, left_out | dropped, nodes)
+    of_annotations = frozenset[str]().union(*(free_chains(one).every for one in annotations)) - chains.every
+    attributes = {one.attr for one in nodes if isinstance(one, ast.Attribute)}
+    imports = [*imports_in(nodes), *(ImportedName(0, name, "", "?") for name in constant_imports(nodes))]
+    span = _place(node.body) if isinstance(node, ast.Lambda) else []
+    return [
+        name, decorators[0].lineno if decorators else node.lineno, node.end_lineno or node.lineno, span,
+        *_digests(node, nodes, left_out, dropped),
+        [_decorator(one) for one in decorators],
+        " ".join(sorted(chains.every)), " ".join(sorted(of_annotations)), " ".join(sorted(chains.ordered)),
+        " ".join(sorted(attributes)),
+        [[one.level, one.module, one.name, one.bound] for one in imports],
+        " ".join(sorted(signs_of(nodes, chains.every))),
+        _literals(node) if isinstance(node, ast.ClassDef) else {},
+        {} if isinstance(node, ast.ClassDef) else _places(node),
+        isinstance(node, ast.ClassDef),
+    ]  # fmt: skip
+
+
+def _piece_of(row: Row) -> Piece:
+    (
+        name, line, end, span, tree, annotated, full, decorators, chains, of_annotations, ordered, attributes, imports,
+        signs, literals, places, is_class,
+    ) = cast("_RowParts", tuple(row))  # fmt: skip
+    return Piece(
+        name, line, end, tuple(span), tree, annotated, full,
+        tuple(Decorator(called, text, tuple(read.split()), given) for called, text, read, given in decorators),
+        tuple(chains.split()), tuple(of_annotations.split()), frozenset(ordered.split()), frozenset(attributes.split()),
+        tuple(ImportedName(*one) for one in imports), frozenset(signs.split()), literals,
+        places, is_class,
+    )  # fmt: skip
+
+
+def _pieces(tree: ast.Module) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
+    """The functions and classes at any depth, with their qualified names."""
+    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+    while waiting:
+        node, inside = waiting.pop()
+        if isinstance(node, _PIECES):
+            name = inside + ("<lambda>" if isinstance(node, ast.Lambda) else node.name)
+            yield node, name
+            inside = name + ("." if isinstance(node, ast.ClassDef) else ".<locals>.")
+        waiting.extend((child, inside) for child in children(node))
+
+
+def _decorator(node: ast.expr) -> list[str]:
+    called: ast.AST = node.func if isinstance(node, ast.Call) else node
+    names: list[str] = []
+    while isinstance(called, ast.Attribute):
+        names.append(called.attr)
+        called = called.value
+    chain = ".".join([called.id, *reversed(names)]) if isinstance(called, ast.Name) else ""
+    given = node.args[0] if isinstance(node, ast.Call) and node.args else None
+    argument = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
+    return [chain, digest("tree", encode_tree(node)), " ".join(sorted(free_chains(node).every)), argument]
+
+
+def _place(node: ast.expr) -> list[int]:
+    return [node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0]
+
+
+def _places(node: FunctionNode) -> dict[str, list[int]]:
+    before = 4 if isinstance(node, ast.FunctionDef) else 10 if isinstance(node, ast.AsyncFunctionDef) else 0
+    found = {"": [node.lineno, node.col_offset + before + 1]}
+    given = node.args
+    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg):
+        if one is not None:
+            found[one.arg] = [one.lineno, one.col_offset + 1]
+    return found
+
+
+def _has_docs(nodes: Iterable[ast.AST]) -> bool:
+    return any(
+        isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(one) is not None
+        for one in nodes
+    )
+
+
+def _names(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
+    """The names that statements of the module give a value, with the statement's line and signs; the last counts."""
+    waiting: list[ast.stmt] = list(reversed(tree.body))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        waiting.extend(one for one in children(node) if isinstance(one, ast.stmt))
+        signs = ""
+        for target in walk(node) if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.With)) else ():
+            if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                signs = signs or statement_signs(node) or " "
+                yield target.id, node.lineno, signs.strip()
+
+
+def _set_by_name(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """`setattr(pandas.DataFrame, "total", f)` as the chain `pandas.DataFrame.total`."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            target = free_chains(node.args[0]).every if node.args else frozenset[str]()
+            name = node.args[1] if len(node.args) > 1 else None
+            if len(target) == 1 and isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield f"{next(iter(target))}.{name.value}"
+
+
+def _literals(node: ast.ClassDef) -> dict[str, str]:
+    """The digests of constants that a class body spells out; a name that is given two values is left out."""
+    found: dict[str, list[ast.expr | None]] = {}
+    for statement in node.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(statement, (ast.Assign, ast.AnnAssign)):
+                found.setdefault(target.id, []).append(statement.value)
+    literals: dict[str, str] = {}
+    for name, values in found.items():
+        if len(values) != 1 or values[0] is None:
+            continue
+        try:
+            literals[name] = literal_digest(ast.literal_eval(values[0]))
+        except (ValueError, TypeError, Opaque, RecursionError, MemoryError):
+            continue
+    return literals
+
+
+def literal_digest(value: object) -> str:
+    """The digest of a literal value.
+
+    Raises:
+        Opaque: it is more than plain data.
+    """
+
+    def found(inner: object, path: str) -> bytes:
+        raise Opaque(f"{type(inner).__qualname__} at {path}")
+
+    return digest("literal", encode_value(value, found))

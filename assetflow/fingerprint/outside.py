@@ -1,0 +1,68 @@
+"""What lies outside the project: which package a name belongs to, and what of it needs no closer look."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import ModuleType
+
+WITHOUT_MEANING = frozenset([
+    "_thread.lock", "_thread.RLock", "_thread._local", "_threading_local.local", "threading.Condition",
+    "threading.Event", "threading.Semaphore", "threading.BoundedSemaphore", "threading.Barrier", "builtins.object",
+    "_asyncio.Lock", "asyncio.locks.Lock", "asyncio.locks.Semaphore", "asyncio.locks.Event",
+])  # fmt: skip
+"""Types whose objects carry nothing that a result could depend on."""
+
+_READS_NO_DOCS = frozenset([
+    "numba", "tenacity", "backoff", "cachetools", "joblib", "pandas", "numpy", "wrapt", "decorator", "attr", "attrs",
+    "pytest", "toolz", "retry", "deprecated", "typing_extensions", "diskcache", "line_profiler", "memory_profiler",
+])  # fmt: skip
+"""Packages whose decorators do not make anything of docstrings."""
+
+
+def is_standard(name: str) -> bool:
+    """Whether a dotted name belongs to Python itself."""
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+def reads_docs(module: str) -> bool:
+    """Whether decorators of this module may make something of docstrings."""
+    return not is_standard(module) and module.partition(".")[0] not in _READS_NO_DOCS
+
+
+def name_of(kind: type) -> str:
+    """The full name of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def distributions(references: Iterable[str]) -> dict[str, str]:
+    """The installed distributions, with their versions, that names such as `function numpy.where` come from."""
+    found: dict[str, str] = {}
+    for top in sorted({reference.partition(" ")[2].partition(".")[0] for reference in references}):
+        found.update(_distributions_of(top))
+    return found
+
+
+@cache
+def _distributions_of(top: str) -> tuple[tuple[str, str], ...]:
+    if not top or top in sys.stdlib_module_names or top not in sys.modules or not _is_installed(sys.modules[top]):
+        return ()
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return ((top, version(top)),)  # most packages are called like their module, and this reads one file only
+    except PackageNotFoundError:
+        return tuple((name, version(name)) for name in sorted(set(_by_package().get(top, ()))))
+
+
+def _is_installed(module: ModuleType) -> bool:
+    places = [getattr(module, "__file__", None) or "", *(str(one) for one in getattr(module, "__path__", ()))]
+    return any("-packages" in place for place in places)
+
+
+@cache
+def _by_package() -> Mapping[str, list[str]]:
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()

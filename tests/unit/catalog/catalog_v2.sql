@@ -1,0 +1,175 @@
+-- The catalog, version 2. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
+-- state of versions. A change here needs a file in migrations/; a test holds the two against each other.
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Counts commits; every head says at which count it moved. No clock takes part in a decision.
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE asset (
+    asset_id   INTEGER PRIMARY KEY,
+    key        TEXT NOT NULL UNIQUE,
+    first_seen REAL NOT NULL
+);
+
+-- Partition 0 is the partition of every asset that has none.
+CREATE TABLE part (
+    part_id  INTEGER PRIMARY KEY,
+    asset_id INTEGER REFERENCES asset,
+    key      TEXT NOT NULL,
+    ord      INTEGER,
+    UNIQUE (asset_id, key)
+);
+
+CREATE TABLE env (
+    env_id    INTEGER PRIMARY KEY,
+    name      TEXT NOT NULL UNIQUE,
+    base_env  INTEGER REFERENCES env,
+    base_seq  INTEGER,
+    protected INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE run (
+    run_id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    env_id      INTEGER NOT NULL REFERENCES env,
+    state       TEXT NOT NULL,
+    cause       TEXT NOT NULL DEFAULT '',
+    selection   TEXT NOT NULL,
+    started_at  REAL NOT NULL,
+    finished_at REAL,
+    user        TEXT NOT NULL,
+    host        TEXT NOT NULL,
+    pid         INTEGER NOT NULL,
+    counts      TEXT NOT NULL DEFAULT '{}'
+);
+
+-- A definition: the code fingerprint with the digest of each of its parts, and the config values.
+CREATE TABLE fp (
+    fp_id  INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    code   TEXT NOT NULL,
+    parts  TEXT NOT NULL,
+    config TEXT NOT NULL
+);
+
+CREATE TABLE version (
+    version_id INTEGER PRIMARY KEY,
+    asset_id   INTEGER NOT NULL REFERENCES asset,
+    part_id    INTEGER NOT NULL REFERENCES part,
+    number     INTEGER NOT NULL,
+    data_hash  TEXT NOT NULL,
+    io         TEXT NOT NULL,
+    location   TEXT NOT NULL,
+    row_count  INTEGER,
+    size_bytes INTEGER,
+    columns    TEXT NOT NULL,            -- [[name, type, digest], ...] in column order
+    details    TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    state      TEXT NOT NULL DEFAULT 'live',   -- live, lost, damaged, condemned (to be removed by gc), evicted
+    state_at   REAL,
+    UNIQUE (asset_id, part_id, number)
+);
+CREATE INDEX version_by_hash ON version (asset_id, part_id, data_hash);
+
+CREATE TABLE trace (
+    trace_id    INTEGER PRIMARY KEY,
+    asset_id    INTEGER NOT NULL REFERENCES asset,
+    part_id     INTEGER NOT NULL REFERENCES part,
+    input_key   TEXT NOT NULL,
+    fp_id       INTEGER NOT NULL REFERENCES fp,
+    version_id  INTEGER NOT NULL REFERENCES version,
+    run_id      INTEGER REFERENCES run,
+    kind        TEXT NOT NULL,
+    started_at  REAL NOT NULL,
+    finished_at REAL NOT NULL,
+    as_of       REAL,
+    metadata    TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX trace_by_key ON trace (asset_id, part_id, input_key);
+
+-- lo and hi bound a range of upstream partitions (both 0 without partitions); n counts them.
+CREATE TABLE trace_in (
+    trace_id    INTEGER NOT NULL REFERENCES trace,
+    parameter   TEXT NOT NULL,
+    up_asset_id INTEGER NOT NULL REFERENCES asset,
+    lo          INTEGER NOT NULL DEFAULT 0,
+    hi          INTEGER NOT NULL DEFAULT 0,
+    n           INTEGER NOT NULL DEFAULT 1,
+    mode        TEXT NOT NULL,
+    digest      TEXT NOT NULL,
+    number      INTEGER,
+    PRIMARY KEY (trace_id, parameter, up_asset_id, lo)
+) WITHOUT ROWID;
+
+-- The only mutable thing: which trace is current in an environment.
+CREATE TABLE head (
+    env_id      INTEGER NOT NULL REFERENCES env,
+    asset_id    INTEGER NOT NULL REFERENCES asset,
+    part_id     INTEGER NOT NULL REFERENCES part,
+    trace_id    INTEGER NOT NULL REFERENCES trace,
+    seq         INTEGER NOT NULL,
+    changed_seq INTEGER NOT NULL,
+    verified_at REAL NOT NULL,
+    PRIMARY KEY (env_id, asset_id, part_id)
+) WITHOUT ROWID;
+
+-- Every move of a head, for history, time travel and rollback.
+CREATE TABLE head_log (
+    env_id   INTEGER NOT NULL,
+    asset_id INTEGER NOT NULL,
+    part_id  INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    trace_id INTEGER NOT NULL REFERENCES trace,
+    run_id   INTEGER,
+    moved_at REAL NOT NULL,
+    cause    TEXT NOT NULL DEFAULT '',     -- what moved it other than a run: rollback to 3
+    PRIMARY KEY (env_id, asset_id, part_id, seq)
+) WITHOUT ROWID;
+
+-- Heads that runs leave alone, until somebody unpins them.
+CREATE TABLE pin (
+    env_id    INTEGER NOT NULL REFERENCES env,
+    asset_id  INTEGER NOT NULL REFERENCES asset,
+    part_id   INTEGER NOT NULL REFERENCES part,
+    cause     TEXT NOT NULL,
+    user      TEXT NOT NULL,
+    pinned_at REAL NOT NULL,
+    PRIMARY KEY (env_id, asset_id, part_id)
+) WITHOUT ROWID;
+
+CREATE TABLE attempt (
+    run_id      INTEGER NOT NULL REFERENCES run,
+    asset_id    INTEGER NOT NULL REFERENCES asset,
+    part_id     INTEGER NOT NULL REFERENCES part,
+    number      INTEGER NOT NULL,
+    state       TEXT NOT NULL,
+    started_at  REAL,
+    finished_at REAL,
+    version     INTEGER,
+    facts       TEXT NOT NULL,           -- reasons, error, checks, seconds, blocked_by
+    PRIMARY KEY (run_id, asset_id, part_id, number)
+) WITHOUT ROWID;
+
+-- The newest attempt of each asset partition, kept so that status needs no search through all attempts.
+CREATE TABLE last_attempt (
+    env_id   INTEGER NOT NULL,
+    asset_id INTEGER NOT NULL,
+    part_id  INTEGER NOT NULL,
+    run_id   INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    PRIMARY KEY (env_id, asset_id, part_id)
+) WITHOUT ROWID;
+
+-- What source files looked like when their content was hashed.
+CREATE TABLE file_state (
+    path        TEXT PRIMARY KEY,
+    size        INTEGER NOT NULL,
+    mtime_ns    INTEGER NOT NULL,
+    inode       INTEGER NOT NULL,
+    ctime_ns    INTEGER NOT NULL,
+    digest      TEXT NOT NULL,
+    recorded_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+
+INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
+INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);
