@@ -96,9 +96,11 @@ def _wrong_causes(
 ) -> str:
     has_failed = ("failed_last", "") in told
     told = told - {("failed_last", "")}
-    last = model.last.get(step.asset)
-    if step.action is Action.RUN and with_failures and last is not None and has_failed != (last in FAILS):
-        return f"its last attempt was {last}"
+    last, now = model.last.get(step.asset), model.current.get(step.asset)
+    if step.action is Action.RUN and with_failures and last is not None and told != {("data_missing", "")}:
+        state, run = last
+        if has_failed != (state in FAILS and (now is None or run >= now.run)):
+            return f"its last attempt was {state} in run {run}, and its head is of run {now and now.run}"
     is_code = {cause for cause in answer.causes if cause[0] in CODE}
     told_code = {cause for cause in told if cause[0] in CODE}
     if not answer.causes or not told:

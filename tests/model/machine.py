@@ -28,7 +28,7 @@ class Machine:
 
     def __init__(self, seed: int = 0) -> None:
         self.world, self.model = World(), Model()
-        self.backwards = seed % 2 == 1
+        self.backwards, self.accepts = seed % 3 == 1, seed % 2 == 0
         self.past: list[tuple[list[Function], dict[str, int], dict[str, str | None]]] = []
         self.heads: dict[str, Head] = {}
         self.born = 0
@@ -340,7 +340,8 @@ class Machine:
             if state in (*COMMITS, *FAILS) and answers[key].action not in ("run", "maybe", "link", "blocked"):
                 raise Disagreement(f"{key} was {state}, and the plan had it as {answers[key].action}")
         self._take_in(asked, foretold, before, is_partial=False)
-        self.model.last.update({key: state for key, state in states.items() if state != "cut_off"})
+        run_id = result.run_id or 0
+        self.model.last.update({key: (state, run_id) for key, state in states.items() if state != "cut_off"})
         if result.ok != (not set(states.values()) & {*FAILS, "blocked"}):
             raise Disagreement(f"ok is {result.ok} with {states}")
         for known in (WEATHER.fails, WEATHER.skips, WEATHER.rejects):
@@ -358,8 +359,7 @@ class Machine:
 
     def _take_in(self, asked: Question, foretold: Foretold, before: int, *, is_partial: bool) -> None:
         """Believe of what was foretold what the heads show, and see that it is all, or what came first."""
-        plan = self.world.project.plan()
-        heads = {str(step.asset): step.head for step in plan if step.head is not None}
+        heads = self._heads_now()
         done = {key for key, head in heads.items() if head.trace.trace_id > before}
         if unexpected := done - foretold.memories.keys():
             raise Disagreement(f"{sorted(unexpected)} were recorded, and nothing was to be done for them")
@@ -376,6 +376,9 @@ class Machine:
                 and json.dumps(self.world.read(heads[key])) != self.model.current[key].value
             ):
                 raise Disagreement(f"{key} is stored as {self.world.read(heads[key])}")
+
+    def _heads_now(self) -> dict[str, Head]:
+        return {str(step.asset): step.head for step in self.world.project.plan() if step.head is not None}
 
     def _needed(self, key: str) -> set[str]:
         return {one.upstream for one in self.model.maker(key).inputs}
@@ -416,13 +419,12 @@ class Machine:
             self._moved({str(move.asset): move.after for move in done.moves})
 
     def _moved(self, numbers: dict[str, int]) -> None:
-        plan = self.world.project.plan()
-        for step in plan:
-            if step.asset in numbers and step.head is not None:
-                if step.head.version.number != numbers[step.asset]:
-                    raise Disagreement(f"{step.asset} is at {step.head.version.number}, not {numbers[step.asset]}")
-                self.model.repoint(step.asset, step.head)
-                self.model.pinned.add(step.asset)
+        for key, head in self._heads_now().items():
+            if key in numbers:
+                if head.version.number != numbers[key]:
+                    raise Disagreement(f"{key} is at v{head.version.number}, not v{numbers[key]}")
+                self.model.repoint(key, head)
+                self.model.pinned.add(key)
 
     def on_unpin(self, a: int, b: int, c: int, d: int) -> None:
         pinned = sorted(self.model.pinned & set(self.model.keys))
@@ -436,6 +438,54 @@ class Machine:
         if pinned:
             self.world.project.unpin(pinned)
             self.model.pinned.difference_update(pinned)
+
+    # -- what people say
+
+    def on_accept(self, a: int, b: int, c: int, d: int) -> None:
+        """What is accepted need not be what computing gives, so in half of the histories nobody accepts."""
+        if not self.accepts:
+            return
+        keys = self._targets(a, b)
+        if d % 2:  # an edit that somebody takes for one that changes nothing
+            place = next(n for n, one in enumerate(self.model.functions) if keys[0] in one.outputs)
+            self._edit(place, body=(self.model.functions[place].body + 1) % 4)
+        foretold, before = self.model.foretell_accepted(keys), self.world.newest_trace()
+        project = self.world.project
+        done = project.mark(keys, "current", reason="sure") if c % 3 == 0 else project.accept(keys)
+        meant = {key for key, state in foretold.states.items() if state == "accepted"}
+        if {str(key) for key, _ in done.assets} != meant:
+            raise Disagreement(f"accepted {done}, foretold {meant}")
+        self._take_in(Question(keys), foretold, before, is_partial=False)
+        self.model.accepted |= bool(meant)
+
+    def on_revoke(self, a: int, b: int, c: int, d: int) -> None:
+        keys = [key for key in self.model.keys if any(one.kind == "accept" for one in self.model.memories.get(key, ()))]
+        if not keys:
+            return
+        key = keys[a % len(keys)]
+        done = self.world.project.revoke(key)
+        try:
+            back = self.model.revoke(key)
+        except StopIteration:
+            if done.assets:
+                raise Disagreement(f"{key} has nothing that could be revoked: {done}") from None
+            return
+        if back is not None:
+            self.model.repoint(key, self._heads_now()[key])
+            if self.model.current[key].trace != back:
+                raise Disagreement(f"{key} is back at trace {self.model.current[key].trace}, not {back}")
+
+    def on_invalidate(self, a: int, b: int, c: int, d: int) -> None:
+        keys = self._targets(a, b)
+        project, newest = self.world.project, self.world.newest_trace()
+        if c % 3 == 0:
+            project.mark(keys, "stale", reason="not sure")
+        else:
+            project.invalidate(keys)
+        for key in keys:
+            self.model.invalid[key] = newest
+            if key in self.model.current:
+                self.model.moves[key].insert(0, self.model.current[key].trace)
 
     # -- what is stored
 
@@ -485,6 +535,6 @@ WEIGHTS = {
     "add": 6, "remove": 2, "rename": 2, "body": 8, "coarse": 2, "helper": 6, "use_helper": 3, "comment": 4, "config": 6,
     "take": 5, "remap": 5, "drop": 3, "columns": 6, "revert": 5, "source": 9, "source_away": 2, "clock": 4, "all": 7,
     "some": 9, "killed": 2, "interrupted": 1, "rollback": 4, "pin": 2, "unpin": 5, "gc": 2, "lose": 4, "mend": 1,
-    "lose_catalog": 1, "wipe": 1,
+    "lose_catalog": 1, "wipe": 1, "accept": 4, "revoke": 4, "invalidate": 3,
 }  # fmt: skip
 """How often each rule is taken, against the others."""

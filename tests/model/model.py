@@ -10,7 +10,7 @@ from tests.model.reference import Reference
 from tests.model.story import Answer, Function, Memory, Question, Recipe, content
 from tests.model.written import Weather
 
-COMMITS = ("observed", "materialized", "unchanged", "linked")
+COMMITS = ("observed", "materialized", "unchanged", "linked", "accepted")
 FAILS = ("failed", "rejected")
 
 
@@ -29,7 +29,8 @@ class Model(Reference):
     def __init__(self) -> None:
         super().__init__()
         self.bodies = {"h0": 0, "h1": 0}
-        self.last: dict[str, str | None] = {}
+        self.last: dict[str, tuple[str, int] | None] = {}
+        self.moves: dict[str, list[int]] = {}  # the traces that a head was at, newest first
         self.accepted = False
 
     @property
@@ -111,16 +112,53 @@ class Model(Reference):
         told.memories[key] = later.current[key] = Memory(recipe, value, before.number if is_same and before else 0)
 
     def needed(self) -> set[tuple[str, int]]:
-        """The versions that gc must leave alone: what is current, and all that this was made from."""
+        """The versions that gc must leave alone: what is current, and all of that it was made, as far as it is there."""
         found = {(key, one.number): one for key, one in self.current.items()}
-        waiting = list(found.values())
+        waiting = [one for key, one in self.current.items() if not self.is_lost(key)]
         while waiting:
             for key, number in waiting.pop().inputs:
                 one = next((one for one in self.memories.get(key, ()) if one.number == number), None)
-                if one is not None and (key, number) not in found:
+                if one is not None and (key, number) not in found.keys() | self.gone:
                     found[key, number] = one
                     waiting.append(one)
         return set(found) - self.gone
+
+    def foretell_accepted(self, keys: list[str]) -> Foretold:
+        """What accepting these assets records: sources as they are, and versions that stand for what is declared."""
+        told, asked = Foretold(), Question(keys)
+        members = self.members(asked)
+        read = {one.upstream for key in keys for one in self.maker(key).inputs if one.output in ("", key)}
+        values: dict[str, str | None] = {key: memory.value for key, memory in self.current.items()} | self.sources
+        for key in read & members & self.sources.keys():
+            token = self.sources[key]
+            if token is not None and (key not in self.current or self.current[key].value != token):
+                told.states[key], told.memories[key] = "observed", _observed(token)
+        for key in keys:
+            recipe = self.recipe(key, values)
+            is_open = key in self.current and key not in self.pinned and not self.is_lost(key) and recipe is not None
+            if recipe is not None and is_open and self.answer(key, asked).action != "current":
+                now = self.current[key]
+                told.states[key], told.memories[key] = "accepted", Memory(recipe, now.value, now.number)
+        return told
+
+    def revoke(self, key: str) -> int | None:
+        """Take back the newest acceptance of an asset that still stands; the trace that its head goes back to, if any.
+
+        Raises:
+            LookupError: nothing of it was accepted.
+        """
+        moves, by_trace = self.moves.get(key, []), {one.trace: one for one in self.memories.get(key, ())}
+        accepted = next(
+            place for place, trace in enumerate(moves)
+            if by_trace[trace].kind == "accept" and trace not in self.revoked
+        )  # fmt: skip
+        claim = by_trace[moves[accepted]]
+        self.revoked |= {
+            one.trace for one in self.memories[key]
+            if (one.recipe, one.number) == (claim.recipe, claim.number) and one.kind != "run"
+        }  # fmt: skip
+        before = next((trace for trace in moves[accepted + 1 :] if trace != claim.trace), None)
+        return before if self.current[key].trace == claim.trace else None
 
     # -- taking in what was done
 
@@ -128,14 +166,17 @@ class Model(Reference):
         """What was foretold has happened: the head says under which numbers."""
         version, numbers = head.version, [one.number for one in self.memories.get(key, ())]
         assert state in COMMITS
-        if state in ("unchanged", "linked"):
+        if state in ("unchanged", "linked", "accepted"):
             assert version.number == memory.number, f"{key} was {state} at v{version.number}, not v{memory.number}"
         else:
             assert version.number > max(numbers, default=0) or state == "observed", f"{key} has no new number"
         memory.number, memory.trace, memory.place = version.number, head.trace.trace_id, version.location
         memory.inputs = tuple((str(one.upstream), one.version_number or 0) for one in head.trace.inputs)
+        after = head.trace.metadata.get("assetflow/after_run")
+        memory.kind, memory.run = head.trace.kind, head.trace.run_id or (after if isinstance(after, int) else 0)
         self.current[key] = memory
         self.memories.setdefault(key, []).insert(0, memory)
+        self.moves.setdefault(key, []).insert(0, memory.trace)
 
     def repoint(self, key: str, head: Head) -> None:
         """A head was moved to something that is remembered."""
@@ -143,14 +184,15 @@ class Model(Reference):
         assert len(found) == 1, f"{key} is at a trace that nobody made"
         assert found[0].number == head.version.number
         self.current[key] = found[0]
+        self.moves[key].insert(0, found[0].trace)
 
     def forget(self) -> None:
         """Everything that was stored is gone, and with it all that was known of it."""
-        for known in (self.memories, self.current, self.last):
+        for known in (self.memories, self.current, self.last, self.moves, self.invalid):
             known.clear()
         self.gone.clear()
         self.pinned.clear()
-        self.nonces.clear()
+        self.revoked.clear()
 
 
 def _observed(token: str) -> Memory:

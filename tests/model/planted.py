@@ -25,8 +25,8 @@ PLANTED = (
     Planted(
         "config is not part of what a result depends on",
         STALENESS,
-        "[spec.key, spec.code, str(len(config)), *config, *inputs]",
-        "[spec.key, spec.code, *inputs]",
+        "[spec.key, code_now(spec), str(len(config)), *config, *inputs]",
+        "[spec.key, code_now(spec), *inputs]",
     ),
     Planted("a change of config is not told", STALENESS, "        if old != new:", "        if old != new and False:"),
     Planted(
@@ -38,14 +38,14 @@ PLANTED = (
     Planted(
         "a version without bytes is linked",
         SURVEY,
-        'if head.version.io == "none" or not self._storage.exists(head.version):',
-        'if head.version.io == "none":',
+        "            if self._storage.exists(head.version):",
+        "            if True:",
     ),
     Planted(
         "a current version without bytes stays current",
         STALENESS,
-        "head.trace.input_key == key and not is_forced and not is_lost:",
-        "head.trace.input_key == key and not is_forced:",
+        '_BEYOND_CUES = ("forced", "data_missing", "invalidated")',
+        '_BEYOND_CUES = ("forced", "invalidated")',
     ),
     Planted(
         "a projection is cut off on the number of rows alone",
@@ -80,8 +80,8 @@ PLANTED = (
     Planted(
         "what was forced is linked instead",
         STALENESS,
-        "found = None if is_forced else traces.get(key)",
-        "found = traces.get(key)",
+        'found = None if is_forced or mode == "always" else traces.get(key)',
+        'found = None if mode == "always" else traces.get(key)',
     ),
     Planted(
         "an upstream that failed counts as current",
@@ -118,5 +118,17 @@ PLANTED = (
         PLANNER,
         "return source_content(world.sources[key], world.head(key))",
         "return None if (head := world.head(key)) is None else Content.of(head.version)",
+    ),
+    Planted(
+        "what was invalidated is linked",
+        "plan/surroundings.py",
+        "if doubt is not None and not doubt.counts(trace):",
+        "if doubt is not None and False:",
+    ),
+    Planted(
+        "what was accepted counts also when it was revoked",
+        "model/records.py",
+        "return trace.trace_id > self.trace_id and trace.trace_id not in self.revoked",
+        "return trace.trace_id > self.trace_id",
     ),
 )

@@ -24,8 +24,8 @@ class Reference(State):
         function = self.maker(key)
         inputs = [(one, values.get(one.upstream)) for one in function.inputs if one.mode != "order"]
         reads = {(one.parameter, one.upstream, one.mode, one.columns, seen(v or "", one.columns)) for one, v in inputs}
-        helper, nonce = self.helpers.get(function.helper, ""), self.nonces.get(key, 0)
-        found = Recipe(function.text, helper, frozenset(function.config or ()), frozenset(reads), nonce)
+        helper = self.helpers.get(function.helper, "")
+        found = Recipe(function.text, helper, frozenset(function.config or ()), frozenset(reads))
         return None if any(value is None for _, value in inputs) else found
 
     def members(self, asked: Question) -> set[str]:
@@ -67,8 +67,7 @@ class Reference(State):
             return Answer("run" if causes else "maybe", causes=causes)
         if not causes and self.current[key].recipe == recipe:
             return Answer("current", self.current[key].value)
-        live = (one for one in self.memories.get(key, ()) if (key, one.number) not in self.gone)
-        link = next((one for one in live if one.recipe == recipe and not is_forced), None)
+        link = next((one for one in self.linkable(key) if one.recipe == recipe and not is_forced), None)
         return Answer("run" if link is None else "link", link and link.value, link, causes)
 
     def _causes(self, key: str, above: Mapping[str, Answer], is_forced: bool) -> frozenset[tuple[str, str]]:
@@ -81,7 +80,7 @@ class Reference(State):
             "data_missing": self.is_lost(key),
             "code_changed": was.text != function.text,
             "helper_changed": was.helper != self.helpers.get(function.helper, ""),
-            "invalidated": was.nonce != self.nonces.get(key, 0),
+            "invalidated": not self.counts(key, self.current[key]),
         }
         found = {(code, "") for code, is_so in plain.items() if is_so}
         found |= {("config_changed", name) for name, _ in was.config ^ set(function.config or ())}

@@ -47,12 +47,14 @@ class Recipe:
     helper: str
     config: frozenset[tuple[str, str]]
     reads: frozenset[tuple[str, str, str, tuple[str, ...], str]]
-    nonce: int = 0
 
 
 @dataclass
 class Memory:
-    """A trace: what gave which content as which version, where that is stored, and from which versions it was made."""
+    """A trace: what gave which content as which version, where that is stored, and from which versions it was made.
+
+    `kind` is that of the trace: only `run` was computed. `run` is the run that made it, or the last one before.
+    """
 
     recipe: Recipe
     value: str
@@ -60,6 +62,8 @@ class Memory:
     trace: int = 0
     place: str = ""
     inputs: tuple[tuple[str, int], ...] = ()
+    kind: str = "run"
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class State:
         self.current: dict[str, Memory] = {}
         self.gone: set[tuple[str, int]] = set()  # versions without bytes
         self.pinned: set[str] = set()
-        self.nonces: dict[str, int] = {}  # how often an asset was invalidated
+        self.invalid: dict[str, int] = {}  # the last trace before somebody said that none counts
+        self.revoked: set[int] = set()  # traces that had been accepted
 
     def maker(self, key: str) -> Function:
         """The function that makes an asset."""
@@ -120,3 +125,14 @@ class State:
     def is_lost(self, key: str) -> bool:
         """Whether what is current has no bytes."""
         return key in self.current and (key, self.current[key].number) in self.gone
+
+    def counts(self, key: str, memory: Memory) -> bool:
+        """Whether nobody said that it does not."""
+        return memory.trace > self.invalid.get(key, 0) and memory.trace not in self.revoked
+
+    def linkable(self, key: str) -> list[Memory]:
+        """What could be current again: best what has the content of now, then the newest."""
+        kinds = ("run", "accept") if key in self.invalid else ("run", "accept", "link", "observe")
+        live = [one for one in self.memories.get(key, ()) if (key, one.number) not in self.gone and one.kind in kinds]
+        now = self.current[key].value if key in self.current else ""
+        return sorted((one for one in live if self.counts(key, one)), key=lambda one: one.value != now)
