@@ -112,7 +112,7 @@ class Model(Reference):
         told.memories[key] = later.current[key] = Memory(recipe, value, before.number if is_same and before else 0)
 
     def needed(self) -> set[tuple[str, int]]:
-        """The versions that gc must leave alone: what is current, and all of that it was made, as far as it is there."""
+        """The versions that gc must leave alone: what is current, and what that was made from, as far as it exists."""
         found = {(key, one.number): one for key, one in self.current.items()}
         waiting = [one for key, one in self.current.items() if not self.is_lost(key)]
         while waiting:
