@@ -297,6 +297,16 @@ class AssetPinned(AssetflowError):
     exit_code = 2
 
 
+class PlanMoved(AssetflowError):
+    """What `assetflow materialize --plan FILE` was to do is not what there is to do now, so nothing was run.
+
+    Code, a source, or a version has changed since `assetflow plan -o FILE`; the message names what. Make it again.
+    """
+
+    code = "AF306"
+    exit_code = 5
+
+
 class DiskFull(AssetflowError):
     """There was no room to write. The previous version is untouched and still current."""
 

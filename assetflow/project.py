@@ -29,6 +29,7 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.locks import run_lock
 from assetflow.run.survey import Survey, remember_if_possible, survey
+from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
     AssetStatus,
     AssetView,
@@ -46,6 +47,7 @@ from assetflow.views import (
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
+    from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Observer, RunResult
     from assetflow.run.session import Request
 
@@ -59,8 +61,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         frame = project.read("marts.daily_revenue")
     """
 
-    def __init__(self, settings: Settings, graph: AssetGraph) -> None:
+    def __init__(self, settings: Settings, graph: AssetGraph, manifest: str = "") -> None:
         self.settings = settings
+        self._manifest = manifest
         self.graph = graph
         self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
@@ -91,7 +94,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs))
+        return cls(settings, AssetGraph(manifest.specs), manifest.content)
 
     @property
     def root(self) -> Path:
@@ -135,9 +138,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
 
     def plan(self, expression: Expression = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        manifest = self._manifest
         with self._catalog() as catalog:
+            token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             found = self._survey(catalog, ask=True)
-            return self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+            plan = self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+        if not (expression or force) and with_upstream:
+            remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
+        return plan
 
     def status(self, expression: Expression = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked."""
@@ -242,25 +250,33 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         config: Mapping[str, Mapping[str, object]] | None = None,
         wait_s: float = 0.0,
         observer: Observer | None = None,
+        saved: SavedPlan | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment.
+        environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
 
         Raises:
             RunConflict: another run is going on in this environment.
+            PlanMoved: a saved plan is not the one of now.
             NotWritable, DiskFull: the folder of the project cannot be written.
         """
         from assetflow.run.outcome import is_quiet, nothing_to_do
         from assetflow.run.session import Request, run_session
 
         began = time.monotonic()
-        request = Request(selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began)
+        if saved is not None:
+            expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
+        request = Request(
+            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
+        )
         found: Survey | None = None
         if not config:
             found, plan, is_tidy = self._look(request)
+            if saved is not None:
+                saved.must_be(plan)
             if is_quiet(plan) and is_tidy:
                 remember_if_possible(self.settings.catalog_path, self.env, found)
                 self._present_again()
@@ -311,7 +327,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         loaded = load_project(self.settings, config or {})
         if not config:
             self._loaded = loaded
-            write_manifest(self.settings, loaded)
+            self._manifest = write_manifest(self.settings, loaded).content
             self.graph = AssetGraph(loaded.specs)
         return loaded
 

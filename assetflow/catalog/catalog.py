@@ -136,6 +136,10 @@ class Catalog:
         rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
         return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
 
+    def token(self) -> str:
+        """A text that is another one after every transaction but those that only note how runs go. One query."""
+        return repr(self.database.row("token"))
+
     def durations(self, assets: Iterable[AssetKey], last: int = 5) -> dict[AssetKey, float]:
         """How long these assets took, in seconds: the median of their last computations. One query."""
         rows = self.database.rows("durations", json.dumps(list(assets)), last)

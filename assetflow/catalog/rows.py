@@ -7,7 +7,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -81,7 +81,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
     trace = Trace(
         trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
-        _mapping(packages), _mapping(files), _mapping(env_vars), _notes(notes), scheme, declared,
+        _shared(packages), _shared(files), _shared(env_vars), _notes(notes), scheme, declared,
     )  # fmt: skip
     return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
 
@@ -172,3 +172,9 @@ def _notes(text: str) -> tuple[CodeNote, ...]:
 
 def _mapping(text: str) -> dict[str, Any]:
     return json.loads(text) if text != "{}" else {}
+
+
+@lru_cache(maxsize=1024)
+def _shared(text: str) -> Mapping[str, Any]:
+    """A mapping that many definitions have, read once: nobody changes it."""
+    return json.loads(text)

@@ -217,7 +217,7 @@ def _specs(folder: Path) -> tuple[AssetSpec, ...]:
     from assetflow.model.spec import spec_from_json
 
     try:
-        path = find_project(folder).parent / ".assetflow" / "cache" / "manifest.json"
+        path = find_project(folder).parent / ".assetflow" / "cache" / "manifest-specs.json"
         return tuple(spec_from_json(spec) for spec in json.loads(unsealed(path.read_bytes()))["specs"])
     except (AssetflowError, OSError, ValueError, KeyError, TypeError):
         return ()  # a key press is no time for errors

@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from assetflow.cli.progress import Watcher
     from assetflow.cli.session import Session
     from assetflow.model.keys import AssetKey
+    from assetflow.plan.planner import Plan
+    from assetflow.plan.saved import SavedPlan
     from assetflow.project import Project
     from assetflow.run.outcome import RunResult
 
 
 def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
+    if (unchanged := _unchanged(session, options)) is not None:
+        return unchanged
     project = session.project()
     found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
+    if getattr(options, "output", None):
+        _save(options, found)
     screen_lines = plan_lines(
         found,
         name=project.name,
@@ -43,8 +49,53 @@ def plan(session: Session, options: Namespace) -> Answer:
     )
 
 
+def _unchanged(session: Session, options: Namespace) -> Answer | None:
+    """The answer when nothing has changed since the whole plan was empty, without reading specs and traces."""
+    if session.screen.is_json or options.selection or options.force or options.only or getattr(options, "output", None):
+        return None
+    from assetflow.cli.render_plan import nothing_line, plan_columns
+    from assetflow.cli.table import Table
+    from assetflow.run.unchanged import still_unchanged
+
+    found = still_unchanged(session.settings())
+    if found is None:
+        return None
+    line = nothing_line(found.assets, found.pinned, session.elapsed_s)
+    return Answer(dict, [line], Table(plan_columns(), ()))
+
+
+def _save(options: Namespace, found: Plan) -> None:
+    from pathlib import Path
+
+    from assetflow.plan.saved import saved_plan
+
+    path = Path(options.output)
+    stored = saved_plan(found, force=options.force, with_upstream=not options.only)
+    try:
+        path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the plan cannot be written to {path}: {error.strerror}", fix="-o plan.json") from error
+
+
+def _saved(options: Namespace) -> SavedPlan | None:
+    """The plan of `--plan`, which says by itself what is to be done."""
+    if options.plan is None:
+        return None
+    from pathlib import Path
+
+    from assetflow.plan.saved import read_saved_plan
+
+    if options.selection or options.force or options.only or options.set:
+        raise UsageError(
+            "--plan says what to do: it takes no selection, --force, --only or --set",
+            fix=f"assetflow materialize --plan {options.plan}",
+        )
+    return read_saved_plan(Path(options.plan))
+
+
 def materialize(session: Session, options: Namespace) -> Answer:
     """Run what is not current in the selection, and what it needs."""
+    saved = _saved(options)
     if options.dry_run:
         return plan(session, options)
     if session.screen.is_json and options.progress == "jsonl":
@@ -66,6 +117,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
             config=config,
             wait_s=wait_s,
             observer=watcher,
+            saved=saved,
         )
     finally:
         watcher.close()
@@ -185,6 +237,8 @@ def _command(options: Namespace) -> str:
         words += ["-C", options.project]
     if options.env is not None:
         words += ["-e", options.env]
+    if getattr(options, "output", None):
+        return shell([*words, "materialize", "--plan", options.output])
     words += ["materialize", *options.selection]
     words += ["--force"] if options.force else []
     words += ["--only"] if options.only else []
@@ -201,6 +255,7 @@ def _selection_words(options: Namespace) -> str | None:
 def _plan_options(parser: ArgumentParser) -> None:
     _shared(parser)
     parser.add_argument("--exit-code", action="store_true", help="exit 4 when there is something to do")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file, for materialize --plan")
 
 
 def _shared(parser: ArgumentParser) -> None:
@@ -221,6 +276,7 @@ def _materialize_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"
     )
+    parser.add_argument("--plan", metavar="FILE", help="do exactly what a plan from plan -o says, or nothing")
     parser.add_argument("--wait", metavar="TIME", help="wait this long for another run, such as 5m")
     parser.set_defaults(exit_code=False)
 
@@ -234,6 +290,7 @@ COMMANDS = {
             ("assetflow plan +daily_revenue", "one asset and what it is made of"),
             ("assetflow plan --exit-code", "for CI: exit 4 when something is to be done"),
             ("assetflow plan --format md", "a table for a pull request"),
+            ("assetflow plan -o plan.json", "to look at now, and to carry out later"),
         ),
     ),
     "materialize": Command(
@@ -244,6 +301,7 @@ COMMANDS = {
             ("assetflow materialize orders+", "orders and what is made of it"),
             ("assetflow materialize daily_revenue --force", "though it is current"),
             ("assetflow materialize --set rates.base=EUR", "with another config value"),
+            ("assetflow materialize --plan plan.json", "exactly what was planned, or exit 5"),
         ),
     ),
 }

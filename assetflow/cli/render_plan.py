@@ -40,7 +40,7 @@ def plan_lines(
     """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
     own = [step for step in plan if not step.spec.is_source]
     if plan.is_empty:
-        return [_empty(plan, len(own), elapsed_s)]
+        return [nothing_line(len(own), _pinned_names(plan), elapsed_s)]
     title = f" · env {plan.env} · {count(len(own), 'asset')} considered in {words(elapsed_s)}"
     lines: list[Line] = [(" Plan for ", strong(name), title)]
     sections = (
@@ -75,18 +75,17 @@ def _blocked(steps: Sequence[Step], width: int, root: str) -> list[Line]:
     return lines
 
 
-def _empty(plan: Plan, amount: int, elapsed_s: float) -> Line:
+def nothing_line(amount: int, pinned_names: Sequence[str], elapsed_s: float) -> Line:
+    """The one line of a plan that is empty: `nothing to do`, of so many assets, some of them pinned."""
     if not amount:
         return (" nothing to do · no assets selected",)
-    pinned = f" · {_pinned(plan)}" if plan.pinned else ""
-    current = f"{len(plan.current):,} current" if pinned else f"all {amount:,} current"
+    pinned = f" · {pinned_words(pinned_names)}" if pinned_names else ""
+    current = f"{amount - len(pinned_names):,} current" if pinned else f"all {amount:,} current"
     return (" nothing to do · ", Span(current, "good"), f"{pinned} · checked in {words(elapsed_s)}")
 
 
-def _pinned(plan: Plan, limit: int = 4) -> str:
-    """`2 pinned: fx_rates@3, orders@7`."""
-    names = [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
-    return pinned_words(names, limit)
+def _pinned_names(plan: Plan) -> list[str]:
+    return [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
 
 
 def pinned_words(names: Sequence[str], limit: int = 4) -> str:
@@ -127,7 +126,7 @@ def _mark(step: Step) -> Span:
 def _foot(plan: Plan, apply: str) -> list[Line]:
     rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(len(plan.current)))]
     if plan.pinned:
-        rows.append((head("pinned"), _pinned(plan).replace(" pinned: ", ": ", 1)))
+        rows.append((head("pinned"), pinned_words(_pinned_names(plan)).replace(" pinned: ", ": ", 1)))
     changed = plan.changed_sources
     if changed:
         names = [step.asset for step in changed]
@@ -180,14 +179,19 @@ def _estimate(plan: Plan, longest: int = 5) -> list[str]:
     return lines
 
 
-def plan_table(plan: Plan) -> Table:
-    """One row for each asset that is not current, for programs and pull requests."""
-    columns = (
+def plan_columns() -> tuple[Column, ...]:
+    """The columns of a plan as a table."""
+    return (
         Column("action", "ACTION"),
         Column("asset", "ASSET"),
         Column("reasons", "WHY"),
         Column("estimate_seconds", "EST.", is_right=True),
     )
+
+
+def plan_table(plan: Plan) -> Table:
+    """One row for each asset that is not current, for programs and pull requests."""
+    columns = plan_columns()
     steps = (*plan.run, *plan.maybe, *plan.link, *plan.blocked)
     return Table(
         columns,

@@ -15,6 +15,7 @@ from assetflow.errors import ProjectNotFound, UsageError, near_names
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from assetflow.load.settings import Settings
     from assetflow.project import Project
 
 HOME = Verb("", "home", (), "", "where the project stands", "looking")
@@ -75,6 +76,18 @@ class Session:
             overrides = None if zone is None else {"tz": zone}  # days and times in names of versions are in it too
             self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides)
         return self._project
+
+    def settings(self) -> Settings:
+        """The settings of the project around the working directory or `-C`, without loading it.
+
+        Raises:
+            ProjectNotFound: there is none.
+            ProjectLoadError: they have problems.
+        """
+        from assetflow.load.settings import read_settings
+
+        given = {} if self.options.env is None else {"env": self.options.env}
+        return read_settings(Path(self.options.project or "."), given)
 
     def close(self) -> None:
         """Close the project, if one was opened."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.load.caches import write_cache
+from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.sealed import unsealed
 from assetflow.load.settings import Settings
 from assetflow.load.texts import StoredSources, write_sources
@@ -27,7 +27,7 @@ from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
-_FORMAT = 2
+_FORMAT = 3
 _RACY_NS = (
     2_000_000_000  # a file saved this shortly before it was recorded may be saved again within one tick of its clock
 )
@@ -52,13 +52,14 @@ class Manifest:
     """What a load found. `files` are the project's files, relative to its root; `loaded_at` is in UTC seconds.
 
     `code_sources` holds the texts of all code behind the assets by their digests, which `AssetSpec.code_parts` names;
-    they are read when they are asked for.
+    they are read when they are asked for. `content` names this load: no other one has it.
     """
 
     specs: tuple[AssetSpec, ...]
     files: tuple[str, ...]
     loaded_at: float
     code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
+    content: str = ""
 
 
 def read_manifest(settings: Settings) -> Manifest | None:
@@ -67,6 +68,35 @@ def read_manifest(settings: Settings) -> Manifest | None:
     Costs a `stat` for each module and file. A file whose `stat` alone changed (a fresh checkout, a touch) is compared
     by content, and its new `stat` is kept.
     """
+    stored = _valid_head(settings)
+    if stored is None:
+        return None
+    try:
+        found = cast("dict[str, object]", read_cache(_specs_path(settings)))
+        content = cast("str", stored["content"])
+        if found["content"] != content:
+            return None  # another process is about to write its head
+        specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", found["specs"]))
+        size, digest_of_sources = cast("tuple[int, str]", stored["sources"])
+        sources = StoredSources(_sources_path(settings), size, digest_of_sources)
+        if not sources.is_there():
+            return None
+        files = tuple(cast("list[str]", stored["files"]))
+        return Manifest(specs, files, cast("float", stored["loaded_at"]), sources, content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # A manifest that is missing, cut short or from another time is not an error: the project is loaded instead.
+        return None
+
+
+def manifest_content(settings: Settings) -> str | None:
+    """The name of the load whose specs are those of the project as it is; None when it must be loaded again."""
+    stored = _valid_head(settings)
+    found = None if stored is None else stored.get("content")
+    return found if isinstance(found, str) else None
+
+
+def _valid_head(settings: Settings) -> dict[str, object] | None:
+    """What the manifest says beside the specs, when nothing that the load depended on has changed."""
     path = _path(settings)
     try:
         stored = cast("dict[str, object]", json.loads(unsealed(path.read_bytes())))
@@ -77,13 +107,6 @@ def read_manifest(settings: Settings) -> Manifest | None:
             return None
         if not _same_surroundings(settings.root, cast("dict[str, object]", stored["reads"])):
             return None
-        specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", stored["specs"]))
-        size, content = cast("tuple[int, str]", stored["sources"])
-        sources = StoredSources(_sources_path(settings), size, content)
-        if not sources.is_there():
-            return None
-        files = tuple(cast("list[str]", stored["files"]))
-        manifest = Manifest(specs, files, cast("float", stored["loaded_at"]), sources)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # A manifest that is missing, cut short or from another time is not an error: the project is loaded instead.
         return None
@@ -91,7 +114,7 @@ def read_manifest(settings: Settings) -> Manifest | None:
         cast("dict[str, object]", stored["stats"]).update(changed)
         stored["written_ns"] = time.time_ns()
         write_cache(path, stored)
-    return manifest
+    return stored
 
 
 def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
@@ -99,7 +122,7 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
 
     Only a load without `config_overrides` may be recorded, because its specs hold config values.
     """
-    manifest = Manifest(loaded.specs, loaded.files, time.time(), loaded.code_sources)
+    manifest = Manifest(loaded.specs, loaded.files, time.time(), loaded.code_sources, os.urandom(16).hex())
     imported = loaded.imported
     if imported is None:
         return manifest
@@ -125,9 +148,11 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
             "variables": {name: _variable(name, reads.environment) for name in sorted(reads.variables)},
             "environment": _environment(reads.environment) if reads.whole_environment else "",
         },
-        "specs": [spec_to_json(spec) for spec in loaded.specs],
+        "content": manifest.content,
     }
     stored["sources"] = write_sources(_sources_path(settings), loaded.code_sources)
+    specs = [spec_to_json(spec) for spec in loaded.specs]
+    write_cache(_specs_path(settings), {"content": manifest.content, "specs": specs})
     write_cache(_path(settings), stored)
     return manifest
 
@@ -146,6 +171,10 @@ def _path(settings: Settings) -> Path:
     return settings.state_path / "cache" / "manifest.json"
 
 
+def _specs_path(settings: Settings) -> Path:
+    return settings.state_path / "cache" / "manifest-specs.json"
+
+
 def _sources_path(settings: Settings) -> Path:
     return settings.state_path / "cache" / "code-sources.json"
 
@@ -159,11 +188,11 @@ def _key(settings: Settings) -> list[object]:
     return [settings_digest(settings), sys.version, sys.prefix, __version__, own_code(), places]
 
 
-def own_code() -> int:
+def own_code(*rooms: str) -> int:
     """When assetflow itself was changed, for those who work on it: it may find other specs and fingerprints."""
     package = Path(__file__).parents[1]
     newest = 0
-    for room in ("load", "fingerprint", "model"):
+    for room in ("load", "fingerprint", "model", *rooms):
         with os.scandir(package / room) as entries:
             newest = max(newest, *(entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")))
     return newest

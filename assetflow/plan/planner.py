@@ -69,6 +69,7 @@ class Step:
     is_lost: bool = False
     is_unsteady: bool = False
     predicted_s: float | None = None
+    token: str = ""
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
@@ -401,10 +402,10 @@ def _source_step(world: World, spec: AssetSpec) -> Step:
         reason = Reason("source_unavailable", now.problem.what, {"source": spec.key})
         return Step(spec, UNPARTITIONED, Action.BLOCKED, (reason,), head)
     if head is not None and head.version.data_hash == now.token:
-        return Step(spec, UNPARTITIONED, Action.CURRENT, (), head)
+        return Step(spec, UNPARTITIONED, Action.CURRENT, (), head, token=now.token)
     is_changed = head is not None
     reason = Reason("input_changed", "the source changed") if is_changed else Reason("never_materialized", "first seen")
-    return Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), head, None, is_changed)
+    return Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), head, None, is_changed, token=now.token)
 
 
 def _blocked(key: AssetKey, step: Step) -> Reason:

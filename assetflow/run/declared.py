@@ -45,14 +45,14 @@ class DeclaredNow:
         return [
             replace(
                 spec,
-                files={name: self._file(name) for name in spec.files},
-                env_vars={name: self._variable(name) for name in spec.env_vars},
+                files={name: self.file(name) for name in spec.files},
+                env_vars={name: self.variable(name) for name in spec.env_vars},
             )
             for spec in specs
             if spec.files or spec.env_vars
         ]
 
-    def _file(self, declared: str) -> str:
+    def file(self, declared: str) -> str:
         """The digest of the files that a path or a glob means, by their names below the project and their content."""
         if declared not in self._digests:
             self._digests[declared] = self._digest(declared)
@@ -77,7 +77,8 @@ class DeclaredNow:
             state.update(os.fsencode(f"{name}\0{one.digest}\n"))  # no name holds a NUL
         return f"files:{state.hexdigest()}"
 
-    def _variable(self, name: str) -> str:
+    def variable(self, name: str) -> str:
+        """The digest of a variable's value under the key of the store; `unset` when it has none."""
         value = self._environment.get(name)
         if value is None:
             return "unset"

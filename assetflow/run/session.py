@@ -21,6 +21,7 @@ from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
+from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
@@ -51,6 +52,7 @@ class Request:
     fail_fast: bool = False
     wait_s: float = 0.0
     began: float = 0.0
+    saved: SavedPlan | None = None
 
 
 @names_disk_errors
@@ -69,6 +71,7 @@ def run_session(
     Raises:
         RunConflict: another run holds the environment for longer than the request waits.
         UsageError: there is no such executor.
+        PlanMoved: the plan that was to be carried out is not the one of now.
     """
     watcher = SilentObserver() if observer is None else observer
     _check_executor(request.executor or settings.executor)
@@ -90,6 +93,8 @@ def run_session(
             forced=forced,
             workers=_workers(settings, request),
         )
+        if request.saved is not None:
+            request.saved.must_be(plan)
         if is_quiet(plan):
             catalog.end_dead_runs(settings.env, time.time())
             storage.sweep(_alive(settings, catalog))

@@ -12,7 +12,7 @@ import pytest
 
 from assetflow.errors import BadConfig, ProjectLoadError, UnknownParameter
 from assetflow.load.definitions import load_project
-from assetflow.load.manifest import Manifest, read_manifest, write_manifest
+from assetflow.load.manifest import Manifest, manifest_content, read_manifest, write_manifest
 from assetflow.load.refresh import refresh_in_child
 from assetflow.load.settings import read_settings
 
@@ -151,11 +151,32 @@ def test_file_folder_and_variable_read_while_importing_count(write: Write, monke
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"format": 1}', b"[]", b"null"])
-def test_damaged_manifest_is_no_manifest(write: Write, damage: bytes) -> None:
+@pytest.mark.parametrize("name", ["manifest.json", "manifest-specs.json"])
+def test_damaged_manifest_is_no_manifest(write: Write, name: str, damage: bytes) -> None:
     root = write(assets=ONE)
     record(root)
-    (root / ".assetflow" / "cache" / "manifest.json").write_bytes(damage)
+    (root / ".assetflow" / "cache" / name).write_bytes(damage)
     assert read(root) is None
+
+
+def test_the_specs_of_another_load_are_not_those_of_the_manifest(write: Write) -> None:
+    root = write(assets=ONE)
+    record(root)
+    cache = root / ".assetflow" / "cache"
+    earlier = (cache / "manifest-specs.json").read_bytes()
+    record(root)
+    (cache / "manifest-specs.json").write_bytes(earlier)  # as when a process dies between the two files
+    assert read(root) is None
+
+
+def test_what_a_manifest_holds_can_be_told_apart_without_reading_it(write: Write) -> None:
+    root = write(assets=ONE)
+    settings = read_settings(root, environment={})
+    assert manifest_content(settings) is None
+    written = record(root)
+    assert manifest_content(settings) == written.content != record(root).content
+    (root / "assets.py").write_text(ONE + "# edited\n")
+    assert manifest_content(settings) is None
 
 
 def test_folder_that_cannot_be_written_is_no_error(write: Write) -> None:
