@@ -128,7 +128,7 @@ class Classes(Names):
     def _method(self, node: Node, cls: type, label: str, function: FunctionType, origin: Origin) -> None:
         code = function.__code__
         if not self.files.is_project(code.co_filename):
-            if not (code.co_filename.startswith("<") and label.startswith("__")):  # what dataclasses write
+            if not (label.startswith("__") and _is_of_dataclasses(function)):
                 node.rest += self.refer(node, f"method {label}", self.resolve(function, origin))
             return
         is_own = code.co_qualname == f"{cls.__qualname__}.{code.co_name}" and not hasattr(function, "__wrapped__")
@@ -138,6 +138,18 @@ class Classes(Names):
         for name, value in attached(function):
             place = origin.inside(f".{name}")
             node.rest += self.refer(node, f"method {label} {name}", self.resolve(value, place))
+
+
+def _is_of_dataclasses(method: FunctionType) -> bool:
+    """Whether a method was given to a class by `dataclasses`: it has no file, maybe below a wrapper, or is theirs.
+
+    Which these are, and what they are like, differs between versions of Python, and the fields say it all.
+    """
+    inner: object = method
+    while hasattr(inner, "__wrapped__"):
+        inner = getattr(inner, "__wrapped__")  # noqa: B009 - pyright knows no such attribute on object
+    is_written = isinstance(inner, FunctionType) and inner.__code__.co_filename.startswith("<")
+    return is_written or method.__module__ == "dataclasses"
 
 
 def _attributes_of(cls: type, *, has_text: bool) -> Iterator[tuple[str, object]]:

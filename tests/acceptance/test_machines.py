@@ -113,6 +113,13 @@ def test_04_hash_seeds_folders_and_checkouts_make_no_difference(checkout: Path, 
     assert fingerprints(elsewhere, seed="5") == first
 
 
+def test_04_what_a_library_writes_for_a_dataclass_does_not_count(checkout: Path) -> None:
+    found = fingerprints(checkout)
+
+    assert isinstance(found, dict)
+    assert [name for name in found["orders"][1] if "__repr__" in name] == []
+
+
 def test_04_python_versions_make_no_difference(checkout: Path) -> None:
     found = list(pythons())
     if not found:
