@@ -152,9 +152,12 @@ class Machine(Edits, Runs):
                 raise Disagreement(f"{key} has nothing that could be revoked: {done}") from None
             return
         if back is not None:
-            self.model.repoint(key, self._heads_now()[key])
-            if self.model.current[key].trace != back:
-                raise Disagreement(f"{key} is back at trace {self.model.current[key].trace}, not {back}")
+            head = self._heads_now()[key]
+            is_gone = self.model.is_lost(key)
+            if head.trace.trace_id != back and not (is_gone and head.trace.trace_id == self.model.current[key].trace):
+                raise Disagreement(f"{key} is back at trace {head.trace.trace_id}, not {back}")
+            if head.trace.trace_id == back:
+                self.model.repoint(key, head)
 
     def on_invalidate(self, a: int, b: int, c: int, d: int) -> None:
         keys = self._targets(a, b)
