@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from math import inf
 
 import assetflow
 from tests.model.walk import campaign
@@ -14,11 +15,12 @@ def main() -> int:
     """Run a campaign and print what it found."""
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=inf, help="end after so long, though steps are left")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--no-shrink", action="store_true")
     given = parser.parse_args()
-    report = campaign(given.steps, given.seed, shrinks=not given.no_shrink)
+    report = campaign(given.steps, given.seed, shrinks=not given.no_shrink, seconds=given.seconds)
     failure = report.failure
     if given.json:
         found = None if failure is None else {"seed": failure.seed, "ops": failure.ops, "problem": failure.problem}

@@ -130,7 +130,7 @@ class Machine(Edits, Runs):
         if d % 2:  # an edit that somebody takes for one that changes nothing
             place = next(n for n, one in enumerate(self.model.functions) if keys[0] in one.outputs)
             self._edit(place, body=(self.model.functions[place].body + 1) % 4)
-        foretold, before = self.model.foretell_accepted(keys), self.world.newest_trace()
+        foretold, before = self.model.foretell_accepted(keys), self.model.newest_trace()
         project = self.world.project
         done = project.mark(keys, "current", reason="sure") if c % 3 == 0 else project.accept(keys)
         meant = {key for key, state in foretold.states.items() if state == "accepted"}
@@ -161,7 +161,7 @@ class Machine(Edits, Runs):
 
     def on_invalidate(self, a: int, b: int, c: int, d: int) -> None:
         keys = self._targets(a, b)
-        project, newest = self.world.project, self.world.newest_trace()
+        project, newest = self.world.project, self.model.newest_trace()
         if c % 3 == 0:
             project.mark(keys, "stale", reason="not sure")
         else:

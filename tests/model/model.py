@@ -37,6 +37,10 @@ class Model(Reference):
     def keys(self) -> list[str]:
         return [output for one in self.functions for output in one.outputs]
 
+    def newest_trace(self) -> int:
+        """The highest number that a trace has had."""
+        return max((one.trace for memories in self.memories.values() for one in memories), default=0)
+
     def foretell(self, asked: Question, weather: Weather) -> Foretold:
         """What a run does, when it is not killed or interrupted."""
         plan = {key: self.answer(key, asked) for key in self.members(asked)}

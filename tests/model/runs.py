@@ -34,7 +34,7 @@ class Runs(Pair):
 
     def on_killed(self, a: int, b: int, c: int, d: int) -> None:
         asked, foretold = self._foretell(None if a % 2 else self._targets(a, b), with_upstream=True, force=False)
-        before = self.world.newest_trace()
+        before = self.model.newest_trace()
         targets = None if a % 2 else sorted(asked.targets)
         was_killed = self.world.materialize_and_die(targets, 1 + c + (100 * d if d % 3 == 0 else 0))
         self._take_in(asked, foretold, before, is_partial=was_killed)
@@ -46,7 +46,7 @@ class Runs(Pair):
             return
         function = self.model.functions[self._function(a)]
         asked, foretold = self._foretell(None, with_upstream=True, force=False)
-        before = self.world.newest_trace()
+        before = self.model.newest_trace()
         WEATHER.interrupts.add(function.outputs[0])
         result, _ = self.world.materialize(None)
         WEATHER.interrupts.clear()
@@ -67,7 +67,7 @@ class Runs(Pair):
                 raise Disagreement("what is pinned was forced")
         asked, foretold = self._foretell(targets, **options)
         self.past.append((list(self.model.functions), dict(self.model.bodies), dict(self.asked)))
-        before = self.world.newest_trace()
+        before = self.model.newest_trace()
         answers = {key: self.model.answer(key, asked) for key in self.model.members(asked)}
         result, plan = self.world.materialize(targets, **options)
         if plan is not None:

@@ -6,11 +6,12 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 
 from tests.model.judge import Disagreement
 from tests.model.machine import WEIGHTS, Machine, Op
 
-LENGTH = 60
+LENGTH = 80
 """Steps of one history: long enough for all to meet all, short enough for the memory to stay small."""
 
 
@@ -92,10 +93,10 @@ def smaller(seed: int, ops: list[Op], budget_s: float = 60.0) -> list[Op]:
     return ops
 
 
-def campaign(steps: int, seed: int, *, shrinks: bool = True) -> Report:
-    """Histories from this seed on until so many steps were done, or one ends in a disagreement."""
+def campaign(steps: int, seed: int, *, shrinks: bool = True, seconds: float = inf) -> Report:
+    """Histories from this seed on until so many steps or seconds are over, or one ends in a disagreement."""
     report, began = Report(), time.monotonic()
-    while report.steps < steps:
+    while report.steps < steps and report.seconds < seconds:
         ops = history(seed * 1_000_003 + report.histories)
         problem = problem_of(seed * 1_000_003 + report.histories, ops)
         report.histories += 1

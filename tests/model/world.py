@@ -6,14 +6,13 @@ import os
 import shutil
 import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 from assetflow import Project
 from assetflow.care.restoring import restore
-from assetflow.catalog.catalog import Catalog
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.hashing import json_hash
 from assetflow.io.plain import JsonIO
@@ -147,11 +146,3 @@ class World:
     def lose_bytes(self, place: str) -> None:
         """Delete the folder of a version."""
         shutil.rmtree(self.settings.storage_path / place)
-
-    def newest_trace(self) -> int:
-        """The highest number of a trace."""
-        if not self.settings.catalog_path.exists():
-            return 0
-        with closing(Catalog(self.settings.catalog_path)) as catalog:
-            row = catalog.database._connection.execute("SELECT max(trace_id) FROM trace").fetchone()
-        return row[0] or 0
