@@ -142,7 +142,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             found = self._survey(catalog, ask=True)
-            plan = self._plan(found.world, expression, force, with_upstream, catalog.last_attempts(self.env))
+            plan = self._plan(found.world, expression, force, with_upstream, {})
+            if plan.run:
+                plan = with_failures(plan, catalog.last_attempts(self.env))
         if not (expression or force) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -42,6 +43,7 @@ def _leave(code: list[int]) -> None:
 def main(argv: list[str] | None = None, *, now: float | None = None) -> int:
     """The exit code of one call. `now` (UTC seconds) is what `2 h ago` on screens counts from; the clock by default."""
     _open_closed_streams()
+    gc.set_threshold(100_000)  # specs and traces are many and hold no circles: looking for some costs a sixth of a plan
     arguments = sys.argv[1:] if argv is None else list(argv)
     verb_name, rest = split(arguments)
     # The two shortest ways import nothing that they do not need: they are also what shells and scripts call most.

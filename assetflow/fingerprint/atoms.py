@@ -61,7 +61,7 @@ def _library_atom(value: object, kind: type) -> bytes:
         fold = getattr(value, "fold", 0)
         text = f"{name}|{value}|{'' if zone is None else type(zone).__qualname__}|{zone or ''}|{fold}"
         return tagged(b"d", _text(text))  # their str() is the ISO form, exact to the microsecond
-    if name == "decimal.Decimal" or name in ("uuid.UUID", "zoneinfo.ZoneInfo", "fractions.Fraction"):
+    if name in ("decimal.Decimal", "uuid.UUID", "zoneinfo.ZoneInfo", "fractions.Fraction"):
         return tagged(b"l", _text(f"{name}|{value}"))
     if name == "datetime.timedelta":
         parts = [getattr(value, part) for part in ("days", "seconds", "microseconds")]
@@ -73,6 +73,8 @@ def _library_atom(value: object, kind: type) -> bytes:
     if name == "re.Pattern":
         pattern: object = getattr(value, "pattern", "")
         return b"r" + atom(pattern) + atom(getattr(value, "flags", 0))
+    if kind.__module__ in ("struct", "_struct") and kind.__name__ == "Struct":
+        return tagged(b"u", str(getattr(value, "format", "")).encode())
     if name == "builtins.range":
         parts = [getattr(value, part) for part in ("start", "stop", "step")]
         return tagged(b"g", name.encode()) + b"".join(atom(part) for part in parts)

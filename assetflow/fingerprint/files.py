@@ -62,7 +62,7 @@ class ProjectFiles:
         """The path below its root, with slashes; as it is, when it lies under none."""
         for root in self.roots:
             if path.startswith(root):
-                return Path(path[len(root) :]).as_posix()
+                return path[len(root) :].replace(os.sep, "/")
         return path
 
     def index(self, path: str) -> FileIndex | None:

@@ -12,6 +12,7 @@ from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.index import Piece
 from assetflow.fingerprint.nodes import Node, Origin, Reference
 from assetflow.fingerprint.objects import ValueDigest, Values, order_digest
+from assetflow.fingerprint.outside import is_standard
 from assetflow.fingerprint.scopes import ImportedName
 from assetflow.fingerprint.signs import READS_SUBCLASSES, RUNS_TEXT, SEES_MODULE, SEES_PROJECT
 from assetflow.fingerprint.wrapped import file_of
@@ -59,7 +60,7 @@ class Names(Values):
             self._read_import(node, imported, piece, origin)
         if piece.signs:
             self._heed(node, piece, names, origin)
-        self._read_patched(node, piece.attributes)
+        self._read_patched(node, piece)
 
     def _note(self, node: Node, met: Met, chain: str, piece: Piece) -> None:
         label, reference, order = met
@@ -200,16 +201,21 @@ class Names(Values):
                     continue
                 origin = self.place_of(name, Origin(file or "", module.__name__, ""))
                 node.rest += self.refer(node, f"value {name}", self.resolve(value, origin))
+                node.rest += (order_digest(value) or "").encode()
 
         return self.once(("whole", id(module)), module, fill)
 
     # ---------------------------------------------------------------------------------- attributes of others
 
-    def _read_patched(self, node: Node, attributes: frozenset[str]) -> None:
+    def _read_patched(self, node: Node, piece: Piece) -> None:
         """What the project put on objects of others by one of these names: `frame.total` may be ours."""
         if self._patched is None:
             self._patched = self._find_patched()
-        for name in sorted(attributes & self._patched.keys()) if self._patched else ():
+        if not self._patched:
+            return
+        alone = (chain for chain in piece.chains if "." not in chain)  # such a name may be put on `builtins`
+        read = piece.attributes.union(alone)
+        for name in sorted(read & self._patched.keys()):
             for label, value, origin in self._patched[name]:
                 node.rest += self.refer(node, label, self.resolve(value, origin))
 
@@ -228,12 +234,16 @@ class Names(Values):
                     )
             for called, attribute, cls in index.accessors if index else ():
                 decorator, value = _walk(vars(module), called.split(".")), vars(module).get(cls, UNSET)
-                home = getattr(decorator, "__module__", None) or ""
-                if value is not UNSET and decorator is not UNSET and not home.startswith("assetflow."):
+                if value is not UNSET and decorator is not UNSET and self._registers(decorator):
                     found.setdefault(attribute, []).append(
                         (f"registered as {attribute}", value, Origin(file or "", name, cls))
                     )
         return found
+
+    def _registers(self, decorator: object) -> bool:
+        """Whether a decorator with a name for its argument may put an attribute of that name on something."""
+        home = str(getattr(decorator, "__module__", None) or type(decorator).__module__)
+        return not home.startswith("assetflow.") and not is_standard(home) and self._is_foreign(decorator)
 
     def _is_foreign(self, owner: object) -> bool:
         """Whether an object is not the project's, so that what was put on it is not seen with it."""

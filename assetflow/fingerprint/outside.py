@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from types import ModuleType
 
-WITHOUT_MEANING = frozenset([
-    "_thread.lock", "_thread.RLock", "_thread._local", "_threading_local.local", "threading.Condition",
-    "threading.Event", "threading.Semaphore", "threading.BoundedSemaphore", "threading.Barrier", "builtins.object",
-    "_asyncio.Lock", "asyncio.locks.Lock", "asyncio.locks.Semaphore", "asyncio.locks.Event",
-])  # fmt: skip
+WITHOUT_MEANING = frozenset(["_thread.lock", "_thread.RLock", "builtins.object", "threading.Condition"])
 """Types whose objects carry nothing that a result could depend on."""
 
 _READS_NO_DOCS = frozenset([

@@ -28,7 +28,7 @@ _BY_NAME = {
         "exec_module", "entry_points", "find_spec", "modules",
     ],
     RUNS_TEXT: ["eval", "exec", "compile"],
-    READS_DOCS: ["__doc__", "getdoc"],
+    READS_DOCS: ["__doc__", "getdoc", "model_json_schema", "json_schema"],
     READS_ANNOTATIONS: [
         "__annotations__", "__annotate__", "get_type_hints", "get_annotations", "signature", "getfullargspec",
         "__signature__", "validate_call", "TypeAdapter", "typechecked",

@@ -71,6 +71,8 @@ class ValueEncoder:
     def _mapping(self, mapping: Mapping[object, object], path: str) -> bytes:
         pairs: list[bytes] = []
         for key, item in mapping.items():
+            if key == "__builtins__":
+                continue  # `exec` puts it into the dict that it is given
             name = self.encode(key, path + "<key>")
             pairs.append(sized(name) + sized(self.encode(item, f"{path}[{_label(key, name)}]")))
         if not path and not self._keeps_order and any(callable(item) for item in mapping.values()):

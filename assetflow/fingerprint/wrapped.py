@@ -77,8 +77,8 @@ def held(value: object) -> Held:
         found += [(f"cell {name}", inner) for name, inner in sorted(closure_values(value).items())]
         if "<locals>" in value.__code__.co_qualname:
             found += [(label, inner) for label, inner in attached(value) if label != "__wrapped__"]
-    elif isinstance(value, MethodType):
-        found.append(("self", value.__self__))
+    elif isinstance(value, (MethodType, BuiltinFunctionType)):
+        found.append((f"self of {value.__name__}", cast("object", value.__self__)))
     elif kind.__name__ in ("partial", "partialmethod"):
         found += [("arguments", getattr(value, "args", ())), ("keywords", getattr(value, "keywords", {}))]
     elif kind.__name__ == "_lru_cache_wrapper":

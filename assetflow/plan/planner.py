@@ -362,6 +362,8 @@ def _decide(
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),
     )
+    if not decision.reasons:
+        return decision
     return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
 
 

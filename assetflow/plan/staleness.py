@@ -124,6 +124,10 @@ def decide(
     """
     waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
+    key = None if waiting else input_key(spec, [(one, digest_of(one, content)) for one, content in known])
+    is_plain = doubt is None and spec.cue is None and not (is_forced or is_lost)
+    if is_plain and head is not None and head.trace.input_key == key and head.trace.packages == spec.packages:
+        return Decision(Action.CURRENT, (), key)  # as most are, most of the time: nothing could be a reason
     mode = "thorough" if spec.cue is None else spec.cue.mode
     reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt)
     if mode == "never" and head is not None:
@@ -131,11 +135,10 @@ def decide(
         if not reasons:
             return Decision(Action.CURRENT)
     reasons += changed_inputs(head, known)
-    if waiting:
+    if key is None:
         if reasons:
             return Decision(Action.RUN, tuple(reasons))
         return Decision(Action.MAYBE, (upstream_runs(waiting),))
-    key = input_key(spec, [(one, digest_of(one, content)) for one, content in known])
     is_hard = any(one.code in _HARD for one in reasons)
     if head is not None and head.trace.input_key == key and not is_hard:
         return Decision(Action.CURRENT, (), key)
