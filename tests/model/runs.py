@@ -14,7 +14,7 @@ class Runs(Pair):
     """Everything that `materialize` can go through."""
 
     def on_all(self, a: int, b: int, c: int, d: int) -> None:
-        self.run(None, fails=a % 3 == 0 and self._break(b, c))
+        self.run(None, fails=a % 3 == 0 and self._break(b, c), workers=3 if d % 5 == 4 else 1)
 
     def on_some(self, a: int, b: int, c: int, d: int) -> None:
         self.run(
@@ -55,7 +55,15 @@ class Runs(Pair):
         self._take_in(asked, foretold, before, is_partial=result.interrupted)
         self.model.last.update(dict.fromkeys(self.model.members(asked)))
 
-    def run(self, targets: list[str] | None, *, fails: bool, with_upstream: bool = True, force: bool = False) -> None:
+    def run(
+        self,
+        targets: list[str] | None,
+        *,
+        fails: bool,
+        with_upstream: bool = True,
+        force: bool = False,
+        workers: int = 1,
+    ) -> None:
         """A run that ends; what it does is foretold."""
         options = {"with_upstream": with_upstream, "force": force}
         if force and set(targets or self.model.keys) & self.model.pinned:
@@ -69,7 +77,7 @@ class Runs(Pair):
         self.past.append((list(self.model.functions), dict(self.model.bodies), dict(self.asked)))
         before = self.model.newest_trace()
         answers = {key: self.model.answer(key, asked) for key in self.model.members(asked)}
-        result, plan = self.world.materialize(targets, **options)
+        result, plan = self.world.materialize(targets, workers=workers, **options)
         if plan is not None:
             compare(plan, self.model, asked, with_failures=False)
         states = {str(one.asset): one.state for one in result}

@@ -101,19 +101,24 @@ class World:
 
     # -- verbs
 
-    def materialize(self, targets: list[str] | None, **options: bool) -> tuple[RunResult, Plan | None]:
-        """A run in this process, and the plan that it was made by."""
+    def materialize(
+        self, targets: list[str] | None, *, workers: int = 1, with_upstream: bool = True, force: bool = False
+    ) -> tuple[RunResult, Plan | None]:
+        """A run in this process, and the plan that it was made by; several workers are threads."""
         watcher = Watcher()
-        result = self.project.materialize(targets, observer=watcher, **options)  # pyright: ignore[reportArgumentType]
+        result = self.project.materialize(
+            targets, observer=watcher, with_upstream=with_upstream, force=force, workers=workers,
+            executor="threads" if workers > 1 else "inline",
+        )  # fmt: skip
         return result, watcher.plan
 
-    def materialize_and_die(self, targets: list[str] | None, at: int, **options: bool) -> bool:
+    def materialize_and_die(self, targets: list[str] | None, at: int) -> bool:
         """A run in a process that is killed at its file operation number `at`; False when it had ended before."""
         child = os.fork()
         if child == 0:
             try:
                 Failpoints(self.root, at=at, action=("kill", "kill after", "torn")[at % 3]).install()
-                self.project.materialize(targets, **options)  # pyright: ignore[reportArgumentType]
+                self.project.materialize(targets)
             finally:
                 os._exit(0)
         _, status = os.waitpid(child, 0)
