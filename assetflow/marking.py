@@ -199,7 +199,9 @@ class Marking:
 
     def _world(self, catalog: Catalog, loaded: Loaded) -> World:
         graph, env = self.graph, self.settings.env
-        return survey(graph, env, catalog, self.storage, lambda: loaded, root=self.settings.root).world
+        return survey(
+            graph, env, catalog, self.storage, lambda: loaded, root=self.settings.root, code=loaded.code_sources
+        ).world
 
     def _writer(self) -> AbstractContextManager[Catalog]:
         from contextlib import closing

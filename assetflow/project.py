@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from assetflow.care import Care, storage_of
@@ -19,6 +19,7 @@ from assetflow.errors import UsageError
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.freshness import data_times, freshness_state
@@ -61,9 +62,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         frame = project.read("marts.daily_revenue")
     """
 
-    def __init__(self, settings: Settings, graph: AssetGraph, manifest: str = "") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        graph: AssetGraph,
+        manifest: str = "",
+        code: Mapping[str, CodeSource] = MappingProxyType({}),
+    ) -> None:
         self.settings = settings
-        self._manifest = manifest
+        self._manifest, self._code = manifest, code
         self.graph = graph
         self.storage = storage_of(settings)
         self._loaded: Loaded | None = None
@@ -94,7 +101,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs), manifest.content)
+        return cls(settings, AssetGraph(manifest.specs), manifest.content, manifest.code_sources)
 
     @property
     def root(self) -> Path:
@@ -318,7 +325,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
             catalog.close()
 
     def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
-        return survey(self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root)
+        return survey(
+            self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root, code=self._code
+        )
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""
@@ -329,7 +338,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking):
         loaded = load_project(self.settings, config or {})
         if not config:
             self._loaded = loaded
-            self._manifest = write_manifest(self.settings, loaded).content
+            self._manifest, self._code = write_manifest(self.settings, loaded).content, loaded.code_sources
             self.graph = AssetGraph(loaded.specs)
         return loaded
 

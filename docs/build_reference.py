@@ -169,6 +169,7 @@ DEFAULTS_MEANINGS = {
     "owners": "A list of texts. The most specific list counts: the asset's, the group's, the project's.",
     "io": "`parquet` or `duckdb`.",
     "tags": "A table, or a list of bare tags. Tags of project, group and asset are joined.",
+    "packages": "Which upgrades of packages make assets stale, for all or for each by name.",
 }
 
 

@@ -40,7 +40,7 @@ def modifiers(spec: AssetSpec, head: Head | None, *, is_lost: bool, is_unsteady:
         if head.trace.kind == "accept":
             by = str(head.trace.metadata.get("assetflow/by", ""))
             reason = str(head.trace.metadata.get("assetflow/reason", ""))
-            found.append(Modifier("accepted", f"by {by}" + (f": {reason}" if reason else "")))
+            found.append(Modifier("accepted", ", ".join([text for text in (by, reason) if text])))
         if is_unsteady:
             found.append(Modifier("nondeterministic", "the same code and inputs gave different contents"))
     for note in spec.code_notes:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.model.code import CodeSource
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, Version
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
+from assetflow.run.task import Made, NodeResult, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,28 @@ def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
     return NewTrace(
         step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
     )
+
+
+def linked(key: AssetKey, found: Trace, inputs: tuple[TraceInput, ...], seen: int | None) -> NewTrace:
+    """The trace that says: this earlier result is what the definition of now and these inputs give."""
+    return NewTrace(
+        key, found.input_key, found.code, found.code_parts, found.config, inputs, "link", found.started_at,
+        found.finished_at, found.as_of, found.metadata, None, found.version_id, seen, packages=found.packages,
+        files=found.files, env_vars=found.env_vars, notes=found.notes, scheme=found.scheme,
+        code_version=found.code_version,
+    )  # fmt: skip
+
+
+def computed(
+    key: AssetKey, origin: Origin, made: Made, result: NodeResult, reuse: int | None, seen: int | None
+) -> NewTrace:  # fmt: skip
+    """The trace of a computation. `reuse` is the version that has the same content, when no new one is stored."""
+    return NewTrace(
+        key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
+        result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse, seen,
+        packages=origin.packages, files=origin.files, env_vars=origin.env_vars, notes=origin.notes,
+        scheme=origin.scheme, code_version=origin.code_version,
+    )  # fmt: skip
 
 
 def head_after(

@@ -23,7 +23,7 @@ from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
-from assetflow.run.recording import Pending, Recorder, head_after, observed
+from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin, Task
 
@@ -308,19 +308,11 @@ class Runner:
                 reasons=decision.reasons,
                 inputs=self._read(spec),
             )
-            self._commit(key, self._link(spec, decision.link), found, outcome)
+            trace = linked(key, decision.link.trace, self._read(spec), self._seen(key))
+            self._commit(key, trace, found, outcome)
             return
         version = self._heads[key].version
         self._settle(StepOutcome(key, "cut_off", version.number, version.rows, version.size_bytes))
-
-    def _link(self, spec: AssetSpec, found: Head) -> NewTrace:
-        trace = found.trace
-        return NewTrace(
-            spec.key, trace.input_key, trace.code, trace.code_parts, trace.config, self._read(spec), "link",
-            trace.started_at, trace.finished_at, trace.as_of, trace.metadata, None, trace.version_id,
-            self._seen(spec.key), packages=trace.packages, files=trace.files, env_vars=trace.env_vars,
-            notes=trace.notes, scheme=trace.scheme, code_version=trace.code_version,
-        )  # fmt: skip
 
     def _finish(self, result: NodeResult) -> None:
         """Take a result in: commit it, retry it, or let its dependents know that it failed."""
@@ -377,12 +369,7 @@ class Runner:
     def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
         head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
         reuse = head.version.version_id if made.version is None and head is not None else None
-        return NewTrace(
-            spec.key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
-            result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse,
-            self._seen(spec.key), packages=origin.packages, files=origin.files, env_vars=origin.env_vars,
-            notes=origin.notes, scheme=origin.scheme, code_version=origin.code_version,
-        )  # fmt: skip
+        return computed(spec.key, origin, made, result, reuse, self._seen(spec.key))
 
     def _origin(self, spec: AssetSpec) -> Origin:
         """What the asset is about to be made of: what is pinned now, not what may be current when it is done."""

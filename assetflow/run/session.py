@@ -82,7 +82,9 @@ def run_session(
         stack.callback(catalog.close)
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
-        found = survey(graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root)
+        found = survey(
+            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root, code=loaded.code_sources
+        )
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(

@@ -21,12 +21,14 @@ from assetflow.io.forms import value_words
 from assetflow.io.inspect import way_back
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
+from assetflow.model.code import CodeSource
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Doubt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import SourceNow, World
 from assetflow.plan.surroundings import may_stand_for
+from assetflow.run.aliases import aliased
 from assetflow.run.declared import DeclaredNow
 
 if TYPE_CHECKING:
@@ -87,12 +89,14 @@ def survey(
     earlier: Survey | None = None,
     *,
     root: Path,
+    code: Mapping[str, CodeSource],
 ) -> Survey:
     """The world now: heads, sources, and which current bytes are gone.
 
     `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
-    was last observed. Files that assets declare lie below `root`. What `earlier` asked is not asked again: a verb that
-    looks twice has one answer. Its queries are as many for a thousand assets as for ten.
+    was last observed. Files that assets declare lie below `root`; `code` is the code of now by digest. What `earlier`
+    asked is not asked again: a verb that looks twice has one answer. Its queries are as many for a thousand assets as
+    for ten.
 
     Raises:
         StorageFailed: what is stored cannot be seen at all, so that nothing can be said of what has to run.
@@ -102,6 +106,7 @@ def survey(
     heads = catalog.heads(env)
     declared = DeclaredNow(root, catalog.database.path, remembered := _Remembered(catalog), time.time_ns())
     graph = graph.having(declared.look(graph.specs.values()))
+    heads.update(aliased(graph, heads, catalog, code))
     doubts = {key: doubt for (key, partition), doubt in catalog.doubts(env).items() if partition == UNPARTITIONED}
     pins = {key: pin for (key, partition), pin in Pointers(catalog).pins(env).items() if partition == UNPARTITIONED}
     lost = frozenset(

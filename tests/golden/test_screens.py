@@ -104,6 +104,30 @@ def test_a_rollback_and_a_pin(cafe, golden: Golden) -> None:
     golden("version_too_early", cafe.run("preview", "orders@2020-01-01"))
 
 
+def test_what_people_say(cafe, golden: Golden) -> None:
+    built(cafe)
+    cafe.change('row["status"] == "served"', 'row["status"] in ("served", "returned")')
+    golden("accept", cafe.run("accept", "orders", "menu", "--reason", "nothing was returned"))
+    golden("accept_show", cafe.run("show", "orders"))
+    golden("accept_history", cafe.run("history", "orders", "--format", "table"))
+    golden("accept_revoked", cafe.run("accept", "--revoke", "orders"))
+    golden("invalidate", cafe.run("invalidate", "menu", "--reason", "the prices were wrong"))
+    golden("invalidate_plan", cafe.run("plan"))
+    golden("mark", cafe.run("mark", "orders", "--current", "--reason", "looked at it"))
+    golden("mark_nothing", cafe.run("mark", "orders"))
+    golden("status_verbose", cafe.run("status", "-v", "--format", "table"))
+    golden("help_accept", cafe.run("accept", "--help"))
+
+
+def test_a_plan_in_a_file(cafe, golden: Golden) -> None:
+    built(cafe)
+    cafe.change('row["status"] == "served"', 'row["status"] in ("served", "returned")')
+    golden("plan_saved", cafe.run("plan", "-o", "plan.json"))
+    cafe.change('("served", "returned")', '("served", "returned", "open")')
+    golden("plan_moved", cafe.run("materialize", "--plan", "plan.json"))
+    golden("plan_misused", cafe.run("materialize", "orders", "--plan", "plan.json"))
+
+
 def test_a_failure(cafe, golden: Golden) -> None:
     built(cafe)
     cafe.change('totals.get(row["drink"], 0.0)', 'totals.get(row["drinks"], 0.0)')

@@ -66,7 +66,7 @@ def test_an_edit_that_was_accepted_runs_nothing(shop: Workspace) -> None:
 
     assert (found.did, found.assets, found.left) == ("accepted", (("orders", 1),), ())
     assert shop.states() == {"raw": "source", "orders": "current", "report": "current"}
-    assert [(one.word, one.text.partition(": ")[2]) for one in shop.project().status()["orders"].modifiers] == [
+    assert [(one.word, one.text.partition(", ")[2]) for one in shop.project().status()["orders"].modifiers] == [
         ("accepted", "a list is the same")
     ]
     assert shop.outcomes() == {}
