@@ -112,7 +112,9 @@ class Marking:
                     continue
                 accepted, before = found
                 claims.append(accepted.trace.trace_id)
-                if before is not None and head.trace.trace_id == accepted.trace.trace_id:
+                # Where it would go back to something that is gone it stays, and the next run makes it again.
+                can_go_back = before is not None and before.version.state == "live"
+                if before is not None and can_go_back and head.trace.trace_id == accepted.trace.trace_id:
                     moves.append(Repoint(key, before.trace.trace_id, head.trace.trace_id, said.line, None))
                 done.append((key, head.version.number))
             if claims:

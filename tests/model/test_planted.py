@@ -1,0 +1,33 @@
+"""The model sees bugs: each of a list of wrong lines ends in a disagreement within the CI profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.model.apart import ROOT, campaign_apart, copy_with
+from tests.model.planted import PLANTED, Planted
+from tests.model.test_model import SEEDS, STEPS
+
+pytestmark = pytest.mark.slow
+
+
+def name_of(bug: Planted) -> str:
+    return bug.name.replace(" ", "_")
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=name_of)
+def test_the_line_is_there_once(bug: Planted) -> None:
+    assert (ROOT / "assetflow" / bug.file).read_text(encoding="utf-8").count(bug.old) == 1
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", PLANTED, ids=name_of)
+def test_the_bug_is_seen(bug: Planted, tmp_path: Path) -> None:
+    copy_with(bug, tmp_path)
+
+    report = campaign_apart(STEPS, SEEDS[0], root=tmp_path, shrinks=False)
+
+    assert report["disagreements"] == 1
+    assert report["steps"] <= STEPS
