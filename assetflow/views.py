@@ -170,18 +170,29 @@ def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str]
     The steps come in topological order: an asset stays blocked only as long as what blocked it has not been mended.
     """
     states: dict[AssetKey, str] = {}
+    seen: dict[AssetKey, Step] = {}
+
+    def blocks(key: AssetKey) -> bool:
+        """Whether what blocked an asset still does: it fails, was skipped without a version, or was not there."""
+        last = attempts.get((key, UNPARTITIONED))
+        if states.get(key) in ("failed", "blocked"):
+            return True
+        if states.get(key) == "missing":
+            return last is not None and last.state == "skipped"
+        step = seen.get(key)  # a source that only a function can ask is what it was when it was asked last
+        is_asked = step is not None and step.spec.source is not None and step.spec.source.has_token
+        return (
+            is_asked and step is not None and last is not None and last.state == "failed" and _is_about_now(step, last)
+        )
+
     for step in steps:
         attempt = attempts.get((step.asset, step.partition))
-        states[step.asset] = _state(step, attempt, states, attempts)
+        seen[step.asset] = step
+        states[step.asset] = _state(step, attempt, blocks)
     return states
 
 
-def _state(
-    step: Step,
-    attempt: Attempt | None,
-    states: Mapping[AssetKey, str],
-    attempts: Mapping[tuple[AssetKey, str], Attempt],
-) -> str:
+def _state(step: Step, attempt: Attempt | None, blocks: Callable[[AssetKey], bool]) -> str:
     word = content_word(step)
     if attempt is None or word in ("source", "current", "pinned"):
         return word
@@ -191,16 +202,7 @@ def _state(
         return word
     if attempt.state in ("failed", "rejected", "died"):
         return "failed"
-    if attempt.state == "blocked" and any(_blocks(key, states, attempts) for key in attempt.blocked_by):
-        return "blocked"
-    return word
-
-
-def _blocks(key: AssetKey, states: Mapping[AssetKey, str], attempts: Mapping[tuple[AssetKey, str], Attempt]) -> bool:
-    """Whether what blocked an asset in its last attempt still does: it fails, or was skipped and has no version."""
-    last = attempts.get((key, UNPARTITIONED))
-    was_skipped = last is not None and last.state == "skipped"
-    return states.get(key) in ("failed", "blocked") or (states.get(key) == "missing" and was_skipped)
+    return "blocked" if attempt.state == "blocked" and any(map(blocks, attempt.blocked_by)) else word
 
 
 def _is_about_now(step: Step, attempt: Attempt) -> bool:
