@@ -53,6 +53,7 @@ class _Variant:
     local: list[str] = field(default_factory=list[str])
     sources: list[CodeSource] = field(default_factory=list[CodeSource])
     closures: dict[int, str] = field(default_factory=dict[int, str])
+    reached: set[int] = field(default_factory=set[int])
 
 
 def code_fingerprint(function: Callable[..., object], project_roots: Iterable[str | Path]) -> CodeFingerprint:
@@ -90,6 +91,7 @@ class Fingerprinter:
         members = reachable(reference, self._edges)
         variant = self._variant(members)
         closure_digests(reference, self._edges, variant.local, variant.closures)
+        variant.reached.update(members)
         noted = [member for member in members if member in self._noted]
         nodes = self._graph.nodes
         return CodeFingerprint(
@@ -99,6 +101,12 @@ class Fingerprinter:
             tuple(dict.fromkeys(note for member in noted for note in nodes[member].notes)),
             distributions(name for member in noted for _, name in nodes[member].outside),
         )
+
+    def sources(self) -> dict[str, CodeSource]:
+        """The texts of all that the fingerprints reached so far, by local digest."""
+        return {
+            one.local[member]: one.sources[member] for one in self._variants.values() for member in sorted(one.reached)
+        }
 
     def _note_new(self) -> None:
         """Keep of new nodes what every fingerprint that reaches them asks for."""

@@ -10,8 +10,7 @@ SCHEME = b"afp1"
 
 def digest(domain: str, *parts: bytes) -> str:
     """The hash of the parts, separate for each domain: 32 hex digits."""
-    state = blake2b(digest_size=16)
-    for part in (SCHEME, domain.encode(), *parts):
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.hexdigest()
+    pieces = [len(SCHEME).to_bytes(8, "big"), SCHEME, len(domain.encode()).to_bytes(8, "big"), domain.encode()]
+    for part in parts:
+        pieces += (len(part).to_bytes(8, "big"), part)
+    return blake2b(b"".join(pieces), digest_size=16).hexdigest()

@@ -10,6 +10,7 @@ from types import ModuleType
 WITHOUT_MEANING = frozenset(["_thread.lock", "_thread.RLock", "builtins.object", "threading.Condition"])
 """Types whose objects carry nothing that a result could depend on."""
 
+_HEAP_TYPE = 1 << 9  # set for all classes but those that are compiled into Python or a library
 _READS_NO_DOCS = frozenset([
     "numba", "tenacity", "backoff", "cachetools", "joblib", "pandas", "numpy", "wrapt", "decorator", "attr", "attrs",
     "pytest", "toolz", "retry", "deprecated", "typing_extensions", "diskcache", "line_profiler", "memory_profiler",
@@ -30,6 +31,16 @@ def reads_docs(module: str) -> bool:
 def name_of(kind: type) -> str:
     """The full name of a class."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_made_on_the_spot(cls: type) -> bool:
+    """Whether a class was made by a call such as `make_dataclass`, so that the module it names does not have it."""
+    if not cls.__flags__ & _HEAP_TYPE or "<locals>" in cls.__qualname__:
+        return False
+    found: object = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is None
 
 
 def distributions(references: Iterable[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from assetflow.fingerprint.atoms import Opaque
 from assetflow.fingerprint.classes import Classes
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.nodes import Node, Origin, Reference
-from assetflow.fingerprint.outside import name_of
+from assetflow.fingerprint.outside import is_made_on_the_spot, name_of
 from assetflow.fingerprint.wrapped import attached, closure_values, file_of, held, is_bound_builtin, is_wrapper
 from assetflow.model.code import CodeNote
 
@@ -36,6 +36,8 @@ class Resolver(Classes):
             file = file_of(value)
             if self.files.is_project(file):
                 return self.once(("class", id(value)), value, lambda node: self.fill_class(node, value, file))
+            if is_made_on_the_spot(value):
+                return self.once(("class", id(value)), value, lambda node: self.fill_class(node, value, origin.file))
             return f"class {name_of(value)}"
         if isinstance(value, BuiltinFunctionType) and not is_bound_builtin(value):
             return f"builtin {value.__module__}.{value.__qualname__}"
@@ -116,7 +118,9 @@ class Resolver(Classes):
                 node.rest += self.refer(node, label, self.resolve(inner, place))
                 if str(home).partition(".")[0] not in _QUIET_HOMES and isinstance(inner, FunctionType):
                     node.rest += self._full_text(inner)
-            if not isinstance(value, (FunctionType, MethodType)) and kind.__module__ not in _QUIET_HOMES:
+            if not found:
+                self.widen(node, origin, f"nothing can look into a {name_of(kind)}")
+            elif not isinstance(value, (FunctionType, MethodType)) and kind.__module__ not in _QUIET_HOMES:
                 self._wrapper_state(node, value, origin)
 
         return self.once(("wrapper", id(value)), value, fill)

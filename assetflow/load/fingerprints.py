@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
-from assetflow.fingerprint.code import Fingerprinter
+from assetflow.fingerprint.code import CodeFingerprint, Fingerprinter
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import SCHEME, digest
 from assetflow.fingerprint.index import FORMAT
@@ -25,6 +27,8 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
+_FIELDS = tuple(one.name for one in fields(AssetSpec))
+_fields_of = attrgetter(*_FIELDS)
 
 
 def with_code(
@@ -38,37 +42,45 @@ def with_code(
     A source's fingerprint says how it is read, so that its options count too.
     """
     fingerprinter = Fingerprinter(files, constant_content)
-    texts: dict[str, CodeSource] = {}
-    collects = gc.isenabled()
-    gc.disable()  # much is made and all of it is kept, so looking for garbage takes a fifth of the time and finds none
-    try:
+    with _garbage_kept():
         by_node = {name: fingerprinter.of(node.function) for name, node in nodes.items()}
+        found = [_with_its_code(spec, by_node, sources, fingerprinter) for spec in specs]
+        return tuple(found), fingerprinter.sources()
+
+
+@contextmanager
+def _garbage_kept() -> Generator[None]:
+    """Without looking for garbage: much is made here and all of it is kept, so looking costs a third and finds none."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collects:
             gc.enable()
-    found: list[AssetSpec] = []
-    for spec in specs:
+
+
+def _with_its_code(
+    spec: AssetSpec,
+    by_node: Mapping[str, CodeFingerprint],
+    sources: Mapping[AssetKey, SourceDefinition],
+    fingerprinter: Fingerprinter,
+) -> AssetSpec:
+    known = dict(zip(_FIELDS, _fields_of(spec), strict=True))  # `dataclasses.replace` is slow, for each of 10,000
+    if spec.source is None:
+        code = by_node[spec.node]
+        known["code"] = code.digest
+    else:
+        load = sources[spec.key].load
+        code = None if load is None else fingerprinter.of(load)
+        reading = {"format": spec.source.format, "options": dict(spec.source.options)}
+        text = encode_value(reading, lambda value, _: repr(value).encode())
+        known["code"] = digest("source", text, b"" if code is None else code.digest.encode())
+    if code is not None:
+        known.update(code_parts=code.parts, code_notes=code.notes)
         if spec.source is None:
-            code = by_node[spec.node]
-            texts.update(code.sources)
-            digest_of_code = code.digest
-        else:
-            load = sources[spec.key].load
-            code = None if load is None else fingerprinter.of(load)
-            reading = {"format": spec.source.format, "options": dict(spec.source.options)}
-            text = encode_value(reading, lambda value, _: repr(value).encode())
-            texts.update({} if code is None else code.sources)
-            digest_of_code = digest("source", text, b"" if code is None else code.digest.encode())
-        found.append(
-            replace(
-                spec,
-                code=digest_of_code,
-                code_parts=None if code is None else code.parts,
-                code_notes=() if code is None else code.notes,
-                packages={} if spec.source is not None or code is None else {"python": _PYTHON, **code.packages},
-            )
-        )
-    return tuple(found), texts
+            known["packages"] = {"python": _PYTHON, **code.packages}
+    return AssetSpec(**known)
 
 
 def read_indexes(settings: Settings) -> Mapping[str, Sequence[object]]:
