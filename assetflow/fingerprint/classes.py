@@ -21,6 +21,7 @@ _DESCRIPTIONS = frozenset([
     "classmethod_descriptor", "builtin_function_or_method", "_TokenType",
 ])  # fmt: skip
 """Types of class attributes that Python puts there by itself, and whose meaning the class's text or name gives."""
+_GENERATORS = ("dataclasses", "reprlib", "collections", "functools", "enum", "typing")
 _FIELD_TABLES = ("__dataclass_fields__", "__pydantic_fields__", "_field_defaults")
 
 
@@ -128,7 +129,7 @@ class Classes(Names):
     def _method(self, node: Node, cls: type, label: str, function: FunctionType, origin: Origin) -> None:
         code = function.__code__
         if not self.files.is_project(code.co_filename):
-            if not (label.startswith("__") and _is_of_dataclasses(function)):
+            if not (label.startswith("__") and _is_generated(function)):
                 node.rest += self.refer(node, f"method {label}", self.resolve(function, origin))
             return
         is_own = code.co_qualname == f"{cls.__qualname__}.{code.co_name}" and not hasattr(function, "__wrapped__")
@@ -138,18 +139,6 @@ class Classes(Names):
         for name, value in attached(function):
             place = origin.inside(f".{name}")
             node.rest += self.refer(node, f"method {label} {name}", self.resolve(value, place))
-
-
-def _is_of_dataclasses(method: FunctionType) -> bool:
-    """Whether a method was given to a class by `dataclasses`: it has no file, maybe below a wrapper, or is theirs.
-
-    Which these are, and what they are like, differs between versions of Python, and the fields say it all.
-    """
-    inner: object = method
-    while hasattr(inner, "__wrapped__"):
-        inner = getattr(inner, "__wrapped__")  # noqa: B009 - pyright knows no such attribute on object
-    is_written = isinstance(inner, FunctionType) and inner.__code__.co_filename.startswith("<")
-    return is_written or method.__module__ == "dataclasses"
 
 
 def _attributes_of(cls: type, *, has_text: bool) -> Iterator[tuple[str, object]]:
@@ -192,6 +181,11 @@ def _functions_in(value: object) -> list[tuple[str, FunctionType]] | None:
     if type(value).__name__ == "cached_property" and isinstance(getattr(value, "func", None), FunctionType):
         return [("", cast("Any", value).func)]
     return None
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Whether a method is one that dataclasses and the like write, each version of Python in its own way."""
+    return function.__code__.co_filename.startswith("<") or function.__globals__.get("__name__") in _GENERATORS
 
 
 def _cells_of(cls: type) -> dict[str, object]:
