@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.unit.conftest import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +77,6 @@ print({step.asset: str(step.action) for step in Project.load(Path(sys.argv[1])).
 """
 
 
-@pytest.mark.xfail(reason="the old code is not looked at under the new scheme yet", strict=True)
 def test_15_another_scheme_of_fingerprints_makes_nothing_stale(workspace: Workspace, tmp_path: Path) -> None:
     workspace.assets("@asset\ndef orders() -> int:\n    return 1\n")
     workspace.materialize().raise_for_status()
