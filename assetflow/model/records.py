@@ -248,7 +248,6 @@ class NewTrace:
     reuse_version_id: int | None
     seen_trace_id: int | None
     partition: str = UNPARTITIONED
-    is_anew: bool = False
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     env_vars: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -256,3 +255,4 @@ class NewTrace:
     scheme: str = ""
     code_version: str | None = None
     cause: str = ""
+    is_anew: bool = False
