@@ -68,7 +68,7 @@ def _library_atom(value: object, kind: type) -> bytes:
         return tagged(b"l", name.encode()) + b"".join(atom(part) for part in parts)
     if name == "datetime.timezone":
         return tagged(b"l", _text(f"{name}|{value!r}"))  # with the offset and the name that was given to it
-    if kind.__module__ in ("pathlib", "pathlib._local") and hasattr(value, "as_posix"):
+    if kind.__module__ in ("pathlib", "pathlib._local") and hasattr(kind, "as_posix"):
         return tagged(b"p", _text(f"{kind.__name__.removeprefix('Posix').removeprefix('Windows')}|{value}"))
     if name == "re.Pattern":
         pattern: object = getattr(value, "pattern", "")

@@ -115,8 +115,7 @@ class ProjectFiles:
         """The file of a project module by its dotted name, whether it was imported or not."""
         import sys
 
-        loaded: str | None = getattr(sys.modules.get(name), "__file__", None)
-        if loaded is not None:
+        if name in sys.modules and (loaded := _file_of(sys.modules[name])):
             return loaded if self.is_project(loaded) else None
         inside = Path(*name.split("."))
         for root in self.roots:
@@ -133,16 +132,16 @@ class ProjectFiles:
         return self._imported[key]
 
     def all_files(self) -> list[str]:
-        """Every file of the project that was imported, and what else lies in the folders of the packages of those."""
-        import sys
-
-        loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        found = {file for file in (*loaded, *self._sources) if file and self.is_project(file)}
+        """Every file of the project that was imported or lies where it might be: in those packages, in the roots."""
+        loaded = [file for _, file, _ in loaded_modules()]
+        found = {file for file in (*loaded, *self._sources) if self.is_project(file)}
         tops: set[str] = set()
         for file in found:
             root = max((one for one in self.roots if file.startswith(one)), key=len)
             package, separator, _ = file[len(root) :].partition(os.sep)
             tops.update([root + package] if separator else [])
+        for root in self.roots:
+            found.update(file for one in Path(root).glob("*.py") if self.is_project(file := str(one)))
         for top in tops:
             found.update(file for one in Path(top).rglob("*.py") if self.is_project(file := str(one)))
         return sorted(found)
@@ -175,6 +174,22 @@ class ProjectFiles:
             return None  # the caller then has no tree to be sure of, and says so in the fingerprint
         self.indexes[key] = found.row
         return found
+
+
+def loaded_modules() -> Iterator[tuple[str, str, ModuleType]]:
+    """The names, files and objects of what is imported. Anything may lie in `sys.modules`, and answer any attribute."""
+    import sys
+
+    for name, module in sorted(sys.modules.items()):
+        file = _file_of(module)
+        if file:
+            yield name, file, module
+
+
+def _file_of(module: object) -> str:
+    names = cast("Mapping[str, object]", getattr(module, "__dict__", {}))
+    file = names.get("__file__") if isinstance(names, dict) else None
+    return file if isinstance(file, str) else ""
 
 
 def _with_span(pieces: list[Piece], code: CodeType) -> list[Piece]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import FunctionType, ModuleType
 from typing import cast
 
-from assetflow.fingerprint.files import ProjectFiles
+from assetflow.fingerprint.files import ProjectFiles, loaded_modules
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.index import Piece
 from assetflow.fingerprint.nodes import Node, Origin, Reference
@@ -111,8 +111,7 @@ class Names(Values):
     def loaded_from(self, file: str) -> ModuleType | None:
         """The module that was imported from a file of the project."""
         if self._by_file is None:
-            modules = [(getattr(one, "__file__", None), one) for one in list(sys.modules.values())]
-            self._by_file = {path: one for path, one in modules if path}
+            self._by_file = {file: one for _, file, one in loaded_modules() if self.files.is_project(file)}
         return self._by_file.get(file)
 
     # ---------------------------------------------------------------------------------- imports in functions
@@ -221,22 +220,21 @@ class Names(Values):
 
     def _find_patched(self) -> dict[str, list[tuple[str, object, Origin]]]:
         found: dict[str, list[tuple[str, object, Origin]]] = {}
-        for name, module in sorted(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            index = self.files.index(file) if self.files.is_project(file) and file else None
+        for name, file, module in loaded_modules():
+            index = self.files.index(file) if self.files.is_project(file) else None
             for chain in index.patches if index else ():
                 *path, last = chain.split(".")
                 owner = _walk(vars(module), path)
                 value = UNSET if owner is UNSET else getattr(owner, last, UNSET)
                 if value is not UNSET and self._is_foreign(owner):
                     found.setdefault(last, []).append(
-                        (f"put on {'.'.join(path)}.{last}", value, Origin(file or "", name, chain))
+                        (f"put on {'.'.join(path)}.{last}", value, Origin(file, name, chain))
                     )
             for called, attribute, cls in index.accessors if index else ():
                 decorator, value = _walk(vars(module), called.split(".")), vars(module).get(cls, UNSET)
                 if value is not UNSET and decorator is not UNSET and self._registers(decorator):
                     found.setdefault(attribute, []).append(
-                        (f"registered as {attribute}", value, Origin(file or "", name, cls))
+                        (f"registered as {attribute}", value, Origin(file, name, cls))
                     )
         return found
 

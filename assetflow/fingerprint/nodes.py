@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import digest
+from assetflow.fingerprint.signs import RUNS_TEXT, SEES_MODULE, SEES_PROJECT, hidden_sign
 from assetflow.model.code import CodeNote
 
 Reference = int | str
@@ -88,6 +89,13 @@ class Graph:
             node.edges.append((label, reference))
             return b""
         node.outside.append((label, reference))
+        sign = hidden_sign(label, reference)
+        if sign:
+            node.signs |= {sign}
+            if sign in (SEES_PROJECT, SEES_MODULE, RUNS_TEXT):
+                node.edges.append(("sees project", self.project()))
+                why = f"it may call {reference.partition(' ')[2]} with anything: the whole project counts"
+                node.notes.append(CodeNote("dynamic", node.name, why))
         return f"{label}={reference};".encode("utf-8", "surrogatepass")
 
     def resolve(self, value: object, origin: Origin) -> Reference:

@@ -40,6 +40,10 @@ class Values(Graph):
         key = ("value", origin.module, origin.name, id(value))
         return self.once(key, value, lambda node: self._fill_value(node, value, origin))
 
+    def wraps(self, value: object) -> bool:
+        """Whether an object stands for other code and has no meaning of its own; objects of project classes do."""
+        return is_wrapper(value) and not self.files.is_project(file_of(type(value)))
+
     def encoded(self, node: Node, value: object, origin: Origin) -> bytes:
         """The bytes of a value, with edges from `node` to the code in it.
 
@@ -93,7 +97,7 @@ class Values(Graph):
     def _part(self, node: Node, value: object, origin: Origin, encoder: ValueEncoder, path: str) -> bytes:
         """The bytes of what is not plain data inside a value: something to follow, or an object with its state."""
         kind = type(value)
-        if isinstance(value, _FOLLOWED) or is_wrapper(value):
+        if isinstance(value, _FOLLOWED) or self.wraps(value):
             return self.refer(node, path, self.resolve(value, origin))
         own: object = getattr(kind, "__fingerprint__", None)
         if callable(own):

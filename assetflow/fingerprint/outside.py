@@ -63,7 +63,9 @@ def _distributions_of(top: str) -> tuple[tuple[str, str], ...]:
         return tuple((name, version(name)) for name in sorted(set(_by_package().get(top, ()))))
 
 
-def _is_installed(module: ModuleType) -> bool:
+def _is_installed(module: object) -> bool:
+    if not isinstance(module, ModuleType):
+        return False
     places = [getattr(module, "__file__", None) or "", *(str(one) for one in getattr(module, "__path__", ()))]
     return any("-packages" in place for place in places)
 

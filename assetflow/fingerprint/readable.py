@@ -68,13 +68,11 @@ def _object(value: object, roots: tuple[str, ...], above: tuple[int, ...], depth
         yield f"{kind.__qualname__}(hidden)"
     elif hasattr(kind, "__members__") and hasattr(value, "_value_"):
         yield f"{kind.__qualname__}.{getattr(value, '_name_', '')}"
-    elif kind.__module__ in ("datetime", "decimal", "uuid", "fractions", "re", "zoneinfo") or hasattr(
-        value, "as_posix"
-    ):
+    elif kind.__module__ in ("datetime", "decimal", "uuid", "fractions", "re", "zoneinfo") or hasattr(kind, "as_posix"):
         told = f"re.compile({getattr(value, 'pattern', '')!r}, {getattr(value, 'flags', 0)})"
         yield told if kind.__name__ == "Pattern" else f"{kind.__qualname__}({_without_roots(repr(str(value)), roots)})"
     else:
-        fields = cast("Mapping[str, object]", getattr(value, "__dict__", {}))
+        fields = cast("Mapping[str, object]", getattr(value, "__dict__", None) or {})
         yield f"{kind.__qualname__}("
         for place, (name, item) in enumerate(fields.items()):
             yield f"{', ' if place else ''}{name}="

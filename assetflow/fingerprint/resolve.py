@@ -11,7 +11,7 @@ from assetflow.fingerprint.classes import Classes
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.nodes import Node, Origin, Reference
 from assetflow.fingerprint.outside import is_made_on_the_spot, name_of
-from assetflow.fingerprint.wrapped import attached, closure_values, file_of, held, is_bound_builtin, is_wrapper
+from assetflow.fingerprint.wrapped import attached, closure_values, file_of, held, is_bound_builtin
 from assetflow.model.code import CodeNote
 
 _QUIET_HOMES = ("functools", "contextlib", "typing", "types", "builtins")
@@ -41,7 +41,7 @@ class Resolver(Classes):
             return f"class {name_of(value)}"
         if isinstance(value, BuiltinFunctionType) and not is_bound_builtin(value):
             return f"builtin {value.__module__}.{value.__qualname__}"
-        if isinstance(value, (MethodType, BuiltinFunctionType)) or is_wrapper(value):
+        if isinstance(value, (MethodType, BuiltinFunctionType)) or self.wraps(value):
             return self._wrapper(value, origin)
         return self.value(value, origin)
 

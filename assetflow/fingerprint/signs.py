@@ -72,6 +72,19 @@ def signs_of(nodes: Sequence[ast.AST], chains: Iterable[str]) -> set[str]:
     return found
 
 
+def hidden_sign(written: str, reference: str) -> str:
+    """The sign of something outside the project that has another name in the text: `import_module as load`."""
+    home, _, name = reference.partition(" ")[2].rpartition(".")
+    if name == written.rpartition(".")[2] or home.partition(".")[0] not in (
+        "builtins",
+        "importlib",
+        "inspect",
+        "typing",
+    ):
+        return ""
+    return SEES_PROJECT if name in _IMPORTERS else _SIGNS.get(name, "")
+
+
 def statement_signs(node: ast.AST) -> str:
     """`volatile` when a statement makes a value anew each time, `environment` when it reads the environment."""
     found = ""

@@ -81,7 +81,7 @@ class ValueEncoder:
 
     def _portable(self, value: object) -> object:
         """Paths under the project's root without the root, so that two checkouts agree."""
-        text = str(value) if isinstance(value, str) or hasattr(value, "as_posix") else ""
+        text = str(value) if isinstance(value, str) or hasattr(type(value), "as_posix") else ""
         for root in self._roots if text else ():
             if text.startswith(root) or text + root[-1] == root:
                 return f"<project {type(value).__name__}>/{text[len(root) :].replace(root[-1], '/')}"

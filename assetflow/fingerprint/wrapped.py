@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import cast
 
@@ -15,8 +15,13 @@ Held = list[tuple[str, object]]
 
 
 def file_of(cls: type) -> str:
-    """The file of the module that a class says it is from."""
-    return getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    """The file of the module that a class is from."""
+    module = sys.modules.get(cls.__module__)
+    if isinstance(module, ModuleType):
+        return getattr(module, "__file__", None) or ""
+    # Something else took the module's place, or it is not there any more: methods know their files as well.
+    files = [one.__code__.co_filename for one in vars(cls).values() if isinstance(one, FunctionType)]
+    return next((file for file in files if not file.startswith("<")), "")
 
 
 def closure_values(function: FunctionType) -> dict[str, object]:
@@ -52,7 +57,9 @@ def is_wrapper(value: object) -> bool:
         return True
     if kind.__module__ == "types" and kind.__name__ in ("GenericAlias", "UnionType"):
         return True
-    return callable(getattr(value, "__wrapped__", None))
+    # Looked up where it is kept: an object may answer any attribute.
+    own = cast("Mapping[str, object]", getattr(value, "__dict__", {}))
+    return hasattr(kind, "__wrapped__") or (isinstance(own, dict) and callable(own.get("__wrapped__")))
 
 
 def is_bound_builtin(value: object) -> bool:

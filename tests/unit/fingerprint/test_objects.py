@@ -16,7 +16,10 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.constants import constant_content
 
 CASES = (Path(__file__).parent / "objects.txt").read_text(encoding="utf-8").split("\n---\n")
-"""Programs with a function `f`; each has a place `«before|after»` that changes what it computes."""
+"""Programs with a function `f`; each has a place `«before|after»` that changes what it computes.
+
+Lines such as `### hha` begin another module of that name.
+"""
 _PLACE = re.compile("«([^|]*)\\|([^»]*)»")
 
 Look = Callable[[str], tuple[CodeFingerprint, str]]
@@ -26,13 +29,20 @@ Look = Callable[[str], tuple[CodeFingerprint, str]]
 def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
     count = 0
 
+    def forget() -> None:
+        for name in [one for one in sys.modules if one in ("objects_main", "hha", "hhb", "hhc")]:
+            del sys.modules[name]
+
     def at(text: str) -> tuple[CodeFingerprint, str]:
         nonlocal count
         count += 1
         root = tmp_path / str(count)
         root.mkdir()
-        (root / "objects_main.py").write_text(text)
-        sys.modules.pop("objects_main", None)
+        main, *others = text.split("### ")
+        (root / "objects_main.py").write_text(main)
+        for name, _, other in (one.partition("\n") for one in others):
+            (root / f"{name}.py").write_text(other)
+        forget()
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             patch.syspath_prepend(str(root))
@@ -45,10 +55,10 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
                 return found, repr(error)
 
     yield at
-    sys.modules.pop("objects_main", None)
+    forget()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.strip().splitlines()[1][:40])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.strip().splitlines()[-1][:40])
 def test_change_of_what_an_object_holds_is_seen(look: Look, case: str) -> None:
     before, value = look(_PLACE.sub(lambda found: found[1], case))
     after, other = look(_PLACE.sub(lambda found: found[2], case))
