@@ -51,7 +51,7 @@ def back_up(catalog: Path, at: float, files: Files | None = None) -> Path | None
             uri = catalog.resolve().as_uri() + "?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as connection:
                 made = backup(connection, catalog, hour)
-    made.chmod(0o600)
+        made.chmod(0o600)
     syncing = files or Files()
     syncing.sync_directory(made.parent)
     prune(catalog, syncing)
