@@ -143,7 +143,11 @@ class Machine(Edits, Runs):
         keys = [key for key in self.model.keys if any(one.kind == "accept" for one in self.model.memories.get(key, ()))]
         if not keys:
             return
+        if b % 4:
+            keys = [key for key in keys if self.model.current[key].kind == "accept"] or keys
         key = keys[a % len(keys)]
+        if d % 2 and self.model.current[key].kind == "accept":
+            self._go_and_come_back(key)
         done = self.world.project.revoke(key)
         try:
             back = self.model.revoke(key)
@@ -158,6 +162,15 @@ class Machine(Edits, Runs):
                 raise Disagreement(f"{key} is back at trace {head.trace.trace_id}, not {back}")
             if head.trace.trace_id == back:
                 self.model.repoint(key, head)
+
+    def _go_and_come_back(self, key: str) -> None:
+        """Edit, run, and take the edit back: what was accepted is current by a link then, unless something else is."""
+        place = next(n for n, one in enumerate(self.model.functions) if key in one.outputs)
+        body = self.model.functions[place].body
+        for now in ((body + 1) % 4, body):
+            self._edit(place, body=now)
+            self.run([key], fails=False)
+            self.look()
 
     def on_invalidate(self, a: int, b: int, c: int, d: int) -> None:
         keys = self._targets(a, b)
