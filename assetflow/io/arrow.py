@@ -424,7 +424,20 @@ def _from_stream(value: Any, key: str) -> TableStream:
 def _guarded(reader: Any, key: str) -> Iterator[pa.RecordBatch]:
     """The batches of a reader; what fails in it is a failure of the value, not of the storage."""
     with _conversion(key), reader:
-        yield from reader
+        kinds = [(field.name, field.type) for field in reader.schema]
+        for batch in reader:  # which nobody has held against the schema yet
+            found = [(field.name, field.type) for field in batch.schema]
+            if found != kinds:
+                raise CannotStore(
+                    f"`{key}` returned a reader with a batch whose columns are not those of its schema",
+                    facts=(f"schema:   {_columns_text(kinds)}", f"batch:    {_columns_text(found)}"),
+                    fix="give every batch the columns of the schema, in its order and with its types",
+                )
+            yield batch
+
+
+def _columns_text(kinds: list[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in kinds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ checked with the algorithm that it names, whatever the project uses now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -68,8 +68,12 @@ class TableHasher:
             self._waiting.append(batch)
             self._waiting_rows += batch.num_rows
 
-    def finish(self) -> tuple[str, dict[str, str]]:
-        """The hash of the table, and the digest of each column by its name."""
+    def finish(self, kept: Collection[str] | None = None) -> tuple[str, dict[str, str]]:
+        """The hash of the table, and the digest of each column by its name.
+
+        `kept` are the columns whose categories a reader will find as they are (None: of all): batches may disagree
+        about them, and then only the values count.
+        """
         if self._waiting_rows:
             self._hash_waiting()
         digests: dict[str, str] = {}
@@ -78,7 +82,8 @@ class TableHasher:
         for field, kind, column in zip(self._schema, self._types, self._columns, strict=True):
             whole = new_hash(self._algorithm, b"adh1-whole\0")
             _feed_text(whole.update, kind, self._extras.get(field.name, ""), column.hexdigest())
-            whole.update(self._categories.get(field.name, b""))
+            if kept is None or field.name in kept:
+                whole.update(self._categories.get(field.name, b""))
             digests[field.name] = whole.hexdigest()
             _feed_text(table.update, field.name, digests[field.name])
         _feed_text(table.update, self._index)

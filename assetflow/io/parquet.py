@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
-from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, StorageFailed
+from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExact, StorageFailed
 from assetflow.files import Files, says_nothing_of, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
@@ -31,6 +31,9 @@ _LANES = 2
 
 _SPAN_BYTES = 8 << 20
 """Row groups of about this many stored bytes are decoded in one go when the whole table is wanted in memory."""
+
+_SMALL_BITS = 16
+"""Indices of dictionaries with no more bits may be too few for the values of several batches together."""
 
 _LARGE_GROUP = 64 << 20
 """Row groups that decode to more than this are read one after the other, to bound the memory of a stream."""
@@ -52,7 +55,7 @@ class ParquetIO:
             DiskFull, NotWritable, StorageFailed: the file could not be written.
         """
         stream = arrow.open_table(value, target.key)
-        hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema)
+        hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema, target.key)
         plain = arrow.plain_schema(stream.schema)
         refuse_unwritable(plain, target.key)
         rows = 0
@@ -63,10 +66,8 @@ class ParquetIO:
             _parquet_writer(out, plain, target.key) as writer,
             ThreadPoolExecutor(1, thread_name_prefix="assetflow-hash") as beside,
         ):
-            hashed: Future[None] | None = None
             for batch in arrow.blocks(stream.batches, stream.schema):
-                if hashed is not None:
-                    hashed.result()
+                hashed: Future[None] | None = None
                 if batch.num_rows < BLOCK_ROWS:  # not worth a thread
                     hasher.update(batch)
                 else:
@@ -74,9 +75,9 @@ class ParquetIO:
                 categories.note(batch)
                 rows += batch.num_rows
                 _write_block(writer, batch, plain)
-            if hashed is not None:
-                hashed.result()
-            data_hash, columns = hasher.finish()
+                if hashed is not None:  # before the next batch is asked for: who makes it may use this one's memory
+                    hashed.result()
+            data_hash, columns = hasher.finish(categories.found())
             writer.add_key_value_metadata({"assetflow.version": json.dumps({**about, "data_hash": data_hash})})
         details, blocks = file_details(out, target.directory, self._files)
         details["schema"] = arrow.schema_to_text(stream.schema)
@@ -118,7 +119,9 @@ class ParquetIO:
             if deep:
                 with damage(version):
                     check_file(version, directory / DATA)
-                if problem := content_problem(version, self.stream(version, directory)):
+                if problem := content_problem(
+                    version, self.stream(version, directory), categories_of(version, directory)
+                ):
                     problems.append(problem)
         except DamagedVersion as error:
             problems.append(error.facts[0].removeprefix("found:").strip() if error.facts else error.what)
@@ -148,21 +151,49 @@ class ParquetIO:
 class Categories:
     """Collects the categories of dictionary columns; a column whose batches disagree is stored by its values alone."""
 
-    def __init__(self, schema: pa.Schema) -> None:
+    def __init__(self, schema: pa.Schema, key: str) -> None:
         import pyarrow as pa
 
+        self._key, self._unions = key, dict[int, Any]()
         self._positions = {i: field.name for i, field in enumerate(schema) if pa.types.is_dictionary(field.type)}
         self._found: dict[str, Any] = {}
 
     def note(self, batch: pa.RecordBatch) -> None:
-        """Look at the next batch."""
+        """Look at the next batch.
+
+        Raises:
+            NotExact: the batches have more values together than the type of the column can count.
+        """
+        for position, values in self._unions.items():
+            self._unions[position] = self._joined(batch, position, values)
         for position, name in list(self._positions.items()):
             values: Any = cast("Any", batch.column(position)).dictionary
             if name not in self._found and not values.null_count:
                 self._found[name] = values
             elif name not in self._found or not self._found[name].equals(values):
-                self._found.pop(name, None)
+                before = self._found.pop(name, values)
                 del self._positions[position]
+                if cast("Any", batch.column(position)).type.index_type.bit_width <= _SMALL_BITS:
+                    self._unions[position] = self._joined(batch, position, before)
+
+    def _joined(self, batch: pa.RecordBatch, position: int, before: Any) -> Any:
+        """The distinct values of a column so far, which a reader of the whole table gets as one dictionary."""
+        import pyarrow as pa
+
+        column: Any = batch.column(position)
+        if column.dictionary.equals(before):
+            return before
+        plain = [arrow.plain_array(one, arrow.plain_type(one.type)) for one in (before, column.dictionary)]
+        found = pa.concat_arrays(plain).unique()
+        index = column.type.index_type
+        room = 2 ** (index.bit_width - (0 if pa.types.is_unsigned_integer(index) else 1))
+        if len(found) > room:
+            raise NotExact(
+                f"column `{batch.schema.names[position]}` of `{self._key}` has {column.type}, and its batches have "
+                f"more than {room} values together",
+                fix="cast it to text, or to a dictionary with int32 indices",
+            )
+        return found
 
     def found(self) -> dict[str, Any]:
         """The categories by column name."""
@@ -215,8 +246,8 @@ def typed_batches(pa: Any, plain: Any, schema: Any, categories: Mapping[str, Any
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def content_problem(version: Version, stream: arrow.TableStream) -> str | None:
-    """How the content of the stream differs from what the version recorded, or None.
+def content_problem(version: Version, stream: arrow.TableStream, kept: Collection[str] | None = None) -> str | None:
+    """How the content of the stream differs from what the version recorded, or None; `kept` as in `TableHasher`.
 
     Raises:
         DamagedVersion: the content cannot even be read.
@@ -227,7 +258,7 @@ def content_problem(version: Version, stream: arrow.TableStream) -> str | None:
         return str(error)
     for batch in stream.batches:
         hasher.update(batch)
-    found = hasher.finish()[0]
+    found = hasher.finish(kept)[0]
     return None if found == version.data_hash else f"the content has the hash {found}, not {version.data_hash}"
 
 

@@ -265,7 +265,7 @@ class MemoryIO:
         from assetflow.io.hashing import table_hash
 
         stream = arrow.open_table(value, target.key)
-        categories, batches = Categories(stream.schema), list[Any]()
+        categories, batches = Categories(stream.schema, target.key), list[Any]()
         for batch in stream.batches:
             categories.note(batch)
             batches.append(batch)

@@ -283,7 +283,10 @@ class Storage:
     def has_begun(self) -> bool:
         """Whether somebody, alive or dead, has begun to write something."""
         staging = self._root / "tmp"
-        return staging.is_dir() and any(staging.iterdir())
+        try:
+            return staging.is_dir() and any(staging.iterdir())
+        except OSError:  # it cannot be looked at just now: whoever then sweeps it says so
+            return True
 
     def sweep(self, alive_runs: Collection[int]) -> int:
         """Remove the staging directories of runs that are not alive; how many were removed.
