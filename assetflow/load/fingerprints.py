@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -23,6 +21,7 @@ from assetflow.load.manifest import own_code
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
 from assetflow.model.declare import SourceDefinition
+from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 
@@ -42,22 +41,10 @@ def with_code(
     A source's fingerprint says how it is read, so that its options count too.
     """
     fingerprinter = Fingerprinter(files, constant_content)
-    with _garbage_kept():
+    with garbage_kept():
         by_node = {name: fingerprinter.of(node.function) for name, node in nodes.items()}
         found = [_with_its_code(spec, by_node, sources, fingerprinter) for spec in specs]
         return tuple(found), fingerprinter.sources()
-
-
-@contextmanager
-def _garbage_kept() -> Generator[None]:
-    """Without looking for garbage: much is made here and all of it is kept, so looking costs a third and finds none."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _with_its_code(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from assetflow.errors import AssetflowError, AssetPinned
+from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Doubt, Head, Pin
 from assetflow.model.spec import AssetSpec
@@ -228,16 +229,17 @@ def make_plan(
     """
     wanted = tuple(targets)
     _refuse_forced_pins(forced & world.pins.keys())
-    members = _members(world, wanted, with_upstream)
-    steps = _pass(world, members, forced, {}, with_upstream)
-    candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
-    if candidates:
-        found = world.traces(candidates)
-        if found:
-            steps = _pass(world, members, forced, found, with_upstream)
-    planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
-    for key, seconds in world.durations(planned).items() if planned else ():
-        steps[key] = replace(steps[key], predicted_s=seconds)
+    with garbage_kept():
+        members = _members(world, wanted, with_upstream)
+        steps = _pass(world, members, forced, {}, with_upstream)
+        candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
+        if candidates:
+            found = world.traces(candidates)
+            if found:
+                steps = _pass(world, members, forced, found, with_upstream)
+        planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
+        for key, seconds in world.durations(planned).items() if planned else ():
+            steps[key] = replace(steps[key], predicted_s=seconds)
     return Plan(world.env, selection, wanted, steps, workers)
 
 
