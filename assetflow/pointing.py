@@ -282,11 +282,15 @@ class Pointing:
                 raise pointers.evicted(aim.target)
             if version.state == "condemned":
                 raise NoSuchVersion(f"gc is about to remove {name}", fix=f"assetflow history {version.asset}")
-            fix = f"`assetflow doctor --fix` puts it aside; for another version see `assetflow history {version.asset}`"
+            history = f"assetflow history {version.asset}"
             if version.state != "live" or not self.storage.exists(version):
-                raise DamagedVersion(f"the bytes of {name} are gone, so it cannot become current", fix=fix)
+                where = "damaged, and in quarantine" if version.state == "damaged" else "gone"
+                facts = pointers.readable(version.asset, self.storage.exists)
+                what = f"the bytes of {name} are {where}, so it cannot become current"
+                raise DamagedVersion(what, facts=facts, fix=history)
             if reads and aim.is_read and (problems := self.storage.verify(version, deep=True)):
                 facts = (f"found:    {'; '.join(problems)}", f"location: {version.location}")
+                fix = f"`assetflow doctor --deep --fix` puts it aside; for another version see `{history}`"
                 raise DamagedVersion(f"{name} is damaged, so it cannot become current", facts=facts, fix=fix)
 
     # -- doing it

@@ -29,9 +29,6 @@ When = datetime | date | str
 
 T = TypeVar("T")
 
-_MOST_NAMED = 3
-"""So many versions are named that can be read when the one that was asked for cannot."""
-
 
 class Reading:
     """The verbs of a project that read data. Change nothing."""
@@ -268,12 +265,7 @@ class Reading:
     def _readable(self, key: AssetKey) -> tuple[str, ...]:
         """The newest versions that can be read, as a fact of an error."""
         with self._catalog() as catalog:
-            versions = catalog.live_versions([key])
-        names: list[str] = []
-        for version in sorted(versions, key=lambda one: -one.number):
-            if len(names) < _MOST_NAMED and self.storage.exists(version):
-                names.append(f"{key}@{version.number}")
-        return (f"the newest that can be read: {', '.join(names)}",) if names else ()
+            return Pointers(catalog).readable(key, self.storage.exists)
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
         from assetflow.io.sources import read_source

@@ -158,6 +158,14 @@ class Pointers:
             "equal content comes out again",
         )
 
+    def readable(self, asset: AssetKey, exists: Callable[[Version], bool]) -> tuple[str, ...]:
+        """The newest versions that can be read, as a fact of an error; `exists` looks for the bytes of one."""
+        names: list[str] = []
+        for version in sorted(self._catalog.live_versions([asset]), key=lambda one: -one.number):
+            if len(names) < _MOST_NAMED and exists(version):
+                names.append(f"{asset}@{version.number}")
+        return (f"the newest that can be read: {', '.join(names)}",) if names else ()
+
     def way_out(self, env: str, version: Version) -> str:
         """What helps when the bytes of a version are damaged: only what is current is made again by a run."""
         key = version.asset
@@ -255,3 +263,6 @@ def by_key(heads: Mapping[Slot, Head]) -> dict[AssetKey, Head]:
 
 
 _LAST = 2**62
+
+_MOST_NAMED = 3
+"""So many versions are named that can be read when the one that was asked for cannot."""

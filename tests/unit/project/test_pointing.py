@@ -360,9 +360,22 @@ def test_damaged_targets_are_refused_before_anything_moves(shop: Workspace, verb
     with pytest.raises(DamagedVersion, match="orders v2 is damaged") as error:
         project.pin("report@2 orders@2") if verb == "pin" else project.rollback("orders report", to=2)
 
-    assert "assetflow doctor --fix" in str(error.value.fix)
+    assert "assetflow doctor --deep --fix" in str(error.value.fix)
     assert numbers(project)["report"] == numbers(project)["orders"] == 3
     assert project.select("is:pinned") == ()
+
+
+def test_what_was_put_aside_is_said_to_be_in_quarantine_with_what_can_be_read(shop: Workspace) -> None:
+    flip(shop, "orders", 2)
+    lose(shop, "orders", 1)
+    shop.project().mend(shop.project().doctor(deep=True))
+    for verb in (lambda: shop.project().rollback("orders", to=2), lambda: shop.project().pin("orders@2")):
+        with pytest.raises(DamagedVersion, match="orders v2 are damaged, and in quarantine") as error:
+            verb()
+        assert error.value.facts == ("the newest that can be read: orders@3",)
+        assert error.value.fix == "assetflow history orders"
+    with pytest.raises(DamagedVersion, match="orders v1 are gone"):
+        shop.project().rollback("orders", to=1)
 
 
 def test_a_damaged_version_downstream_is_refused_too(shop: Workspace) -> None:
