@@ -18,6 +18,7 @@ from assetflow.errors import (
     RunConflict,
     Superseded,
     UsageError,
+    VersionInSelection,
 )
 from assetflow.run.locks import run_lock
 from tests.unit.project.test_care import data_file, folder_of
@@ -407,6 +408,31 @@ def test_what_cannot_be_rolled_back_is_refused_with_the_reason(shop: Workspace) 
         project.rollback("")
     with pytest.raises(UsageError, match="not a version, a run or a time"):
         project.rollback("orders", to="prod")
+
+
+@pytest.mark.parametrize(
+    ("selection", "fix"),
+    [
+        ("orders@2", "assetflow rollback orders --to 2"),
+        ("orders@run:1 or report@run:1", "assetflow rollback orders or report --to run:1"),
+        (["orders@1", "report@2"], "roll each back by itself: assetflow rollback orders --to 1"),
+        ("@orders", "for an asset, what is below it, and all that those need, write `+(orders+)`"),
+    ],
+)
+def test_a_version_in_a_rollback_goes_behind_to(shop: Workspace, selection: str | list[str], fix: str) -> None:
+    with pytest.raises(VersionInSelection) as error:
+        shop.project().rollback(selection)
+    assert error.value.fix == fix
+    assert numbers(shop.project())["orders"] == 3
+
+
+def test_what_is_made_of_a_source_is_rolled_back_as_the_message_says(shop: Workspace) -> None:
+    for verb, act in (("rollback", shop.project().rollback), ("pin", shop.project().pin)):
+        with pytest.raises(UsageError, match="raw is a source") as error:
+            act("raw")
+        assert error.value.fix == f'for what is made of it: assetflow {verb} "raw+"'
+    assert [one.asset for one in shop.project().rollback("raw+", dry_run=True).moves] == ["orders", "report", "last"]
+    assert len(shop.project().pin("raw+").moves) == 3
 
 
 def test_a_run_of_another_environment_is_no_target(shop: Workspace) -> None:
