@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -84,6 +85,17 @@ def test_as_gives_the_class_that_is_asked_for(project: Project, key: str, form: 
 
 def test_as_takes_the_name_of_a_form(project: Project) -> None:
     assert isinstance(project.read("orders", as_="polars"), pl.DataFrame)
+
+
+@pytest.mark.parametrize("form", ["polars", "polars_lazy", pl.DataFrame])
+@pytest.mark.parametrize("key", ["orders", "listed", "raw"])
+def test_polars_that_is_not_installed_is_an_error_that_says_what_to_install(
+    project: Project, monkeypatch: pytest.MonkeyPatch, form: Any, key: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ContractBroken, match="polars is not installed") as error:
+        project.read(key, as_=form)
+    assert error.value.fix == "pip install 'assetflow[polars]'"
 
 
 def test_another_class_is_refused(project: Project) -> None:
