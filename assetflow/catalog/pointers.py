@@ -14,7 +14,7 @@ from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Head, Pin, Version
-from assetflow.model.versions import VersionName
+from assetflow.model.versions import FORMS, VersionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Pointers:
             raise NoSuchVersion(
                 f"there is no environment `{name.text}`",
                 facts=(f"environments: {', '.join(names)}",) if names else (),
-                fix=did_you_mean(name.text, names),
+                fix=did_you_mean(name.text, names) or f"write {FORMS}",
             )
         return Cut(name.text, _LAST)
 
