@@ -150,6 +150,17 @@ def test_a_version_whose_bytes_gc_removed_is_explained(shop: Workspace) -> None:
         shop.project().rollback("report", to=2)
 
 
+def test_a_removed_version_was_made_by_the_run_that_computed_it(shop: Workspace) -> None:
+    for number in (2, 3):  # linked again in run 4, and left again in run 5
+        shop.file("raw.csv", f"n\n{number}\n")
+        shop.materialize(executor="inline")
+    assert shop.ran() == []
+    set_state(shop, "report", 2, "evicted")
+    with pytest.raises(NoSuchVersion, match="gc removed") as error:
+        shop.project().read("report@2")
+    assert error.value.facts[0] == "it was made in run #2 from orders v2"
+
+
 # ------------------------------------------------------------------------------------------------------ rollback
 
 
