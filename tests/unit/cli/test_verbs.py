@@ -61,6 +61,18 @@ def test_a_word_that_names_no_version_is_answered_with_the_ways_to_name_one(buil
     assert "write a number (3), HEAD~1, a day" in answer.err
 
 
+def test_an_environment_of_which_nothing_is_recorded_is_said_with_those_that_there_are(built: Path, cli) -> None:
+    note = "nothing is recorded in env prd yet; there are: dev"
+    for verb in ("status", "ls"):
+        assert note in cli("-e", "prd", verb).err
+        assert "nothing is recorded" not in cli(verb).err
+    assert cli("-e", "prd", "status", "--json").document["data"]["env"] == "prd"
+
+
+def test_a_project_without_any_environment_has_no_such_note(project: Path, cli) -> None:
+    assert "nothing is recorded" not in cli("status").err
+
+
 def test_sql_reads_text_a_file_and_stdin(built: Path, cli, tmp_path: Path, monkeypatch) -> None:
     import io
 
