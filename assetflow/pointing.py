@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Cut, Pointers, Repoint, by_key
-from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, UsageError
+from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, UsageError, VersionInSelection
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -150,7 +150,11 @@ class Pointing:
             UsageError: the selection names a source, whose data assetflow does not keep.
             RunConflict: a run is going on in this environment, for longer than `wait_s`.
         """
-        chosen = self._own(selection, "rolled back")
+        try:
+            chosen = self._own(selection, "rolled back")
+        except VersionInSelection as error:
+            error.fix = _with_to(selection) or error.fix
+            raise
         name = self._target(to)
 
         def aim(catalog: Catalog) -> tuple[list[_Aim], list[tuple[AssetKey, str]]]:
@@ -282,11 +286,15 @@ class Pointing:
                 raise pointers.evicted(aim.target)
             if version.state == "condemned":
                 raise NoSuchVersion(f"gc is about to remove {name}", fix=f"assetflow history {version.asset}")
-            fix = f"`assetflow doctor --fix` puts it aside; for another version see `assetflow history {version.asset}`"
+            history = f"assetflow history {version.asset}"
             if version.state != "live" or not self.storage.exists(version):
-                raise DamagedVersion(f"the bytes of {name} are gone, so it cannot become current", fix=fix)
+                where = "damaged, and in quarantine" if version.state == "damaged" else "gone"
+                facts = pointers.readable(version.asset, self.storage.exists)
+                what = f"the bytes of {name} are {where}, so it cannot become current"
+                raise DamagedVersion(what, facts=facts, fix=history)
             if reads and aim.is_read and (problems := self.storage.verify(version, deep=True)):
                 facts = (f"found:    {'; '.join(problems)}", f"location: {version.location}")
+                fix = f"`assetflow doctor --deep --fix` puts it aside; for another version see `{history}`"
                 raise DamagedVersion(f"{name} is damaged, so it cannot become current", facts=facts, fix=fix)
 
     # -- doing it
@@ -410,9 +418,10 @@ class Pointing:
     def _refuse_sources(self, keys: Iterable[AssetKey], what: str) -> None:
         source = next((key for key in keys if self.graph.specs[key].is_source), None)
         if source is not None:
+            verb = "pin" if what == "pinned" else "rollback"
             raise UsageError(
                 f"{source} is a source and cannot be {what}: assetflow keeps no copies of its data",
-                fix="select the assets that are made of it: not is:source",
+                fix=f'for what is made of it: assetflow {verb} "{source}+"' if self._below([source]) else None,
             )
 
     def _below(self, keys: Iterable[AssetKey]) -> list[AssetKey]:
@@ -422,6 +431,23 @@ class Pointing:
 
 def _texts(selection: Expression) -> list[str]:
     return [selection] if isinstance(selection, str) else list(selection or ())
+
+
+def _with_to(selection: Expression) -> str | None:
+    """What was meant by a selection with versions in it, as a command: the version goes to `--to`.
+
+    Without it the rest would roll back to the version before, which is another one. None when it cannot be told.
+    """
+    words = " ".join(_texts(selection)).split()
+    parts = [word.rstrip(")").partition("@") for word in words]
+    versions = {version for _, at, version in parts if at}
+    if any(at and not (key and version) for key, at, version in parts) or not versions:
+        return None
+    if len(versions) > 1:
+        key, version = next((key, version) for key, at, version in parts if at)
+        return f"roll each back by itself: assetflow rollback {shlex.join([key.lstrip('(')])} --to {version}"
+    version = versions.pop()
+    return f"assetflow rollback {shlex.join([word.replace(f'@{version}', '') for word in words])} --to {version}"
 
 
 def _left_sources(sources: Iterable[AssetKey]) -> list[tuple[AssetKey, str]]:

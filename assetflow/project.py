@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from assetflow.care import Care, storage_of
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.keeping import Keeping
 from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
@@ -164,6 +165,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
             world = self._survey(catalog, ask=False).world
             attempts = self._attempts(catalog)
             runs = catalog.runs(1, self.env)
+            known = () if runs else tuple(Keeping(catalog.database).environments())
             plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
         rows = self._statuses(world, plan, attempts)
         if expression:
@@ -174,7 +176,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
             )
             rows = [row for row in rows if row.spec.key in wanted]
         last = self._seen_alive(runs[0]) if runs else None
-        return Status(self.env, tuple(rows), last if last is not None and last.state == "running" else None, last)
+        running = last if last is not None and last.state == "running" else None
+        return Status(self.env, tuple(rows), running, last, () if self.env in known else known)
 
     def show(self, key: str) -> AssetView:
         """All about one asset.

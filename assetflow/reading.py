@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers, advising, by_key
-from assetflow.errors import DamagedVersion, NoSuchVersion, UsageError
+from assetflow.errors import ContractBroken, DamagedVersion, NoSuchVersion, SourceUnreadable, UsageError
+from assetflow.io.columns import OF_INPUTS
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
@@ -28,9 +29,6 @@ When = datetime | date | str
 """A moment: without an offset it is in the zone of the project; a date alone means the end of that day."""
 
 T = TypeVar("T")
-
-_MOST_NAMED = 3
-"""So many versions are named that can be read when the one that was asked for cannot."""
 
 
 class Reading:
@@ -112,9 +110,11 @@ class Reading:
             raise UsageError(f"cannot read as {as_!r}", fix="give a class such as pa.Table, or a name such as 'arrow'")
         want = Want(form, None if columns is None else tuple(columns))
         found, name = self._split(key, version, as_of, run)
-        if self.graph.specs[found].is_source and name is None:
-            return self._read_source(found, want)
-        return self._read_version(self._version(found, name), want)
+        plain = "as_='arrow'" if as_ is None else f"leave out as_: read({key!r}) gives what is stored"
+        with _asked_for(found, plain):
+            if self.graph.specs[found].is_source and name is None:
+                return self._read_source(found, want)
+            return self._read_version(self._version(found, name), want)
 
     def preview(
         self,
@@ -139,11 +139,12 @@ class Reading:
         found, name = self._split(key, version, as_of, run)
         want = Want("arrow", None if columns is None else tuple(columns))
         number: int | None = None
-        if self.graph.specs[found].is_source and name is None:
-            value: Any = self._read_source(found, want)
-        else:
-            stored = self._version(found, name)
-            number, value = stored.number, self._read_version(stored, want)
+        with _asked_for(found, f"read it as it is: read({key!r})" if columns is None else "leave the columns out"):
+            if self.graph.specs[found].is_source and name is None:
+                value: Any = self._read_source(found, want)
+            else:
+                stored = self._version(found, name)
+                number, value = stored.number, self._read_version(stored, want)
         part = preview_rows(value, rows, tail=tail)
         names = tuple(part.column_names)
         types = tuple(str(field.type) for field in part.schema)
@@ -196,7 +197,6 @@ class Reading:
     def _table(
         self, name: str, then: VersionName | None, current: Callable[[], Mapping[AssetKey, Head]]
     ) -> TableRef:  # fmt: skip
-        from assetflow.io.base import Want
         from assetflow.io.sql import TableRef
 
         key, named = self._split(name)
@@ -206,14 +206,22 @@ class Reading:
             head = current().get(key)
             version = self._usable(key, head) if head is not None else self._version(key, then)
         elif then is None:
-            return TableRef(load=lambda: self._read_source(key, Want("arrow")))
+            return TableRef(load=lambda: self._load_table(key, name, None))
         else:
             raise _no_copies(key)
         with advising(self._catalog, self.env, version):
             files = self.storage.parquet_files(version)
         if files:
             return TableRef(parquet=files)
-        return TableRef(load=lambda: self._read_version(version, Want("arrow")))
+        return TableRef(load=lambda: self._load_table(key, name, version))
+
+    def _load_table(self, key: AssetKey, name: str, version: Version | None) -> object:
+        """A table of a query that DuckDB cannot read by itself: of a source when there is no version."""
+        from assetflow.io.base import Want
+
+        want = Want("arrow")
+        with _asked_for(key, f"a query reads tables only; to look at it: assetflow preview {name}"):
+            return self._read_source(key, want) if version is None else self._read_version(version, want)
 
     def _read_version(self, version: Version, want: Want) -> object:
         with advising(self._catalog, self.env, version):
@@ -268,12 +276,7 @@ class Reading:
     def _readable(self, key: AssetKey) -> tuple[str, ...]:
         """The newest versions that can be read, as a fact of an error."""
         with self._catalog() as catalog:
-            versions = catalog.live_versions([key])
-        names: list[str] = []
-        for version in sorted(versions, key=lambda one: -one.number):
-            if len(names) < _MOST_NAMED and self.storage.exists(version):
-                names.append(f"{key}@{version.number}")
-        return (f"the newest that can be read: {', '.join(names)}",) if names else ()
+            return Pointers(catalog).readable(key, self.storage.exists)
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
         from assetflow.io.sources import read_source
@@ -291,6 +294,22 @@ class Reading:
             raise problem
         assert spec.source is not None, "a source without a problem has a place"
         return read_source(spec.source, found.observations[key], want)
+
+
+@contextmanager
+def _asked_for(key: AssetKey, otherwise: str) -> Generator[None]:
+    """While somebody reads by name: errors say what helps there, not what helps in the function of an asset.
+
+    `otherwise` is what to do when the value has not the form that is needed.
+    """
+    try:
+        yield
+    except (ContractBroken, SourceUnreadable) as error:
+        if error.fix == OF_INPUTS:
+            error.fix = f"name columns that `{key}` has"
+        elif error.fix is not None and "annotat" in error.fix:
+            error.fix = otherwise
+        raise
 
 
 def _one_of(version: int | str | None, as_of: When | None, run: int | None, zone: tzinfo | None) -> VersionName | None:

@@ -57,12 +57,16 @@ class AssetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of the selected assets, in topological order."""
+    """The state of the selected assets, in topological order.
+
+    `others` are the environments of which something is recorded, where nothing is of this one.
+    """
 
     env: str
     rows: tuple[AssetStatus, ...]
     running: Run | None
     last_run: Run | None
+    others: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[AssetStatus]:
         return iter(self.rows)

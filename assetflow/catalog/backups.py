@@ -26,7 +26,7 @@ _SHAPE = "%Y%m%dT%H"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One backup and the hour in which it was made, in UTC seconds."""
+    """One backup and when it was made, in UTC seconds."""
 
     path: Path
     made_at: float
@@ -83,8 +83,17 @@ def backups(catalog: Path) -> list[Backup]:
             made = datetime.strptime(path.stem.removeprefix(f"{catalog.stem}-"), _SHAPE).replace(tzinfo=UTC)
         except ValueError:  # one that a migration made, which stays for ever
             continue
-        found.append(Backup(path, made.timestamp()))
+        found.append(Backup(path, _minute(path, made.timestamp())))
     return sorted(found, key=lambda one: -one.made_at)
+
+
+def _minute(path: Path, hour: float) -> float:
+    """When it was made: the name says the hour, and the file the moment, unless something touched it since."""
+    try:
+        written = path.stat().st_mtime
+    except OSError:  # pruned by another process in this moment
+        return hour
+    return written if hour <= written < hour + 3600 else hour
 
 
 def newest_good(catalog: Path) -> Backup | None:

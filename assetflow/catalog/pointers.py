@@ -13,8 +13,8 @@ from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head, Pin, Version
-from assetflow.model.versions import VersionName
+from assetflow.model.records import Head, Pin, TraceInput, Version
+from assetflow.model.versions import FORMS, VersionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Pointers:
             raise NoSuchVersion(
                 f"there is no environment `{name.text}`",
                 facts=(f"environments: {', '.join(names)}",) if names else (),
-                fix=did_you_mean(name.text, names),
+                fix=did_you_mean(name.text, names) or f"write {FORMS}",
             )
         return Cut(name.text, _LAST)
 
@@ -148,8 +148,9 @@ class Pointers:
         row = self._database.row("evicted_at", version.version_id)
         at = cast("float | None", row[0]) if row is not None else None
         when = "" if at is None else f" on {datetime.fromtimestamp(at, UTC):%Y-%m-%d at %H:%M} UTC"
-        made = "" if trace.run_id is None else f" in run #{trace.run_id}"
-        read = ", ".join(f"{one.upstream} v{one.version_number}" for one in trace.inputs if one.version_number)
+        run_id, inputs = self._made_by(version) or (trace.run_id, trace.inputs)
+        made = "" if run_id is None else f" in run #{run_id}"
+        read = ", ".join(f"{one.upstream} v{one.version_number}" for one in inputs if one.version_number)
         facts = [f"it was made{made}" + (f" from {read}" if read else "")]
         return NoSuchVersion(
             f"gc removed the bytes of {version.asset} v{version.number}{when}",
@@ -157,6 +158,14 @@ class Pointers:
             fix=f"put its code and its inputs back as they were and run `assetflow materialize {version.asset}`: "
             "equal content comes out again",
         )
+
+    def readable(self, asset: AssetKey, exists: Callable[[Version], bool]) -> tuple[str, ...]:
+        """The newest versions that can be read, as a fact of an error; `exists` looks for the bytes of one."""
+        names: list[str] = []
+        for version in sorted(self._catalog.live_versions([asset]), key=lambda one: -one.number):
+            if len(names) < _MOST_NAMED and exists(version):
+                names.append(f"{asset}@{version.number}")
+        return (f"the newest that can be read: {', '.join(names)}",) if names else ()
 
     def way_out(self, env: str, version: Version) -> str:
         """What helps when the bytes of a version are damaged: only what is current is made again by a run."""
@@ -171,6 +180,14 @@ class Pointers:
         if (key, UNPARTITIONED) in self.pins(where):
             return f"it is pinned: {start} unpin {key}, and then {again}"
         return f"make it again: {again}"
+
+    def _made_by(self, version: Version) -> tuple[int | None, Sequence[TraceInput]] | None:
+        """The run that computed a version, not one that found it again, and what it read."""
+        row = cast("tuple[int, int | None] | None", self._database.row("made_by", version.version_id))
+        if row is None:
+            return None
+        inputs = inputs_by_trace(self._database.rows("inputs_of", json.dumps([row[0]])))
+        return row[1], inputs.get(row[0], ())
 
     def _after_run(self, run_id: int) -> Cut:
         row = self._database.row("run", run_id)
@@ -255,3 +272,6 @@ def by_key(heads: Mapping[Slot, Head]) -> dict[AssetKey, Head]:
 
 
 _LAST = 2**62
+
+_MOST_NAMED = 3
+"""So many versions are named that can be read when the one that was asked for cannot."""

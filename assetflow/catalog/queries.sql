@@ -510,6 +510,9 @@ SELECT min(v.number), max(v.number), count(*) FROM version v JOIN asset a USING 
 -- evicted_at: when the bytes of a version were removed
 SELECT state_at FROM version WHERE version_id = ? AND state = 'evicted'
 
+-- made_by: the first trace that computed a version, and its run
+SELECT trace_id, run_id FROM trace WHERE version_id = ? AND kind = 'run' ORDER BY trace_id LIMIT 1
+
 -- env_names: all environments
 SELECT name FROM env ORDER BY name
 

@@ -13,8 +13,9 @@ from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, natural
 from assetflow.cli.table import Cell, Column, Table, formatted
 from assetflow.cli.text import Line, Span, count, dim, number, size
-from assetflow.errors import ContractBroken, QueryError, UsageError
+from assetflow.errors import ContractBroken, NoSuchVersion, QueryError, UsageError
 from assetflow.model.durations import words
+from assetflow.model.versions import parse_version
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -113,7 +114,19 @@ def sql(session: Session, options: Namespace) -> Answer:
 def _moment(text: str | None) -> tuple[str | None, int | None]:
     """The time or the run of `--at`."""
     number = (text or "").removeprefix("run:")
-    return (None, int(number)) if number.isascii() and number.isdecimal() else (text, None)
+    if text is None or (number.isascii() and number.isdecimal()):
+        return None, None if text is None else int(number)
+    try:
+        is_time = parse_version(text).kind == "time"
+    except NoSuchVersion:
+        is_time = False
+    if not is_time:
+        raise UsageError(
+            f"`--at` takes a time or a run, not `{text}`",
+            facts=('one table alone as it was: select * from "orders@HEAD~1"',),
+            fix="--at 2026-11-20, --at 2026-11-20T10:00 or --at run:41",
+        )
+    return text, None
 
 
 def _query_text(session: Session, options: Namespace) -> str:

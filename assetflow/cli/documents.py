@@ -114,15 +114,16 @@ def history_document(entry: HistoryEntry) -> Document:
 
 
 def run_document(run: Run) -> Document:
-    """One run."""
+    """One run; of a lost one, whose number alone is known, the times are null."""
+    is_lost = run.state == "lost"
     return {
         "run": run.run_id,
         "env": run.env,
         "state": run.state,
         "trigger": run.trigger,
         "selection": run.selection,
-        "started_at": iso(run.started_at),
-        "finished_at": time_or_none(run.finished_at),
+        "started_at": None if is_lost else iso(run.started_at),
+        "finished_at": None if is_lost else time_or_none(run.finished_at),
         "user": run.user,
         "host": run.host,
         "counts": dict(run.counts),

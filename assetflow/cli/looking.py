@@ -54,6 +54,7 @@ def ls(session: Session, options: Namespace) -> Answer:
         lambda: {"env": status.env, "assets": [asset_document(row) for row in rows]},
         table=asset_table(rows, session),
         below=_below(session, options, status),
+        hints=_of_environment(status),
     )
 
 
@@ -73,6 +74,7 @@ def status(session: Session, options: Namespace) -> Answer:
         lambda: status_document(found),
         table=table,
         below=below,
+        hints=_of_environment(found),
         exit_code=4 if options.exit_code and is_bad else 0,
     )
 
@@ -86,6 +88,13 @@ def _below(session: Session, options: Namespace, status: Status) -> tuple[Line, 
         total = len(session.project().graph)
         return ((f" nothing selected: `{' '.join(options.selection)}` matches 0 of {total}",),)
     return (counts_line(status.rows, session.elapsed_s),)
+
+
+def _of_environment(status: Status) -> tuple[Line, ...]:
+    """What to know of an environment of which nothing is recorded: its name may be a slip."""
+    if not status.others:
+        return ()
+    return ((dim(f" nothing is recorded in env {status.env} yet; there are: {', '.join(status.others)}"),),)
 
 
 def _warn_of_unknown_versions(session: Session, status: Status) -> None:

@@ -88,7 +88,7 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
             (
                 cell(run.run_id, strong(f"#{run.run_id}")),
                 cell(run.state, state_words(run.state)),
-                cell(iso(run.started_at), session.clock(run.started_at)),
+                cell(None) if run.state == LOST else cell(iso(run.started_at), session.clock(run.started_at)),
                 cell(_seconds(run), _took(run)),
                 cell(amount(run, MADE)),
                 cell(amount(run, SAME)),
@@ -119,10 +119,11 @@ def _by(run: Run) -> str | None:
 def _run(session: Session, run_id: int) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
-    took = " · only its number is known" if run.state == LOST else f" · {_took(run) or 'not finished'} · {_by(run)}"
+    known: Line = (f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'} · {_by(run)}")
+    if run.state == LOST:  # its times are guesses from what was made in it
+        known = (" · only its number is known",)
     title: Line = (
-        " ", strong(f"run #{run.run_id}"), "  ", state_words(run.state), f" · env {run.env}",
-        f" · {session.clock(run.started_at)}", took,
+        " ", strong(f"run #{run.run_id}"), "  ", state_words(run.state), f" · env {run.env}", *known,
     )  # fmt: skip
     return Answer(
         lambda: {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]},

@@ -104,9 +104,7 @@ def _as_form(table: pa.Table, want: Want, key: str) -> object:
     if form == "arrow":
         return table
     if form in ("polars", "polars_lazy"):
-        import polars as pl
-
-        frame = cast("Any", pl.from_arrow(table))
+        frame = _polars(key, form).from_arrow(table)
         return frame.lazy() if form == "polars_lazy" else frame
     if form == "duckdb":
         from assetflow.io.connection import relation_of
@@ -118,6 +116,22 @@ def _as_form(table: pa.Table, want: Want, key: str) -> object:
         f"`{key}` is a table and cannot arrive as {form_words(form)}",
         fix="annotate the parameter as a table, such as `pd.DataFrame`",
     )
+
+
+def _polars(key: str, form: str) -> Any:
+    """The module polars, which is an extra: what is stored needs it nowhere.
+
+    Raises:
+        ContractBroken: it is not installed.
+    """
+    try:
+        import polars as pl
+    except ModuleNotFoundError as error:
+        raise ContractBroken(
+            f"`{key}` cannot arrive as {form_words(form)}: polars is not installed",
+            fix="pip install 'assetflow[polars]'",
+        ) from error
+    return pl
 
 
 def _fails(table: pa.Table, column: str, want: Want) -> bool:

@@ -29,6 +29,9 @@ _DECIMAL = re.compile(r"decimal\((\d{1,2}),\s*(\d{1,2})\)\Z")
 TYPE_NAMES = "bool, int64, float64, string, date32, time64[us], timestamp[us], timestamp[us, UTC], decimal(12, 2)"
 """Examples of the type names, for messages."""
 
+OF_INPUTS = "correct the name in `In(columns=[...])`, or ask for a column that is there"
+"""What helps where an asset asks for a column of its upstream that is not there."""
+
 
 def is_type_name(text: str) -> bool:
     """Whether `types=` takes this name.
@@ -72,7 +75,7 @@ def require_columns(wanted: Iterable[str], have: Collection[str], what: str, *, 
     raise ContractBroken(
         f"{what} has no column{'s' if len(missing) > 1 else ''} {name_list(missing)}",
         facts=facts,
-        fix=fix or "correct the name in `In(columns=[...])`, or ask for a column that is there",
+        fix=fix or OF_INPUTS,
     )
 
 

@@ -154,7 +154,9 @@ def is_unique(array: Any) -> bool:
 
     plain = arrow.plain_array(array, arrow.plain_type(array.type))
     compute: Any = pc
-    return plain.null_count == 0 and compute.count_distinct(plain).as_py() == len(plain)
+    if plain.null_count or not len(plain):  # a column of the type null can be asked for nothing more
+        return plain.null_count == 0
+    return compute.count_distinct(plain).as_py() == len(plain)
 
 
 def unlikeliness(name: str, asset: str) -> int:

@@ -87,8 +87,11 @@ def test_runs_of_which_the_number_is_known_have_no_counts(project: Path, cli) ->
     said = dict(zip(names, row.split(","), strict=True))
 
     assert (said["run"], said["state"]) == ("1", "lost")
-    assert {said[name] for name in ("seconds", "made", "same", "failed", "by", "selection")} == {""}
+    assert {said[name] for name in ("started_at", "seconds", "made", "same", "failed", "by", "selection")} == {""}
+    [document] = cli("runs", "--json").document["data"]["runs"]
+    assert (document["started_at"], document["finished_at"]) == (None, None)
     shown = cli("runs", "show", "1").out
+    assert ":" not in shown
     assert "only its number is known" in shown
     assert "materialize" not in shown
 

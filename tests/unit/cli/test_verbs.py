@@ -45,6 +45,34 @@ def test_lineage_goes_up_and_down_so_far(built: Path, cli) -> None:
     assert keys("total", "-d", "1") == ["doubled", "total"]
 
 
+@pytest.mark.parametrize("at", ["HEAD~1", "prod", "v3", "run:x", ""])
+def test_sql_at_what_is_no_time_and_no_run_says_how_to_write_one(built: Path, cli, at: str) -> None:
+    answer = cli("sql", "--at", at, "select 1")
+    assert answer.code == 2
+    assert f"`--at` takes a time or a run, not `{at}`" in answer.err
+    assert "--at 2026-11-20, --at 2026-11-20T10:00 or --at run:41" in answer.err
+    assert "as_of" not in answer.err
+    assert cli("sql", "--at", "2026-11-20", "select 1").code == cli("sql", "--at", "run:1", "select 1").code == 0
+
+
+def test_a_word_that_names_no_version_is_answered_with_the_ways_to_name_one(built: Path, cli) -> None:
+    answer = cli("preview", "doubled@abc")
+    assert "there is no environment `abc`" in answer.err
+    assert "write a number (3), HEAD~1, a day" in answer.err
+
+
+def test_an_environment_of_which_nothing_is_recorded_is_said_with_those_that_there_are(built: Path, cli) -> None:
+    note = "nothing is recorded in env prd yet; there are: dev"
+    for verb in ("status", "ls"):
+        assert note in cli("-e", "prd", verb).err
+        assert "nothing is recorded" not in cli(verb).err
+    assert cli("-e", "prd", "status", "--json").document["data"]["env"] == "prd"
+
+
+def test_a_project_without_any_environment_has_no_such_note(project: Path, cli) -> None:
+    assert "nothing is recorded" not in cli("status").err
+
+
 def test_sql_reads_text_a_file_and_stdin(built: Path, cli, tmp_path: Path, monkeypatch) -> None:
     import io
 

@@ -293,6 +293,31 @@ def test_a_retyped_column_is_compared_by_value_where_that_is_exact(versions: Ver
     assert {one.name: one.is_compared for one in found.schema.retyped} == {"n": True, "t": True, "s": False}
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize(
+    "column",
+    [pa.array(["a", "b"]), pa.array([1, 2]), pa.array([1.5, 2.0]), pa.array([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]),
+     pa.array([[1], []]), pa.array([{"x": 1}, {"x": 2}]), pa.array(["a", "b"]).dictionary_encode()],
+    ids=lambda column: str(column.type),
+)  # fmt: skip
+def test_a_column_of_nothing_but_nulls_is_compared_with_any_other(
+    versions: Versions, column: pa.Array, rows: int
+) -> None:
+    nothing, filled = table(name=pa.nulls(rows), other=pa.nulls(rows)), table(name=column, other=pa.nulls(2))
+    for old, new in ((nothing, filled), (filled, nothing)):
+        found = versions.diff(old, new, stats=True)
+        assert (found.added, found.removed) == ((2, rows) if new is filled else (rows, 2))
+        assert [one.name for one in found.schema.retyped if not one.is_compared] == []
+        assert sum(row.change == "added" for row in found.rows) == found.added
+        restricted = versions.diff(old, new, where="name IS NOT NULL", columns=("name",))
+        assert (restricted.added or 0) + (restricted.removed or 0) == 2
+
+
+def test_a_column_of_nothing_but_nulls_is_no_key(versions: Versions) -> None:
+    found = versions.diff(table(id=pa.nulls(2), n=[1, 2]), table(id=["a", "b"], n=[1, 2]))
+    assert (found.key, found.changed, found.changed and found.columns[0].name) == (("n",), 2, "id")
+
+
 def test_a_value_too_large_for_the_common_type_leaves_its_column_out(versions: Versions) -> None:
     found = versions.diff(table(id=[1, 2], n=[2**53 + 1, 1]), table(id=[1, 2], n=[float(2**53), 1.0]))
 

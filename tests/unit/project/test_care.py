@@ -763,6 +763,19 @@ def test_a_damaged_backup_is_passed_over(workspace: Workspace) -> None:
     assert found.rebuilt.backup == older
 
 
+def test_a_backup_is_of_the_minute_in_which_it_was_made(workspace: Workspace) -> None:
+    project = built(workspace)
+    newest = backups(project.settings.catalog_path)[0]
+    hour = newest.made_at - newest.made_at % 3600
+    os.utime(newest.path, (hour + 2520, hour + 2520))
+    assert [one.made_at for one in backups(project.settings.catalog_path)] == [hour + 2520]
+    said = [one.text for one in project.doctor().findings if one.topic == "backups"]
+    assert said == [f"newest backup from {time.strftime('%Y-%m-%d %H:42 UTC', time.gmtime(hour))}"]
+
+    os.utime(newest.path, (hour - 1, hour - 1))  # copied from elsewhere: then its name is all that is known
+    assert [one.made_at for one in backups(project.settings.catalog_path)] == [hour]
+
+
 def test_there_is_one_backup_an_hour_and_old_ones_thin_out_to_one_a_day(workspace: Workspace) -> None:
     project = built(workspace)
     catalog, now = project.settings.catalog_path, 1_800_000_000.0

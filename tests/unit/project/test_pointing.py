@@ -18,6 +18,7 @@ from assetflow.errors import (
     RunConflict,
     Superseded,
     UsageError,
+    VersionInSelection,
 )
 from assetflow.run.locks import run_lock
 from tests.unit.project.test_care import data_file, folder_of
@@ -147,6 +148,17 @@ def test_a_version_whose_bytes_gc_removed_is_explained(shop: Workspace) -> None:
     assert error.value.facts[0] == "it was made in run #2 from orders v2"
     with pytest.raises(NoSuchVersion, match="gc removed"):
         shop.project().rollback("report", to=2)
+
+
+def test_a_removed_version_was_made_by_the_run_that_computed_it(shop: Workspace) -> None:
+    for number in (2, 3):  # linked again in run 4, and left again in run 5
+        shop.file("raw.csv", f"n\n{number}\n")
+        shop.materialize(executor="inline")
+    assert shop.ran() == []
+    set_state(shop, "report", 2, "evicted")
+    with pytest.raises(NoSuchVersion, match="gc removed") as error:
+        shop.project().read("report@2")
+    assert error.value.facts[0] == "it was made in run #2 from orders v2"
 
 
 # ------------------------------------------------------------------------------------------------------ rollback
@@ -360,9 +372,22 @@ def test_damaged_targets_are_refused_before_anything_moves(shop: Workspace, verb
     with pytest.raises(DamagedVersion, match="orders v2 is damaged") as error:
         project.pin("report@2 orders@2") if verb == "pin" else project.rollback("orders report", to=2)
 
-    assert "assetflow doctor --fix" in str(error.value.fix)
+    assert "assetflow doctor --deep --fix" in str(error.value.fix)
     assert numbers(project)["report"] == numbers(project)["orders"] == 3
     assert project.select("is:pinned") == ()
+
+
+def test_what_was_put_aside_is_said_to_be_in_quarantine_with_what_can_be_read(shop: Workspace) -> None:
+    flip(shop, "orders", 2)
+    lose(shop, "orders", 1)
+    shop.project().mend(shop.project().doctor(deep=True))
+    for verb in (lambda: shop.project().rollback("orders", to=2), lambda: shop.project().pin("orders@2")):
+        with pytest.raises(DamagedVersion, match="orders v2 are damaged, and in quarantine") as error:
+            verb()
+        assert error.value.facts == ("the newest that can be read: orders@3",)
+        assert error.value.fix == "assetflow history orders"
+    with pytest.raises(DamagedVersion, match="orders v1 are gone"):
+        shop.project().rollback("orders", to=1)
 
 
 def test_a_damaged_version_downstream_is_refused_too(shop: Workspace) -> None:
@@ -394,6 +419,31 @@ def test_what_cannot_be_rolled_back_is_refused_with_the_reason(shop: Workspace) 
         project.rollback("")
     with pytest.raises(UsageError, match="not a version, a run or a time"):
         project.rollback("orders", to="prod")
+
+
+@pytest.mark.parametrize(
+    ("selection", "fix"),
+    [
+        ("orders@2", "assetflow rollback orders --to 2"),
+        ("orders@run:1 or report@run:1", "assetflow rollback orders or report --to run:1"),
+        (["orders@1", "report@2"], "roll each back by itself: assetflow rollback orders --to 1"),
+        ("@orders", "for an asset, what is below it, and all that those need, write `+(orders+)`"),
+    ],
+)
+def test_a_version_in_a_rollback_goes_behind_to(shop: Workspace, selection: str | list[str], fix: str) -> None:
+    with pytest.raises(VersionInSelection) as error:
+        shop.project().rollback(selection)
+    assert error.value.fix == fix
+    assert numbers(shop.project())["orders"] == 3
+
+
+def test_what_is_made_of_a_source_is_rolled_back_as_the_message_says(shop: Workspace) -> None:
+    for verb, act in (("rollback", shop.project().rollback), ("pin", shop.project().pin)):
+        with pytest.raises(UsageError, match="raw is a source") as error:
+            act("raw")
+        assert error.value.fix == f'for what is made of it: assetflow {verb} "raw+"'
+    assert [one.asset for one in shop.project().rollback("raw+", dry_run=True).moves] == ["orders", "report", "last"]
+    assert len(shop.project().pin("raw+").moves) == 3
 
 
 def test_a_run_of_another_environment_is_no_target(shop: Workspace) -> None:

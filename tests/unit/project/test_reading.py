@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,6 +23,8 @@ from assetflow.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.conftest import Workspace
 
 SHOP = """
@@ -84,6 +87,17 @@ def test_as_gives_the_class_that_is_asked_for(project: Project, key: str, form: 
 
 def test_as_takes_the_name_of_a_form(project: Project) -> None:
     assert isinstance(project.read("orders", as_="polars"), pl.DataFrame)
+
+
+@pytest.mark.parametrize("form", ["polars", "polars_lazy", pl.DataFrame])
+@pytest.mark.parametrize("key", ["orders", "listed", "raw"])
+def test_polars_that_is_not_installed_is_an_error_that_says_what_to_install(
+    project: Project, monkeypatch: pytest.MonkeyPatch, form: Any, key: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(ContractBroken, match="polars is not installed") as error:
+        project.read(key, as_=form)
+    assert error.value.fix == "pip install 'assetflow[polars]'"
 
 
 def test_another_class_is_refused(project: Project) -> None:
@@ -241,6 +255,24 @@ def test_sql_over_what_has_no_version_says_so(project: Project) -> None:
 def test_sql_over_an_unknown_name_has_the_near_one(project: Project) -> None:
     with pytest.raises(QueryError, match="orders"):
         project.sql("select * from ordrs")
+
+
+def test_errors_speak_of_where_something_was_asked_for(project: Project) -> None:
+    look = "a query reads tables only; to look at it: assetflow preview facts"
+    asked: list[tuple[Callable[[], object], str]] = [
+        (lambda: project.sql("select * from facts"), look),
+        (lambda: project.read("facts", as_=pa.Table), "leave out as_: read('facts') gives what is stored"),
+        (lambda: project.read("orders", as_=bytes), "leave out as_: read('orders') gives what is stored"),
+        (lambda: project.read("letter", as_="arrow"), "leave out as_: read('letter') gives what is stored"),
+        (lambda: project.preview("facts", columns=["rows"]), "leave the columns out"),
+        (lambda: project.preview("facts"), "read it as it is: read('facts')"),
+        (lambda: project.preview("orders", columns=["idd"]), "name columns that `marts.orders` has"),
+        (lambda: project.read("raw", columns=["idd"]), "name columns that `raw` has"),
+    ]
+    for ask, fix in asked:
+        with pytest.raises(AssetflowError) as error:
+            ask()
+        assert error.value.fix == fix
 
 
 def test_damaged_bytes_are_never_returned(workspace: Workspace) -> None:
