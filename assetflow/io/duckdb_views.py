@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError, StorageFailed
-from assetflow.files import Files
+from assetflow.files import Files, storage_error
 from assetflow.io.warehouse import (
     FORMAT,
     OWN_SCHEMA,
@@ -226,9 +226,11 @@ class ViewFiles:
                 # What a program wrote into the old file may be in a log, which does not fit the new one.
                 self._files.remove_tree(path.with_name(f"{path.name}.wal"))
                 self._files.replace(aside, path)
-            except BaseException:
+            except BaseException as error:
                 with suppress(AssetflowError):
                     self._files.remove_tree(aside)
+                if isinstance(error, OSError):
+                    raise storage_error("writing", path, error) from error
                 raise
             self._files.sync_directory(self._folder)
             note = {"identity": identity(path), "views": digest, "content": content, "storage": self._root}

@@ -33,7 +33,7 @@ def test_texts_notes_and_packages_are_in_the_manifest(write: Write) -> None:
     assert found == written
     spec = found.specs[0]
     assert [note.kind for note in spec.code_notes] == ["widened", "widened"]
-    assert list(spec.packages or {}) == ["pandas"]
+    assert list(spec.packages) == ["python", "pandas"]
     assert spec.code_parts is not None
     assert found.code_sources[spec.code_parts["one"]].text.endswith("globals()")
     assert set(spec.code_parts.values()) <= set(found.code_sources)
