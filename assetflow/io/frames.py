@@ -223,7 +223,7 @@ def _same_dtype(dtype: Any, found: Any) -> bool:
     if categories is not None:
         # Equality of categorical dtypes ignores the order of unordered categories; readers see it.
         same: bool = categories.equals(found.categories) and categories.dtype == found.categories.dtype
-        return same
+        return same and _decimals(categories) == _decimals(found.categories)
     return bool(dtype == found and repr(dtype) == repr(found))
 
 
@@ -236,12 +236,23 @@ def _check_index(pd: Any, frame: pd.DataFrame, table: pa.Table, key: str) -> Non
         back = pandas_from_table(table.select(stored).replace_schema_metadata(_only(table.schema, stored))).index
     same_levels = index.nlevels == back.nlevels and [_level_dtypes(index)] == [_level_dtypes(back)]
     same = same_levels and [*index.names] == [*back.names] and index.equals(back)
+    same = same and all(
+        _decimals(index.get_level_values(place)) == _decimals(back.get_level_values(place))
+        for place in range(index.nlevels)
+    )
     if not same or getattr(index, "freq", None) != getattr(back, "freq", None):
         raise NotExact(
             f"the index of `{key}` would not come back as it is",
             facts=(f"now:      {index!r}".splitlines()[0], f"then:     {back!r}".splitlines()[0]),
             fix="move it into columns with `.reset_index()` before returning the frame",
         )
+
+
+def _decimals(values: Any) -> list[str]:
+    """The decimal numbers among objects as text: 1.0 and 1.00 are equal, and are not the same."""
+    from decimal import Decimal
+
+    return [str(one) for one in values if isinstance(one, Decimal)] if values.dtype == object else []
 
 
 def _range_of(table: pa.Table) -> Any:

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from assetflow.errors import CannotStore, ContractBroken, NotExact
+from assetflow.io.arrow import open_table
 from assetflow.io.base import Want
 from assetflow.io.storage import Storage
 from assetflow.model.keys import AssetKey
@@ -377,3 +378,17 @@ def test_the_index_of_an_empty_frame_comes_back(store: Store, index: Any) -> Non
 def test_an_empty_index_that_would_lose_its_dtype_is_refused(store: Store) -> None:
     with pytest.raises(NotExact, match="the index"):
         store.put(pd.DataFrame({"a": [1]}, index=pd.Index([1], dtype="Int64")).iloc[:0], "parquet")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"x": [1, 2]}, index=pd.Index([Decimal("1.0"), Decimal("2.00")], dtype=object)),
+        pd.DataFrame({"x": pd.Categorical([Decimal("1.0"), Decimal("2.00")])}),
+        pd.DataFrame({"x": [1, 2]}, index=pd.MultiIndex.from_arrays([[Decimal("1.0"), Decimal("2.00")], [1, 2]])),
+    ],
+    ids=["index", "categories", "level"],
+)
+def test_decimals_that_would_come_back_with_another_scale_are_refused_wherever_they_are(frame: pd.DataFrame) -> None:
+    with pytest.raises(NotExact):
+        open_table(frame, "it")
