@@ -17,7 +17,7 @@ except ImportError:  # Windows has no flock; SQLite's own locks still keep the c
     fcntl = None
 
 _PAUSE_S = 0.02
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 
 
 class FileLock:
