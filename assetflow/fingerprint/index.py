@@ -137,13 +137,6 @@ def index_of(tree: ast.Module) -> FileIndex:
     return FileIndex([digest("tree", encode_tree(tree, local)), imports, names, patches, accessors, pieces])
 
 
-def digests_of(node: ast.AST) -> tuple[str, str, str]:
-    """The digests of a function, lambda or class: plain, with annotations, and with docstrings as well."""
-    decorators = {id(one) for one in getattr(node, "decorator_list", ())}
-    left_out = local_annotations(node) | decorators
-    return _digests(node, walk(node), left_out, {id(one) for one in signature_annotations(node)})
-
-
 def _digests(
     node: ast.AST, nodes: Iterable[ast.AST], left_out: Set[int], annotations: Set[int]
 ) -> tuple[str, str, str]:
