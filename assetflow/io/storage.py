@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -18,6 +18,7 @@ from uuid import uuid4
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
 from assetflow.files import Files, size_of, storage_error, tree_files
 from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.handover import Handed
 from assetflow.io.hashing import file_hash
 from assetflow.io.sidecar import SIDECAR, sidecar_bytes
 from assetflow.model.keys import AssetKey
@@ -48,6 +49,7 @@ class Staged:
     columns: Mapping[str, str]
     details: Mapping[str, object]
     files: Mapping[str, str]
+    handed: Handed | None = field(default=None, compare=False)
 
 
 class Storage:
@@ -98,8 +100,11 @@ class Storage:
         io_is_explicit: bool,
         declared: str | None,
         run_id: int,
+        keep: bool = False,
     ) -> Staged:
         """Write the value into a private staging directory, durably when the call returns; an error leaves nothing.
+
+        With `keep`, a table that is in memory comes along as `handed`, where readers can be given it from there.
 
         Raises:
             WrongReturn: a table was declared and something else returned.
@@ -117,12 +122,13 @@ class Storage:
         directory = self._root / "tmp" / f"{run_id}-{uuid4().hex}"
         self._files.make_directory(directory)
         try:
+            kept, value = _kept(value, key) if keep and self._is_ours(name, "parquet") else (None, value)
             written = manager.write(value, Target(key, partition, directory))
             size_bytes = size_of(directory)
         except BaseException:
             self._remove_quietly(directory)
             raise
-        return _staged(key, partition, name, directory, written, size_bytes)
+        return replace(_staged(key, partition, name, directory, written, size_bytes), handed=kept)
 
     def read_staged(self, staged: Staged, want: Want) -> object:
         """The staged value as readers will get it after it is published."""
@@ -326,6 +332,9 @@ class Storage:
 
         return turn()
 
+    def _is_ours(self, name: str, ours: str) -> bool:
+        return name == ours and name not in self._given
+
     def _manager(self, name: str) -> IOManager:
         if name in self._given:
             return self._given[name]
@@ -377,6 +386,19 @@ class Storage:
         """Remove what a failed write left; a second failure must not hide the first, and `sweep` comes again."""
         with suppress(AssetflowError):
             self._files.remove_tree(directory)
+
+
+def _kept(value: object, key: AssetKey) -> tuple[Handed | None, object]:
+    """The table to hand on, and what is to be written: the same batches."""
+    from assetflow.io.handover import handed, is_whole
+
+    if not is_whole(value):
+        return None, value
+    from assetflow.io.arrow import TableStream, open_table
+
+    stream = open_table(value, key)
+    batches = list(stream.batches)
+    return handed(value, stream.schema, batches, key), TableStream(stream.schema, iter(batches))
 
 
 def _manager_for(value: object, io: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from assetflow.fingerprint.hashing import SCHEME
+from assetflow.io.handover import FORMS
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import AssetKey
@@ -103,3 +104,14 @@ class Pinned:
             if one.mode != "order" and time_of_data is not None:
                 times.append(time_of_data)
         return min(times, default=None)
+
+
+def taken_in_memory(loaded: Loaded, nodes: Iterable[str]) -> dict[AssetKey, set[str]]:
+    """Which of these functions take which assets in a form that can be handed on in memory."""
+    found: dict[AssetKey, set[str]] = {}
+    for name in nodes:
+        node = loaded.nodes[name]
+        for binding in node.bindings if not node.limits.needs_process else ():
+            if binding.kind == "asset" and binding.upstream is not None and (binding.form or "python") in FORMS:
+                found.setdefault(binding.upstream, set()).add(name)
+    return found

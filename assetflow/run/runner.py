@@ -20,9 +20,10 @@ from assetflow.plan.planner import Plan, World, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
+from assetflow.run.handover import Handover
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
-from assetflow.run.pinned import Pinned
+from assetflow.run.pinned import Pinned, taken_in_memory
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
@@ -38,6 +39,7 @@ class RunSettings:
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
+    handover: Handover = field(default_factory=Handover)
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Runner:
     ) -> None:
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
-        self._observations, self._interrupts = observations, interrupts
+        self._observations, self._interrupts, self._handover = observations, interrupts, settings.handover
         self._pinned = Pinned(world, loaded, observations, settings.forced, settings.log_folder)
         self._heads = self._pinned.heads
         self._outcomes: dict[AssetKey, StepOutcome] = {}
@@ -160,6 +162,7 @@ class Runner:
             for other in upstream & self._nodes.keys():
                 self._dependents[other].append(name)
                 node.waits_for += 1
+        self._handover.expect(taken_in_memory(self._loaded, self._nodes))
         self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
         for name, node in self._nodes.items():
             if node.waits_for == 0:
@@ -422,6 +425,7 @@ class Runner:
                 self._settle(StepOutcome(key, state, message=message, attempts=node.attempt))
 
     def _release(self, name: str) -> None:
+        self._handover.leave(name)
         for other in self._dependents[name]:
             node = self._nodes[other]
             node.waits_for -= 1

@@ -29,6 +29,7 @@ from assetflow.model.records import CheckOutcome, NewVersion
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
+from assetflow.run.handover import Handover
 from assetflow.run.resources import ResourcePool
 from assetflow.run.task import Made, NodeResult, Task
 
@@ -42,6 +43,7 @@ class Workbench:
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
+    handover: Handover = field(default_factory=Handover)
 
 
 @dataclass(slots=True)
@@ -139,7 +141,9 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
     task = call.task
     if binding.kind == "asset" and binding.upstream is not None:
         want = Want(binding.form or "python", binding.columns, call.connection)
-        return read_upstream(bench, task, binding.upstream, want)
+        version = task.versions.get(binding.upstream)
+        kept = None if version is None else bench.handover.take(version, task.node, want)
+        return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.kind == "context":
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
         return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata)
@@ -243,6 +247,7 @@ def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
             io_is_explicit=output.io_is_explicit,
             declared=call.node.return_form,
             run_id=call.task.run_id,
+            keep=bench.handover.wants(output.key),
         )
     return _Part(output, staged, metadata, as_of)
 
@@ -263,6 +268,8 @@ def _publish(
             trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
+        if staged.handed is not None:
+            bench.handover.offer(part.key, version.location, staged.handed)
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None
     return Made(
         staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread
