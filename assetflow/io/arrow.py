@@ -53,8 +53,6 @@ def open_table(value: object, key: str) -> TableStream:
         NotExact: something of it would be lost; the message names the column.
         CannotStore: a column has a type that cannot be stored, or the value is not a table.
     """
-    if isinstance(value, TableStream):
-        return value
     if _is_column(value):
         raise WrongReturn(
             f"`{key}` returned a single column ({type(value).__name__})", fix="return a table: `.to_frame()`"

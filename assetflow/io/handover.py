@@ -6,15 +6,19 @@ readers get shallow copies of it, and copy-on-write keeps one from changing what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.io.base import Want
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Version
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from assetflow.io.arrow import TableStream
 
 FORMS = ("pandas", "python", "arrow", "polars", "records")
 """The forms that come from memory. DuckDB reads the file itself, and who asks for a stream wants to save memory."""
@@ -29,6 +33,28 @@ class Handed:
     batches: tuple[pa.RecordBatch, ...]
     frame: pd.DataFrame | None
     size_bytes: int
+    data_hash: str
+    columns: Mapping[str, str]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(batch.num_rows for batch in self.batches)
+
+    def version(self, location: str) -> Version:
+        """The table as a version that is not stored, and has no number; readers take it from memory by `location`."""
+        from assetflow.io.arrow import type_names
+
+        return Version(
+            0, AssetKey(self.key), UNPARTITIONED, 0, self.data_hash, "parquet", location, self.rows, self.size_bytes,
+            type_names(self.schema), self.columns, {}, 0.0,
+        )  # fmt: skip
+
+    def stream(self) -> TableStream:
+        """The rows in their logical schema."""
+        from assetflow.io.arrow import TableStream
+
+        return TableStream(self.schema, iter(self.batches))
 
     def read(self, want: Want) -> object:
         """The table in one of `FORMS`, equal to what the store gives.
@@ -43,19 +69,32 @@ class Handed:
                 return self.frame.copy(deep=False)
             arrow.project(self.schema, want.columns, self.key)  # says which column is not there
             return _projected(self.frame, want.columns)
-        stream = arrow.TableStream(self.schema, iter(self.batches))
-        return arrow.forms_of(arrow.select(stream, want.columns, self.key), want, self.key)
+        return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
 
 
-def handed(value: object, schema: pa.Schema, batches: Sequence[pa.RecordBatch], key: str) -> Handed | None:
-    """The table that is being written, to be handed on; None where only the store gives it as readers get it."""
+def handed(value: object, key: str, algorithm: str) -> Handed | None:
+    """A table in memory, hashed, to be written and handed on; None where only the store gives it as readers get it.
+
+    Raises:
+        NotExact, CannotStore: it cannot be stored so that it comes back.
+    """
     import pyarrow as pa
 
-    kinds: list[Any] = [field.type for field in schema]
+    from assetflow.io.arrow import open_table
+    from assetflow.io.hashing import TableHasher
+
+    if not is_whole(value):
+        return None
+    stream = open_table(value, key)
+    kinds: list[Any] = [field.type for field in stream.schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
         return None  # the categories of a stored version are those of all its batches together
+    batches, hasher = tuple(stream.batches), TableHasher(stream.schema, algorithm)
+    for batch in batches:
+        hasher.update(batch)
+    data_hash, columns = hasher.finish({})
     size = sum(batch.nbytes for batch in batches)
-    return Handed(key, schema, tuple(batches), _plain_frame(value), size)
+    return Handed(key, stream.schema, batches, _plain_frame(value), size, data_hash, columns)
 
 
 def is_whole(value: object) -> bool:

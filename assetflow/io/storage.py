@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -49,7 +49,6 @@ class Staged:
     columns: Mapping[str, str]
     details: Mapping[str, object]
     files: Mapping[str, str]
-    handed: Handed | None = field(default=None, compare=False)
 
 
 class Storage:
@@ -100,21 +99,15 @@ class Storage:
         io_is_explicit: bool,
         declared: str | None,
         run_id: int,
-        keep: bool = False,
     ) -> Staged:
         """Write the value into a private staging directory, durably when the call returns; an error leaves nothing.
-
-        With `keep`, a table that is in memory comes along as `handed`, where readers can be given it from there.
 
         Raises:
             WrongReturn: a table was declared and something else returned.
             CannotStore, NotExact: the value cannot be stored, or not so that it comes back exactly.
             DiskFull, NotWritable, StorageFailed: the disk refused.
         """
-        _check_declared(value, declared, key)
-        name = io if io_is_explicit else _manager_for(value, io)
-        if name == "duckdb" and self._views is not None and name not in self._given:
-            name = "parquet"  # in the mode of views DuckDB reads Parquet files
+        name = "parquet" if isinstance(value, Handed) else self._name_of(value, io, io_is_explicit, declared, key)
         manager = self._manager(name)
         if getattr(manager, "in_process", False):
             written = manager.write(value, Target(key, partition, self._root))
@@ -122,13 +115,28 @@ class Storage:
         directory = self._root / "tmp" / f"{run_id}-{uuid4().hex}"
         self._files.make_directory(directory)
         try:
-            kept, value = _kept(value, key) if keep and self._is_ours(name, "parquet") else (None, value)
             written = manager.write(value, Target(key, partition, directory))
             size_bytes = size_of(directory)
         except BaseException:
             self._remove_quietly(directory)
             raise
-        return replace(_staged(key, partition, name, directory, written, size_bytes), handed=kept)
+        return _staged(key, partition, name, directory, written, size_bytes)
+
+    def hand_on(
+        self, value: object, *, key: AssetKey, io: str, io_is_explicit: bool, declared: str | None
+    ) -> Handed | None:
+        """The value hashed, so that others can have it from memory before `write` is given it; None when they cannot.
+
+        Raises:
+            WrongReturn: a table was declared and something else returned.
+            CannotStore, NotExact: the value cannot be stored, or not so that it comes back exactly.
+        """
+        name = self._name_of(value, io, io_is_explicit, declared, key)
+        if name != "parquet" or name in self._given:
+            return None
+        from assetflow.io.handover import handed
+
+        return handed(value, key, self._files.hash)
 
     def read_staged(self, staged: Staged, want: Want) -> object:
         """The staged value as readers will get it after it is published."""
@@ -332,8 +340,13 @@ class Storage:
 
         return turn()
 
-    def _is_ours(self, name: str, ours: str) -> bool:
-        return name == ours and name not in self._given
+    def _name_of(self, value: object, io: str, is_explicit: bool, declared: str | None, key: AssetKey) -> str:
+        """The name of the manager that stores the value."""
+        _check_declared(value, declared, key)
+        name = io if is_explicit else _manager_for(value, io)
+        if name == "duckdb" and self._views is not None and name not in self._given:
+            return "parquet"  # in the mode of views DuckDB reads Parquet files
+        return name
 
     def _manager(self, name: str) -> IOManager:
         if name in self._given:
@@ -386,19 +399,6 @@ class Storage:
         """Remove what a failed write left; a second failure must not hide the first, and `sweep` comes again."""
         with suppress(AssetflowError):
             self._files.remove_tree(directory)
-
-
-def _kept(value: object, key: AssetKey) -> tuple[Handed | None, object]:
-    """The table to hand on, and what is to be written: the same batches."""
-    from assetflow.io.handover import handed, is_whole
-
-    if not is_whole(value):
-        return None, value
-    from assetflow.io.arrow import TableStream, open_table
-
-    stream = open_table(value, key)
-    batches = list(stream.batches)
-    return handed(value, stream.schema, batches, key), TableStream(stream.schema, iter(batches))
 
 
 def _manager_for(value: object, io: str) -> str:

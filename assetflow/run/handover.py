@@ -27,7 +27,7 @@ class Handover:
         self._lock = threading.Lock()
         self._waiting: dict[AssetKey, set[str]] = {}
         self._takes: dict[str, list[AssetKey]] = {}
-        self._kept: dict[AssetKey, tuple[str, Handed]] = {}
+        self._kept: dict[AssetKey, tuple[set[str], Handed]] = {}
         self._size = 0
 
     def expect(self, consumers: Mapping[AssetKey, Iterable[str]]) -> None:
@@ -44,12 +44,19 @@ class Handover:
         return bool(self._waiting.get(key))
 
     def offer(self, key: AssetKey, location: str, value: Handed) -> None:
-        """Keep the value of the version stored at `location`, if it fits and somebody waits for it."""
+        """Keep the value of the version at `location`, if it fits and somebody waits for it.
+
+        A value that was offered before, for what was announced of it, is now also that of its stored version.
+        """
         with self._lock:
             if not self._waiting.get(key) or value.size_bytes > self._limit:
                 return
+            before = self._kept.get(key)
+            if before is not None and before[1] is value:
+                before[0].add(location)
+                return
             self._drop(key)
-            self._kept[key] = (location, value)
+            self._kept[key] = ({location}, value)
             self._size += value.size_bytes
             while self._size > self._limit:
                 self._drop(next(iter(self._kept)))
@@ -60,8 +67,8 @@ class Handover:
 
         key = version.asset
         with self._lock:
-            location, value = self._kept.get(key, ("", None))
-            if value is None or location != version.location or want.form not in FORMS:
+            locations, value = self._kept.get(key, ((), None))
+            if value is None or version.location not in locations or want.form not in FORMS:
                 return None
             self._leave(key, name)
         return value.read(want)

@@ -112,7 +112,7 @@ def run_session(
         stack.callback(handover.close)
         bench = Workbench(settings.root, loaded, graph.specs, storage, resources, handover)
         interrupts = Interrupts()
-        executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
+        executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
         run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast, handover)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)

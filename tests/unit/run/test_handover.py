@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -135,7 +136,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 @pytest.mark.parametrize("executor", ["inline", "threads"])
 def test_a_chain_of_five_frames_never_holds_three_of_them(workspace: Workspace, executor: str) -> None:
     names = "abcde"
-    links = [LINK.format(name=name, before=before) for before, name in zip(names, names[1:], strict=False)]
+    links = [LINK.format(name=name, before=before) for before, name in itertools.pairwise(names)]
     workspace.root.joinpath("chain.py").write_text(CHAIN + "".join(links))
     workspace.root.joinpath("assetflow.toml").write_text('modules = ["chain"]\n')
 
