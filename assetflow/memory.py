@@ -171,7 +171,7 @@ class _MemoryRun:
         self, node: LiveNode, attempt: int
     ) -> tuple[dict[AssetKey, object], dict[AssetKey, Mapping[str, object]]]:
         __tracebackhide__ = True
-        from assetflow.run.step import split_outputs
+        from assetflow.run.returned import split_outputs
 
         metadata: dict[str, object] = {}
         value = node.function(**self._arguments(node, node.bindings, metadata, node.outputs[0].key, attempt))

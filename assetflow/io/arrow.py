@@ -43,7 +43,7 @@ def is_table(value: object) -> bool:
     """Whether the value is a table: it offers an Arrow stream, and it is not a single column. Imports nothing."""
     if _is_column(value):
         return False
-    return hasattr(value, "__arrow_c_stream__") or _is_from(value, "polars", "LazyFrame") or _is_relation(value)
+    return hasattr(value, "__arrow_c_stream__") or is_instance(value, "polars", "LazyFrame") or _is_relation(value)
 
 
 def open_table(value: object, key: str) -> TableStream:
@@ -57,11 +57,11 @@ def open_table(value: object, key: str) -> TableStream:
         raise WrongReturn(
             f"`{key}` returned a single column ({type(value).__name__})", fix="return a table: `.to_frame()`"
         )
-    if _is_from(value, "pandas", "DataFrame"):
+    if is_instance(value, "pandas", "DataFrame"):
         from assetflow.io.frames import table_from_pandas
 
         return _from_table(table_from_pandas(cast("Any", value), key), key)
-    if _is_from(value, "polars", "DataFrame") or _is_from(value, "polars", "LazyFrame"):
+    if is_instance(value, "polars", "DataFrame") or is_instance(value, "polars", "LazyFrame"):
         return _from_polars(value, key)
     if _is_relation(value):
         return _from_relation(value, key)
@@ -180,7 +180,7 @@ def convert(value: object, want: Want, key: str) -> object:
     if not is_table(value):
         return value_as(_copied(value), want, key)
     if want.columns is None and want.form in ("python", form_of(type(value))):
-        return cast("Any", value).copy(deep=False) if _is_from(value, "pandas", "DataFrame") else value
+        return cast("Any", value).copy(deep=False) if is_instance(value, "pandas", "DataFrame") else value
     return forms_of(select(open_table(value, key), want.columns, key), want, key)
 
 
@@ -471,16 +471,16 @@ def _conversion(key: str, column: str | None = None) -> Generator[None]:
         ) from error
 
 
-def _is_from(value: object, module: str, name: str) -> bool:
+def is_instance(value: object, module: str, name: str) -> bool:
     """Whether `value` is an instance of a library's class; a library that is not loaded has no instances."""
     cls = getattr(sys.modules.get(module), name, None)
     return cls is not None and isinstance(value, cls)
 
 
 def _is_relation(value: object) -> bool:
-    return _is_from(value, "duckdb", "DuckDBPyRelation")
+    return is_instance(value, "duckdb", "DuckDBPyRelation")
 
 
 def _is_column(value: object) -> bool:
-    pandas, polars = _is_from(value, "pandas", "Series"), _is_from(value, "polars", "Series")
-    return pandas or polars or _is_from(value, "pyarrow", "ChunkedArray")
+    pandas, polars = is_instance(value, "pandas", "Series"), is_instance(value, "polars", "Series")
+    return pandas or polars or is_instance(value, "pyarrow", "ChunkedArray")

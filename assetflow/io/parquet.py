@@ -15,6 +15,7 @@ from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExa
 from assetflow.files import Files, says_nothing_of, storage_error
 from assetflow.io import arrow
 from assetflow.io.base import Target, Want, Written
+from assetflow.io.handover import Handed
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
 from assetflow.io.layout import refuse_unwritable
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
@@ -54,7 +55,8 @@ class ParquetIO:
             CannotStore, NotExact: the value is not a table that can come back exactly.
             DiskFull, NotWritable, StorageFailed: the file could not be written.
         """
-        stream = arrow.open_table(value, target.key)
+        known = value if isinstance(value, Handed) else None
+        stream = arrow.open_table(value, target.key) if known is None else known.stream()
         hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema, target.key)
         plain = arrow.plain_schema(stream.schema)
         refuse_unwritable(plain, target.key)
@@ -68,7 +70,9 @@ class ParquetIO:
         ):
             for batch in arrow.blocks(stream.batches, stream.schema):
                 hashed: Future[None] | None = None
-                if batch.num_rows < BLOCK_ROWS:  # not worth a thread
+                if known is not None:
+                    pass
+                elif batch.num_rows < BLOCK_ROWS:  # not worth a thread
                     hasher.update(batch)
                 else:
                     hashed = beside.submit(hasher.update, batch)
@@ -77,7 +81,9 @@ class ParquetIO:
                 _write_block(writer, batch, plain)
                 if hashed is not None:  # before the next batch is asked for: who makes it may use this one's memory
                     hashed.result()
-            data_hash, columns = hasher.finish(categories.found())
+            data_hash, columns = (
+                hasher.finish(categories.found()) if known is None else (known.data_hash, known.columns)
+            )  # fmt: skip
             writer.add_key_value_metadata({"assetflow.version": json.dumps({**about, "data_hash": data_hash})})
         details, blocks = file_details(out, target.directory, self._files)
         details["schema"] = arrow.schema_to_text(stream.schema)

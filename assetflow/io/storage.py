@@ -18,6 +18,7 @@ from uuid import uuid4
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
 from assetflow.files import Files, size_of, storage_error, tree_files
 from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.handover import Handed
 from assetflow.io.hashing import file_hash
 from assetflow.io.sidecar import SIDECAR, sidecar_bytes
 from assetflow.model.keys import AssetKey
@@ -106,10 +107,7 @@ class Storage:
             CannotStore, NotExact: the value cannot be stored, or not so that it comes back exactly.
             DiskFull, NotWritable, StorageFailed: the disk refused.
         """
-        _check_declared(value, declared, key)
-        name = io if io_is_explicit else _manager_for(value, io)
-        if name == "duckdb" and self._views is not None and name not in self._given:
-            name = "parquet"  # in the mode of views DuckDB reads Parquet files
+        name = "parquet" if isinstance(value, Handed) else self._name_of(value, io, io_is_explicit, declared, key)
         manager = self._manager(name)
         if getattr(manager, "in_process", False):
             written = manager.write(value, Target(key, partition, self._root))
@@ -123,6 +121,22 @@ class Storage:
             self._remove_quietly(directory)
             raise
         return _staged(key, partition, name, directory, written, size_bytes)
+
+    def hand_on(
+        self, value: object, *, key: AssetKey, io: str, io_is_explicit: bool, declared: str | None
+    ) -> Handed | None:
+        """The value hashed, so that others can have it from memory before `write` is given it; None when they cannot.
+
+        Raises:
+            WrongReturn: a table was declared and something else returned.
+            CannotStore, NotExact: the value cannot be stored, or not so that it comes back exactly.
+        """
+        name = self._name_of(value, io, io_is_explicit, declared, key)
+        if name != "parquet" or name in self._given:
+            return None
+        from assetflow.io.handover import handed
+
+        return handed(value, key, self._files.hash)
 
     def read_staged(self, staged: Staged, want: Want) -> object:
         """The staged value as readers will get it after it is published."""
@@ -325,6 +339,14 @@ class Storage:
         from assetflow.io.connection import turn
 
         return turn()
+
+    def _name_of(self, value: object, io: str, is_explicit: bool, declared: str | None, key: AssetKey) -> str:
+        """The name of the manager that stores the value."""
+        _check_declared(value, declared, key)
+        name = io if is_explicit else _manager_for(value, io)
+        if name == "duckdb" and self._views is not None and name not in self._given:
+            return "parquet"  # in the mode of views DuckDB reads Parquet files
+        return name
 
     def _manager(self, name: str) -> IOManager:
         if name in self._given:

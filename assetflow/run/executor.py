@@ -8,11 +8,15 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from assetflow.run.ahead import Announce, Announced
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.task import NodeResult, Task
 
-Work = Callable[[Task], NodeResult]
-"""Carries out one task. It never raises: what goes wrong is in the result."""
+Work = Callable[[Task, Announce | None], NodeResult]
+"""Carries out one task. It never raises: what goes wrong is in the result.
+
+It may announce what it has made before it is published, where somebody listens.
+"""
 
 
 class Executor(Protocol):
@@ -32,8 +36,8 @@ class Executor(Protocol):
         """Begin a task."""
         ...
 
-    def wait(self, timeout_s: float) -> list[NodeResult]:
-        """The results that have come, waiting at most `timeout_s` for the first."""
+    def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
+        """The results and announcements that have come, waiting at most `timeout_s` for the first."""
         ...
 
     def close(self) -> None:
@@ -63,12 +67,12 @@ class InlineExecutor:
         """Keep the task until somebody waits for it."""
         self._waiting.append(task)
 
-    def wait(self, timeout_s: float) -> list[NodeResult]:
+    def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
         """Carry out the task that waits."""
         if not self._waiting:
             return []
         with self._interrupts.raising():
-            return [self._work(self._waiting.popleft())]
+            return [self._work(self._waiting.popleft(), None)]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -85,7 +89,7 @@ class ThreadExecutor:
         self._workers = workers
         self._running = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._results: SimpleQueue[NodeResult] = SimpleQueue()
+        self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     @property
@@ -107,16 +111,16 @@ class ThreadExecutor:
             thread.start()
         self._tasks.put(task)
 
-    def wait(self, timeout_s: float) -> list[NodeResult]:
-        """The results that have come, waiting at most `timeout_s` for the first."""
-        results: list[NodeResult] = []
+    def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
+        """The results and announcements that have come, waiting at most `timeout_s` for the first."""
+        results: list[NodeResult | Announced] = []
         try:
             results.append(self._results.get(timeout=timeout_s))
             while True:
                 results.append(self._results.get_nowait())
         except Empty:
             pass
-        self._running -= len(results)
+        self._running -= sum(isinstance(one, NodeResult) for one in results)
         return results
 
     def close(self) -> None:
@@ -129,4 +133,4 @@ class ThreadExecutor:
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._results.put(self._work(task))
+            self._results.put(self._work(task, self._results.put))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from assetflow.fingerprint.hashing import SCHEME
+from assetflow.io.handover import FORMS
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, TraceInput
+from assetflow.model.records import Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
 from assetflow.plan.staleness import Content, digest_of, input_key
+from assetflow.run.ahead import Started
 from assetflow.run.task import Origin, Task
+
+NOTHING: Mapping[AssetKey, Version] = {}
 
 
 class Pinned:
@@ -34,13 +39,15 @@ class Pinned:
         self._observations, self._forced, self._log_folder = observations, forced, log_folder
         self.heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
 
-    def contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
-        """The content of each input now; None where there is none yet."""
+    def contents(self, spec: AssetSpec, ahead: Mapping[AssetKey, Version] = NOTHING) -> dict[AssetKey, Content | None]:
+        """The content of each input now; None where there is none yet. `ahead` are versions that are yet to come."""
         contents: dict[AssetKey, Content | None] = {}
         for given in spec.inputs:
             head = self.heads.get(given.upstream)
             if self._world.graph.specs[given.upstream].is_source:
                 contents[given.upstream] = source_content(self._world.sources[given.upstream], head)
+            elif given.upstream in ahead:
+                contents[given.upstream] = replace(Content.of(ahead[given.upstream]), number=None)
             else:
                 contents[given.upstream] = None if head is None else Content.of(head.version)
         return contents
@@ -63,8 +70,11 @@ class Pinned:
         head = self.heads.get(key)
         return None if head is None else head.trace.trace_id
 
-    def task(self, name: str, keys: Sequence[AssetKey], *, run_id: int, env: str, attempt: int) -> Task:
-        """The call of the function `name` for these of its outputs, on what is pinned now."""
+    def task(
+        self, name: str, keys: Sequence[AssetKey], *, run_id: int, env: str, attempt: int, started: Started | None
+    ) -> Task:
+        """The call of the function `name` for these of its outputs, on what is pinned now; `started` says what else."""
+        ahead = NOTHING if started is None else started.versions
         specs, heads = self._world.graph.specs, self.heads
         upstreams = {one.upstream for key in keys for one in specs[key].inputs}
         sources = {up for up in upstreams if specs[up].is_source}
@@ -75,13 +85,18 @@ class Pinned:
             run_id=run_id,
             env=env,
             attempt=attempt,
-            versions={up: heads[up].version for up in (upstreams | checked) - sources if up in heads},
+            versions={**{up: heads[up].version for up in (upstreams | checked) - sources if up in heads}, **ahead},
             observations={up: self._observations[up] for up in sources},
             present_hashes={key: heads[key].version.data_hash for key in whole},
             suspects={key: heads[key].version for key in whole if key in self._forced},
-            origins={key: self._origin(specs[key]) for key in keys},
+            origins={} if ahead else self.origins(keys),
+            permit=None if started is None else started.permit,
             log_file=self._log_folder / str(run_id) / f"{name}.{attempt}.log",
         )
+
+    def origins(self, keys: Iterable[AssetKey]) -> dict[AssetKey, Origin]:
+        """What each of these assets is made of."""
+        return {key: self._origin(self._world.graph.specs[key]) for key in keys}
 
     def _origin(self, spec: AssetSpec) -> Origin:
         """What the asset is about to be made of: what is pinned now, not what may be current when it is done."""
@@ -103,3 +118,14 @@ class Pinned:
             if one.mode != "order" and time_of_data is not None:
                 times.append(time_of_data)
         return min(times, default=None)
+
+
+def taken_in_memory(loaded: Loaded, nodes: Iterable[str]) -> dict[AssetKey, set[str]]:
+    """Which of these functions take which assets in a form that can be handed on in memory."""
+    found: dict[AssetKey, set[str]] = {}
+    for name in nodes:
+        node = loaded.nodes[name]
+        for binding in node.bindings if not node.limits.needs_process else ():
+            if binding.kind == "asset" and binding.upstream is not None and (binding.form or "python") in FORMS:
+                found.setdefault(binding.upstream, set()).add(name)
+    return found

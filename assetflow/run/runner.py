@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from assetflow.model.records import Attempt, Head, NewTrace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import Plan, World, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
+from assetflow.run.ahead import Ahead, Announced, Started
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
+from assetflow.run.handover import Handover
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
-from assetflow.run.pinned import Pinned
+from assetflow.run.pinned import NOTHING, Pinned, taken_in_memory
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
@@ -38,6 +40,7 @@ class RunSettings:
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
+    handover: Handover = field(default_factory=Handover)
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class _Progress:
     """The state of one node (one function) within the run."""
 
     keys: list[AssetKey]
-    waits_for: int = 0
+    waits_for: set[str] = field(default_factory=set[str])
     reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
     attempt: int = 1
     result: NodeResult | None = None
@@ -67,7 +70,8 @@ class Runner:
     ) -> None:
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
-        self._observations, self._interrupts = observations, interrupts
+        self._observations, self._interrupts, self._handover = observations, interrupts, settings.handover
+        self._ahead = Ahead({})
         self._pinned = Pinned(world, loaded, observations, settings.forced, settings.log_folder)
         self._heads = self._pinned.heads
         self._outcomes: dict[AssetKey, StepOutcome] = {}
@@ -97,6 +101,8 @@ class Runner:
         except KeyboardInterrupt:  # the second one: what is being computed is given up
             self._give_up()
             raise
+        finally:
+            self._ahead.close()
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
             self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
@@ -159,10 +165,13 @@ class Runner:
             upstream = {self._node_of(up) for key in node.keys for up in self._world.graph.upstream(key)} - {name}
             for other in upstream & self._nodes.keys():
                 self._dependents[other].append(name)
-                node.waits_for += 1
+                node.waits_for.add(other)
+        takers = taken_in_memory(self._loaded, self._nodes)
+        self._handover.expect(takers)
+        self._ahead = Ahead(takers)
         self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
         for name, node in self._nodes.items():
-            if node.waits_for == 0:
+            if not node.waits_for:
                 heapq.heappush(self._ready, (self._rank[name], name))
 
     def _node_of(self, key: AssetKey) -> str:
@@ -177,10 +186,10 @@ class Runner:
             while self._later and self._later[0][0] <= now and not self._stopping:
                 heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
             self._begin_ready()
+            self._begin_ahead()
             if self._running:
                 for result in self._executor.wait(_TICK_S):
-                    self._running.discard(result.task.node)
-                    self._finish(result)
+                    self._take_in(result)
                 self._record()
             elif self._later and not self._ready and not self._stopping:
                 time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
@@ -227,10 +236,13 @@ class Runner:
                 self._settle_without_running(key, decision)
             self._settled.append(name)
             return
+        self._start(name, decisions)
+
+    def _start(self, name: str, decisions: Mapping[AssetKey, Decision]) -> None:
+        node, now = self._nodes[name], time.time()
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
             self._observer.step_started(key, node.reasons[key])
-        now = time.time()
         started = [
             Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "running", now, None,
                     reasons=tuple(reason.to_json() for reason in node.reasons[key]))
@@ -238,7 +250,7 @@ class Runner:
         ]  # fmt: skip
         self._starting.append((name, started))
 
-    def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
+    def _blockers(self, node: _Progress, ahead: Collection[AssetKey] = ()) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
         for given in (one for key in node.keys for one in self._world.graph.specs[key].inputs):
             outcome = self._outcomes.get(given.upstream)
@@ -246,18 +258,82 @@ class Runner:
                 found.update(dict.fromkeys(outcome.blocked_by))
             elif outcome is not None and outcome.state in FAILED:
                 found[given.upstream] = None
-            elif given.mode != "order" and given.upstream not in self._heads:
+            elif given.mode != "order" and given.upstream not in self._heads and given.upstream not in ahead:
                 found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
         return tuple(found)
 
-    def _decide(self, key: AssetKey) -> Decision:
+    def _decide(self, key: AssetKey, ahead: Mapping[AssetKey, Version] = NOTHING) -> Decision:
         spec = self._world.graph.specs[key]
-        traces = self._traces.get((key, UNPARTITIONED), {})
+        traces, contents = self._traces.get((key, UNPARTITIONED), {}), self._pinned.contents(spec, ahead)
         is_forced, is_lost = key in self._settings.forced, key in self._world.lost
         return decide(
-            spec, self._heads.get(key), self._pinned.contents(spec), traces, is_forced=is_forced, is_lost=is_lost,
+            spec, self._heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
             doubt=self._world.doubts.get(key),
         )  # fmt: skip
+
+    # -- starting ahead
+
+    def _take_in(self, one: NodeResult | Announced) -> None:
+        name = one.task.node
+        if isinstance(one, Announced):
+            self._ahead.versions.update(one.versions)
+            self._ahead.candidates.update(dict.fromkeys(self._dependents[name]))
+            return
+        self._running.discard(name)
+        for key in self._nodes[name].keys:
+            self._ahead.versions.pop(key, None)
+        if name in self._ahead.denied or one.is_denied:
+            self._ahead.denied.discard(name)
+            self._ahead.started.pop(name, None)
+            self._think_again(name)
+        elif not self._ahead.hold(one):
+            self._finish(one)
+
+    def _begin_ahead(self) -> None:
+        """Start what needs only values that are announced, where nothing else wants the room."""
+        candidates, self._ahead.candidates = self._ahead.candidates, {}
+        for name in candidates:
+            node = self._nodes[name]
+            if self._stopping or not node.waits_for or name in self._running or node.attempt > 1:
+                continue
+            if self._ready or not self._has_room():
+                self._ahead.candidates[name] = None
+                continue
+            specs = [self._world.graph.specs[key] for key in node.keys]
+            versions = self._ahead.needs(name, self._loaded.nodes[name], specs, node.waits_for, self._node_of)
+            if versions is None or self._blockers(node, versions):
+                continue
+            decisions = {key: self._decide(key, versions) for key in node.keys}
+            if any(decision.action is Action.RUN for decision in decisions.values()):
+                self._ahead.started[name] = Started(versions)
+                self._start(name, decisions)
+        if self._starting:
+            self._record()
+
+    def _decide_about_started(self, name: str) -> None:
+        """Let a function that was started ahead publish what it made, or throw that away: its inputs are settled."""
+        node, started = self._nodes[name], self._ahead.started.pop(name)
+        is_so = all(
+            key in self._heads and self._heads[key].version.data_hash == version.data_hash
+            for key, version in started.versions.items()
+        )
+        if is_so and not self._blockers(node):
+            for key in node.keys:
+                node.reasons[key] = self._decide(key).reasons or node.reasons[key]
+            origins = self._pinned.origins(node.keys)
+            started.permit.grant(origins)
+            if started.held is not None:
+                self._finish(replace(started.held, task=replace(started.held.task, origins=origins)))
+            return
+        started.permit.deny()
+        if started.held is None:
+            self._ahead.denied.add(name)
+        else:
+            self._think_again(name)
+
+    def _think_again(self, name: str) -> None:
+        if not self._nodes[name].waits_for:
+            heapq.heappush(self._ready, (self._rank[name], name))
 
     # -- settling
 
@@ -376,7 +452,8 @@ class Runner:
         for name, _ in starting:
             node = self._nodes[name]
             task = self._pinned.task(
-                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt
+                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt,
+                started=self._ahead.started.get(name),
             )  # fmt: skip
             self._executor.start(task)
             self._running.add(name)
@@ -422,8 +499,13 @@ class Runner:
                 self._settle(StepOutcome(key, state, message=message, attempts=node.attempt))
 
     def _release(self, name: str) -> None:
+        self._handover.leave(name)
         for other in self._dependents[name]:
             node = self._nodes[other]
-            node.waits_for -= 1
-            if node.waits_for == 0:
+            node.waits_for.discard(name)
+            if node.waits_for:
+                continue
+            if other in self._ahead.started:
+                self._decide_about_started(other)
+            else:
                 heapq.heappush(self._ready, (self._rank[other], other))

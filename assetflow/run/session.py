@@ -26,6 +26,7 @@ from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
@@ -107,11 +108,13 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
+        handover = Handover(usual_limit())
+        stack.callback(handover.close)
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, handover)
         interrupts = Interrupts()
-        executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
+        executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
-        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
+        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast, handover)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(), capturing():
             result = runner.run(run_id, watcher, request.began)

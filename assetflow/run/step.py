@@ -5,31 +5,35 @@ This is one of the two places that may catch every exception: what the user's co
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+from uuid import uuid4
 
 from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
 from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.forms import value_words
+from assetflow.io.handover import FORMS, Handed
 from assetflow.io.sources import read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.model.checks import CheckResult, ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
-from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
-from assetflow.model.records import CheckOutcome, NewVersion
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import CheckOutcome, NewVersion, Version
 from assetflow.model.spec import AssetSpec
+from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
+from assetflow.run.handover import Handover
 from assetflow.run.resources import ResourcePool
+from assetflow.run.returned import json_metadata, split_outputs
 from assetflow.run.task import Made, NodeResult, Task
 
 
@@ -42,6 +46,7 @@ class Workbench:
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
+    handover: Handover = field(default_factory=Handover)
 
 
 @dataclass(slots=True)
@@ -59,14 +64,16 @@ class _Call:
         return _Timer(self.seconds, part)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Part:
-    """One output that is written but not yet published."""
+    """One output that is not yet published. `handed` is its value where others take it from memory."""
 
     output: LiveOutput
-    staged: Staged
+    value: object
     metadata: Mapping[str, object]
     as_of: float | None
+    handed: Handed | None = None
+    staged: Staged | None = None
 
     @property
     def key(self) -> AssetKey:
@@ -86,8 +93,8 @@ class _Timer:
         self._seconds[self._part] = self._seconds.get(self._part, 0.0) + time.perf_counter() - self._began
 
 
-def run_step(bench: Workbench, task: Task) -> NodeResult:
-    """Carry out a task; whatever goes wrong is in the result."""
+def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> NodeResult:
+    """Carry out a task; whatever goes wrong is in the result. `announce` is told what is made before it is written."""
     node = bench.loaded.nodes[task.node]
     call = _Call(task, node, node.outputs[0].key)
     started = time.time()
@@ -95,8 +102,10 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
         try:
             _open_log(cleanup, task.log_file)
             value = _compute(bench, call, cleanup)
-            outputs = _store_all(bench, call, value, started)
-            return NodeResult(task, started, time.time(), call.seconds, outputs)
+            outputs = _store_all(bench, call, value, started, announce)
+            return NodeResult(call.task, started, time.time(), call.seconds, outputs)
+        except Denied:
+            return NodeResult(task, started, time.time(), call.seconds, is_denied=True)
         except Skip as skip:
             return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
@@ -139,7 +148,11 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
     task = call.task
     if binding.kind == "asset" and binding.upstream is not None:
         want = Want(binding.form or "python", binding.columns, call.connection)
-        return read_upstream(bench, task, binding.upstream, want)
+        version = task.versions.get(binding.upstream)
+        kept = None if version is None else bench.handover.take(version, task.node, want)
+        if kept is None and version is not None and version.location.startswith(AHEAD):
+            raise Denied  # it gave way to others, and is not in the store yet
+        return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.kind == "context":
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
         return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata)
@@ -166,60 +179,79 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
     return read_source(spec, observation, want)
 
 
-def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> Mapping[AssetKey, Made]:
-    """All outputs written, then all checked, then published: what cannot be written takes nothing else along."""
-    parts: dict[AssetKey, _Part] = {}
+def _store_all(
+    bench: Workbench, call: _Call, value: object, started: float, announce: Announce | None
+) -> Mapping[AssetKey, Made]:  # fmt: skip
+    """All outputs written, then all checked, then published: what cannot be written takes nothing else along.
+
+    What is all in memory is checked there first, and announced: others may go on with it while it is written.
+    """
+    parts = {output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value)}
     made: dict[AssetKey, Made] = {}
+    is_early = all(part.handed is not None and _is_checked_in_memory(part, parts) for part in parts.values())
     try:
-        for output, one in split_outputs(call.node, value):
-            parts[output.key] = _stage(bench, call, output, one)
+        if not is_early:
+            _write(bench, call, parts.values())
         with call.timed("check"):
             checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
+        if is_early:
+            if announce is not None and not any(
+                one.blocking and not one.passed for all_ in checks.values() for one in all_
+            ):
+                announce(Announced(call.task, _announced(bench, parts.values())))
+            _write(bench, call, parts.values())
+        _await_permit(call)
         for part in parts.values():
             if part.key in call.task.origins:
                 made[part.key] = _publish(bench, call, part, checks[part.key], started)
-            else:  # it is pinned: it was made along with the others, and is not wanted
+            elif part.staged is not None:  # it is pinned: it was made along with the others, and is not wanted
                 bench.storage.discard(part.staged)
     except BaseException:
         for part in parts.values():
-            if part.key not in made:
+            if part.key not in made and part.staged is not None:
                 bench.storage.discard(part.staged)
         raise
     return made
 
 
-def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
-    """What a function returned, taken apart by output.
+def _bad(checks: Iterable[CheckOutcome]) -> list[CheckOutcome]:
+    return [check for check in checks if check.blocking and not check.passed]
 
-    Raises:
-        WrongReturn: it is not one value for each output.
-    """
-    if not node.several:
-        return [(node.outputs[0], value)]
-    keys = [output.key for output in node.outputs]
-    if isinstance(value, Mapping):
-        found = {str(name): one for name, one in cast("Mapping[object, object]", value).items()}
-        by_name = {
-            output.key: found.pop(output.key, found.pop(last_name(output.key), _ABSENT)) for output in node.outputs
-        }
-        missing = [key for key, one in by_name.items() if one is _ABSENT]
-        if missing or found:
-            raise WrongReturn(
-                f"the function of {', '.join(keys)} returned "
-                + (f"nothing for {', '.join(missing)}" if missing else f"more than it declares: {', '.join(found)}"),
-                fix="return a mapping with one entry for each output that @assets names",
-            )
-        return [(output, by_name[output.key]) for output in node.outputs]
-    values = cast("Sequence[object]", value) if isinstance(value, (tuple, list)) else ()
-    if len(values) == len(node.outputs):
-        return list(zip(node.outputs, values, strict=True))
-    raise WrongReturn(
-        f"the function of {', '.join(keys)} returned {value_words(cast('object', value))}; it makes {len(keys)} assets",
-        fix=f"return a tuple of {len(keys)} values in this order, or a mapping by name",
+
+def _is_checked_in_memory(part: _Part, parts: Collection[AssetKey]) -> bool:
+    """Whether the checks of an output read this call's outputs in forms that come from memory."""
+    return all(
+        (binding.form or "python") in FORMS
+        for check in part.output.custom_checks
+        for binding in check.bindings
+        if binding.upstream in parts
     )
 
 
-def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _Part:
+def _announced(bench: Workbench, parts: Iterable[_Part]) -> dict[AssetKey, Version]:
+    """The outputs that others wait for, as versions whose value is only in memory, where it is put."""
+    found: dict[AssetKey, Version] = {}
+    for part in parts:
+        if part.handed is not None and bench.handover.wants(part.key):
+            version = found[part.key] = part.handed.version(f"{AHEAD}{uuid4().hex}")
+            bench.handover.offer(part.key, version.location, part.handed)
+    return found
+
+
+def _await_permit(call: _Call) -> None:
+    """Go on when the inputs of a call that was started ahead are committed.
+
+    Raises:
+        Denied: they were not.
+    """
+    if call.task.permit is not None:
+        origins = call.task.permit.wait()
+        if origins is None:
+            raise Denied
+        call.task = replace(call.task, origins=origins, permit=None)
+
+
+def _part(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _Part:
     as_of: float | None = None
     metadata = dict(call.metadata)
     if isinstance(value, Result):
@@ -233,26 +265,40 @@ def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
             as_of = value.as_of.timestamp()
             metadata["assetflow/as_of"] = "given"
         value = value.value
-    metadata = json_metadata(metadata, output.key)
-    with call.timed("write"):
-        staged = bench.storage.write(
-            value,
-            key=output.key,
-            partition=UNPARTITIONED,
-            io=output.io,
-            io_is_explicit=output.io_is_explicit,
-            declared=call.node.return_form,
-            run_id=call.task.run_id,
-        )
-    return _Part(output, staged, metadata, as_of)
+    part = _Part(output, value, json_metadata(metadata, output.key), as_of)
+    if bench.handover.wants(output.key):
+        with call.timed("write"):
+            part.handed = bench.storage.hand_on(
+                value,
+                key=output.key,
+                io=output.io,
+                io_is_explicit=output.io_is_explicit,
+                declared=call.node.return_form,
+            )
+    return part
+
+
+def _write(bench: Workbench, call: _Call, parts: Iterable[_Part]) -> None:
+    for part in parts:
+        value, part.value = part.value, None
+        with call.timed("write"):
+            part.staged = bench.storage.write(
+                value if part.handed is None else part.handed,
+                key=part.key,
+                partition=UNPARTITIONED,
+                io=part.output.io,
+                io_is_explicit=part.output.io_is_explicit,
+                declared=call.node.return_form,
+                run_id=call.task.run_id,
+            )
 
 
 def _publish(
     bench: Workbench, call: _Call, part: _Part, checks: tuple[CheckOutcome, ...], started: float
 ) -> Made:  # fmt: skip
-    staged, origin = part.staged, call.task.origins[part.key]
+    staged, origin = _staged(part), call.task.origins[part.key]
     as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
-    bad = [check for check in checks if check.blocking and not check.passed]
+    bad = _bad(checks)
     version: NewVersion | None = None
     is_stored, is_unread = (False, False) if bad else _look_at_current(bench, call.task, part.key, staged.data_hash)
     if bad or is_stored:
@@ -263,30 +309,12 @@ def _publish(
             trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
+        if part.handed is not None:
+            bench.handover.offer(part.key, version.location, part.handed)
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None
     return Made(
         staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread
     )
-
-
-def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
-    """The metadata as it is recorded; a number of numpy is one.
-
-    Raises:
-        WrongReturn: a value is not JSON-able.
-    """
-    found: dict[str, object] = {}
-    for name, value in metadata.items():
-        is_numpy = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
-        found[name] = cast("Any", value).item() if is_numpy else value
-        try:
-            json.dumps(found[name])
-        except (TypeError, ValueError, RecursionError) as error:
-            raise WrongReturn(
-                f"the metadata `{name}` of `{key}` is {value_words(value)}, which is not a JSON value",
-                fix="give a number, a text, or lists and dicts of these",
-            ) from error
-    return found
 
 
 def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str) -> tuple[bool, bool]:
@@ -312,7 +340,7 @@ def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
 
 def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey, _Part]) -> Iterator[CheckOutcome]:
     def read(columns: tuple[str, ...] | None) -> Any:
-        return bench.storage.read_staged(part.staged, Want("arrow", columns))
+        return _read_part(bench, part, Want("arrow", columns))
 
     def other(key: str, column: str) -> Any:
         return _read_checked(bench, call, AssetKey(key), Want("arrow", (column,)), parts)
@@ -366,8 +394,20 @@ def _unread(
 def _read_checked(bench: Workbench, call: _Call, key: AssetKey, want: Want, parts: Mapping[AssetKey, _Part]) -> object:
     """What a check reads: an output of this call as it was just written, anything else as it is in the store."""
     if key in parts:
-        return bench.storage.read_staged(parts[key].staged, want)
+        return _read_part(bench, parts[key], want)
     return read_upstream(bench, call.task, key, want)
+
+
+def _read_part(bench: Workbench, part: _Part, want: Want) -> object:
+    """An output of this call as readers will get it."""
+    if part.handed is not None and want.form in FORMS:
+        return part.handed.read(want)
+    return bench.storage.read_staged(_staged(part), want)
+
+
+def _staged(part: _Part) -> Staged:
+    assert part.staged is not None, "it is written before it is looked at in the store"
+    return part.staged
 
 
 def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mapping[AssetKey, _Part]) -> CheckOutcome:

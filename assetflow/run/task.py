@@ -10,6 +10,7 @@ from assetflow.io.sources import Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
+from assetflow.run.ahead import Permit
 from assetflow.run.outcome import StepError
 
 
@@ -54,7 +55,7 @@ class Task:
 
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
-    kept. `origins` say of each output what it is made of.
+    kept. `origins` say of each output what it is made of. With a `permit` it is started ahead: see `run.ahead`.
     """
 
     node: str
@@ -67,6 +68,7 @@ class Task:
     suspects: Mapping[AssetKey, Version]
     origins: Mapping[AssetKey, Origin]
     log_file: Path
+    permit: Permit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip."""
+    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip.
+
+    `is_denied`: it was started ahead on what did not come to be, and must be thought about anew.
+    """
 
     task: Task
     started_at: float
@@ -99,3 +104,4 @@ class NodeResult:
     error: StepError | None = None
     is_retryable: bool = False
     skipped: str | None = None
+    is_denied: bool = False

@@ -1,0 +1,141 @@
+"""Tables that are handed on in memory: what a reader gets is what it would get from the store.
+
+A table is kept as the Arrow batches that were hashed and written, and a pandas frame of plain columns as itself too:
+readers get shallow copies of it, and copy-on-write keeps one from changing what the others see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from assetflow.io.base import Want
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Version
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from assetflow.io.arrow import TableStream
+
+FORMS = ("pandas", "python", "arrow", "polars", "records")
+"""The forms that come from memory. DuckDB reads the file itself, and who asks for a stream wants to save memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One table in memory. `frame` is None where a frame would have to be made from the batches."""
+
+    key: str
+    schema: pa.Schema
+    batches: tuple[pa.RecordBatch, ...]
+    frame: pd.DataFrame | None
+    size_bytes: int
+    data_hash: str
+    columns: Mapping[str, str]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(batch.num_rows for batch in self.batches)
+
+    def version(self, location: str) -> Version:
+        """The table as a version that is not stored, and has no number; readers take it from memory by `location`."""
+        from assetflow.io.arrow import type_names
+
+        return Version(
+            0, AssetKey(self.key), UNPARTITIONED, 0, self.data_hash, "parquet", location, self.rows, self.size_bytes,
+            type_names(self.schema), self.columns, {}, 0.0,
+        )  # fmt: skip
+
+    def stream(self) -> TableStream:
+        """The rows in their logical schema."""
+        from assetflow.io.arrow import TableStream
+
+        return TableStream(self.schema, iter(self.batches))
+
+    def read(self, want: Want) -> object:
+        """The table in one of `FORMS`, equal to what the store gives.
+
+        Raises:
+            ContractBroken: a wanted column is not there, or the table cannot take the form.
+        """
+        from assetflow.io import arrow
+
+        if self.frame is not None and want.form in ("pandas", "python"):
+            if want.columns is None:
+                return self.frame.copy(deep=False)
+            arrow.project(self.schema, want.columns, self.key)  # says which column is not there
+            return _projected(self.frame, want.columns)
+        return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+
+
+def handed(value: object, key: str, algorithm: str) -> Handed | None:
+    """A table in memory, hashed, to be written and handed on; None where only the store gives it as readers get it.
+
+    Raises:
+        NotExact, CannotStore: it cannot be stored so that it comes back.
+    """
+    import pyarrow as pa
+
+    from assetflow.io.arrow import open_table
+    from assetflow.io.hashing import TableHasher
+
+    if not is_whole(value):
+        return None
+    stream = open_table(value, key)
+    kinds: list[Any] = [field.type for field in stream.schema]
+    if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
+        return None  # the categories of a stored version are those of all its batches together
+    batches, hasher = tuple(stream.batches), TableHasher(stream.schema, algorithm)
+    for batch in batches:
+        hasher.update(batch)
+    data_hash, columns = hasher.finish({})
+    size = sum(batch.nbytes for batch in batches)
+    return Handed(key, stream.schema, batches, _plain_frame(value), size, data_hash, columns)
+
+
+def is_whole(value: object) -> bool:
+    """Whether the value is a table that is in memory already: writing it does not use it up."""
+    from assetflow.io.arrow import is_instance
+
+    return any(
+        is_instance(value, module, name)
+        for module, name in (("pandas", "DataFrame"), ("pyarrow", "Table"), ("polars", "DataFrame"))
+    )
+
+
+def _plain_frame(value: object) -> pd.DataFrame | None:
+    """A shallow copy of a frame that comes back from the store exactly as it is, whatever is done with it."""
+    import pandas as pd
+
+    if type(value) is not pd.DataFrame or not isinstance(value.index, pd.RangeIndex):
+        return None
+    if type(value.columns) is not pd.Index or not all(map(_is_plain, cast("list[Any]", list(value.dtypes)))):
+        return None
+    frame = value.copy(deep=False)
+    frame.attrs = {}
+    frame.flags.allows_duplicate_labels = True
+    return frame
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Numbers, truth values, times and text of the default kind: no Python objects that could be changed in place."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(dtype, np.dtype):
+        return cast("Any", dtype).kind in "iufbmM"
+    return isinstance(dtype, pd.DatetimeTZDtype) or repr(dtype) == repr(pd.Series(["a"]).dtype)
+
+
+def _projected(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns with a default index, as a projection is read from the store."""
+    found = cast("pd.DataFrame", frame[list(columns)])
+    return found.reset_index(drop=True) if not _counts_from_zero(found.index) else found
+
+
+def _counts_from_zero(index: Any) -> bool:
+    return (index.start, index.step, index.name) == (0, 1, None)
