@@ -10,7 +10,7 @@ from functools import cached_property
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Doubt, Head, Pin
+from assetflow.model.records import Discovered, Doubt, Head, Pin
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.causes import RootCause, root_causes
 from assetflow.plan.estimate import Estimate, Work, estimate
@@ -36,7 +36,8 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called at most once.
+    seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
+    files that functions were seen to open; without it they do not count.
     """
 
     graph: AssetGraph
@@ -49,6 +50,7 @@ class World:
     doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
+    discovered: Discovered | None = None
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an unpartitioned asset."""
@@ -363,6 +365,7 @@ def _decide(
         is_forced=key in forced,
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),
+        now=world.discovered,
     )
     if not decision.reasons:
         return decision

@@ -25,6 +25,7 @@ from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
+from assetflow.run.discovered import Discovery
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
@@ -83,8 +84,9 @@ def run_session(
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
-            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root, code=loaded.code_sources
-        )
+            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root,
+            code=loaded.code_sources, discover=settings.discover,
+        )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
@@ -107,7 +109,7 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, _discovery(settings, found))
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
@@ -122,6 +124,10 @@ def run_session(
     _back_up(settings, watcher)
     watcher.run_finished(result)
     return result
+
+
+def _discovery(settings: Settings, found: Survey) -> Discovery | None:
+    return Discovery(settings, found.known_files) if settings.discover else None
 
 
 def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:

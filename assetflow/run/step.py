@@ -18,16 +18,18 @@ from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongRetu
 from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.forms import value_words
-from assetflow.io.sources import read_source
+from assetflow.io.sources import FileState, read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.model.checks import CheckResult, ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
-from assetflow.model.records import CheckOutcome, NewVersion
+from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import writing_to
+from assetflow.run.discovered import Discovery
+from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
 from assetflow.run.resources import ResourcePool
 from assetflow.run.task import Made, NodeResult, Task
@@ -35,18 +37,25 @@ from assetflow.run.task import Made, NodeResult, Task
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What a worker needs besides the task: the loaded project, the storage, the resources of the run."""
+    """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
+
+    Without `discovery` it is not noted what functions open.
+    """
 
     root: Path
     loaded: Loaded
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
+    discovery: Discovery | None = None
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for."""
+    """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for.
+
+    `seen` is what the function does meanwhile, `discovered` what is recorded of that, with states of files.
+    """
 
     task: Task
     node: LiveNode
@@ -54,6 +63,9 @@ class _Call:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
     metadata: dict[str, object] = field(default_factory=dict[str, object])
+    seen: Seen | None = None
+    discovered: Discovered = NOTHING_DISCOVERED
+    files: tuple[FileState, ...] = ()
 
     def timed(self, part: str) -> _Timer:
         return _Timer(self.seconds, part)
@@ -89,14 +101,16 @@ class _Timer:
 def run_step(bench: Workbench, task: Task) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result."""
     node = bench.loaded.nodes[task.node]
-    call = _Call(task, node, node.outputs[0].key)
+    seen = None if bench.discovery is None else Seen(bench.discovery.place)
+    call = _Call(task, node, node.outputs[0].key, seen=seen)
     started = time.time()
     with ExitStack() as cleanup:
         try:
             _open_log(cleanup, task.log_file)
             value = _compute(bench, call, cleanup)
             outputs = _store_all(bench, call, value, started)
-            return NodeResult(task, started, time.time(), call.seconds, outputs)
+            ended = time.time()
+            return NodeResult(task, started, ended, call.seconds, outputs, discovered=call.discovered, files=call.files)
         except Skip as skip:
             return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
@@ -118,7 +132,7 @@ def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
             for binding in call.node.bindings
             if (value := _argument(bench, call, binding)) is not _ABSENT
         }
-    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext():
+    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext(), watching(call.seen):
         return call.node.function(**arguments)
 
 
@@ -171,8 +185,10 @@ def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> 
     parts: dict[AssetKey, _Part] = {}
     made: dict[AssetKey, Made] = {}
     try:
-        for output, one in split_outputs(call.node, value):
-            parts[output.key] = _stage(bench, call, output, one)
+        with watching(call.seen):  # what a generator yields is computed while it is written
+            for output, one in split_outputs(call.node, value):
+                parts[output.key] = _stage(bench, call, output, one)
+        _settle_seen(bench, call)
         with call.timed("check"):
             checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
         for part in parts.values():
@@ -186,6 +202,16 @@ def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> 
                 bench.storage.discard(part.staged)
         raise
     return made
+
+
+def _settle_seen(bench: Workbench, call: _Call) -> None:
+    """Look at what the function opened, before anything that depends on it is published."""
+    if bench.discovery is None or call.seen is None:
+        return
+    specs = [bench.specs[output.key] for output in call.node.outputs]
+    read = {given.upstream for spec in specs for given in spec.inputs}
+    sources = [one for key, one in call.task.observations.items() if key in read]
+    call.discovered, call.files = bench.discovery.settle(call.seen, specs, sources)
 
 
 def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
@@ -261,6 +287,8 @@ def _publish(
         with call.timed("write"):
             times = {"started_at": started, "finished_at": time.time(), "as_of": as_of}
             trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
+            if call.discovered:
+                trace["discovered"] = call.discovered.to_json()
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assetflow.io.sources import Observation
+from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
+from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, TraceInput, Version
 from assetflow.run.outcome import StepError
 
 
@@ -89,7 +89,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip."""
+    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip.
+
+    `discovered` is what its function was seen to open; `files` are states of those that had to be read for that.
+    """
 
     task: Task
     started_at: float
@@ -99,3 +102,5 @@ class NodeResult:
     error: StepError | None = None
     is_retryable: bool = False
     skipped: str | None = None
+    discovered: Discovered = NOTHING_DISCOVERED
+    files: tuple[FileState, ...] = ()
