@@ -157,7 +157,7 @@ ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET trace_id = excluded.trace_
 -- revoke_claims: take back an accepted trace, and those that say the same without having computed it
 INSERT INTO revoked (trace_id, user, revoked_at)
 SELECT t.trace_id, ?2, ?3 FROM trace a JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = a.part_id
- AND t.input_key = a.input_key AND t.version_id = a.version_id AND t.kind <> 'run'
+ AND t.input_key = a.input_key AND t.discovered = a.discovered AND t.version_id = a.version_id AND t.kind <> 'run'
 WHERE a.trace_id = ?1
 ON CONFLICT (trace_id) DO NOTHING
 
