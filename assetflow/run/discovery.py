@@ -7,15 +7,20 @@ nothing, so what they read is not seen. The hook only collects paths; looking at
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
+import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Protocol, cast
 
+from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import StepLog, current_log, own_log
+from assetflow.run.entered import leave_code, watch_code
 
 Times = tuple[int, int, int, int]
 """Size, times of change of content and of inode in nanoseconds, and inode: when all are equal, so is the content."""
@@ -23,7 +28,7 @@ Times = tuple[int, int, int, int]
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FOREIGN = frozenset(["site-packages", "dist-packages", "node_modules", "__pycache__", ".git", ".hg"])
 """Folders below a project whose content is not the project's: packages count by their versions."""
-_ON_THE_WAY = ("pathlib.py", "runpy.py", "_local.py", "<frozen runpy>", "<frozen codecs>", "tokenize.py", "codecs.py")
+_ON_THE_WAY = re.compile(r".*[/\\](pathlib|runpy|tokenize|codecs)(\.py|[/\\]\w+\.py)|<frozen (runpy|codecs|pathlib.*)>")
 """Code of Python between a function that opens a file and the opening itself."""
 _MOST_FRAMES = 8
 
@@ -40,7 +45,7 @@ class Place:
     def of(cls, root: Path, own: Iterable[Path]) -> Place:
         """The place of a project without what is `own`: what is assetflow's, or no part of the project."""
         real = Path(os.path.realpath(root))
-        paths = [*own, Path(sys.prefix), Path(sys.base_prefix)]
+        paths = [*own, Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
         below = [str(path.relative_to(base)) for base in (root, real) for path in paths if path.is_relative_to(base)]
         return cls(f"{root}{os.sep}", f"{real}{os.sep}", tuple(dict.fromkeys(one for one in below if one != ".")))
 
@@ -64,7 +69,9 @@ class Seen:
     """What one step did, by paths below the root. `opened` has the times of each file when it was first opened.
 
     They are None for a file that was not there. `written` are files that the step itself wrote, moved or removed;
-    `made` the folders that it made. `modules` are those that it was the first to import, by name.
+    `made` the folders that it made. `modules` are those that it was the first to import, by name; `code` is what of the
+    project began to run meanwhile, by path and line (0: the module itself), with the step of the thread it ran in.
+    `spec` is an asset that the step makes.
     """
 
     place: Place
@@ -72,6 +79,9 @@ class Seen:
     written: set[str] = field(default_factory=set[str])
     made: set[str] = field(default_factory=set[str])
     modules: dict[str, None] = field(default_factory=dict[str, None])
+    code: dict[tuple[str, int], Seen | None] = field(default_factory=dict[tuple[str, int], "Seen | None"])
+    spec: AssetSpec | None = None
+    began_ns: int = field(default_factory=time.time_ns)
 
     def read(self) -> dict[str, Times | None]:
         """What was opened and is not the step's own."""
@@ -105,10 +115,30 @@ def watching(seen: Seen | None) -> Generator[None]:
         _hooked.append(True)
         sys.addaudithook(_hook)
     _RUNNING[log] = seen
+    watch_code(_entered)
     try:
         yield
     finally:
         del _RUNNING[log]
+        leave_code(lambda: bool(_RUNNING))
+
+
+def _entered(code: CodeType) -> None:
+    """Note for every step that runs that this code does too: that it began in another thread is told only once."""
+    file = code.co_filename
+    running = tuple(_RUNNING.values())
+    if not running or not file.startswith((running[0].place.root, running[0].place.real_root)):
+        return
+    name = running[0].place.inside(file)
+    if name is None:
+        return
+    log = current_log()
+    mine = None if log is None else _RUNNING.get(log)
+    if mine is None and own_log() is not None:
+        return
+    line = 0 if code.co_name == "<module>" else code.co_firstlineno
+    for seen in running:
+        seen.code.setdefault((name, line), mine)
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -161,7 +191,7 @@ def _is_read_by_the_project(place: Place) -> bool:
         file = frame.f_code.co_filename
         if file.startswith(place.root) and file not in ours:
             return place.inside(file) is not None
-        if file not in ours and not file.endswith(_ON_THE_WAY):
+        if file not in ours and not _ON_THE_WAY.fullmatch(file):
             return False
         frame = frame.f_back
     return False

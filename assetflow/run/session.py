@@ -109,7 +109,7 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, _discovery(settings, found))
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, _discovery(settings, loaded, found))
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
@@ -126,8 +126,8 @@ def run_session(
     return result
 
 
-def _discovery(settings: Settings, found: Survey) -> Discovery | None:
-    return Discovery(settings, found.known_files) if settings.discover else None
+def _discovery(settings: Settings, loaded: Loaded, found: Survey) -> Discovery | None:
+    return Discovery(settings, found.known_files, loaded.code_sources) if settings.discover else None
 
 
 def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:

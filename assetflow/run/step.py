@@ -101,7 +101,8 @@ class _Timer:
 def run_step(bench: Workbench, task: Task) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result."""
     node = bench.loaded.nodes[task.node]
-    seen = None if bench.discovery is None else Seen(bench.discovery.place)
+    made = (bench.specs[output.key] for output in node.outputs)
+    seen = None if bench.discovery is None else bench.discovery.begin(made)
     call = _Call(task, node, node.outputs[0].key, seen=seen)
     started = time.time()
     with ExitStack() as cleanup:

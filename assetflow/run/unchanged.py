@@ -116,12 +116,13 @@ def _is_the_same_world(settings: Settings, found: Mapping[str, object]) -> bool:
 
 
 def _discovered(found: Survey) -> dict[str, str]:
-    """What the files are now that functions opened."""
+    """What the files are now that functions opened, or ran."""
     now = found.world.discovered
     if now is None:
         return {}
     heads = [head for (key, _), head in found.world.heads.items() if key in found.world.graph.specs]
-    names = {name for head in heads for name in head.trace.discovered.files}
+    seen = [head.trace.discovered for head in heads if head.trace.discovered]
+    names = {name for one in seen for name in (*one.files, *one.code)}
     return {name: now.files[name] for name in sorted(names)}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from assetflow.plan.planner import Plan
+from assetflow.run.unchanged import still_unchanged
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -348,3 +352,112 @@ def test_rollback_goes_to_what_was_seen_then(shop: Workspace) -> None:
     assert [step.asset for step in shop.project().plan().link] == ["rates"], "the file is that of version 2"
     shop.file("data/rates.csv", "EUR,1\n")
     assert [step.asset for step in shop.project().plan().link] == ["report"], "the file is that of version 1"
+
+
+# --------------------------------------------------------------------------------------------------------------- code
+
+
+PLUGINS = """
+import pydoc
+import helpers
+
+NAME = "north"
+
+@asset
+def rates() -> int:
+    ran("rates")
+    return pydoc.locate(f"plugins.{NAME}.rate")() + helpers.one()
+
+@asset
+def plain() -> int:
+    ran("plain")
+    return helpers.one()
+"""
+
+
+@pytest.fixture
+def plugged(workspace: Workspace) -> Workspace:
+    """A project in which a function runs code by a way that no text shows."""
+    workspace.assets(PLUGINS)
+    workspace.file("helpers.py", "def one():\n    return 1\n\n\ndef other():\n    return 2\n")
+    workspace.file("plugins/__init__.py", "")
+    workspace.file("plugins/north.py", "from consts import RATE\n\n\ndef rate():\n    return RATE\n")
+    workspace.file("plugins/south.py", "def rate():\n    return 2\n")
+    workspace.file("consts.py", "RATE = 5  # a constant\n")
+    for file in workspace.root.rglob("*.py"):
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+    assert workspace.materialize(executor="inline").ok
+    workspace.ran()
+    return workspace
+
+
+def code_seen(workspace: Workspace, key: str = "rates") -> list[str]:
+    head = workspace.project().plan()[key].head
+    assert head is not None
+    return [name for name in head.trace.discovered.code if name != "plugins/__init__.py"]
+
+
+def test_code_that_ran_and_that_no_text_shows_counts_with_what_it_imports(plugged: Workspace) -> None:
+    assert code_seen(plugged) == ["consts.py", "plugins/north.py"]
+    assert code_seen(plugged, "plain") == []
+    assert seen(plugged) == {}
+    assert plugged.project().plan().is_empty
+    assert still_unchanged(plugged.project().settings) is not None
+
+    plugged.edit("RATE = 5", "RATE = 6", "consts.py")
+    assert still_unchanged(plugged.project().settings) is None
+    plan = plugged.project().plan()
+    assert [step.asset for step in plan.run] == ["rates"]
+    assert reasons(plan) == [("discovered_code", "runs consts.py, which changed (seen in run #1)")]
+    assert plugged.project().select("changed:code") == ("rates",)
+
+    plugged.edit("RATE = 6  # a constant", "RATE = 5  # another comment", "consts.py")
+    assert plugged.project().plan().is_empty, "comments are no part of what it says"
+    plugged.edit("return 2", "return 3", "plugins/south.py")
+    plugged.edit("return 2", "return 3", "helpers.py")
+    assert plugged.project().plan().is_empty, "nobody ran these"
+
+
+def test_code_counts_as_far_as_the_asset_lets_code_count(plugged: Workspace) -> None:
+    plugged.edit("@asset\ndef rates", "@asset(code_version=1)\ndef rates")
+    plugged.materialize()
+    plugged.edit("RATE = 5", "RATE = 6", "consts.py")
+    assert plugged.project().plan().is_empty, "a declared version stands for all code"
+    plugged.edit("@asset(code_version=1)", "@asset(cue=Cue(code=False))")
+    assert plugged.materialize().ok
+    plugged.edit("RATE = 6", "RATE = 7", "consts.py")
+    assert plugged.project().plan().is_empty
+
+
+def test_a_module_that_is_younger_than_the_step_is_not_known(plugged: Workspace) -> None:
+    for name in list(sys.modules):
+        if name.startswith("plugins"):
+            del sys.modules[name]
+    later = time.time() + 3600
+    os.utime(plugged.root / "plugins" / "north.py", (later, later))
+    assert plugged.materialize("rates", force=True, executor="inline").ok
+    assert reasons(plugged.project().plan())[0][1].startswith("runs plugins/north.py, which changed while it ran")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 tells only what is imported")
+def test_code_of_modules_that_are_there_already_is_seen(plugged: Workspace) -> None:
+    plugged.materialize("rates", force=True, executor="inline")
+    assert code_seen(plugged) == ["consts.py", "plugins/north.py"]
+    plugged.edit("    return helpers.one()", "    return helpers.one() + pydoc.locate('helpers.other')()")
+    assert plugged.materialize(executor="inline").ok
+    assert code_seen(plugged, "plain") == ["helpers.py"]
+
+
+def test_text_of_code_that_a_function_reads_is_a_file(workspace: Workspace) -> None:
+    workspace.assets("""
+        import runpy
+        HERE = Path(__file__).parent
+
+        @asset
+        def rates() -> int:
+            return int((HERE / "rules.py").read_text().count("x")) + runpy.run_path(str(HERE / "script.py"))["y"]
+    """)
+    workspace.file("rules.py", "x = 1")
+    workspace.file("script.py", "y = 1")
+    assert workspace.materialize().ok
+    assert sorted(seen(workspace)) == ["rules.py", "script.py"]
