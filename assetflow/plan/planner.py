@@ -17,6 +17,7 @@ from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
+from assetflow.plan.surroundings import seen_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One asset partition of a plan."""
+    """One asset partition of a plan. `seen` says what the files are now that its function was seen to open."""
 
     spec: AssetSpec
     partition: str
@@ -73,6 +74,7 @@ class Step:
     is_unsteady: bool = False
     predicted_s: float | None = None
     token: str = ""
+    seen: str = ""
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
@@ -311,6 +313,7 @@ def _pass(
                 world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
                 pin=world.pins.get(key), is_lost=key in world.lost,
                 is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
+                seen="" if head is None else seen_words(head.trace, world.discovered),
             )  # fmt: skip
     return {key: steps[key] for key in members}
 

@@ -101,6 +101,14 @@ def moved_discoveries(spec: AssetSpec, trace: Trace, now: Discovered | None) -> 
     )
 
 
+def seen_words(trace: Trace, now: Discovered | None) -> str:
+    """What the files are now that a trace saw opened, in one text; empty when there are none, or nobody looks."""
+    if now is None or not trace.discovered:
+        return ""
+    files = [f"{name}={now.files.get(name)}" for name in sorted(trace.discovered.files)]
+    return ",".join([*files, *(f"{name}={now.code.get(name)}" for name in sorted(trace.discovered.code))])
+
+
 def _moved(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return sorted(path for path, digest in then.items() if digest == UNKNOWN or now.get(path) != digest)
 

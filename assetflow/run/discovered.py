@@ -54,6 +54,8 @@ class FilesNow(Mapping[str, str]):
             return UNKNOWN, None
         except SourceUnreadable:
             return _UNREADABLE, None
+        except OSError:  # it went while it was read
+            return UNKNOWN, None
         if known != state:
             self.rehashed[path] = state
         return f"xxh3:{state.digest}", (state.size, state.mtime_ns, state.inode, state.ctime_ns)
@@ -115,13 +117,15 @@ class Discovery:
         """The modules that ran and that the definition does not reach, with what they say."""
         if not (seen.code or seen.modules):
             return {}
-        strange = {place: step for place, step in seen.code.items() if not self._is_reached(seen, *place)}
+        strange = {place: step for place, step in dict(seen.code).items() if not self._is_reached(seen, *place)}
         names = {
             place[0]: None
             for place, step in strange.items()
             if step is None or step is seen or not self._is_reached(step, *place)
         }
-        inside = [name for file in files_of_modules(seen.modules) if (name := self.place.inside(file)) is not None]
+        inside = [
+            name for file in files_of_modules(list(seen.modules)) if (name := self.place.inside(file)) is not None
+        ]
         names.update(dict.fromkeys(name for name in inside if not self._is_reached(seen, name, 0)))
         names = {name: None for name in names if name not in seen.written}
         if not names:

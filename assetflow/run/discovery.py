@@ -85,10 +85,11 @@ class Seen:
 
     def read(self) -> dict[str, Times | None]:
         """What was opened and is not the step's own."""
+        made = tuple(self.made)
         return {
             path: times
-            for path, times in self.opened.items()
-            if path not in self.written and not any(path.startswith(f"{folder}/") for folder in self.made)
+            for path, times in dict(self.opened).items()  # a thread that goes on may still add to it
+            if path not in self.written and not any(path.startswith(f"{folder}/") for folder in made)
         }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
@@ -54,7 +55,8 @@ def _claimed(monitoring: Any, note: Callable[[CodeType], None]) -> int:
         disable = monitoring.DISABLE
 
         def started(code: CodeType, _: int) -> object:
-            note(code)
+            with suppress(Exception):  # it would come out of the user's call
+                note(code)
             return disable
 
         monitoring.use_tool_id(tool, "assetflow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from assetflow.errors import PlanMoved
+from assetflow.load.saves import Saves
 from assetflow.plan.planner import Plan
+from assetflow.plan.saved import read_saved_plan, saved_plan
 from assetflow.run.unchanged import still_unchanged
 
 if TYPE_CHECKING:
@@ -332,6 +336,27 @@ def test_who_accepts_accepts_the_files_as_they_are(shop: Workspace) -> None:
     shop.project().revoke("rates")
     file.write_text("EUR,2\n")
     assert [step.asset for step in shop.project().plan().run] == ["rates"]
+
+
+def test_a_saved_plan_is_not_carried_out_when_such_a_file_has_changed_since(shop: Workspace) -> None:
+    file = shop.file("data/rates.csv", "EUR,2\n")
+    saved = shop.root / "plan.json"
+    project = shop.project()
+    saved.write_text(json.dumps(saved_plan(project.plan(), force=False, with_upstream=True)))
+    file.write_text("EUR,3\n")
+    with pytest.raises(PlanMoved, match="out of date") as caught:
+        shop.project().materialize(saved=read_saved_plan(saved))
+    assert "rates opens files that are not what they were" in caught.value.facts
+    file.write_text("EUR,2\n")
+    assert shop.project().materialize(saved=read_saved_plan(saved)).ok
+
+
+def test_watch_looks_at_such_files_too(shop: Workspace) -> None:
+    saves = Saves(shop.root, {})
+    saves.begin()
+    shop.file("data/rates.csv", "EUR,22\n")
+    shop.file("data/other.csv", "x")
+    assert saves.changed() == ["data/rates.csv"]
 
 
 def test_why_names_the_file(shop: Workspace) -> None:
