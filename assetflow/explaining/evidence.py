@@ -16,7 +16,7 @@ from assetflow.explaining.walk import Found, merged
 from assetflow.io.diff_results import RowDiff, TableDiff, ValueDiff
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, Version
+from assetflow.model.records import Discovered, Head, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.staleness import Reason
@@ -272,7 +272,10 @@ def head_reasons(now: Head, then: Head) -> tuple[AssetSpec, list[Reason]]:
         io=now.version.io, file="", line=0, code=trace.code, code_parts=trace.code_parts, config=trace.config,
         packages=trace.packages, files=trace.files, env_vars=trace.env_vars, code_version=trace.code_version,
     )  # fmt: skip
-    reasons = local_reasons(spec, then, is_forced=False, is_lost=False)
+    before, after = then.trace.discovered, trace.discovered
+    # A file that only one of them opened is a matter of what differs in the code, or in what was read.
+    seen = Discovered({**before.files, **after.files}, {**before.code, **after.code})
+    reasons = local_reasons(spec, then, is_forced=False, is_lost=False, now=seen)
     known = [
         (replace(given, mode="value"), Content(one.digest, None, {}, one.version_number))
         for given, one in zip(inputs, trace.inputs, strict=True)

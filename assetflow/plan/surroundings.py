@@ -103,7 +103,7 @@ def moved_discoveries(spec: AssetSpec, trace: Trace, now: Discovered | None) -> 
 
 def seen_words(trace: Trace, now: Discovered | None) -> str:
     """What the files are now that a trace saw opened, in one text; empty when there are none, or nobody looks."""
-    if now is None or not trace.discovered:
+    if not trace.discovered or now is None:
         return ""
     files = [f"{name}={now.files.get(name)}" for name in sorted(trace.discovered.files)]
     return ",".join([*files, *(f"{name}={now.code.get(name)}" for name in sorted(trace.discovered.code))])

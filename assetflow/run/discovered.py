@@ -171,7 +171,7 @@ def discovered_now(
 
 def _then(before: Times | None, digest: str, after: Times | None) -> str:
     """What a file was when it was read, which is known only if it is still what it was when it was opened."""
-    return digest if before == after else UNKNOWN
+    return digest if before == after or (before is not None and digest == _UNREADABLE) else UNKNOWN
 
 
 def _matching(root: Path, declared: Iterable[str], names: Iterable[str]) -> set[str]:

@@ -23,7 +23,7 @@ from assetflow.run.capture import StepLog, current_log, own_log
 from assetflow.run.entered import leave_code, watch_code
 
 Times = tuple[int, int, int, int]
-"""Size, times of change of content and of inode in nanoseconds, and inode: when all are equal, so is the content."""
+"""Size, time of change, inode, and when that changed, in nanoseconds: when all are equal, so is the content."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FOREIGN = frozenset(["site-packages", "dist-packages", "node_modules", "__pycache__", ".git", ".hg"])

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,9 +16,7 @@ from assetflow.load.saves import Saves
 from assetflow.plan.planner import Plan
 from assetflow.plan.saved import read_saved_plan, saved_plan
 from assetflow.run.unchanged import still_unchanged
-
-if TYPE_CHECKING:
-    from tests.unit.conftest import Workspace
+from tests.unit.conftest import Workspace
 
 SHOP = """
 HERE = Path(__file__).parent
@@ -278,6 +277,36 @@ def test_what_changes_while_it_is_read_equals_nothing_afterwards(workspace: Work
     assert [step.asset for step in workspace.project().plan().run] == ["rates"], "what was unknown is never linked"
 
 
+def test_relative_paths_and_links_mean_the_files_of_the_project(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = workspace.root.with_name(f"{workspace.root.name}-link")
+    link.symlink_to(workspace.root)
+    try:
+        workspace.assets("""
+            import os
+
+            @asset
+            def rates() -> str:
+                handle = os.open("data/../data/one.csv", os.O_RDONLY)
+                os.close(handle)
+                with open(b"data/two.csv") as file, open(Path("data") / "away.csv") as other:
+                    return file.read() + other.read()
+        """)
+        for name in ("one", "two"):
+            workspace.file(f"data/{name}.csv", name)
+        with TemporaryDirectory() as elsewhere:
+            (Path(elsewhere) / "away.csv").write_text("1")
+            (workspace.root / "data" / "away.csv").symlink_to(Path(elsewhere) / "away.csv")
+            monkeypatch.chdir(workspace.root)
+            assert Workspace(link).materialize().ok
+            assert sorted(seen(Workspace(link))) == ["data/away.csv", "data/one.csv", "data/two.csv"]
+            (Path(elsewhere) / "away.csv").write_text("2")
+            assert [step.asset for step in Workspace(link).project().plan().run] == ["rates"]
+    finally:
+        link.unlink()
+
+
 def test_a_generator_is_watched_while_it_is_written(workspace: Workspace) -> None:
     workspace.assets("""
         def batches():
@@ -366,6 +395,9 @@ def test_why_names_the_file(shop: Workspace) -> None:
     evidence = found.causes[0].to_json()["evidence"]
     assert isinstance(evidence, dict)
     assert evidence["file"] == "data/rates.csv"
+    assert shop.materialize().ok
+    against = shop.project().why("rates", against="1")
+    assert [cause.text for cause in against.causes] == ["reads data/rates.csv, which changed (seen in run #1)"]
 
 
 def test_rollback_goes_to_what_was_seen_then(shop: Workspace) -> None:
