@@ -323,7 +323,7 @@ class UsesNetwork(DefinitionError):
 
 
 class ReadsFile(DefinitionError):
-    """The code of an asset reads a file by its path, and a change of that file is not seen.
+    """The code of an asset reads a file by its path: a change is only seen if Python itself opened it in the last run.
 
     Declare it: `source("rates", path="data/rates.csv")`, and take `rates` as a parameter.
     """

@@ -200,8 +200,9 @@ class Marking:
     def _world(self, catalog: Catalog, loaded: Loaded) -> World:
         graph, env = self.graph, self.settings.env
         return survey(
-            graph, env, catalog, self.storage, lambda: loaded, root=self.settings.root, code=loaded.code_sources
-        ).world
+            graph, env, catalog, self.storage, lambda: loaded, root=self.settings.root, code=loaded.code_sources,
+            discover=self.settings.discover,
+        ).world  # fmt: skip
 
     def _writer(self) -> AbstractContextManager[Catalog]:
         from contextlib import closing

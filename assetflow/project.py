@@ -331,8 +331,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
 
     def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
         return survey(
-            self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root, code=self._code
-        )
+            self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root, code=self._code,
+            discover=self.settings.discover,
+        )  # fmt: skip
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""

@@ -158,6 +158,7 @@ MEANINGS = {
     "`keep_days` (30), and what was needed within the `grace` (24h).",
     "hash": "The hash of stored content: `xxh3` is fast and finds every accident, `sha256` also withstands forgery. "
     "What is stored already is checked with the one it was written with.",
+    "discover": "Whether files that functions open without declaring them are noted while they run, and count.",
     "defaults": "What assets take when they do not say it: see below.",
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
     "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",

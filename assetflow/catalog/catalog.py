@@ -17,6 +17,7 @@ from assetflow.catalog.rows import (
     attempt_from_row,
     columns_json,
     definition_texts,
+    discovered_json,
     head_from_row,
     inputs_by_trace,
     node_row,
@@ -283,6 +284,7 @@ class Catalog:
         row = self.database.row(
             "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,
             trace.started_at, trace.finished_at, trace.as_of, json.dumps(dict(trace.metadata)),
+            discovered_json(trace),
         )  # fmt: skip
         trace_id = cast("tuple[int]", row)[0]
         for one in trace.inputs:

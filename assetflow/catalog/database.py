@@ -31,7 +31,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 BUSY_S = 30.0
 
 
@@ -317,7 +317,8 @@ def backup(connection: sqlite3.Connection, path: Path, name: str) -> Path:
 def migrations_after(version: int) -> list[tuple[int, str]]:
     """The number and the statements of every migration that a catalog of this version still needs, in order."""
     files = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
-    return [(int(file.stem), file.read_text()) for file in files if int(file.stem) > version]
+    numbered = [(int(file.name[:4]), file) for file in files]
+    return [(number, file.read_text()) for number, file in numbered if number > version]
 
 
 def _new_catalog() -> str:

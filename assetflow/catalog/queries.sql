@@ -14,7 +14,7 @@ INSERT INTO env (name) VALUES (?) RETURNING env_id
 
 -- heads: all that is current in an environment, with its trace, definition and version
 SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
-       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM head h
@@ -28,7 +28,7 @@ WHERE e.name = ?
 
 -- traces_of: the traces of these assets (a JSON list of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
-       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?) wanted
@@ -50,7 +50,7 @@ ORDER BY i.trace_id, i.parameter
 
 -- history: every move of the head of an asset in an environment, newest first
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
-       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state, l.cause
 FROM head_log l
@@ -119,7 +119,7 @@ SELECT t.asset_id, t.part_id, t.input_key, ?2 FROM trace t JOIN version v USING 
 WHERE t.trace_id = ?1 AND EXISTS (
     SELECT 1 FROM trace o JOIN version w USING (version_id)
     WHERE o.asset_id = t.asset_id AND o.part_id = t.part_id AND o.input_key = t.input_key AND o.kind = 'run'
-      AND o.fp_id = t.fp_id AND w.data_hash <> v.data_hash
+      AND o.fp_id = t.fp_id AND o.discovered = t.discovered AND w.data_hash <> v.data_hash
 )
 ON CONFLICT (asset_id, part_id, input_key) DO NOTHING
 
@@ -157,7 +157,7 @@ ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET trace_id = excluded.trace_
 -- revoke_claims: take back an accepted trace, and those that say the same without having computed it
 INSERT INTO revoked (trace_id, user, revoked_at)
 SELECT t.trace_id, ?2, ?3 FROM trace a JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = a.part_id
- AND t.input_key = a.input_key AND t.version_id = a.version_id AND t.kind <> 'run'
+ AND t.input_key = a.input_key AND t.discovered = a.discovered AND t.version_id = a.version_id AND t.kind <> 'run'
 WHERE a.trace_id = ?1
 ON CONFLICT (trace_id) DO NOTHING
 
@@ -167,8 +167,9 @@ SELECT (SELECT value FROM counter WHERE name = 'journal'), (SELECT value FROM co
 FROM (SELECT max(trace_id) AS last FROM trace) LEFT JOIN trace t ON t.trace_id = last
 
 -- add_trace: one trace
-INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of, metadata)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of,
+                   metadata, discovered)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING trace_id
 
 -- add_trace_input: one thing that a trace read
@@ -410,7 +411,7 @@ RETURNING asset_id
 
 -- moves_at: what was current in an environment after a commit, of these assets (a JSON list of keys; null for all)
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
-       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
@@ -429,7 +430,7 @@ JOIN version v ON v.version_id = t.version_id
 
 -- moves_back: the last move to the version that these assets (a JSON list of keys) had so many versions ago
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
-       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
@@ -454,7 +455,7 @@ WHERE m.back = ?3
 
 -- moves_to: the last move of these assets (a JSON list of keys) to the version with this number
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
-       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
        l.cause
@@ -474,7 +475,7 @@ JOIN version v ON v.version_id = t.version_id
 
 -- traces_to: the newest trace of the version with this number of these assets (a JSON list of keys)
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
-       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?1) wanted

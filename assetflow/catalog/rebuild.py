@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, definition_texts, queries
+from assetflow.catalog.rows import columns_json, definition_texts, discovered_json, queries
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
 from assetflow.model.records import NewTrace, NewVersion, TraceInput
@@ -218,6 +218,7 @@ class _Draft:
         added = self._all(
             "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,
             trace.started_at, trace.finished_at, trace.as_of, json.dumps(dict(trace.metadata)),
+            discovered_json(trace),
         )  # fmt: skip
         for values in inputs:
             self._connection.execute(self._queries["add_trace_input"], (added[0][0], *values))

@@ -14,7 +14,18 @@ from typing import Any, ParamSpec, TypeVar, cast
 from assetflow.errors import DamagedCatalog
 from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, Run, Trace, TraceInput, Version
+from assetflow.model.records import (
+    NOTHING_DISCOVERED,
+    Attempt,
+    CheckOutcome,
+    Discovered,
+    Head,
+    NewTrace,
+    Run,
+    Trace,
+    TraceInput,
+    Version,
+)
 
 Row = Sequence[Any]
 """A row as sqlite3 gives it: the queries, not types, say what its columns hold."""
@@ -70,7 +81,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
     """One row of `heads`, `traces_of` or `history`; moves have their cause as well."""
     (
         key, partition, trace_id, seq, changed_seq, verified_at,
-        input_key, version_id, run_id, kind, started, finished, as_of, metadata,
+        input_key, version_id, run_id, kind, started, finished, as_of, metadata, discovered,
         code, parts, config, packages, files, env_vars, notes, scheme, declared,
         number, data_hash, io, location, rows, size, columns, details, created, state, *cause,
     ) = row  # fmt: skip
@@ -82,6 +93,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
         trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
         _shared(packages), _shared(files), _shared(env_vars), _notes(notes), scheme, declared,
+        _discovered(discovered),
     )  # fmt: skip
     return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
 
@@ -106,6 +118,11 @@ def definition_texts(trace: NewTrace) -> tuple[str, ...]:
     whole = [*texts, *more, trace.code_version]
     digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
     return (digest, *texts, *more, cast("str", trace.code_version))
+
+
+def discovered_json(trace: NewTrace) -> str:
+    """What was seen while it ran, as `trace.discovered` holds it: equal texts mean that the same was seen."""
+    return json.dumps(trace.discovered.to_json()) if trace.discovered else "{}"
 
 
 def node_row(digest: str, source: CodeSource) -> tuple[object, ...]:
@@ -172,6 +189,11 @@ def _notes(text: str) -> tuple[CodeNote, ...]:
 
 def _mapping(text: str) -> dict[str, Any]:
     return json.loads(text) if text != "{}" else {}
+
+
+@lru_cache(maxsize=1024)
+def _discovered(text: str) -> Discovered:
+    return NOTHING_DISCOVERED if text == "{}" else Discovered.from_json(json.loads(text))
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
--- The catalog, version 3. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
+-- The catalog, version 5. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
 -- state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -101,7 +101,8 @@ CREATE TABLE trace (
     started_at  REAL NOT NULL,
     finished_at REAL NOT NULL,
     as_of       REAL,
-    metadata    TEXT NOT NULL DEFAULT '{}'
+    metadata    TEXT NOT NULL DEFAULT '{}',
+    discovered  TEXT NOT NULL DEFAULT '{}'   -- {"files": {path: digest}, "code": {path: digest}}: seen while it ran
 );
 CREATE INDEX trace_by_key ON trace (asset_id, part_id, input_key);
 

@@ -16,11 +16,11 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded
 from assetflow.load.settings import Settings
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Head, NewVersion, Trace, Version
+from assetflow.model.records import Discovered, Head, NewVersion, Trace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import siblings
-from assetflow.plan.surroundings import code_now, code_then, moved_packages
+from assetflow.plan.surroundings import code_now, code_then, moved_discoveries, moved_packages
 from assetflow.run.aside import Aside, AsideStorage, aside
 from assetflow.run.outcome import StepError
 from assetflow.run.survey import Survey
@@ -35,8 +35,9 @@ class Verified:
     """What came of running one asset again.
 
     state: `same`, `differs`, `failed` (it raised), or `cannot` (it was not run, `why` says the reason). `changed` names
-    what of its definition is another one than when the current version was made: code, config, files, env, packages;
-    when nothing is, an asset that differs is not deterministic. `diff` compares the current version with what came out.
+    what of its definition is another one than when the current version was made: code, config, files, env, packages,
+    opened files; when nothing is, an asset that differs is not deterministic. `diff` compares the current version with
+    what came out.
     """
 
     asset: AssetKey
@@ -114,7 +115,7 @@ class Verifier:
         why = self._obstacle(spec, head)
         if head is None or why:
             return Verified(spec.key, "cannot", None if head is None else head.version.number, why)
-        changed = _changed(spec, head.trace)
+        changed = _changed(spec, head.trace, self.found.world.discovered)
         storage, result = self._run(place, spec, head)
         base = Verified(spec.key, "same", head.version.number, changed=changed, seconds=sum(result.seconds.values()))
         if result.error is not None:
@@ -227,14 +228,16 @@ def versions_read(catalog: Catalog, env: str, keys: Sequence[AssetKey]) -> dict[
     return {pair: version for pair, version in found.items() if pair in wanted}
 
 
-def _changed(spec: AssetSpec, trace: Trace) -> tuple[str, ...]:
+def _changed(spec: AssetSpec, trace: Trace, now: Discovered | None) -> tuple[str, ...]:
     """What of the definition is another one than when the version was made, also what makes nothing stale."""
     counting, drifting = moved_packages(spec, trace)
+    opened, ran = moved_discoveries(spec, trace, now)
     pairs = (
         ("code", code_now(spec) != code_then(trace)),
         ("config", dict(spec.config or {}) != dict(trace.config)),
         ("files", dict(spec.files) != dict(trace.files)),
         ("env", dict(spec.env_vars) != dict(trace.env_vars)),
         ("packages", bool(counting or drifting)),
+        ("opened files", bool(opened or ran)),
     )
     return tuple(name for name, is_other in pairs if is_other)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from assetflow.project import AssetStatus, AssetView, HistoryEntry
 
 _LABEL = 13
+_MOST_OPENED = 8
 _GONE = {"evicted": " removed by gc", "condemned": " being removed", "lost": " lost", "damaged": " damaged"}
 """What to say of versions that are not to be read any more."""
 
@@ -97,8 +98,17 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
         yield "config", [f"{name} = {text}" for name, text in sorted(spec.config.items())]
     if beside := _counts(spec):
         yield "counts too", beside
+    if found is not None and (opened := _opened(found)):
+        yield "opened", opened
     if spec.retries:
         yield "retries", [str(spec.retries)]
+
+
+def _opened(found: Head) -> list[Piece]:
+    """The files that its function was seen to open, and modules that it ran, which it does not declare."""
+    names = sorted({*found.trace.discovered.files, *found.trace.discovered.code})
+    more = [dim(f"(and {len(names) - _MOST_OPENED} more)")] if len(names) > _MOST_OPENED else []
+    return [*names[:_MOST_OPENED], *more]
 
 
 def _counts(spec: AssetSpec) -> list[Piece]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import AssetflowError
@@ -15,12 +16,13 @@ from assetflow.explaining.walk import Found, merged
 from assetflow.io.diff_results import RowDiff, TableDiff, ValueDiff
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, Version
+from assetflow.model.records import Discovered, Head, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.staleness import Reason
 
 _CODE = ("code_changed", "helper_changed")
+_DISCOVERED = ("discovered_file", "discovered_code")
 _MOST_TEXTS = 5
 """Of so many changed pieces of code the lines are shown; the others are named."""
 _MOST_TABLES = 5
@@ -75,6 +77,8 @@ def causes_of(found: list[Found], library: Library) -> tuple[Cause, ...]:
             causes.append(replace(base, code=one.code, text=_code_words(one, evidence), evidence=evidence))
         elif base.code == "input_changed" and (inputs := inputs + 1) <= _MOST_TABLES:
             causes.append(replace(base, evidence=_data(reason, library)))
+        elif base.code in _DISCOVERED:
+            causes.append(replace(base, evidence=_opened(reason, library)))
         else:
             causes.append(base)
     return tuple(causes)
@@ -102,6 +106,8 @@ def _subject(one: Found | _Piece) -> object:
     data = one.reason.data
     if one.reason.code == "input_changed":
         return ("input", data.get("input"), data.get("from"), data.get("to"))
+    if one.reason.code in _DISCOVERED:  # the runs in which it was seen differ
+        return (one.reason.code, str(data.get("files")))
     if one.reason.code in ("never_materialized", "forced"):
         return one.reason.code
     if one.reason.code in ("dependency_changed", "source_unavailable", "env_changed", "files_changed"):
@@ -194,6 +200,15 @@ def _source(spec: AssetSpec, library: Library) -> DataEvidence:
     return DataEvidence(file=file, git=git, note="of sources no copies are kept, so rows cannot be compared")
 
 
+def _opened(found: Found, library: Library) -> DataEvidence:
+    """What is known of a file that a function was seen to open, or to run: of several, the first."""
+    files = cast("list[str]", found.reason.data.get("files", []))
+    if not files:
+        return DataEvidence()
+    note = "of files that functions open no copies are kept, so lines cannot be compared"
+    return DataEvidence(file=files[0], git=last_commit(library.root, files[0]), note=note)
+
+
 def _compared(old: Version, new: Version, columns: Iterable[str], library: Library) -> DataEvidence:
     """The difference of two versions: from what the catalog has, and from the rows where that does not take long."""
     names = f"{old.asset}@{old.number}", f"{new.asset}@{new.number}"
@@ -257,7 +272,10 @@ def head_reasons(now: Head, then: Head) -> tuple[AssetSpec, list[Reason]]:
         io=now.version.io, file="", line=0, code=trace.code, code_parts=trace.code_parts, config=trace.config,
         packages=trace.packages, files=trace.files, env_vars=trace.env_vars, code_version=trace.code_version,
     )  # fmt: skip
-    reasons = local_reasons(spec, then, is_forced=False, is_lost=False)
+    before, after = then.trace.discovered, trace.discovered
+    # A file that only one of them opened is a matter of what differs in the code, or in what was read.
+    seen = Discovered({**before.files, **after.files}, {**before.code, **after.code})
+    reasons = local_reasons(spec, then, is_forced=False, is_lost=False, now=seen)
     known = [
         (replace(given, mode="value"), Content(one.digest, None, {}, one.version_number))
         for given, one in zip(inputs, trace.inputs, strict=True)

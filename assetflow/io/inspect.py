@@ -20,7 +20,7 @@ from assetflow.io.hashing import algorithm_of, file_hash
 from assetflow.io.sidecar import SIDECAR, read_sidecar
 from assetflow.model.code import note_from_json
 from assetflow.model.keys import AssetKey, parse_key
-from assetflow.model.records import NewTrace, NewVersion, TraceInput, Version
+from assetflow.model.records import Discovered, NewTrace, NewVersion, TraceInput, Version
 
 _FOLDER = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{12}\Z")
 _LARGEST_SIDECAR = 256 << 20
@@ -185,7 +185,7 @@ def _told(location: str, key: AssetKey, facts: dict[str, Any]) -> Told:
         dict(trace["metadata"]), version, None, None, str(facts["partition"]),
         dict(trace.get("packages", {})), dict(trace.get("files", {})), dict(trace.get("env_vars", {})),
         tuple(note_from_json(note) for note in trace.get("notes", ())), str(trace.get("scheme", "")),
-        trace.get("code_version"),
+        trace.get("code_version"), discovered=Discovered.from_json(trace.get("discovered", {})),
     )  # fmt: skip
     return Told(location, version, made, str(facts["env"]), facts["run"], float(facts["written_at"]))
 

@@ -90,6 +90,17 @@ def observe_files(path_or_glob: str, remembered: Mapping[str, FileState], now_ns
     return Observation(token, max(state.mtime_ns for state in files) / 1e9, sum(state.size for state in files), files)
 
 
+def observe_file(path: str, known: FileState | None, now_ns: int) -> FileState:
+    """The state of one file by its absolute path; `known` is what it was before, `now_ns` the time of now.
+
+    Raises:
+        SourceMissing: it is not there.
+        SourceUnreadable: it cannot be opened, or is a folder.
+        SourceChanged: it keeps changing while it is read.
+    """
+    return _state(path, known, now_ns)
+
+
 def read_source(spec: SourceSpec, expected: Observation, want: Want) -> object:
     """The data of a source in the form that is wanted, exactly as it was observed.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from assetflow.errors import AssetflowError
 from assetflow.load.manifest import read_manifest
-from assetflow.load.settings import FILE, LOCAL_FILE, read_settings
+from assetflow.load.settings import FILE, LOCAL_FILE, Settings, read_settings
 
 Stamp = tuple[int, int, int]
 """Time of change in ns, size and inode of a file."""
@@ -67,7 +68,10 @@ class Saves:
             yield from glob.glob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
 
     def _declared_files(self) -> tuple[str, ...]:
-        """The paths and globs of sources and `files=`; those that were known, while the project does not load."""
+        """The paths and globs of sources and `files=`, and what functions were seen to open.
+
+        Those that were known, while the project does not load.
+        """
         try:
             settings = read_settings(self._root, self._overrides)
         except AssetflowError:
@@ -77,11 +81,26 @@ class Saves:
             return self._declared
         paths = [spec.source.path for spec in manifest.specs if spec.source is not None and spec.source.path]
         paths += [str(self._root / name) for spec in manifest.specs for name in spec.files]
+        paths += [glob.escape(str(self._root / name)) for name in _opened(settings)]
         return tuple(dict.fromkeys([*paths, *(str(self._root / name) for name in manifest.files)]))
 
     def _relative(self, path: str) -> str:
         base = f"{self._root}{os.sep}"
         return path[len(base) :].replace(os.sep, "/") if path.startswith(base) else path
+
+
+def _opened(settings: Settings) -> set[str]:
+    """The files that the functions of what is current were seen to open, as far as the catalog can be read."""
+    from assetflow.catalog.catalog import Catalog
+
+    if not (settings.discover and settings.catalog_path.exists()):
+        return set()
+    try:
+        with closing(Catalog(settings.catalog_path)) as catalog:
+            seen = [head.trace.discovered for head in catalog.heads(settings.env).values()]
+    except AssetflowError:
+        return set()  # whoever plans says what is wrong with it
+    return {name for one in seen for name in (*one.files, *one.code)}
 
 
 def _python_files(folder: str, depth: int) -> Iterator[str]:

@@ -143,6 +143,7 @@ class _Layer(BaseModel):
     tz: Annotated[str, AfterValidator(_zone)] | None = None
     allow_pickle: bool | None = None
     hash: Literal["xxh3", "sha256"] | None = None
+    discover: bool | None = None
     retention: _Retention | None = None
     defaults: _Defaults | None = None
     groups: dict[Group, _Defaults] | None = None

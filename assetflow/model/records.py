@@ -46,6 +46,37 @@ class TraceInput:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovered:
+    """What was seen of a run beside what its definition says: the digest of each file that it opened, by its path.
+
+    Paths are relative to the project's root, with slashes. `files` were read as data, `code` are modules of the project
+    that ran and that the definition does not reach. `ABSENT` stands for a file that was not there, and `UNKNOWN` for
+    one that changed while the function ran, so that nothing equals what was read.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    code: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __bool__(self) -> bool:
+        """Whether anything was seen."""
+        return bool(self.files or self.code)
+
+    def to_json(self) -> dict[str, dict[str, str]]:
+        """What was seen as JSON-able values, in one order, without what is empty."""
+        found = {"files": self.files, "code": self.code}
+        return {name: dict(sorted(one.items())) for name, one in found.items() if one}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Mapping[str, str]]) -> Discovered:
+        """What `to_json` gave."""
+        return cls(dict(found.get("files", {})), dict(found.get("code", {}))) if found else NOTHING_DISCOVERED
+
+
+ABSENT, UNKNOWN = "absent", "unknown"
+NOTHING_DISCOVERED = Discovered()
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """The fact that a definition, applied to these inputs, gave this version. Never changed once written.
 
@@ -77,6 +108,7 @@ class Trace:
     notes: tuple[CodeNote, ...] = ()
     scheme: str = ""
     code_version: str | None = None
+    discovered: Discovered = NOTHING_DISCOVERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +288,4 @@ class NewTrace:
     code_version: str | None = None
     cause: str = ""
     is_anew: bool = False
+    discovered: Discovered = NOTHING_DISCOVERED

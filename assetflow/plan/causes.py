@@ -45,6 +45,8 @@ _WORDS = {
     "config_changed": "config {}",
     "files_changed": "new content of {}",
     "env_changed": "another ${}",
+    "discovered_file": "new content of {}",
+    "discovered_code": "an edit in {}",
     "input_changed": "new content of {}",
     "input_added": "a new input {}",
     "input_removed": "{} no more read",

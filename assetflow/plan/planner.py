@@ -10,13 +10,14 @@ from functools import cached_property
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Doubt, Head, Pin
+from assetflow.model.records import Discovered, Doubt, Head, Pin
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.causes import RootCause, root_causes
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
+from assetflow.plan.surroundings import seen_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called at most once.
+    seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
+    files that functions were seen to open; without it they do not count.
     """
 
     graph: AssetGraph
@@ -49,6 +51,7 @@ class World:
     doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
+    discovered: Discovered | None = None
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an unpartitioned asset."""
@@ -57,7 +60,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One asset partition of a plan."""
+    """One asset partition of a plan. `seen` says what the files are now that its function was seen to open."""
 
     spec: AssetSpec
     partition: str
@@ -71,6 +74,7 @@ class Step:
     is_unsteady: bool = False
     predicted_s: float | None = None
     token: str = ""
+    seen: str = ""
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
@@ -309,6 +313,7 @@ def _pass(
                 world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
                 pin=world.pins.get(key), is_lost=key in world.lost,
                 is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
+                seen="" if head is None else seen_words(head.trace, world.discovered),
             )  # fmt: skip
     return {key: steps[key] for key in members}
 
@@ -363,6 +368,7 @@ def _decide(
         is_forced=key in forced,
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),
+        now=world.discovered,
     )
     if not decision.reasons:
         return decision

@@ -96,12 +96,15 @@ def _facts(step: Step) -> dict[str, object]:
         "trace": None if head is None else head.trace.trace_id,
         "link": None if link is None else link.trace.trace_id,
         "token": step.token,
+        **({"seen": step.seen} if step.seen else {}),
     }
 
 
 def _difference(before: Mapping[str, object], now: Mapping[str, object]) -> str:
     if before.get("token") != now["token"]:
         return "has other content"
+    if before.get("seen") != now.get("seen"):
+        return "opens files that are not what they were"
     if before.get("definition") != now["definition"] or before.get("inputs") != now["inputs"]:
         return "has another definition"
     if before.get("version") != now["version"]:

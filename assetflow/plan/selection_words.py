@@ -12,8 +12,9 @@ KINDS = ("source", "external", "asset", "materializable")
 
 REASONS = (
     "never_materialized", "code_changed", "helper_changed", "dependency_changed", "config_changed", "files_changed",
-    "env_changed", "input_changed", "input_added", "input_removed", "data_missing", "forced", "expired", "invalidated",
-    "failed_last", "upstream_runs", "made_together", "source_unavailable", "upstream_missing", "pinned",
+    "env_changed", "discovered_file", "discovered_code", "input_changed", "input_added", "input_removed",
+    "data_missing", "forced", "expired", "invalidated", "failed_last", "upstream_runs", "made_together",
+    "source_unavailable", "upstream_missing", "pinned",
 )  # fmt: skip
 """Words of `why:`: the codes of the reasons for which an asset would run."""
 
@@ -22,9 +23,13 @@ ATTEMPTS = (
 )  # fmt: skip
 """Words of `last:`: how the last attempt at an asset ended."""
 
-CHANGES = {"code": ("code_changed", "helper_changed"), "config": ("config_changed",), "input": ("input_changed",),
-           "files": ("files_changed",), "env": ("env_changed",), "packages": ("dependency_changed",)}  # fmt: skip
-"""Words of `changed:` with the reasons that they stand for: code is the asset's own and that of its helpers."""
+CHANGES = {
+    "code": ("code_changed", "helper_changed", "discovered_code"), "config": ("config_changed",),
+    "input": ("input_changed",), "files": ("files_changed", "discovered_file"), "env": ("env_changed",),
+    "packages": ("dependency_changed",),
+}  # fmt: skip
+"""Words of `changed:` with the reasons that they stand for: code is the asset's own, that of its helpers, and what
+else of the project ran."""
 
 ATTRIBUTES = (
     "key", "tag", "group", "kind", "owner", "path", "io", "is", "why", "last", "store", "status", "changed",

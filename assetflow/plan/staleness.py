@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Doubt, Head, TraceInput, Version
+from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
-from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_packages, texts
+from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_discoveries, moved_packages, texts
 
 
 class Action(StrEnum):
@@ -114,22 +114,24 @@ def decide(
     is_forced: bool = False,
     is_lost: bool = False,
     doubt: Doubt | None = None,
+    now: Discovered | None = None,
 ) -> Decision:
     """Whether an asset is current, may be linked, must run, or waits for an upstream.
 
     `contents` has what each upstream holds now, None for one that is about to run and may change. `traces` are the
     asset's traces by input key: those that have live bytes, that count, and that were made by packages taken for equal
-    to those of now. `doubt` is what was said of traces of the asset. The runner asks again, with fewer Nones, when
-    upstreams have settled.
+    to those of now. `doubt` is what was said of traces of the asset, `now` what the files are that traces saw opened,
+    if anybody looks. The runner asks again, with fewer Nones, when upstreams have settled.
     """
     waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
     key = None if waiting else input_key(spec, [(one, digest_of(one, content)) for one, content in known])
     is_plain = doubt is None and spec.cue is None and not (is_forced or is_lost)
+    is_plain = is_plain and head is not None and not head.trace.discovered
     if is_plain and head is not None and head.trace.input_key == key and head.trace.packages == spec.packages:
         return Decision(Action.CURRENT, (), key)  # as most are, most of the time: nothing could be a reason
     mode = "thorough" if spec.cue is None else spec.cue.mode
-    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt)
+    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now)
     if mode == "never" and head is not None:
         reasons = [one for one in reasons if one.code in _BEYOND_CUES]
         if not reasons:
@@ -149,7 +151,13 @@ def decide(
 
 
 def local_reasons(
-    spec: AssetSpec, head: Head | None, *, is_forced: bool, is_lost: bool, doubt: Doubt | None = None
+    spec: AssetSpec,
+    head: Head | None,
+    *,
+    is_forced: bool,
+    is_lost: bool,
+    doubt: Doubt | None = None,
+    now: Discovered | None = None,
 ) -> list[Reason]:
     """The reasons that lie in the asset itself, not in what it reads."""
     reasons = [Reason("forced", "forced")] if is_forced else []
@@ -164,15 +172,16 @@ def local_reasons(
     if doubt is not None and not doubt.counts(head.trace):
         reasons.append(Reason("invalidated", doubt.words, {"cause": doubt.cause, "by": doubt.user}))
     before = {(one.parameter, one.upstream): one.mode for one in head.trace.inputs if one.mode != "order"}
-    now = {(one.parameter, one.upstream): one.mode for one in spec.inputs if one.mode != "order"}
+    today = {(one.parameter, one.upstream): one.mode for one in spec.inputs if one.mode != "order"}
     if code_then(head.trace) != code_now(spec) and (spec.cue or THOROUGH).code:
         reasons.append(_code_reason(spec, head))
-    elif any(before.get(pair, mode) != mode for pair, mode in now.items()):
+    elif any(before.get(pair, mode) != mode for pair, mode in today.items()):
         reasons.append(_OTHER_SHAPE)
     reasons += _config_reasons(spec, head)
     reasons += _surrounding_reasons(spec, head)
-    reasons += _input_reasons("input_added", "now", now, before)
-    reasons += _input_reasons("input_removed", "no more", before, now)
+    reasons += _discovered_reasons(spec, head, now)
+    reasons += _input_reasons("input_added", "now", today, before)
+    reasons += _input_reasons("input_removed", "no more", before, today)
     return reasons
 
 
@@ -258,6 +267,36 @@ def _surrounding_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
     return reasons
 
 
+def _discovered_reasons(spec: AssetSpec, head: Head, now: Discovered | None) -> list[Reason]:
+    files, code = moved_discoveries(spec, head.trace, now)
+    run = head.trace.run_id if head.trace.kind == "run" else None
+    seen = "" if run is None else f" (seen in run #{run})"
+    reasons: list[Reason] = []
+    if now is None:
+        return reasons
+    if files:
+        text = f"reads {_first_of(files)}, {_what_changed(files, head.trace.discovered.files, now.files)}{seen}"
+        reasons.append(Reason("discovered_file", text, {"files": files, "run": run}))
+    if code:
+        text = f"runs {_first_of(code)}, {_what_changed(code, head.trace.discovered.code, now.code)}{seen}"
+        reasons.append(Reason("discovered_code", text, {"files": code, "run": run}))
+    return reasons
+
+
+def _first_of(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _what_changed(paths: list[str], then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if all(then[path] == UNKNOWN for path in paths):
+        return "which changed while it ran"
+    if all(now.get(path) == ABSENT for path in paths):
+        return "which is gone" if len(paths) == 1 else "which are gone"
+    if all(then[path] == ABSENT for path in paths):
+        return "which was not there" if len(paths) == 1 else "which were not there"
+    return "which changed"
+
+
 def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
@@ -265,7 +304,7 @@ def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 _BEYOND_CUES = ("forced", "data_missing", "invalidated")
 """Reasons that run an asset whatever its cue leaves out."""
 
-_HARD = (*_BEYOND_CUES, "expired", "dependency_changed")
+_HARD = (*_BEYOND_CUES, "expired", "dependency_changed", "discovered_file", "discovered_code")
 """Reasons that a head can have though its input key is the one of now."""
 
 _OTHER_SHAPE = Reason("code_changed", "its definition changed")

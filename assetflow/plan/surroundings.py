@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from assetflow.model.policies import Cue
-from assetflow.model.records import Doubt, Trace
+from assetflow.model.records import UNKNOWN, Discovered, Doubt, Trace
 from assetflow.model.spec import AssetSpec
 
 POLICIES = ("compatible", "minor", "exact", "ignore")
@@ -85,8 +85,40 @@ def moved_packages(spec: AssetSpec, trace: Trace) -> tuple[list[Moved], list[Mov
     return counts, drifts
 
 
-def may_stand_for(spec: AssetSpec, trace: Trace, doubt: Doubt | None) -> bool:
-    """Whether a trace with the right input key may be linked: it counts, and its packages are as good as those of now.
+def moved_discoveries(spec: AssetSpec, trace: Trace, now: Discovered | None) -> tuple[list[str], list[str]]:
+    """The files that a trace saw and that are not what they were: those that were read, and those that ran.
+
+    What the asset's cue leaves out is not among them, nor code where a version was declared for all of it. Without a
+    `now` nobody looks, and nothing has moved.
+    """
+    if now is None or not trace.discovered:
+        return [], []
+    cue, seen = spec.cue or THOROUGH, trace.discovered
+    counts = cue.code and spec.code_version is None
+    return (
+        _moved(seen.files, now.files) if cue.files else [],
+        _moved(seen.code, now.code) if counts else [],
+    )
+
+
+def seen_words(trace: Trace, now: Discovered | None) -> str:
+    """What the files are now that a trace saw opened, in one text; empty when there are none, or nobody looks."""
+    if not trace.discovered or now is None:
+        return ""
+    files = [f"{name}={now.files.get(name)}" for name in sorted(trace.discovered.files)]
+    return ",".join([*files, *(f"{name}={now.code.get(name)}" for name in sorted(trace.discovered.code))])
+
+
+def _moved(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(path for path, digest in then.items() if digest == UNKNOWN or now.get(path) != digest)
+
+
+def may_stand_for(
+    spec: AssetSpec, trace: Trace, doubt: Doubt | None, now: Discovered | None = None
+) -> bool:  # fmt: skip
+    """Whether a trace with the right input key may be linked: it counts, and what it saw is as good as what is `now`.
+
+    That is its packages, and the files that its function opened.
 
     After an invalidation only a computation counts (or what somebody accepts): a link that another environment made
     since then may lead to what was invalidated here.
@@ -95,7 +127,7 @@ def may_stand_for(spec: AssetSpec, trace: Trace, doubt: Doubt | None) -> bool:
         return False
     if doubt is not None and doubt.trace_id and trace.kind not in ("run", "accept"):
         return False
-    return not moved_packages(spec, trace)[0]
+    return not moved_packages(spec, trace)[0] and not any(moved_discoveries(spec, trace, now))
 
 
 def code_now(spec: AssetSpec) -> str:

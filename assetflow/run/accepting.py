@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from assetflow.fingerprint.hashing import SCHEME
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, NewTrace, TraceInput
+from assetflow.model.records import Discovered, Head, NewTrace, TraceInput
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
 from assetflow.plan.staleness import Content, digest_of, input_key
@@ -56,8 +56,16 @@ def standing(
     )  # fmt: skip
     return replace(
         made, packages=spec.packages, files=spec.files, env_vars=spec.env_vars, notes=spec.code_notes,
-        scheme=SCHEME.decode(), code_version=spec.code_version,
+        scheme=SCHEME.decode(), code_version=spec.code_version, discovered=_still_seen(head, world.discovered),
     )  # fmt: skip
+
+
+def _still_seen(head: Head, now: Discovered | None) -> Discovered:
+    """What the function opened when it ran, as it is now."""
+    seen = head.trace.discovered
+    if now is None:
+        return seen
+    return Discovered({name: now.files[name] for name in seen.files}, {name: now.code[name] for name in seen.code})
 
 
 def _number(world: World, key: AssetKey) -> int | None:

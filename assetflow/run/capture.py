@@ -20,14 +20,18 @@ _STARTED_BY = "_assetflow_log"
 """The attribute of a thread that holds the log of the step that started it."""
 
 
-class _StepLog:
-    """The log file of one attempt. A thread that goes on when its step has ended still writes there."""
+class StepLog:
+    """The log file of one attempt, which also stands for that attempt.
+
+    A thread that goes on when its step has ended still writes there.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._stream = self._open("w")
 
     def write(self, text: str) -> int:
+        """Write text; how many characters it has."""
         try:
             return self._stream.write(text)
         except ValueError:  # closed: the step has ended
@@ -35,10 +39,12 @@ class _StepLog:
                 return stream.write(text)
 
     def flush(self) -> None:
+        """Hand to the system what was written."""
         with suppress(ValueError):  # closed, and so flushed
             self._stream.flush()
 
     def close(self) -> None:
+        """End the step's log."""
         self._stream.close()
 
     def _open(self, mode: Literal["w", "a"]) -> TextIO:
@@ -52,13 +58,13 @@ class _Router(TextIOBase):
         self._fallback = fallback
 
     def write(self, text: str, /) -> int:
-        return (_current_log() or self._fallback).write(text)
+        return (current_log() or self._fallback).write(text)
 
     def flush(self) -> None:
-        (_current_log() or self._fallback).flush()
+        (current_log() or self._fallback).flush()
 
     def isatty(self) -> bool:
-        return _current_log() is None and self._fallback.isatty()
+        return current_log() is None and self._fallback.isatty()
 
     def fileno(self) -> int:
         return self._fallback.fileno()
@@ -72,15 +78,19 @@ class _LogHandler(logging.Handler):
     """Writes records of any logger to the file of the calling thread's step."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = _current_log()
+        log = current_log()
         if log is not None:
             log.write(self.format(record) + "\n")
 
 
-def _current_log() -> _StepLog | None:
+def current_log() -> StepLog | None:
     """The log of the step that the calling thread belongs to."""
-    log: _StepLog | None = getattr(_local, "log", None)
-    return log or getattr(threading.current_thread(), _STARTED_BY, None)
+    return own_log() or getattr(threading.current_thread(), _STARTED_BY, None)
+
+
+def own_log() -> StepLog | None:
+    """The log of the step that the calling thread carries out; None in threads that a step started."""
+    return getattr(_local, "log", None)
 
 
 @contextmanager
@@ -98,7 +108,7 @@ def capturing() -> Generator[None]:
     start = threading.Thread.start
 
     def start_with_log(self: threading.Thread) -> None:
-        setattr(self, _STARTED_BY, _current_log())  # a thread does not know by itself which thread started it
+        setattr(self, _STARTED_BY, current_log())  # a thread does not know by itself which thread started it
         start(self)
 
     threading.Thread.start = start_with_log
@@ -120,7 +130,7 @@ def writing_to(file: Path) -> Generator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     before = getattr(_local, "log", None)
-    with closing(_StepLog(file)) as log:
+    with closing(StepLog(file)) as log:
         _local.log = log
         try:
             yield

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
+from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
+from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
 
 
@@ -19,7 +21,8 @@ from assetflow.run.task import Made, NodeResult, Origin
 class Pending:
     """An outcome on its way. With a `trace`, it is true when that is committed: then `done` says how.
 
-    `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone.
+    `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone,
+    `files` states of files that were read on the way.
     """
 
     outcome: StepOutcome
@@ -27,6 +30,7 @@ class Pending:
     trace: NewTrace | None = None
     kept: Version | None = None
     lost: tuple[int, ...] = ()
+    files: tuple[FileState, ...] = ()
     done: Committed | None = None
     at: float = 0.0
     seconds: float = 0.0
@@ -64,9 +68,10 @@ class Recorder:
             return waiting
         traces = [one.trace for one in commits if one.trace is not None]
         lost = [version_id for one in commits for version_id in one.lost]
+        files = {state.path: file_row(state) for one in commits for state in one.files}.values()
         done = iter(
-            self._catalog.commit(self._env, self._run_id, traces, now, attempts, lost=lost, sources=self._sources)
-        )
+            self._catalog.commit(self._env, self._run_id, traces, now, attempts, files, lost, self._sources)
+        )  # fmt: skip
         seconds = (time.perf_counter() - began) / len(commits)
         return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
 
@@ -86,7 +91,7 @@ def linked(key: AssetKey, found: Trace, inputs: tuple[TraceInput, ...], seen: in
         key, found.input_key, found.code, found.code_parts, found.config, inputs, "link", found.started_at,
         found.finished_at, found.as_of, found.metadata, None, found.version_id, seen, packages=found.packages,
         files=found.files, env_vars=found.env_vars, notes=found.notes, scheme=found.scheme,
-        code_version=found.code_version,
+        code_version=found.code_version, discovered=found.discovered,
     )  # fmt: skip
 
 
@@ -99,6 +104,7 @@ def computed(
         result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse, seen,
         packages=origin.packages, files=origin.files, env_vars=origin.env_vars, notes=origin.notes,
         scheme=origin.scheme, code_version=origin.code_version, is_anew=made.is_unread,
+        discovered=result.discovered,
     )  # fmt: skip
 
 
@@ -118,6 +124,6 @@ def head_after(
         done.trace_id, trace.asset, trace.partition, trace.input_key, trace.code, trace.code_parts, trace.config,
         trace.inputs, done.version_id, done.number, version.data_hash, run_id, trace.kind, trace.started_at,
         trace.finished_at, trace.as_of, trace.metadata, trace.packages, trace.files, trace.env_vars, trace.notes,
-        trace.scheme, trace.code_version,
+        trace.scheme, trace.code_version, trace.discovered,
     )  # fmt: skip
     return Head(env, made, version, 0, 0, now)

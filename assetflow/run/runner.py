@@ -268,7 +268,7 @@ class Runner:
         is_forced, is_lost = key in self._settings.forced, key in self._world.lost
         return decide(
             spec, self._heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
-            doubt=self._world.doubts.get(key),
+            doubt=self._world.doubts.get(key), now=self._world.discovered,
         )  # fmt: skip
 
     # -- starting ahead
@@ -430,7 +430,8 @@ class Runner:
             is_replaced = is_same and not trace.is_anew
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
         attempt = self._attempt(outcome, result, time.time())
-        self._recorder.add(Pending(outcome, attempt, trace, kept, lost))
+        files = () if result is None else result.files
+        self._recorder.add(Pending(outcome, attempt, trace, kept, lost, files))
 
     def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
         """An asset has reached an outcome that commits nothing."""

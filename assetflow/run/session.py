@@ -25,6 +25,7 @@ from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
+from assetflow.run.discovered import Discovery
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
 from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
@@ -84,8 +85,9 @@ def run_session(
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
-            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root, code=loaded.code_sources
-        )
+            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root,
+            code=loaded.code_sources, discover=settings.discover,
+        )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
@@ -110,7 +112,8 @@ def run_session(
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
         handover = Handover(usual_limit())
         stack.callback(handover.close)
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, handover)
+        discovery = _discovery(settings, loaded, found)
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, handover, discovery)
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
@@ -125,6 +128,10 @@ def run_session(
     _back_up(settings, watcher)
     watcher.run_finished(result)
     return result
+
+
+def _discovery(settings: Settings, loaded: Loaded, found: Survey) -> Discovery | None:
+    return Discovery(settings, found.known_files, loaded.code_sources) if settings.discover else None
 
 
 def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:

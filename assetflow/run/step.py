@@ -19,17 +19,19 @@ from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.forms import value_words
 from assetflow.io.handover import FORMS, Handed
-from assetflow.io.sources import read_source
+from assetflow.io.sources import FileState, read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.model.checks import CheckResult, ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import CheckOutcome, NewVersion, Version
+from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
 from assetflow.run.capture import writing_to
+from assetflow.run.discovered import Discovery
+from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
 from assetflow.run.resources import ResourcePool
@@ -39,7 +41,10 @@ from assetflow.run.task import Made, NodeResult, Task
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What a worker needs besides the task: the loaded project, the storage, the resources of the run."""
+    """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
+
+    Without `discovery` it is not noted what functions open.
+    """
 
     root: Path
     loaded: Loaded
@@ -47,11 +52,15 @@ class Workbench:
     storage: Storage
     resources: ResourcePool
     handover: Handover = field(default_factory=Handover)
+    discovery: Discovery | None = None
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for."""
+    """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for.
+
+    `seen` is what the function does meanwhile, `discovered` what is recorded of that, with states of files.
+    """
 
     task: Task
     node: LiveNode
@@ -59,6 +68,9 @@ class _Call:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
     metadata: dict[str, object] = field(default_factory=dict[str, object])
+    seen: Seen | None = None
+    discovered: Discovered = NOTHING_DISCOVERED
+    files: tuple[FileState, ...] = ()
 
     def timed(self, part: str) -> _Timer:
         return _Timer(self.seconds, part)
@@ -96,14 +108,18 @@ class _Timer:
 def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result. `announce` is told what is made before it is written."""
     node = bench.loaded.nodes[task.node]
-    call = _Call(task, node, node.outputs[0].key)
+    made = (bench.specs[output.key] for output in node.outputs)
+    seen = None if bench.discovery is None else bench.discovery.begin(made)
+    call = _Call(task, node, node.outputs[0].key, seen=seen)
     started = time.time()
     with ExitStack() as cleanup:
         try:
             _open_log(cleanup, task.log_file)
             value = _compute(bench, call, cleanup)
-            outputs = _store_all(bench, call, value, started, announce)
-            return NodeResult(call.task, started, time.time(), call.seconds, outputs)
+            outputs, ended = _store_all(bench, call, value, started, announce), time.time()
+            return NodeResult(
+                call.task, started, ended, call.seconds, outputs, discovered=call.discovered, files=call.files
+            )  # fmt: skip
         except Denied:
             return NodeResult(task, started, time.time(), call.seconds, is_denied=True)
         except Skip as skip:
@@ -127,7 +143,7 @@ def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
             for binding in call.node.bindings
             if (value := _argument(bench, call, binding)) is not _ABSENT
         }
-    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext():
+    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext(), watching(call.seen):
         return call.node.function(**arguments)
 
 
@@ -191,13 +207,13 @@ def _store_all(
     is_early = all(part.handed is not None and _is_checked_in_memory(part, parts) for part in parts.values())
     try:
         if not is_early:
-            _write(bench, call, parts.values())
+            with watching(call.seen):  # what a generator yields is computed while it is written
+                _write(bench, call, parts.values())
+        _settle_seen(bench, call)
         with call.timed("check"):
             checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
         if is_early:
-            if announce is not None and not any(
-                one.blocking and not one.passed for all_ in checks.values() for one in all_
-            ):
+            if announce is not None and not any(map(_bad, checks.values())):
                 announce(Announced(call.task, _announced(bench, parts.values())))
             _write(bench, call, parts.values())
         _await_permit(call)
@@ -212,6 +228,16 @@ def _store_all(
                 bench.storage.discard(part.staged)
         raise
     return made
+
+
+def _settle_seen(bench: Workbench, call: _Call) -> None:
+    """Look at what the function opened, before anything that depends on it is published."""
+    if bench.discovery is None or call.seen is None:
+        return
+    specs = [bench.specs[output.key] for output in call.node.outputs]
+    read = {given.upstream for spec in specs for given in spec.inputs}
+    sources = [one for key, one in call.task.observations.items() if key in read]
+    call.discovered, call.files = bench.discovery.settle(call.seen, specs, sources)
 
 
 def _bad(checks: Iterable[CheckOutcome]) -> list[CheckOutcome]:
@@ -307,6 +333,8 @@ def _publish(
         with call.timed("write"):
             times = {"started_at": started, "finished_at": time.time(), "as_of": as_of}
             trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
+            if call.discovered:
+                trace["discovered"] = call.discovered.to_json()
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
         if part.handed is not None:

@@ -23,13 +23,14 @@ from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Doubt, Head
+from assetflow.model.records import Discovered, Doubt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import SourceNow, World
 from assetflow.plan.surroundings import may_stand_for
 from assetflow.run.aliases import aliased
 from assetflow.run.declared import DeclaredNow
+from assetflow.run.discovered import discovered_now
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
@@ -40,6 +41,7 @@ class Survey:
     """The world of one verb.
 
     `asked` are the answers of the version functions that were called just now, `times` those of the as_of functions.
+    `known_files` are states of files by path, as far as they had to be looked up.
     """
 
     world: World
@@ -47,27 +49,29 @@ class Survey:
     rehashed: tuple[FileState, ...]
     asked: Mapping[AssetKey, Observation]
     times: Mapping[AssetKey, float]
+    known_files: Mapping[str, FileState]
 
 
 class _Live(Mapping[str, Head]):
     """The best trace of one asset for each input key, looked for only when asked for.
 
     One with the content that is current comes first (of an asset that gives now this and now that), then the newest.
-    Traces whose bytes are gone, that do not count, or that were made by other packages are passed over.
+    Traces whose bytes are gone, that do not count, or that saw other packages or files than there are, are passed over.
     """
 
     def __init__(
         self, traces: Mapping[str, Sequence[Head]], storage: Storage, spec: AssetSpec, head: Head | None,
-        doubt: Doubt | None,
+        doubt: Doubt | None, now: Discovered | None,
     ) -> None:  # fmt: skip
         self._traces, self._storage, self._spec, self._doubt = traces, storage, spec, doubt
+        self._now = now
         self._present = None if head is None else head.version.data_hash
 
     def __getitem__(self, key: str) -> Head:
         found = sorted(self._traces[key], key=lambda head: head.version.data_hash != self._present)
         for head in found:
             # What a function stored itself (a delivery, a table elsewhere) does not come back when a pointer moves.
-            if head.version.io == "none" or not may_stand_for(self._spec, head.trace, self._doubt):
+            if head.version.io == "none" or not may_stand_for(self._spec, head.trace, self._doubt, self._now):
                 continue
             if self._storage.exists(head.version):
                 return head
@@ -80,7 +84,7 @@ class _Live(Mapping[str, Head]):
         return len(self._traces)
 
 
-def survey(
+def survey(  # noqa: PLR0913 - every part of the world, those of the project by keyword
     graph: AssetGraph,
     env: str,
     catalog: Catalog,
@@ -90,13 +94,14 @@ def survey(
     *,
     root: Path,
     code: Mapping[str, CodeSource],
+    discover: bool,
 ) -> Survey:
     """The world now: heads, sources, and which current bytes are gone.
 
     `load` gives the live project when a source must be asked by its function; without it such a source is taken as it
     was last observed. Files that assets declare lie below `root`; `code` is the code of now by digest. What `earlier`
-    asked is not asked again: a verb that looks twice has one answer. Its queries are as many for a thousand assets as
-    for ten.
+    asked is not asked again: a verb that looks twice has one answer. Unless `discover`, what functions were seen to
+    open does not count. Its queries are as many for a thousand assets as for ten.
 
     Raises:
         StorageFailed: what is stored cannot be seen at all, so that nothing can be said of what has to run.
@@ -114,20 +119,25 @@ def survey(
         for (key, _), head in heads.items()
         if head.version.io != "source" and key in graph.specs and not storage.exists(head.version)
     )
+    heads_here = [head for (key, _), head in heads.items() if key in graph.specs]
+    seen, reread = discovered_now(heads_here if discover else None, root, remembered)
     sources = {key: spec for key, spec in graph.specs.items() if spec.is_source}
     observer = _SourceObserver(heads, load, earlier, remembered)
     now = {key: observer.look(spec) for key, spec in sources.items()}
 
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
         return {
-            (key, partition): _Live(found, storage, graph.specs[key], heads.get((key, partition)), doubts.get(key))
+            (key, partition): _Live(
+                found, storage, graph.specs[key], heads.get((key, partition)), doubts.get(key), seen
+            )
             for (key, partition), found in catalog.traces(keys, env).items()
         }
 
     unsteady = frozenset((key, input_key) for key, partition, input_key in catalog.unsteady() if not partition)
-    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, catalog.durations)
-    rehashed = (*observer.rehashed, *declared.rehashed.values())
-    return Survey(world, observer.observations, rehashed, observer.asked, observer.times)
+    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, catalog.durations, seen)
+    found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
+    known = {**remembered.known, **found}
+    return Survey(world, observer.observations, tuple(found.values()), observer.asked, observer.times, known)
 
 
 class _Remembered:
@@ -136,6 +146,11 @@ class _Remembered:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._states: dict[str, FileState] | None = None
+
+    @property
+    def known(self) -> Mapping[str, FileState]:
+        """What has been read so far."""
+        return self._states or {}
 
     def __call__(self) -> Mapping[str, FileState]:
         if self._states is None:

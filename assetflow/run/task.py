@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assetflow.io.sources import Observation
+from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
+from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, TraceInput, Version
 from assetflow.run.ahead import Permit
 from assetflow.run.outcome import StepError
 
@@ -94,6 +94,7 @@ class NodeResult:
     """What one call gave: `outputs`, or an error for all of them, or the reason of a skip.
 
     `is_denied`: it was started ahead on what did not come to be, and must be thought about anew.
+    `discovered` is what its function was seen to open; `files` are states of those that had to be read for that.
     """
 
     task: Task
@@ -105,3 +106,5 @@ class NodeResult:
     is_retryable: bool = False
     skipped: str | None = None
     is_denied: bool = False
+    discovered: Discovered = NOTHING_DISCOVERED
+    files: tuple[FileState, ...] = ()

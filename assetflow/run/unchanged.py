@@ -23,13 +23,14 @@ from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.manifest import manifest_content, own_code
 from assetflow.load.settings import Settings
 from assetflow.run.declared import DeclaredNow
+from assetflow.run.discovered import FilesNow
 
 if TYPE_CHECKING:
     from assetflow.io.storage import Storage
     from assetflow.plan.planner import Plan
     from assetflow.run.survey import Survey
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def remember_unchanged(
         "sources": sources,
         "files": {name: text for spec in specs.values() for name, text in spec.files.items()},
         "variables": {name: text for spec in specs.values() for name, text in spec.env_vars.items()},
+        "discovered": _discovered(found),
         "places": places,
     }
     write_cache(_path(settings), stored)
@@ -98,16 +100,30 @@ def _is_the_same_world(settings: Settings, found: Mapping[str, object]) -> bool:
             return False
         states: dict[str, FileState] = {}
         sources, files = cast("list[list[str]]", found["sources"]), cast("dict[str, str]", found["files"])
-        if sources or files:
+        discovered = cast("dict[str, str]", found["discovered"])
+        if sources or files or discovered:
             states = {row[0]: FileState(*row) for row in catalog.file_states().values()}
     now_ns = time.time_ns()  # only files that were saved an instant ago are read again because of it
     declared = DeclaredNow(settings.root, settings.catalog_path, lambda: states, now_ns)
+    opened = FilesNow(settings.root, lambda: states, now_ns)
     variables = cast("dict[str, str]", found["variables"])
     return (
         all(observe_files(path, states, now_ns).token == token for path, token in sources)
         and all(declared.file(name) == text for name, text in files.items())
+        and all(opened[name] == text for name, text in discovered.items())
         and all(declared.variable(name) == text for name, text in variables.items())
     )
+
+
+def _discovered(found: Survey) -> dict[str, str]:
+    """What the files are now that functions opened, or ran."""
+    now = found.world.discovered
+    if now is None:
+        return {}
+    heads = [head for (key, _), head in found.world.heads.items() if key in found.world.graph.specs]
+    seen = [head.trace.discovered for head in heads if head.trace.discovered]
+    names = {name for one in seen for name in (*one.files, *one.code)}
+    return {name: now.files[name] for name in sorted(names)}
 
 
 def _path(settings: Settings) -> Path:
@@ -116,4 +132,12 @@ def _path(settings: Settings) -> Path:
 
 def _key(settings: Settings) -> list[object]:
     paths = [str(settings.root), str(settings.storage_path), str(settings.catalog_path)]
-    return [_FORMAT, settings.env, *paths, settings.duckdb, str(settings.warehouse_path), own_code("plan", "catalog")]
+    return [
+        _FORMAT,
+        settings.env,
+        settings.discover,
+        *paths,
+        settings.duckdb,
+        str(settings.warehouse_path),
+        own_code("plan", "catalog"),
+    ]

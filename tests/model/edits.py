@@ -51,7 +51,8 @@ class Edits(Pair):
         if checked and c % 2 and earlier and (other := earlier[c % len(earlier)]) not in {i.upstream for i in inputs}:
             inputs.append(Input("", other, "order", (), checked))
         helper = ("", *HELPERS)[d % 3]
-        function = Function(outputs, tuple(inputs), c % 3, helper, (2, 1, 3, 2, 900)[d % 5], None, 0, checked)
+        opens = ("", "", "e0")[c // 2 % 3]
+        function = Function(outputs, tuple(inputs), c % 3, helper, (2, 1, 3, 2, 900)[d % 5], None, 0, checked, opens)
         self.model.functions.append(function)
         self.declare()
 
@@ -91,6 +92,15 @@ class Edits(Pair):
 
     def on_use_helper(self, a: int, b: int, c: int, d: int) -> None:
         self._edit(self._function(a), helper=("", *HELPERS)[b % 3])
+
+    def on_opens(self, a: int, b: int, c: int, d: int) -> None:
+        self._edit(self._function(a), opens=("", "e0", "e1")[b % 3])
+
+    def on_file(self, a: int, b: int, c: int, d: int) -> None:
+        """A file changes that functions open without declaring it."""
+        name = f"e{a % 2}"
+        self.model.files[name] = str(b % 3)
+        self.world.set_file(name, self.model.files[name])
 
     def on_comment(self, a: int, b: int, c: int, d: int) -> None:
         self._edit(self._function(a), comment=b % 6)

@@ -24,6 +24,8 @@ class Machine(Edits, Runs):
         WEATHER.__init__()
         for key, token in self.asked.items():
             self.world.set_source(key, token)
+        for name, text in self.model.files.items():
+            self.world.set_file(name, text)
         with self.world.clock():
             for name, numbers in (("add", (7, 0, 1, 3)), ("add", (7, 8, 1, 8)), ("add", (13, 15, 3, 7))):
                 self._rule(name)(*numbers)
@@ -56,6 +58,8 @@ class Machine(Edits, Runs):
             other.declare(self.model.functions, self.model.bodies, backwards=self.backwards)
             for key, token in self.asked.items():
                 other.set_source(key, token)
+            for name, text in self.model.files.items():
+                other.set_file(name, text)
             other.materialize(None)
             fresh = {str(step.asset): step.head for step in other.project.plan() if not step.spec.is_source}
             hashes = {key: head.version.data_hash for key, head in fresh.items() if head is not None}
@@ -232,6 +236,6 @@ WEIGHTS = {
     "add": 6, "remove": 2, "rename": 2, "body": 8, "coarse": 2, "helper": 6, "use_helper": 3, "comment": 4, "config": 6,
     "take": 5, "remap": 5, "drop": 3, "columns": 6, "revert": 5, "source": 9, "source_away": 2, "clock": 4, "all": 7,
     "some": 9, "killed": 2, "interrupted": 1, "rollback": 4, "pin": 2, "unpin": 5, "gc": 2, "lose": 4, "mend": 1,
-    "lose_catalog": 1, "wipe": 1, "accept": 4, "revoke": 4, "invalidate": 3,
+    "lose_catalog": 1, "wipe": 1, "accept": 4, "revoke": 4, "invalidate": 3, "opens": 4, "file": 7,
 }  # fmt: skip
 """How often each rule is taken, against the others."""

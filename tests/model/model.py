@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assetflow.model.records import Head
 from tests.model.reference import Reference
@@ -142,6 +142,8 @@ class Model(Reference):
             is_open = key in self.current and key not in self.pinned and not self.is_lost(key) and recipe is not None
             if recipe is not None and is_open and self.answer(key, asked).action != "current":
                 now = self.current[key]
+                # What would be opened now is not known: what was opened then is taken as it is.
+                recipe = replace(recipe, opened=tuple((name, self.files[name]) for name, _ in now.recipe.opened))
                 told.states[key], told.memories[key] = "accepted", Memory(recipe, now.value, now.number)
         return told
 

@@ -62,7 +62,7 @@ PLANTED = (
     Planted(
         "an input that was taken away is not told",
         STALENESS,
-        '_input_reasons("input_removed", "no more", before, now)',
+        '_input_reasons("input_removed", "no more", before, today)',
         "[]",
     ),
     Planted(
@@ -124,6 +124,24 @@ PLANTED = (
         "plan/surroundings.py",
         "if doubt is not None and not doubt.counts(trace):",
         "if doubt is not None and False:",
+    ),
+    Planted(
+        "files that functions open do not count",
+        "plan/surroundings.py",
+        "if now is None or not trace.discovered:",
+        "if True:",
+    ),
+    Planted(
+        "a result of other files is linked",
+        "plan/surroundings.py",
+        "return not moved_packages(spec, trace)[0] and not any(moved_discoveries(spec, trace, now))",
+        "return not moved_packages(spec, trace)[0]",
+    ),
+    Planted(
+        "a step forgets what its function opened",
+        "run/recording.py",
+        "discovered=result.discovered,",
+        "",
     ),
     Planted(
         "what was accepted counts also when it was revoked",

@@ -25,7 +25,8 @@ class Reference(State):
         inputs = [(one, values.get(one.upstream)) for one in function.inputs if one.mode != "order"]
         reads = {(one.parameter, one.upstream, one.mode, one.columns, seen(v or "", one.columns)) for one, v in inputs}
         helper = self.helpers.get(function.helper, "")
-        found = Recipe(function.text, helper, frozenset(function.config or ()), frozenset(reads))
+        opened = ((function.opens, self.files[function.opens]),) if function.opens else ()
+        found = Recipe(function.text, helper, frozenset(function.config or ()), frozenset(reads), opened)
         return None if any(value is None for _, value in inputs) else found
 
     def members(self, asked: Question) -> set[str]:
@@ -65,9 +66,9 @@ class Reference(State):
         recipe = self.recipe(key, {up: one.value for up, one in above.items()})
         if recipe is None:
             return Answer("run" if causes else "maybe", causes=causes)
-        if not causes and self.current[key].recipe == recipe:
+        if not causes and self.fits(self.current[key], recipe):
             return Answer("current", self.current[key].value)
-        link = next((one for one in self.linkable(key) if one.recipe == recipe and not is_forced), None)
+        link = next((one for one in self.linkable(key) if self.fits(one, recipe) and not is_forced), None)
         return Answer("run" if link is None else "link", link and link.value, link, causes)
 
     def _causes(self, key: str, above: Mapping[str, Answer], is_forced: bool) -> frozenset[tuple[str, str]]:
@@ -81,6 +82,7 @@ class Reference(State):
             "code_changed": was.text != function.text,
             "helper_changed": was.helper != self.helpers.get(function.helper, ""),
             "invalidated": not self.counts(key, self.current[key]),
+            "discovered_file": bool(self.changed_files(self.current[key])),
         }
         found = {(code, "") for code, is_so in plain.items() if is_so}
         found |= {("config_changed", name) for name, _ in was.config ^ set(function.config or ())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 
@@ -21,7 +21,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the project: what it takes and makes, and what it depends on besides."""
+    """A function of the project: what it takes and makes, what it depends on besides, and a file that it just opens."""
 
     outputs: tuple[str, ...]
     inputs: tuple[Input, ...] = ()
@@ -31,22 +31,32 @@ class Function:
     config: tuple[tuple[str, str], ...] | None = None
     comment: int = 0
     checked: str = ""
+    opens: str = ""
 
     @property
     def text(self) -> str:
         """All that matters in the function's own text: not its comments, and not what its parameters are mapped to."""
         taken = [(one.parameter, one.columns) for one in self.inputs if one.parameter]
-        return repr((self.outputs, taken, self.body, self.helper, self.coarse, self.config is not None))
+        return repr((self.outputs, taken, self.body, self.helper, self.coarse, self.config is not None, self.opens))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a result depends on; `reads` has parameter, upstream, mode, columns, and what was seen of it."""
+    """All that a result depends on; `reads` has parameter, upstream, mode, columns, and what was seen of it.
+
+    `opened` has the files that were opened without a word, with what was in them.
+    """
 
     text: str
     helper: str
     config: frozenset[tuple[str, str]]
     reads: frozenset[tuple[str, str, str, tuple[str, ...], str]]
+    opened: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def declared(self) -> Recipe:
+        """What is known of it before the function runs."""
+        return replace(self, opened=())
 
 
 @dataclass
@@ -88,7 +98,7 @@ class Question:
 def content(output: str, function: Function, made_of: Recipe) -> str:
     """What a function makes of what it reads; the coarser it is, the more gives the same."""
     reads = sorted((parameter, value) for parameter, *_, value in made_of.reads if parameter)
-    text = repr((output, function.body, made_of.helper, sorted(made_of.config), reads))
+    text = repr((output, function.body, made_of.helper, sorted(made_of.config), reads, made_of.opened))
     number = int.from_bytes(sha256(text.encode()).digest()[:8], "big")
     n, a, b = number % min(function.coarse, 3), number // 3 % function.coarse, number // 3000 % function.coarse
     return json.dumps([{"a": a, "b": b}] * n)
@@ -107,6 +117,7 @@ class State:
         self.functions: list[Function] = []  # each after all that it takes
         self.helpers: dict[str, str] = {}
         self.sources: dict[str, str | None] = {}  # the token that a plan finds, None when it finds none
+        self.files: dict[str, str] = {"e0": "0", "e1": "0"}  # those that functions open
         self.memories: dict[str, list[Memory]] = {}  # newest first
         self.current: dict[str, Memory] = {}
         self.gone: set[tuple[str, int]] = set()  # versions without bytes
@@ -129,6 +140,14 @@ class State:
     def counts(self, key: str, memory: Memory) -> bool:
         """Whether nobody said that it does not."""
         return memory.trace > self.invalid.get(key, 0) and memory.trace not in self.revoked
+
+    def fits(self, memory: Memory, recipe: Recipe) -> bool:
+        """Whether a result is what is declared now, and all that it was seen to open is as it was."""
+        return memory.recipe.declared == recipe.declared and not self.changed_files(memory)
+
+    def changed_files(self, memory: Memory) -> set[str]:
+        """The files that a result was seen to open, and that hold something else now."""
+        return {name for name, text in memory.recipe.opened if self.files[name] != text}
 
     def linkable(self, key: str) -> list[Memory]:
         """What could be current again: best what has the content of now, then the newest."""

@@ -81,6 +81,7 @@ class World:
 
     def declare(self, functions: list[Function], bodies: dict[str, int], *, backwards: bool) -> None:
         """The project as it would be loaded now, in a process of its own."""
+        WEATHER.root = self.root
         loaded = loaded_project(functions, bodies, self.root, backwards=backwards)
         self.project = Project(self.settings, AssetGraph(loaded.specs))
         self.project._loaded = loaded
@@ -98,6 +99,10 @@ class World:
             path.unlink(missing_ok=True)
         else:
             path.write_text(token)
+
+    def set_file(self, name: str, text: str) -> None:
+        """Give a file that functions open this content."""
+        (self.root / f"{name}.txt").write_text(text)
 
     # -- verbs
 

@@ -32,7 +32,10 @@ IN_MEMORY = "/model-of-a-project"  # where the texts say that they are from; not
 
 @dataclass
 class Weather:
-    """What befalls functions that run: names of those that fail, skip, are interrupted or rejected; tokens now."""
+    """What befalls functions that run: names of those that fail, skip, are interrupted or rejected; tokens now.
+
+    Below `root` are the files that functions open.
+    """
 
     fails: set[str] = field(default_factory=set[str])
     skips: set[str] = field(default_factory=set[str])
@@ -40,6 +43,7 @@ class Weather:
     rejects: set[str] = field(default_factory=set[str])
     tokens: dict[str, str | None] = field(default_factory=dict[str, str | None])
     ran: list[str] = field(default_factory=list[str])
+    root: Path = Path()
 
 
 WEATHER = Weather()
@@ -63,8 +67,9 @@ def made(function: Function, helper: str, config: Knobs | None, reads: Mapping[s
     if name in WEATHER.interrupts:
         signal.raise_signal(signal.SIGINT)
     values = () if config is None else (("limit", str(config.limit)), ("rate", str(config.rate)))
+    opened = ((function.opens, (WEATHER.root / f"{function.opens}.txt").read_text()),) if function.opens else ()
     read = frozenset((parameter, "", "", (), json.dumps(value)) for parameter, value in reads.items())
-    recipe = Recipe("", helper, frozenset(values), read)
+    recipe = Recipe("", helper, frozenset(values), read, opened)
     found = {output: json.loads(content(output, function, recipe)) for output in function.outputs}
     return found if len(found) > 1 else found[name]
 
@@ -101,7 +106,7 @@ def text_of(function: Function) -> str:
     parameters += ["config: Knobs"] if function.config is not None else []
     reads = ", ".join(f"{one.parameter!r}: {one.parameter}" for one in taken)
     note = f"    # edited {function.comment} times\n" * bool(function.comment)
-    core = f"Function({outputs!r}, body={function.body}, coarse={function.coarse})"
+    core = f"Function({outputs!r}, body={function.body}, coarse={function.coarse}, opens={function.opens!r})"
     helper = f"{function.helper}()" if function.helper else "''"
     config = "config" if function.config is not None else "None"
     lines = "\n" * (function.comment % 3)

@@ -61,7 +61,9 @@ def test_a_migrated_catalog_has_the_shape_of_a_new_one() -> None:
 
 
 def test_the_migrations_lead_to_the_version_that_is_written() -> None:
-    assert [number for number, _ in migrations_after(1)] == list(range(2, SCHEMA_VERSION + 1))
+    numbers = [number for number, _ in migrations_after(1)]
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (2, SCHEMA_VERSION)
 
 
 def test_a_reader_sees_an_old_catalog_and_leaves_it_as_it_is(old: Path) -> None:

@@ -22,6 +22,7 @@ def orders(raw: Rows) -> Rows:
 
 @asset
 def report(orders: Rows) -> dict:
+    (Path(__file__).parent / "opened.txt").read_text()
     return {"total": sum(row["n"] for row in orders)}
 """
 
@@ -33,6 +34,7 @@ def shop(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     workspace.assets(SHOP)
     workspace.file("raw.csv", "n\n1\n")
     workspace.file("notes/one.txt", "a")
+    workspace.file("opened.txt", "a")
     assert workspace.materialize(executor="inline").ok
     assert short(workspace) is None, "nobody has looked yet"
     assert workspace.project().plan().is_empty
@@ -75,6 +77,14 @@ def add_file(shop: Workspace) -> None:
     shop.file("notes/two.txt", "b")
 
 
+def change_opened_file(shop: Workspace) -> None:
+    shop.file("opened.txt", "b")
+
+
+def lose_opened_file(shop: Workspace) -> None:
+    (shop.root / "opened.txt").unlink()
+
+
 def change_variable(shop: Workspace) -> None:
     os.environ["REGION"] = "south"  # the fixture puts it back
 
@@ -98,7 +108,8 @@ def lose_catalog(shop: Workspace) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [edit_code, edit_settings, change_source, lose_source, change_file, add_file, change_variable, lose_bytes,
+    [edit_code, edit_settings, change_source, lose_source, change_file, add_file, change_opened_file,
+     lose_opened_file, change_variable, lose_bytes,
      run_elsewhere, invalidate, lose_catalog],
 )  # fmt: skip
 def test_whatever_a_plan_rests_on_is_looked_at(shop: Workspace, change: Callable[[Workspace], None]) -> None:

@@ -1,0 +1,185 @@
+"""What functions were seen to open, looked at: after a step for its trace, and before a plan to see what holds.
+
+Both go through the same states of files as `files=` and sources do: a file that stays as it is costs one `stat`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from assetflow.errors import SourceChanged, SourceMissing, SourceUnreadable
+from assetflow.io.sources import FileState, Observation, observe_file
+from assetflow.load.settings import Settings
+from assetflow.model.code import CodeSource
+from assetflow.model.records import ABSENT, NOTHING_DISCOVERED, UNKNOWN, Discovered, Head
+from assetflow.model.spec import AssetSpec
+from assetflow.run.discovery import Place, Seen, Times
+from assetflow.run.reach import CodeNow, Reach, files_of_modules, with_imports
+
+_UNREADABLE = "unreadable"
+
+
+class FilesNow(Mapping[str, str]):
+    """The digest of a file of the project by its path, found out when it is first asked for.
+
+    What had to be read is in `rehashed`, by absolute path.
+    """
+
+    def __init__(self, root: Path, remembered: Callable[[], Mapping[str, FileState]], now_ns: int) -> None:
+        self._root, self._remembered, self._now_ns = str(root), remembered, now_ns
+        self._found: dict[str, str] = {}
+        self.rehashed: dict[str, FileState] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._found:
+            self._found[name] = self.look(name)[0]
+        return self._found[name]
+
+    def look(self, name: str) -> tuple[str, Times | None]:
+        """The digest of a file with its times; those are None when it is not there or cannot be read."""
+        path = f"{self._root}{os.sep}{name.replace('/', os.sep)}"
+        if not os.path.lexists(path):  # an error of a source would first look for files of a similar name
+            return ABSENT, None
+        known = self._remembered().get(path)
+        try:
+            state = observe_file(path, known, self._now_ns)
+        except SourceMissing:
+            return ABSENT, None
+        except SourceChanged:
+            return UNKNOWN, None
+        except SourceUnreadable:
+            return _UNREADABLE, None
+        except OSError:  # it went while it was read
+            return UNKNOWN, None
+        if known != state:
+            self.rehashed[path] = state
+        return f"xxh3:{state.digest}", (state.size, state.mtime_ns, state.inode, state.ctime_ns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+class Discovery:
+    """Turns what steps of one run were seen to do into what their traces record. Used by all its threads at once.
+
+    `remembered` are states of files that are known already, by absolute path; `sources` is the code behind all assets.
+    """
+
+    def __init__(
+        self, settings: Settings, remembered: Mapping[str, FileState], sources: Mapping[str, CodeSource]
+    ) -> None:
+        own = (settings.state_path, settings.storage_path, settings.catalog_path, settings.warehouse_path)
+        self._root = settings.root
+        self.place = Place.of(settings.root, own)
+        self._known = dict(remembered)
+        self._sources = sources
+        self._reaches: dict[str, Reach] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, specs: Iterable[AssetSpec]) -> Seen:
+        """What is to be filled in while the function of these assets runs."""
+        return Seen(self.place, spec=next(iter(specs)))
+
+    def settle(
+        self, seen: Seen, specs: Iterable[AssetSpec], sources: Iterable[Observation]
+    ) -> tuple[Discovered, tuple[FileState, ...]]:
+        """What a step that has ended depends on beside its definition, and states of files that are worth keeping.
+
+        `specs` are the assets that it makes, `sources` what was observed of the sources that it reads: what these name
+        is no discovery.
+        """
+        opened, code = seen.read(), self._code(seen)
+        if not (opened or code):
+            return NOTHING_DISCOVERED, ()
+        declared = {pattern for spec in specs for pattern in spec.files}
+        observed = {state.path for one in sources for state in one.files}
+        names = [name for name in opened if self._absolute(name) not in observed]
+        if declared:
+            named = _matching(self._root, declared, names)
+            names = [name for name in names if name not in named]
+        with self._lock:
+            known = dict(self._known)
+        now = FilesNow(self._root, lambda: known, time.time_ns())
+        files = {name: _then(opened[name], *now.look(name)) for name in names}
+        with self._lock:
+            self._known.update(now.rehashed)
+        return Discovered(files, code), tuple(now.rehashed.values())
+
+    def _code(self, seen: Seen) -> dict[str, str]:
+        """The modules that ran and that the definition does not reach, with what they say."""
+        if not (seen.code or seen.modules):
+            return {}
+        strange = {place: step for place, step in dict(seen.code).items() if not self._is_reached(seen, *place)}
+        names = {
+            place[0]: None
+            for place, step in strange.items()
+            if step is None or step is seen or not self._is_reached(step, *place)
+        }
+        inside = [
+            name for file in files_of_modules(list(seen.modules)) if (name := self.place.inside(file)) is not None
+        ]
+        names.update(dict.fromkeys(name for name in inside if not self._is_reached(seen, name, 0)))
+        names = {name: None for name in names if name not in seen.written}
+        if not names:
+            return {}
+        now = CodeNow(self._root)
+        return {name: self._said(name, seen, now) for name in sorted(with_imports(names, self._root, now))}
+
+    def _is_reached(self, seen: Seen | None, name: str, line: int) -> bool:
+        spec = None if seen is None else seen.spec
+        if spec is None:
+            return False
+        if spec.node not in self._reaches:
+            self._reaches[spec.node] = Reach.of(spec, self._sources)
+        return self._reaches[spec.node].covers(name, line)
+
+    def _said(self, name: str, seen: Seen, now: CodeNow) -> str:
+        """What a module says, which is known only if it is older than the step that ran it."""
+        try:
+            is_older = (self._root / name).stat().st_mtime_ns < seen.began_ns
+        except OSError:
+            return UNKNOWN
+        return now[name] if is_older else UNKNOWN
+
+    def _absolute(self, name: str) -> str:
+        return str(self._root / name)
+
+
+def discovered_now(
+    heads: Iterable[Head] | None, root: Path, remembered: Callable[[], Mapping[str, FileState]]
+) -> tuple[Discovered | None, Mapping[str, FileState]]:
+    """What files that functions of these heads opened are now, and which of them had to be read.
+
+    Files that only other traces speak of are looked at when they are asked for. Without heads nobody looks.
+    """
+    files = FilesNow(root, remembered, time.time_ns())
+    if heads is None:
+        return None, {}
+    for head in heads:
+        for name in (*head.trace.discovered.files, *head.trace.discovered.code):
+            files.get(name)
+    return Discovered(files, CodeNow(root)), files.rehashed
+
+
+def _then(before: Times | None, digest: str, after: Times | None) -> str:
+    """What a file was when it was read, which is known only if it is still what it was when it was opened."""
+    return digest if before == after or (before is not None and digest == _UNREADABLE) else UNKNOWN
+
+
+def _matching(root: Path, declared: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Those of the names that are declared: outright, below a folder, or by a pattern."""
+    found: set[str] = set()
+    plain = [one.removeprefix("./").rstrip("/") for one in declared if not any(mark in one for mark in "*?[")]
+    for one in declared:
+        if any(mark in one for mark in "*?["):
+            found.update(name.replace(os.sep, "/") for name in glob.glob(one, root_dir=root, recursive=True))  # noqa: PTH207
+    found.update(name for name in names for one in plain if name == one or name.startswith(f"{one}/"))
+    return found
