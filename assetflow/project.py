@@ -265,12 +265,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         wait_s: float = 0.0,
         observer: Observer | None = None,
         saved: SavedPlan | None = None,
+        retries: int | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
+        environment; `retries` is how often a failed asset is tried again, whatever it declares. `saved` is a plan from
+        a file (`read_saved_plan`): then exactly that is done, or nothing.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -284,7 +286,16 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
         request = Request(
-            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
+            selection_text(expression),
+            force,
+            with_upstream,
+            executor,
+            workers,
+            fail_fast,
+            wait_s,
+            began,
+            saved,
+            retries,
         )
         found: Survey | None = None
         if not config:

@@ -118,6 +118,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
             wait_s=wait_s,
             observer=watcher,
             saved=saved,
+            retries=options.retries,
         )
     finally:
         watcher.close()
@@ -272,6 +273,9 @@ def _materialize_options(parser: ArgumentParser) -> None:
     parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="how many assets run at once")
     parser.add_argument("--executor", metavar="NAME", help="threads or inline")
     parser.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
+    parser.add_argument(
+        "--retries", type=natural, metavar="N", help="try what fails again so often, whatever it declares"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     parser.add_argument(
         "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"

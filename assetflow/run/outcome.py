@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from assetflow.errors import AssetFailed, AssetflowError, did_you_mean, error_classes
+from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
@@ -162,6 +163,21 @@ class RunResult:
         return result_html(self)
 
 
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """A failed asset is tried again: as attempt `number` of at most `of`, in `wait_s` seconds, because of `error`."""
+
+    number: int
+    of: int
+    wait_s: float
+    error: StepError | None = None
+
+    @property
+    def words(self) -> str:
+        """`attempt 2 of 4 in 3.1 s`."""
+        return f"attempt {self.number} of {self.of} {f'in {words(self.wait_s)}' if self.wait_s >= 0.05 else 'at once'}"
+
+
 class Observer(Protocol):
     """Who watches a run. All calls come from the thread that coordinates it."""
 
@@ -171,6 +187,14 @@ class Observer(Protocol):
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """An asset is being computed."""
+        ...
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """An attempt at an asset failed, and there will be another one."""
+        ...
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
+        """An asset that could start waits: `for pool warehouse (run #41)`. Told again when the reason is another."""
         ...
 
     def step_finished(self, outcome: StepOutcome) -> None:
@@ -201,6 +225,12 @@ class SilentObserver:
         """Nothing."""
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Nothing."""
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import random
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
@@ -21,9 +22,10 @@ from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
-from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
+from assetflow.run.outcome import FAILED, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
+from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
 
@@ -32,12 +34,16 @@ _TICK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What one run is given besides the plan. `log_folder` gets a file for each attempt."""
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt.
+
+    `chance` gives numbers from 0 up to 1 for the jitter of retries.
+    """
 
     root: Path
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
+    chance: Callable[[], float] = random
 
 
 @dataclass(slots=True)
@@ -284,17 +290,15 @@ class Runner:
         """Take a result in: commit it, retry it, or let its dependents know that it failed."""
         node = self._nodes[result.task.node]
         node.result = result
-        spec_retries = self._world.graph.specs[node.keys[0]].retries
-        if result.error is not None and result.is_retryable and node.attempt <= spec_retries and not self._stopping:
-            self._retry(result, node)
+        again = None if self._stopping else next_try(self._loaded, result, self._settings.chance)
+        if again is not None:
+            self._retry(result, node, again)
             return
         for key in node.keys:
             self._finish_output(key, node, result)
         self._settled.append(result.task.node)
 
-    def _retry(self, result: NodeResult, node: _Progress) -> None:
-        retry = self._loaded.nodes[result.task.node].retry
-        wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
+    def _retry(self, result: NodeResult, node: _Progress, again: NextTry) -> None:
         failed = [
             Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
                     reasons=tuple(reason.to_json() for reason in node.reasons[key]),
@@ -302,9 +306,10 @@ class Runner:
             for key in node.keys
         ]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, failed)
-        node.attempt += 1
-        node.result = None
-        heapq.heappush(self._later, (time.monotonic() + wait_s, result.task.node))
+        node.attempt, node.result = again.number, None
+        heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
+        for key in node.keys:
+            self._observer.retrying(key, again)
 
     def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
         spec, head = self._world.graph.specs[key], self._heads.get(key)

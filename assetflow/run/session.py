@@ -31,6 +31,7 @@ from assetflow.run.locks import environment_lock, run_lock, store_lock, user_nam
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.presenting import present
 from assetflow.run.resources import ResourcePool
+from assetflow.run.retrying import with_retries
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
@@ -53,6 +54,7 @@ class Request:
     wait_s: float = 0.0
     began: float = 0.0
     saved: SavedPlan | None = None
+    retries: int | None = None
 
 
 @names_disk_errors
@@ -75,6 +77,7 @@ def run_session(
     """
     watcher = SilentObserver() if observer is None else observer
     _check_executor(request.executor or settings.executor)
+    loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s))
         stack.enter_context(_keeping_versions(settings))
