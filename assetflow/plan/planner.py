@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -171,9 +171,17 @@ class Plan:
         for step in planned:
             by_node.setdefault(step.spec.node, []).append(step)
         node_of = {step.asset: step.spec.node for step in planned}
-        work = [_work(name, steps, node_of) for name, steps in by_node.items()]
+        work: list[Work] = []
+        for name, steps in by_node.items():
+            above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
+            work.append(self.work(name, [step.asset for step in steps], frozenset(above - {name})))
         saved = sum(step.estimate_s or 0.0 for step in (*self.current, *self.link))
         return estimate(work, self.workers, saved)
+
+    def work(self, node: str, keys: Sequence[AssetKey], above: frozenset[str]) -> Work:
+        """A function that makes these assets together, after the functions `above`, as estimates see it."""
+        known = [seconds for key in keys if (seconds := self.steps[key].estimate_s) is not None]
+        return Work(node, tuple(keys), max(known, default=None), above)
 
     @cached_property
     def root_causes(self) -> tuple[RootCause, ...]:
@@ -241,13 +249,6 @@ def make_plan(
         for key, seconds in world.durations(planned).items() if planned else ():
             steps[key] = replace(steps[key], predicted_s=seconds)
     return Plan(world.env, selection, wanted, steps, workers)
-
-
-def _work(name: str, steps: list[Step], node_of: Mapping[AssetKey, str]) -> Work:
-    """The outputs of one function as the estimate sees them: they are computed together."""
-    known = [step.estimate_s for step in steps if step.estimate_s is not None]
-    above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
-    return Work(name, tuple(step.asset for step in steps), max(known, default=None), frozenset(above - {name}))
 
 
 def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:

@@ -17,6 +17,7 @@ from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, Version
 from assetflow.model.spec import AssetSpec
+from assetflow.plan.estimate import start_order
 from assetflow.plan.planner import Plan, World, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.executor import Executor
@@ -24,6 +25,7 @@ from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned
+from assetflow.run.pools import Pools
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
@@ -44,6 +46,7 @@ class RunSettings:
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
     chance: Callable[[], float] = random
+    pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class _Progress:
     """The state of one node (one function) within the run."""
 
     keys: list[AssetKey]
+    above: frozenset[str] = frozenset()
     waits_for: int = 0
     reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
     attempt: int = 1
@@ -81,6 +85,8 @@ class Runner:
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[float, str]] = []
+        self._pooled: list[str] = []
+        self._told: dict[str, str] = {}
         self._rank: dict[str, int] = {}
         self._running: set[str] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
@@ -156,16 +162,17 @@ class Runner:
         by_node = siblings(self._world.graph)
         left_alone = {s.asset for s in self._plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
         to_settle = self._plan.steps.keys() - left_alone
-        for rank, step in enumerate(self._plan):
+        for step in self._plan:
             if step.asset in to_settle and step.spec.node not in self._nodes:
                 keys = [key for key in by_node[step.spec.node] if key in to_settle]
                 self._nodes[step.spec.node] = _Progress(keys)
-                self._rank[step.spec.node] = rank
         for name, node in self._nodes.items():
             upstream = {self._node_of(up) for key in node.keys for up in self._world.graph.upstream(key)} - {name}
-            for other in upstream & self._nodes.keys():
+            node.above = frozenset(upstream & self._nodes.keys())
+            for other in node.above:
                 self._dependents[other].append(name)
                 node.waits_for += 1
+        self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
         self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
         for name, node in self._nodes.items():
             if node.waits_for == 0:
@@ -177,7 +184,7 @@ class Runner:
     # -- the loop
 
     def _loop(self) -> None:
-        while self._running or ((self._ready or self._later) and not self._stopping):
+        while self._running or ((self._ready or self._later or self._pooled) and not self._stopping):
             self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
@@ -186,17 +193,25 @@ class Runner:
             if self._running:
                 for result in self._executor.wait(_TICK_S):
                     self._running.discard(result.task.node)
+                    self._settings.pools.give_back(result.task.node)
                     self._finish(result)
                 self._record()
-            elif self._later and not self._ready and not self._stopping:
-                time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
+            elif (self._later or self._pooled) and not self._ready and not self._stopping:
+                until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
+                time.sleep(min(_TICK_S, max(0.0, until)))
             self._observer.tick()
 
     def _begin_ready(self) -> None:
-        """Start what is ready, as far as there is room; what needs no run makes the next ones ready."""
+        """Start what is ready, as far as there is room; what needs no run makes the next ones ready.
+
+        What waits for slots of a pool is tried once each time, in the order of ranks; others overtake it.
+        """
+        while self._pooled:
+            heapq.heappush(self._ready, (self._rank[name := self._pooled.pop()], name))
+        lacking: set[str] = set()
         while self._ready and self._has_room() and not self._stopping:
             while self._ready and self._has_room():
-                self._begin(heapq.heappop(self._ready)[1])
+                self._begin(heapq.heappop(self._ready)[1], lacking)
             self._record()
 
     def _has_room(self) -> bool:
@@ -217,8 +232,11 @@ class Runner:
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None, now) for outcome in given_up])
 
-    def _begin(self, name: str) -> None:
-        """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
+    def _begin(self, name: str, lacking: set[str]) -> None:
+        """Decide about a function whose upstreams are settled: cut off, link, block, or start it.
+
+        `lacking` are the pools of which somebody before it wants more slots than are free.
+        """
         node = self._nodes[name]
         blocked_by = self._blockers(node)
         if blocked_by:
@@ -233,6 +251,8 @@ class Runner:
                 self._settle_without_running(key, decision)
             self._settled.append(name)
             return
+        if not self._has_slots(name, node, lacking):
+            return
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
             self._observer.step_started(key, node.reasons[key])
@@ -243,6 +263,24 @@ class Runner:
             for key in node.keys
         ]  # fmt: skip
         self._starting.append((name, started))
+
+    def _has_slots(self, name: str, node: _Progress, lacking: set[str]) -> bool:
+        """Take the slots of pools that a function wants; when some are lacking, it is tried again in the next round."""
+        wanted, pools = self._loaded.nodes[name].limits.pools, self._settings.pools
+        if not wanted:
+            return True
+        # Who comes later must not take the slots that the one before it waits for.
+        pool = min(wanted.keys() & lacking, default=None) or pools.take(name, wanted, self._run_id)
+        before = self._told.pop(name, "")
+        if pool is None:
+            return True
+        lacking.update(wanted)
+        self._pooled.append(name)
+        self._told[name] = pools.reason(pool)
+        if self._told[name] != before:
+            for key in node.keys:
+                self._observer.waiting(key, self._told[name])
+        return False
 
     def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}

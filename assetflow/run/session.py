@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Wor
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
 from assetflow.run.resources import ResourcePool
 from assetflow.run.retrying import with_retries
@@ -91,13 +92,9 @@ def run_session(
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
-            found.world,
-            targets,
-            selection=request.expression or "",
-            with_upstream=request.with_upstream,
-            forced=forced,
-            workers=_workers(settings, request),
-        )
+            found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
+            forced=forced, workers=_workers(settings, request),
+        )  # fmt: skip
         if request.saved is not None:
             request.saved.must_be(plan)
         if is_quiet(plan):
@@ -114,12 +111,13 @@ def run_session(
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
-        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
+        pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
+        logs = settings.state_path / "runs"
+        run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, pools=pools)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(), capturing():
             result = runner.run(run_id, watcher, request.began)
-        record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
-        record.counts = result.counts
+        record.take(result)
         if problem := present(settings, graph, catalog, storage):
             watcher.warn(problem)
     _back_up(settings, watcher)
@@ -147,6 +145,11 @@ class _Record:
 
     state: str = "failed"
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def take(self, result: RunResult) -> None:
+        """Write down how the run ended."""
+        self.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
+        self.counts = result.counts
 
 
 @contextmanager
