@@ -24,7 +24,7 @@ from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, Run
+from assetflow.model.records import Attempt, Run, Version
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
@@ -210,6 +210,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
             attempts = {attempt.run_id: attempt for attempt in catalog.attempts_of(found, 10 * limit)}
             runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
         return history_entries(heads, attempts, runs, limit)
+
+    def rejected(self, key: str) -> tuple[Version, ...]:
+        """The versions of an asset that blocking checks refused, newest first: kept to be looked at until gc.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+        """
+        with self._catalog() as catalog:
+            return tuple(reversed(catalog.rejected_versions([self.graph.resolve(key)])))
 
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""

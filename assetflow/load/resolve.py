@@ -281,7 +281,7 @@ class Resolver:
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = [
-            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or ())
+            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or (), one.accept)
             for one in bound.bindings
             if one.upstream is not None
         ]

@@ -62,7 +62,8 @@ class StepOutcome:
     state: materialized (a new version), unchanged (computed, same content), linked (an earlier result fits again),
     cut_off (not computed: the content above it did not change), skipped (`raise Skip`), failed, rejected (a blocking
     check), blocked (an upstream failed), cancelled (interrupted, or not started). `seconds` has load, compute, check,
-    write, commit.
+    write, commit. `version` is what is current afterwards, `rejected` the version that a check refused, which is
+    kept to be looked at.
     """
 
     asset: AssetKey
@@ -78,6 +79,7 @@ class StepOutcome:
     message: str = ""
     attempts: int = 1
     inputs: tuple[TraceInput, ...] = ()
+    rejected: int | None = None
 
     @property
     def total_s(self) -> float:
@@ -92,7 +94,8 @@ class StepOutcome:
             "error": None if self.error is None else self.error.to_json(),
             "checks": [{"name": c.name, "passed": c.passed, "blocking": c.blocking, "message": c.message}
                        for c in self.checks],
-            "blocked_by": list(self.blocked_by), "message": self.message, "attempts": self.attempts,
+            "rejected_version": self.rejected, "blocked_by": list(self.blocked_by), "message": self.message,
+            "attempts": self.attempts,
             "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number}
                        for i in self.inputs],
         }  # fmt: skip

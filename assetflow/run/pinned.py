@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head, TraceInput
+from assetflow.model.records import Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
 from assetflow.plan.staleness import Content, digest_of, input_key
@@ -32,7 +32,13 @@ class Pinned:
     ) -> None:
         self._world, self._loaded = world, loaded
         self._observations, self._forced, self._log_folder = observations, forced, log_folder
+        self._rejected: dict[AssetKey, dict[str, Version]] = {}
         self.heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
+
+    def reject(self, versions: Iterable[Version]) -> None:
+        """Remember versions that checks refused, so that the same content is not kept twice."""
+        for version in versions:
+            self._rejected.setdefault(version.asset, {})[version.data_hash] = version
 
     def contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
         """The content of each input now; None where there is none yet."""
@@ -81,6 +87,7 @@ class Pinned:
             suspects={key: heads[key].version for key in whole if key in self._forced},
             origins={key: self._origin(specs[key]) for key in keys},
             log_file=self._log_folder / str(run_id) / f"{name}.{attempt}.log",
+            rejected={key: self._rejected[key] for key in keys if key in self._rejected},
         )
 
     def _origin(self, spec: AssetSpec) -> Origin:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -85,6 +85,46 @@ class Pools:
 
     def _slot(self, pool: str, number: int) -> FileLock:
         return FileLock(self._folder / f"pool-{pool}-{number}.lock")
+
+
+class SlotQueue:
+    """The functions of one run that wait for slots: each is tried once in a round, and what is ready overtakes it.
+
+    `tell` is called with a function and what it waits for, whenever that is something else.
+    """
+
+    def __init__(self, pools: Pools, tell: Callable[[str, str], None]) -> None:
+        self._pools, self._tell = pools, tell
+        self._waiting: list[str] = []
+        self._told: dict[str, str] = {}
+        self._lacking: set[str] = set()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether some function waits."""
+        return bool(self._waiting)
+
+    def next_round(self) -> list[str]:
+        """The functions to be tried again now."""
+        waiting, self._waiting = self._waiting, []
+        self._lacking.clear()
+        return waiting
+
+    def has(self, name: str, wanted: Mapping[str, int], run_id: int) -> bool:
+        """Take the slots that a function wants; if some are lacking, it waits for the next round."""
+        if not wanted:
+            return True
+        # Who comes later must not take the slots that the one before it waits for.
+        pool = min(wanted.keys() & self._lacking, default=None) or self._pools.take(name, wanted, run_id)
+        before = self._told.pop(name, "")
+        if pool is None:
+            return True
+        self._lacking.update(wanted)
+        self._waiting.append(name)
+        self._told[name] = self._pools.reason(pool)
+        if self._told[name] != before:
+            self._tell(name, self._told[name])
+        return False
 
 
 def _run_of(note: str) -> str:

@@ -16,16 +16,16 @@ from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, Version
-from assetflow.model.spec import AssetSpec
+from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.estimate import start_order
-from assetflow.plan.planner import Plan, World, siblings
+from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
-from assetflow.run.outcome import FAILED, NextTry, Observer, RunResult, StepOutcome
+from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned
-from assetflow.run.pools import Pools
+from assetflow.run.pools import Pools, SlotQueue
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
@@ -85,8 +85,7 @@ class Runner:
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[float, str]] = []
-        self._pooled: list[str] = []
-        self._told: dict[str, str] = {}
+        self._slots = SlotQueue(settings.pools, self._tell_waiting)
         self._rank: dict[str, int] = {}
         self._running: set[str] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
@@ -173,7 +172,10 @@ class Runner:
                 self._dependents[other].append(name)
                 node.waits_for += 1
         self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
-        self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
+        planned = [key for node in self._nodes.values() for key in node.keys]
+        self._traces = self._world.traces(planned)
+        checked = [key for key in planned if any(check.blocking for check in self._world.graph.specs[key].checks)]
+        self._pinned.reject(self._catalog.rejected_versions(checked) if checked else ())
         for name, node in self._nodes.items():
             if node.waits_for == 0:
                 heapq.heappush(self._ready, (self._rank[name], name))
@@ -184,7 +186,7 @@ class Runner:
     # -- the loop
 
     def _loop(self) -> None:
-        while self._running or ((self._ready or self._later or self._pooled) and not self._stopping):
+        while self._running or ((self._ready or self._later or self._slots.has_waiting) and not self._stopping):
             self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
@@ -196,7 +198,7 @@ class Runner:
                     self._settings.pools.give_back(result.task.node)
                     self._finish(result)
                 self._record()
-            elif (self._later or self._pooled) and not self._ready and not self._stopping:
+            elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
                 until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
                 time.sleep(min(_TICK_S, max(0.0, until)))
             self._observer.tick()
@@ -206,12 +208,11 @@ class Runner:
 
         What waits for slots of a pool is tried once each time, in the order of ranks; others overtake it.
         """
-        while self._pooled:
-            heapq.heappush(self._ready, (self._rank[name := self._pooled.pop()], name))
-        lacking: set[str] = set()
+        for name in self._slots.next_round():
+            heapq.heappush(self._ready, (self._rank[name], name))
         while self._ready and self._has_room() and not self._stopping:
             while self._ready and self._has_room():
-                self._begin(heapq.heappop(self._ready)[1], lacking)
+                self._begin(heapq.heappop(self._ready)[1])
             self._record()
 
     def _has_room(self) -> bool:
@@ -232,11 +233,8 @@ class Runner:
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None, now) for outcome in given_up])
 
-    def _begin(self, name: str, lacking: set[str]) -> None:
-        """Decide about a function whose upstreams are settled: cut off, link, block, or start it.
-
-        `lacking` are the pools of which somebody before it wants more slots than are free.
-        """
+    def _begin(self, name: str) -> None:
+        """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
         node = self._nodes[name]
         blocked_by = self._blockers(node)
         if blocked_by:
@@ -251,7 +249,7 @@ class Runner:
                 self._settle_without_running(key, decision)
             self._settled.append(name)
             return
-        if not self._has_slots(name, node, lacking):
+        if not self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
             return
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
@@ -264,28 +262,16 @@ class Runner:
         ]  # fmt: skip
         self._starting.append((name, started))
 
-    def _has_slots(self, name: str, node: _Progress, lacking: set[str]) -> bool:
-        """Take the slots of pools that a function wants; when some are lacking, it is tried again in the next round."""
-        wanted, pools = self._loaded.nodes[name].limits.pools, self._settings.pools
-        if not wanted:
-            return True
-        # Who comes later must not take the slots that the one before it waits for.
-        pool = min(wanted.keys() & lacking, default=None) or pools.take(name, wanted, self._run_id)
-        before = self._told.pop(name, "")
-        if pool is None:
-            return True
-        lacking.update(wanted)
-        self._pooled.append(name)
-        self._told[name] = pools.reason(pool)
-        if self._told[name] != before:
-            for key in node.keys:
-                self._observer.waiting(key, self._told[name])
-        return False
+    def _tell_waiting(self, name: str, reason: str) -> None:
+        for key in self._nodes[name].keys:
+            self._observer.waiting(key, reason)
 
     def _blockers(self, node: _Progress) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
         for given in (one for key in node.keys for one in self._world.graph.specs[key].inputs):
             outcome = self._outcomes.get(given.upstream)
+            if self._is_accepted(given):
+                continue
             if outcome is not None and outcome.state == "blocked":
                 found.update(dict.fromkeys(outcome.blocked_by))
             elif outcome is not None and outcome.state in FAILED:
@@ -293,6 +279,12 @@ class Runner:
             elif given.mode != "order" and given.upstream not in self._heads:
                 found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
         return tuple(found)
+
+    def _is_accepted(self, given: InputSpec) -> bool:
+        """Whether the last good version of an upstream stands for what could not be built of it in this run."""
+        outcome = self._outcomes.get(given.upstream)
+        could_not = outcome is not None and outcome.state in (*FAILED, "blocked")
+        return could_not and accepts_last_good(self._world, given)
 
     def _decide(self, key: AssetKey) -> Decision:
         spec = self._world.graph.specs[key]
@@ -369,7 +361,8 @@ class Runner:
             made = result.outputs[key]
             base = replace(base, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error)
             if made.error is not None:
-                self._settle(replace(base, state="rejected"), result)
+                refused = None if made.version is None else replace(self._new_trace(spec, made, result), kind="reject")
+                self._settle(replace(base, state="rejected", rejected=made.rejected), result, refused)
             else:
                 state = "unchanged" if made.version is None else "materialized"
                 kept = None if head is None else head.version
@@ -399,10 +392,12 @@ class Runner:
         attempt = self._attempt(outcome, result, time.time())
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost))
 
-    def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
-        """An asset has reached an outcome that commits nothing."""
+    def _settle(
+        self, outcome: StepOutcome, result: NodeResult | None = None, refused: NewTrace | None = None
+    ) -> None:  # fmt: skip
+        """An asset has reached an outcome that commits nothing; `refused` is of what a check rejected."""
         attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result, time.time())
-        self._recorder.add(Pending(outcome, attempt))
+        self._recorder.add(Pending(outcome, attempt, refused=refused))
 
     def _record(self) -> None:
         """Record all that has come together since the last time, in one transaction, and only then tell anybody.
@@ -446,6 +441,10 @@ class Runner:
         self._tell(replace(outcome, version=done.number, seconds={**outcome.seconds, "commit": one.seconds}))
 
     def _tell(self, outcome: StepOutcome) -> None:
+        accepted = [one.upstream for one in self._world.graph.specs[outcome.asset].inputs if self._is_accepted(one)]
+        if accepted and outcome.state in (*MADE, "cut_off"):
+            names = ", ".join(f"{key}@{self._heads[key].version.number}" for key in accepted)
+            outcome = replace(outcome, message=f"on the last good {names}")
         self._outcomes[outcome.asset] = outcome
         self._observer.step_finished(outcome)
 

@@ -54,7 +54,8 @@ class Task:
 
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
-    kept. `origins` say of each output what it is made of.
+    kept. `origins` say of each output what it is made of. `rejected` are versions by data hash that checks refused: the
+    same content is not kept twice.
     """
 
     node: str
@@ -67,11 +68,15 @@ class Task:
     suspects: Mapping[AssetKey, Version]
     origins: Mapping[AssetKey, Origin]
     log_file: Path
+    rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One output of a call. `version` is None when the content equals the current version's, or was not accepted.
+    """One output of a call. `version` is None when the content equals the current version's.
+
+    With an `error` a check refused it: then `version` is kept to be looked at, or `rejected` is the number of one that
+    has the same content.
 
     `is_unread`: it is stored anew because the disk did not give the bytes of the current version, which may be well.
     """
@@ -85,6 +90,7 @@ class Made:
     as_of: float | None = None
     error: StepError | None = None
     is_unread: bool = False
+    rejected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
