@@ -309,8 +309,8 @@ def stopping_words(running: int) -> str:
     """What the first ctrl-c does."""
     if not running:
         return "stopping: nothing is running, no new assets start"
-    finish = "1 running asset finishes" if running == 1 else f"{running:,} running assets finish"
-    return f"stopping: {finish}, no new ones start (ctrl-c again to stop at once)"
+    get = "1 running asset gets" if running == 1 else f"{running:,} running assets get"
+    return f"stopping: {get} 9 s, no new ones start (ctrl-c again to stop at once)"
 
 
 def watcher_for(choice: str, screen: Screen) -> Watcher:

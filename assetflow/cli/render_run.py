@@ -313,15 +313,14 @@ def _bar(seconds: float, usual: float | None, wide: int = 18) -> Span:
     return Span("━" * full + "─" * (wide - full), "head")
 
 
-def next_lines(result: RunResult, selection: str | None, with_log: Collection[AssetKey] = ()) -> list[Line]:
+def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[Line]:
     """The commands that help after a failure; `with_log` are the assets whose logs have something to read."""
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
     if result.ok or not (failed or result.interrupted):
         return []
-    again = "assetflow materialize" + (f" {selection}" if selection else "")
-    rows: list[tuple[Piece, ...]] = [
-        (head("again"), strong(again), dim("what is built stays; only what is missing runs")),
-    ]
+    left = sum(outcome.state in ("failed", "rejected", "blocked", "cancelled") for outcome in result)
+    what = f"{left} left; what is built stays" if left else "what is built stays"
+    rows: list[tuple[Piece, ...]] = [(head("resume"), strong(f"assetflow retry {result.run_id}"), dim(what))]
     logged = [key for key in failed if key in with_log]
     if logged:
         rows.append((head("debug"), strong(f"assetflow logs {result.run_id} {logged[0]}")))

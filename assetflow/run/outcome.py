@@ -119,6 +119,8 @@ class RunResult:
     signal_number: int = 0
     pinned: tuple[str, ...] = ()
     """The assets that stay where they are pinned, as `orders@3`, when there was nothing to do."""
+    timed_out: bool = False
+    """Whether it was interrupted because the time that it was given was over."""
 
     @property
     def ok(self) -> bool:
@@ -156,6 +158,7 @@ class RunResult:
         """The result as JSON-able values."""
         return {
             "run": self.run_id, "env": self.env, "ok": self.ok, "interrupted": self.interrupted,
+            "timed_out": self.timed_out,
             "current": self.current, "seconds": self.seconds, "saved_seconds": self.saved_s,
             "counts": dict(self.counts), "outcomes": [outcome.to_json() for outcome in self],
         }  # fmt: skip

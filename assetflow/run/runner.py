@@ -32,6 +32,8 @@ from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
 
 _TICK_S = 0.1
+STOP_S = 9.0
+"""So long what is being computed may go on when the run was asked to stop: the shell is back within ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Runner:
             raise
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
-            self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
+            self._leave(node, "cancelled", f"not started: {self._why_stopped()}")
         self._record()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
         saved = [
@@ -126,7 +128,13 @@ class Runner:
             sum(step.estimate_s or 0.0 for step in saved),
             interrupted,
             self._interrupts.signal_number,
+            timed_out=self._interrupts.is_expired,
         )
+
+    def _why_stopped(self) -> str:
+        if self._interrupts.is_expired:
+            return "the time of the run was over"
+        return "the run was " + ("interrupted" if self._interrupts.is_stopping else "stopped")
 
     # -- preparing
 
@@ -224,7 +232,13 @@ class Runner:
         self._stopping = True
         if not self._told_to_stop:
             self._told_to_stop = True
+            self._give_up_at = time.monotonic() + STOP_S
             self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
+        elif self._running and time.monotonic() >= self._give_up_at:
+            for name in self._running:  # nobody waits for them any more; what they still give is not recorded
+                self._leave(self._nodes[name], "cancelled", f"given up: it did not end within {STOP_S:.0f} s")
+            self._running.clear()
+            self._record()
 
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
@@ -351,7 +365,7 @@ class Runner:
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
             if is_stopped:
-                message = "stopped: the run was interrupted"
+                message = f"stopped: {self._why_stopped()}"
                 self._settle(replace(base, state="cancelled", error=None, message=message), result)
             else:
                 self._settle(base, result)

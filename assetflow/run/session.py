@@ -31,6 +31,7 @@ from assetflow.run.locks import environment_lock, run_lock, store_lock, user_nam
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
+from assetflow.run.requests import Asked, save_request
 from assetflow.run.resources import ResourcePool
 from assetflow.run.retrying import with_retries
 from assetflow.run.runner import Runner, RunSettings
@@ -56,6 +57,8 @@ class Request:
     began: float = 0.0
     saved: SavedPlan | None = None
     retries: int | None = None
+    timeout_s: float | None = None
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
 
 
 @names_disk_errors
@@ -115,7 +118,7 @@ def run_session(
         logs = settings.state_path / "runs"
         run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, pools=pools)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
-        with interrupts.watched(), capturing():
+        with interrupts.watched(request.timeout_s), capturing():
             result = runner.run(run_id, watcher, request.began)
         record.take(result)
         if problem := present(settings, graph, catalog, storage):
@@ -136,6 +139,12 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
         at=time.time(),
         assets=[step.asset for step in plan if step.action is not Action.CURRENT],
     )
+    code = {str(step.asset): step.spec.code for step in plan if step.action is not Action.CURRENT}
+    asked = Asked(
+        request.expression or "", request.force, request.with_upstream, request.executor, request.workers,
+        request.fail_fast, request.retries, request.config, code,
+    )  # fmt: skip
+    save_request(settings.state_path / "runs" / str(run_id), asked)
     return run_id
 
 
