@@ -236,7 +236,7 @@ class TypesDoNotFit(DefinitionError):
 
 
 class CheckFailed(AssetflowError):
-    """A blocking check failed: the new version was not published and the previous one is still current."""
+    """A blocking check failed: the new version is kept as `ASSET@rejected`, and the previous one is still current."""
 
     code = "AF150"
 

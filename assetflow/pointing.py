@@ -287,6 +287,8 @@ class Pointing:
             if version.state == "condemned":
                 raise NoSuchVersion(f"gc is about to remove {name}", fix=f"assetflow history {version.asset}")
             history = f"assetflow history {version.asset}"
+            if version.state == "rejected":
+                raise NoSuchVersion(f"a check rejected {name}, so it cannot become current", fix=history)
             if version.state != "live" or not self.storage.exists(version):
                 where = "damaged, and in quarantine" if version.state == "damaged" else "gone"
                 facts = pointers.readable(version.asset, self.storage.exists)

@@ -24,7 +24,7 @@ from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, Run
+from assetflow.model.records import Attempt, Run, Version
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Observer, RunResult
+    from assetflow.run.requests import Asked
     from assetflow.run.session import Request
 
 
@@ -211,6 +212,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
             runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
         return history_entries(heads, attempts, runs, limit)
 
+    def rejected(self, key: str) -> tuple[Version, ...]:
+        """The versions of an asset that blocking checks refused, newest first: kept to be looked at until gc.
+
+        Raises:
+            NoSuchAsset: there is no such asset.
+        """
+        with self._catalog() as catalog:
+            return tuple(reversed(catalog.rejected_versions([self.graph.resolve(key)])))
+
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
         with self._catalog() as catalog:
@@ -265,12 +275,16 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         wait_s: float = 0.0,
         observer: Observer | None = None,
         saved: SavedPlan | None = None,
+        retries: int | None = None,
+        timeout_s: float | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
+        environment; `retries` is how often a failed asset is tried again, whatever it declares. After
+        `timeout_s` nothing more is started, and what still runs nine seconds later is given up; what was committed
+        stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -284,8 +298,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
         request = Request(
-            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
-        )
+            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
+            retries, timeout_s, config or {},
+        )  # fmt: skip
         found: Survey | None = None
         if not config:
             found, plan, is_tidy = self._look(request)
@@ -299,6 +314,19 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         graph = AssetGraph(loaded.specs)
         targets = self._select(graph, expression)
         return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, found)
+
+    def cancel(self, run_id: int, *, at_once: bool = False) -> tuple[Run, bool]:
+        """Stop a run of any environment that is going on in another process; see `run.cancelling.cancel`."""
+        from assetflow.run.cancelling import cancel
+
+        return cancel(self.settings, run_id, at_once=at_once)
+
+    def asked(self, run_id: int) -> Asked:
+        """What a run was asked to do, as far as that is known: its selection always is."""
+        from assetflow.run.requests import Asked, read_request
+
+        found = read_request(self.settings.state_path / "runs" / str(run_id))
+        return found or Asked(self.run_details(run_id)[0].selection)
 
     def _look(self, request: Request) -> tuple[Survey, Plan, bool]:
         """What there is to do, found from the manifest and the catalog alone, unless a source must be asked.

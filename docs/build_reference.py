@@ -163,14 +163,20 @@ MEANINGS = {
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
     "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",
     "resources": "Fields of `Resource` classes: `[resources.HttpClient]`. Environment variables come first.",
+    "pools": "How many slots each pool has: `[pools]` with `warehouse = 2`. Assets take them with `pool=`.",
     "selections": 'Saved selections: `nightly = "tag:nightly+"` is selected by `:nightly`.',
 }
 DEFAULTS_MEANINGS = {
-    "retry": "A number of retries, or a table with `times`, `delay` (such as `30s`) and `backoff`.",
+    "retry": "A number of retries, or a table with `times`, `delay` (such as `30s`), `backoff`, `max_delay` "
+    "and `jitter` (true, or such as `10%`).",
     "owners": "A list of texts. The most specific list counts: the asset's, the group's, the project's.",
     "io": "`parquet` or `duckdb`.",
     "tags": "A table, or a list of bare tags. Tags of project, group and asset are joined.",
     "packages": "Which upgrades of packages make assets stale, for all or for each by name.",
+    "timeout": "How long an asset may take, such as `10m`.",
+    "memory": "How much memory the process of an asset may take, such as `2GB`.",
+    "isolation": "`process` computes each asset in a process of its own.",
+    "pool": "The pool that an asset takes a slot of, or a table with how many slots of each pool.",
 }
 
 

@@ -273,7 +273,8 @@ def _condemn(settings: Settings, policy: Retention, now: float, files: Files) ->
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         with suppress(AssetflowError):  # it is a second line of defence, and gc may be what makes room for it
             back_up(settings.catalog_path, now, files)
-        Keeping(catalog.database).move(lambda uses: _ids(judge(uses, policy, now).going), "live", "condemned", now)
+        for state in ("live", "rejected"):
+            Keeping(catalog.database).move(lambda uses: _ids(judge(uses, policy, now).going), state, "condemned", now)
 
 
 def _put_off(settings: Settings) -> Collected:
@@ -312,7 +313,7 @@ def _remove(
 
 
 def _remove_versions(settings: Settings, storage: Storage, keeping: Keeping, files: Files, done: _Done) -> None:
-    in_use = {version.location for version in keeping.versions("live", "lost", "damaged")}
+    in_use = {version.location for version in keeping.versions("live", "lost", "damaged", "rejected")}
     batch: list[int] = []
     try:
         for version in keeping.versions("condemned"):

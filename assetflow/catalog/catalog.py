@@ -102,6 +102,10 @@ class Catalog:
         """Every version of these assets whose bytes are there, oldest first. One query."""
         return [version_from_row(row) for row in self.database.rows("live_versions", json.dumps(list(assets)))]
 
+    def rejected_versions(self, assets: Iterable[AssetKey]) -> list[Version]:
+        """Every version of these assets that a blocking check refused and whose bytes are there, oldest first."""
+        return [version_from_row(row) for row in self.database.rows("rejected_versions", json.dumps(list(assets)))]
+
     def runs(self, limit: int = 20, env: str | None = None) -> list[Run]:
         """The newest runs, newest first: of one environment, or of all."""
         return [run_from_row(row) for row in self.database.rows("runs", env, limit)]
@@ -245,6 +249,26 @@ class Catalog:
                 self.database.change("save_file_state", *row)
         return done
 
+    def reject(
+        self, run_id: int, traces: Sequence[NewTrace], at: float, sources: Mapping[str, CodeSource]
+    ) -> list[int]:
+        """Keep versions that a blocking check refused, to be looked at; their numbers. No head moves, and none can.
+
+        Raises:
+            Superseded: the run is no longer running: nothing is recorded.
+        """
+        numbers: list[int] = []
+        with self._writing():
+            self._must_be_running(run_id)
+            self._add_sources(traces, sources)
+            for trace in traces:
+                asset_id = self._asset(trace.asset, at)
+                version_id, number, _, _ = self._version(asset_id, 0, trace, None, at)
+                self.database.change("reject_version", at, version_id)
+                self._add_trace(asset_id, 0, version_id, run_id, trace, at)
+                numbers.append(number)
+        return numbers
+
     def save_attempts(self, env: str, attempts: Iterable[Attempt]) -> None:
         """Write or rewrite attempts of runs that have not ended.
 
@@ -281,6 +305,16 @@ class Catalog:
         part_id = 0  # every key carries a partition from the first day; unpartitioned assets use partition 0
         now = cast("tuple[int, str, int] | None", self.database.row("head_now", env_id, asset_id, part_id))
         version_id, number, data_hash, is_new = self._version(asset_id, part_id, trace, now, at)
+        trace_id = self._add_trace(asset_id, part_id, version_id, run_id, trace, at)
+        is_changed = now is None or now[1] != data_hash
+        if trace.kind == "run" and is_changed:
+            self.database.change("note_unsteady", trace_id, at)
+        moved = self._move(env_id, asset_id, part_id, trace_id, trace, is_changed, run_id, at)
+        return Committed(trace_id, version_id, number, is_new, is_changed, moved)
+
+    def _add_trace(
+        self, asset_id: int, part_id: int, version_id: int, run_id: int | None, trace: NewTrace, at: float
+    ) -> int:  # fmt: skip
         row = self.database.row(
             "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,
             trace.started_at, trace.finished_at, trace.as_of, json.dumps(dict(trace.metadata)),
@@ -292,11 +326,7 @@ class Catalog:
             self.database.change(
                 "add_trace_input", trace_id, one.parameter, upstream, one.mode, one.digest, one.version_number
             )
-        is_changed = now is None or now[1] != data_hash
-        if trace.kind == "run" and is_changed:
-            self.database.change("note_unsteady", trace_id, at)
-        moved = self._move(env_id, asset_id, part_id, trace_id, trace, is_changed, run_id, at)
-        return Committed(trace_id, version_id, number, is_new, is_changed, moved)
+        return trace_id
 
     def _version(
         self, asset_id: int, part_id: int, trace: NewTrace, now: tuple[int, str, int] | None, at: float

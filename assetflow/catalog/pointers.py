@@ -85,6 +85,12 @@ class Pointers:
         if name.kind == "number":
             found = self._heads(self._database.rows("traces_to", wanted, name.number), env)
             return found | self._heads(self._database.rows("moves_to", env, wanted, name.number), env)
+        if name.kind == "rejected":
+            newest = {one.asset: one.number for one in self._catalog.rejected_versions(assets)}
+            rows = [
+                row for key, number in newest.items() for row in self._database.rows("traces_to", f'["{key}"]', number)
+            ]
+            return self._heads(rows, env)
         if name.kind == "back":
             return self._heads(self._database.rows("moves_back", env, wanted, name.number), env)
         return self.at(self.cut(env, name), assets)
@@ -128,6 +134,8 @@ class Pointers:
             first, last, count = cast("tuple[int, int, int]", self._database.row("version_numbers", asset))
             there = f"its versions are {first} to {last}" if count > 1 else f"its only version is {first}"
             return NoSuchVersion(f"{asset} has no version {name.number}", facts=(there,) if count else (), fix=fix)
+        if name.kind == "rejected":
+            return NoSuchVersion(f"no check has rejected a version of {asset}, or gc has removed it", fix=fix)
         where = name.text if name.kind == "env" else env
         first_move = cast("tuple[int, float] | None", self._database.row("first_move", where, asset))
         if first_move is None:

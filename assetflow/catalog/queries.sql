@@ -81,6 +81,18 @@ JOIN version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
+-- rejected_versions: the versions of these assets (a JSON list of keys) that a check rejected, oldest first
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM json_each(?) wanted
+JOIN asset a ON a.key = wanted.value
+JOIN version v ON v.asset_id = a.asset_id AND v.state = 'rejected'
+JOIN part p ON p.part_id = v.part_id
+ORDER BY v.version_id
+
+-- reject_version: a blocking check refused a version, so it never becomes current
+UPDATE version SET state = 'rejected', state_at = ? WHERE version_id = ?
+
 -- same_content: the head's own version (the last parameter), when it is live and has this content
 SELECT version_id, number FROM version
 WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ? AND version_id = ?
@@ -287,7 +299,7 @@ JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 LEFT JOIN gone g USING (version_id)
 LEFT JOIN now n USING (version_id)
-WHERE v.location <> '' AND v.state IN ('live', 'condemned')
+WHERE v.location <> '' AND v.state IN ('live', 'condemned', 'rejected')
 
 -- versions_read: what each version was made from, by its current traces and its newest one
 WITH telling AS (
@@ -387,7 +399,7 @@ SELECT part_id FROM part WHERE asset_id = ? AND key = ?
 INSERT INTO part (asset_id, key) VALUES (?, ?) RETURNING part_id
 
 -- number_of_content: the newest version of an asset that has this content; one whose bytes are there comes first
-SELECT number FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND part_id = 0 AND data_hash = ?
+SELECT number FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND part_id = 0 AND data_hash = ? AND state <> 'rejected'
 ORDER BY state = 'live' DESC, number DESC LIMIT 1
 
 -- pins: the heads of an environment that runs leave alone

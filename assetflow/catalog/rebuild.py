@@ -214,6 +214,8 @@ class _Draft:
             version.size_bytes, columns_json(version.schema, version.columns), json.dumps(dict(version.details)), at,
         )  # fmt: skip
         version_id, number = made[0]
+        if trace.kind == "reject":
+            self._connection.execute(self._queries["reject_version"], (at, version_id))
         run_id = one.run_id if one.run_id is not None and self._all("run_state", one.run_id) else None
         added = self._all(
             "add_trace", asset_id, part_id, trace.input_key, self._fp(trace), version_id, run_id, trace.kind,

@@ -83,7 +83,7 @@ CREATE TABLE version (
     columns    TEXT NOT NULL,            -- [[name, type, digest], ...] in column order
     details    TEXT NOT NULL,
     created_at REAL NOT NULL,
-    state      TEXT NOT NULL DEFAULT 'live',   -- live, lost, damaged, condemned (to be removed by gc), evicted
+    state      TEXT NOT NULL DEFAULT 'live',   -- live, lost, damaged, rejected (by a check), condemned (by gc), evicted
     state_at   REAL,
     UNIQUE (asset_id, part_id, number)
 );

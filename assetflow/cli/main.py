@@ -118,7 +118,9 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
     except AssetflowError as error:
         return _failed(screen, schema, error, session)
     except KeyboardInterrupt:
-        screen.note(("interrupted: what was built is kept",) if schema == "materialize" else ("interrupted",))
+        screen.note(
+            ("interrupted: what was built is kept",) if schema in ("materialize", "retry") else ("interrupted",)
+        )
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
         from assetflow.cli.crash import internal_error

@@ -101,7 +101,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
     if session.screen.is_json and options.progress == "jsonl":
         raise UsageError("--json and --progress=jsonl both want stdout", fix="leave one of them out")
     config = config_values(options.set)
-    wait_s = _wait_s(options.wait)
+    wait_s = 0.0 if options.wait is None else _seconds(options.wait, "--wait 5m")
     project = session.project()
     from assetflow.cli.progress import watcher_for
 
@@ -118,6 +118,8 @@ def materialize(session: Session, options: Namespace) -> Answer:
             wait_s=wait_s,
             observer=watcher,
             saved=saved,
+            retries=options.retries,
+            timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
         )
     finally:
         watcher.close()
@@ -144,11 +146,25 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         lines,
         render_run.outcome_table(result),
         text=text,
-        hints=render_run.next_lines(result, _selection_words(options), _logged(project, result)),
-        exit_code=0 if result.ok else 128 + (result.signal_number or 2) if result.interrupted else 1,
+        hints=render_run.next_lines(result, _logged(project, result)),
+        exit_code=_exit_code(result),
         failure=_failure(result, options),
-        ending=(f"interrupted: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
+        ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
     )
+
+
+TIMED_OUT = 124
+"""The exit code of `timeout`, which programs around us know."""
+
+
+def _exit_code(result: RunResult) -> int:
+    if result.timed_out:
+        return TIMED_OUT
+    return 0 if result.ok else 128 + (result.signal_number or 2) if result.interrupted else 1
+
+
+def _cut_short(result: RunResult) -> str:
+    return "timed out" if result.timed_out else "interrupted"
 
 
 def _logged(project: Project, result: RunResult) -> set[AssetKey]:
@@ -164,7 +180,8 @@ def _failure(result: RunResult, options: Namespace) -> AssetflowError | None:
     if result.ok:
         return None
     if result.interrupted:
-        return AssetFailed(f"run #{result.run_id} was interrupted; what was built is kept")
+        how = "ran out of time" if result.timed_out else "was interrupted"
+        return AssetFailed(f"run #{result.run_id} {how}; what was built is kept")
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
     blocked = sum(outcome.state == "blocked" for outcome in result)
     if not failed and (absent := _absent(result)):
@@ -221,13 +238,11 @@ def _value(text: str, whole: str) -> object:
         raise UsageError(f"the value in `--set {whole}` is not JSON: {error}") from error
 
 
-def _wait_s(text: str | None) -> float:
-    if text is None:
-        return 0.0
+def _seconds(text: str, example: str) -> float:
     try:
         return seconds(text)
     except ValueError as error:
-        raise UsageError(str(error), fix="--wait 5m") from error
+        raise UsageError(str(error), fix=example) from error
 
 
 def _command(options: Namespace) -> str:
@@ -243,13 +258,6 @@ def _command(options: Namespace) -> str:
     words += ["--force"] if options.force else []
     words += ["--only"] if options.only else []
     return shell(words)
-
-
-def _selection_words(options: Namespace) -> str | None:
-    words: list[str] = [*options.selection]
-    words += [f"--{name}" for name in ("force", "only") if getattr(options, name)]
-    words += [word for text in getattr(options, "set", None) or () for word in ("--set", text)]
-    return shell(words) if words else None
 
 
 def _plan_options(parser: ArgumentParser) -> None:
@@ -271,7 +279,15 @@ def _materialize_options(parser: ArgumentParser) -> None:
     _shared(parser)
     parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="how many assets run at once")
     parser.add_argument("--executor", metavar="NAME", help="threads or inline")
-    parser.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
+    after = parser.add_mutually_exclusive_group()
+    after.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
+    after.add_argument(
+        "--keep-going", action="store_true", help="go on with all that does not need what failed (default)"
+    )
+    parser.add_argument("--timeout", metavar="TIME", help="stop the run after this long, such as 1h, and exit 124")
+    parser.add_argument(
+        "--retries", type=natural, metavar="N", help="try what fails again so often, whatever it declares"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     parser.add_argument(
         "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"

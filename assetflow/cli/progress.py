@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_run import live_lines, outcome_line
+from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import cells
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
     from assetflow.plan.planner import Plan
     from assetflow.plan.staleness import Reason
-    from assetflow.run.outcome import RunResult, StepOutcome
+    from assetflow.run.outcome import NextTry, RunResult, StepOutcome
 
 HEARTBEAT_S = 30.0
 _FRAME_S = 0.08  # a terminal is drawn at most about twelve times a second
@@ -39,6 +40,12 @@ class Watcher:
         self.run_id, self.plan = run_id, plan
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Nothing."""
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:
@@ -80,6 +87,18 @@ class PlainWatcher(Watcher):
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Remember since when it runs."""
         self._running[asset] = self._clock()
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Write what failed and when it is tried again."""
+        self._running.pop(asset, None)
+        facts: dict[str, object] = {"attempt": f"{again.number}/{again.of}", "in_secs": f"{again.wait_s:.1f}"}
+        if again.error is not None:
+            facts["error"] = f"{again.error.type}: {again.error.message}".partition("\n")[0]
+        self._say("", asset=asset, status="retrying", **facts)
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
+        """Write what it waits for."""
+        self._say("", asset=asset, status="waiting", reason=reason)
 
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write the outcome."""
@@ -144,6 +163,15 @@ class JsonWatcher(Watcher):
         """Write which asset began, and why."""
         self._event("asset_started", asset=asset, reasons=[reason.to_json() for reason in reasons])
 
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Write what failed and when it is tried again."""
+        error = None if again.error is None else again.error.to_json()
+        self._event("asset_retrying", asset=asset, attempt=again.number, of=again.of, wait_s=again.wait_s, error=error)
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
+        """Write what it waits for."""
+        self._event("asset_waiting", asset=asset, reason=reason)
+
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write the outcome."""
         self._event(f"asset_{outcome.state}", **outcome.to_json())
@@ -177,6 +205,7 @@ class LiveWatcher(Watcher):
         super().__init__(screen)
         self._live: LiveLines | None = None
         self._running: dict[AssetKey, float] = {}
+        self._waiting: dict[AssetKey, Waiting] = {}
         self._done = 0
         self._states: dict[AssetKey, str] = {}
         self._total = 0
@@ -199,12 +228,25 @@ class LiveWatcher(Watcher):
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Add it to what is running."""
+        self._waiting.pop(asset, None)
         self._running[asset] = time.monotonic()
         self._draw()
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Show below what is running when it is tried again."""
+        self._running.pop(asset, None)
+        self._waiting[asset] = Waiting(asset, until=time.monotonic() + again.wait_s, again=again)
+        self._draw(at_once=True)
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
+        """Show below what is running what it waits for."""
+        self._waiting[asset] = Waiting(asset, reason)
+        self._draw(at_once=True)
 
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write its line; the block of a failure comes at the end, with the answer."""
         self._running.pop(outcome.asset, None)
+        self._waiting.pop(outcome.asset, None)
         self._done += 1
         self._states[outcome.asset] = outcome.state
         # The block first: it is drawn again below each line that is written above it.
@@ -247,16 +289,16 @@ class LiveWatcher(Watcher):
             return
         self._drawn = now
         running = [(str(key), now - since, self._usual_s(key)) for key, since in self._running.items()]
-        self._live.update(
-            live_lines(
-                title=f"run #{self.run_id}",
-                running=running,
-                done=self._done,
-                total=self._total,
-                elapsed_s=now - self._began,
-                size_of_screen=(self.screen.width, self.screen.height),
-            )
+        lines = live_lines(
+            title=f"run #{self.run_id}",
+            running=running,
+            done=self._done,
+            total=self._total,
+            elapsed_s=now - self._began,
+            size_of_screen=(self.screen.width, self.screen.height),
         )
+        waiting = waiting_lines(tuple(self._waiting.values()), now, self.screen.width)
+        self._live.update([*lines[:-1], *waiting, lines[-1]])
 
     def _usual_s(self, key: AssetKey) -> float | None:
         step = self.plan.steps.get(key) if self.plan is not None else None
@@ -267,8 +309,8 @@ def stopping_words(running: int) -> str:
     """What the first ctrl-c does."""
     if not running:
         return "stopping: nothing is running, no new assets start"
-    finish = "1 running asset finishes" if running == 1 else f"{running:,} running assets finish"
-    return f"stopping: {finish}, no new ones start (ctrl-c again to stop at once)"
+    get = "1 running asset gets" if running == 1 else f"{running:,} running assets get"
+    return f"stopping: {get} 9 s, no new ones start (ctrl-c again to stop at once)"
 
 
 def watcher_for(choice: str, screen: Screen) -> Watcher:

@@ -65,13 +65,13 @@ def outcome_line(
         reason = outcome.reasons[0].code if outcome.reasons else ""
         tried = f"   attempt {outcome.attempts}" if outcome.attempts > 1 else ""
         facts = f"{version:<5} {rows:>14} {size(outcome.size_bytes):>9} {took:>8}   "
-        return (*start, facts, dim(reason + tried + _warnings(outcome)))
+        return (*start, facts, dim(reason + tried + _warnings(outcome) + _note(outcome)))
     if outcome.state == "unchanged":
-        return (*start, f"unchanged: same content as {version or 'before'}", dim(f"   {took}"))
+        return (*start, f"unchanged: same content as {version or 'before'}", dim(f"   {took}{_note(outcome)}"))
     if outcome.state == "linked":
         return (*start, f"{version:<5} an earlier result fits again, nothing was computed")
     if outcome.state == "cut_off":
-        return (*start, "not needed: what it reads did not change")
+        return (*start, "not needed: what it reads did not change", dim(_note(outcome)))
     if outcome.state == "blocked":
         served = _served(outcome.asset, plan)
         cause = blocked_cause(outcome.blocked_by, states)
@@ -79,6 +79,10 @@ def outcome_line(
     if outcome.state in ("failed", "rejected"):
         return (*start, f"{took}   ", bad(_first_words(outcome)))
     return (*start, f"{outcome.state.replace('_', ' ')}{': ' if outcome.message else ''}{outcome.message}")
+
+
+def _note(outcome: StepOutcome) -> str:
+    return f"   {outcome.message}" if outcome.message else ""
 
 
 def blocked_cause(blocked_by: Sequence[AssetKey], states: Mapping[AssetKey, str] | None) -> str:
@@ -166,6 +170,10 @@ def failure_lines(
     served = _what_stays(outcome.asset, plan)
     if served:
         lines.append((dim("     served "), served))
+    if outcome.rejected is not None:
+        look = f"assetflow preview {outcome.asset}@{outcome.rejected}" if outcome.rows is not None else ""
+        kept = f"{outcome.asset}@{outcome.rejected}"
+        lines.append((dim("     kept   "), kept, f"   look at it: {look}" if look else ""))
     # What a rejection leaves behind is said above, and what to read about it below the summary.
     if error is not None and error.fix and outcome.state != "rejected":
         lines.append(("     ", head("help"), f": {local_paths(error.fix, root)}"))
@@ -305,15 +313,14 @@ def _bar(seconds: float, usual: float | None, wide: int = 18) -> Span:
     return Span("━" * full + "─" * (wide - full), "head")
 
 
-def next_lines(result: RunResult, selection: str | None, with_log: Collection[AssetKey] = ()) -> list[Line]:
+def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[Line]:
     """The commands that help after a failure; `with_log` are the assets whose logs have something to read."""
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
     if result.ok or not (failed or result.interrupted):
         return []
-    again = "assetflow materialize" + (f" {selection}" if selection else "")
-    rows: list[tuple[Piece, ...]] = [
-        (head("again"), strong(again), dim("what is built stays; only what is missing runs")),
-    ]
+    left = sum(outcome.state in ("failed", "rejected", "blocked", "cancelled") for outcome in result)
+    what = f"{left} left; what is built stays" if left else "what is built stays"
+    rows: list[tuple[Piece, ...]] = [(head("resume"), strong(f"assetflow retry {result.run_id}"), dim(what))]
     logged = [key for key in failed if key in with_log]
     if logged:
         rows.append((head("debug"), strong(f"assetflow logs {result.run_id} {logged[0]}")))

@@ -33,6 +33,10 @@ def runs(session: Session, options: Namespace) -> Answer:
     word, *rest = given or ["ls"]
     if word == "show" and len(rest) == 1:
         return _run(session, run_number(rest[0]))
+    if word == "cancel" and len(rest) == 1:
+        from assetflow.cli.cancelling import cancel_run
+
+        return cancel_run(session, run_number(rest[0]), at_once=False)
     if word == "ls" and not rest:
         return _runs(session, options.limit)
     if len(given) == 1 and given[0].lstrip("#").isdecimal():
@@ -236,7 +240,7 @@ def _log_lines(session: Session, log: LogFile) -> list[Line]:
 
 
 def _runs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="ls | show RUN", help="the list (default), or one run")
+    parser.add_argument("words", nargs="*", metavar="ls | show RUN | cancel RUN", help="the list (default), or one run")
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
 
 

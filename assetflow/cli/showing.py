@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, positive
-from assetflow.cli.documents import history_document, view_document
+from assetflow.cli.documents import history_document, time_or_none, view_document
 from assetflow.cli.render_show import history_table, show_lines
-from assetflow.cli.text import count, dim
+from assetflow.cli.text import Line, count, dim, state_mark
 from assetflow.model.durations import words
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
+
+
+_REJECTED = 3
+"""So many rejected versions are shown below a history."""
 
 
 def show(session: Session, options: Namespace) -> Answer:
@@ -32,15 +36,25 @@ def history(session: Session, options: Namespace) -> Answer:
     """How an asset came to be what it is, newest first."""
     project = session.project()
     key = project.graph.resolve(options.asset)
-    entries = project.history(key, options.limit)
+    entries, refused = project.history(key, options.limit), project.rejected(key)
 
     def data() -> object:
-        return {"asset": key, "env": project.env, "history": [history_document(entry) for entry in entries]}
+        rejected = [
+            {"version": one.number, "made_at": time_or_none(one.created_at), "rows": one.rows} for one in refused
+        ]
+        entered = [history_document(entry) for entry in entries]
+        return {"asset": key, "env": project.env, "history": entered, "rejected": rejected}
 
+    below: list[Line] = [
+        (" ", state_mark("rejected"), f" v{one.number} was rejected by a check · {session.clock(one.created_at)}"
+         f" · look at it: assetflow preview {key}@{one.number}")
+        for one in refused[:_REJECTED]
+    ]  # fmt: skip
     if not entries:
-        return Answer(data, [(f" {key} has no versions yet; make one with  assetflow materialize {key}",)])
+        none: Line = (f" {key} has no versions yet; make one with  assetflow materialize {key}",)
+        return Answer(data, [none, *below])
     counts = f" {count(len(entries), 'entry', 'entries')} · env {project.env} · {words(session.elapsed_s)}"
-    return Answer(data, table=history_table(entries, session), below=[(dim(counts),)])
+    return Answer(data, table=history_table(entries, session), below=[*below, (dim(counts),)])
 
 
 def _show_options(parser: ArgumentParser) -> None:

@@ -231,7 +231,9 @@ def _inner(settings: Settings, parts: list[str]) -> object:
             cast("Mapping[str, object]", value).get(part) if isinstance(value, Mapping) else getattr(value, part, None)
         )
     if isinstance(value, Retry):
-        return {"times": value.times, "delay": f"{value.delay_s:g}s", "backoff": value.backoff}
+        shown = {"times": value.times, "delay": f"{value.delay_s:g}s", "backoff": value.backoff}
+        more = {"max_delay": value.max_delay_s and f"{value.max_delay_s:g}s", "jitter": value.jitter}
+        return {**shown, **{name: one for name, one in more.items() if one}}
     if isinstance(value, tuple):
         return list(cast("tuple[object, ...]", value))
     if isinstance(value, Mapping):

@@ -62,6 +62,34 @@ def local_annotations(node: ast.AST) -> set[int]:
     return found
 
 
+def leave_out_policies(tree: ast.Module) -> None:
+    """Take `accept=` of `In(...)` out of all signatures: it says what to do when something fails, not what is computed.
+
+    `Annotated[X, In(accept="last_good")]` becomes `X`: who adds that to a parameter changes no result.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Subscript):
+            node.annotation = _without_policy(node.annotation)
+
+
+def _without_policy(annotation: ast.Subscript) -> ast.expr:
+    inside = annotation.slice
+    if not (_is_called(annotation.value, "Annotated") and isinstance(inside, ast.Tuple) and len(inside.elts) == 2):
+        return annotation
+    given = inside.elts[1]
+    if not (isinstance(given, ast.Call) and _is_called(given.func, "In")):
+        return annotation
+    kept = [one for one in given.keywords if one.arg != "accept"]
+    if len(kept) == len(given.keywords):
+        return annotation
+    given.keywords = kept
+    return annotation if kept or given.args else inside.elts[0]
+
+
+def _is_called(node: ast.expr, name: str) -> bool:
+    return name == (node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else "")
+
+
 def signature_annotations(node: ast.AST) -> list[ast.expr]:
     """The annotations in signatures that nothing reads unless it asks for them.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from assetflow.fingerprint.atoms import Opaque
-from assetflow.fingerprint.encode import encode_tree, local_annotations, signature_annotations
+from assetflow.fingerprint.encode import encode_tree, leave_out_policies, local_annotations, signature_annotations
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in
 from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
@@ -120,6 +120,7 @@ class FileIndex:
 
 def index_of(tree: ast.Module) -> FileIndex:
     """The index of a parsed file."""
+    leave_out_policies(tree)
     local = local_annotations(tree)
     nodes = walk(tree)
     outside = free_chains(tree, local, nodes)

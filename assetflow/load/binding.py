@@ -201,8 +201,9 @@ class _Binder:
             )
             return None
         return Binding(
-            name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional
-        )
+            name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional,
+            accept=(more.accept or "") if more else "",
+        )  # fmt: skip
 
     def _special(self, name: str, annotation: object) -> Binding | None:
         """The binding of a parameter that its annotation alone decides."""

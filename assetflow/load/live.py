@@ -25,7 +25,8 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), or `connection` (DuckDB's). `optional`: the parameter has a default.
+    object of `resource_class`), or `connection` (DuckDB's). `optional`: the parameter has a default. `accept` is
+    that of `In`.
     """
 
     parameter: str
@@ -35,6 +36,7 @@ class Binding:
     columns: tuple[str, ...] | None = None
     resource_class: type[Resource] | None = None
     optional: bool = False
+    accept: str = ""
 
 
 @dataclass(frozen=True, slots=True)

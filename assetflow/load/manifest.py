@@ -162,7 +162,7 @@ def settings_digest(settings: Settings) -> str:
     parts = [
         settings.name, settings.modules, settings.io, settings.allow_pickle, str(settings.root),
         repr(settings.defaults), sorted((name, repr(one)) for name, one in settings.groups.items()),
-        settings.config, settings.resources,
+        settings.config, settings.resources, sorted(settings.pools.items()),
     ]  # fmt: skip
     return digest("load", json.dumps(parts, sort_keys=True, default=str).encode())
 

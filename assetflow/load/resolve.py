@@ -27,6 +27,7 @@ from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
+from assetflow.load.pools import pool_problems
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
 from assetflow.model.checks import CheckDefinition, ReadyCheck
@@ -233,6 +234,7 @@ class Resolver:
         counts = definition.counts
         retry = _first(definition.retry, *(one.retry for one in defaults))
         bounds = reduce(Limits.over, (one.limits for one in defaults), definition.limits)
+        self._problems.extend(pool_problems(bounds, self._project.settings, label, where))
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
             definition.function, tuple(outputs), definition.several, bound.bindings,
@@ -279,7 +281,7 @@ class Resolver:
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = [
-            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or ())
+            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or (), one.accept)
             for one in bound.bindings
             if one.upstream is not None
         ]

@@ -26,6 +26,7 @@ from assetflow.load.settings import FILE, LOCAL_FILE
 from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
+from assetflow.model.policies import jitter_share
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools")
@@ -83,15 +84,17 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _unless_none(read: Callable[[Any], object]) -> Callable[[object], object]:
+    return lambda value: None if value is None else read(value)
+
+
 class _Retry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     times: Annotated[int, Field(ge=0)] = 1
     delay: Annotated[float, BeforeValidator(seconds)] = 0.0
     backoff: Annotated[float, Field(ge=1)] = 1.0
-
-
-def _unless_none(read: Callable[[Any], object]) -> Callable[[object], object]:
-    return lambda value: None if value is None else read(value)
+    max_delay: Annotated[float | None, BeforeValidator(_unless_none(seconds))] = None
+    jitter: Annotated[bool | float, BeforeValidator(jitter_share)] = False
 
 
 def _retry(value: object) -> object:
@@ -233,7 +236,7 @@ def _validated(values: Mapping[str, object], origin: Origin, problems: list[Defi
         retry = cast("dict[str, dict[str, object]]", defaults or {}).get("retry")
         if retry:
             filled = _Retry.model_validate(retry)
-            cast("dict[str, object]", defaults)["retry"] = [filled.times, filled.delay, filled.backoff]
+            cast("dict[str, object]", defaults)["retry"] = list(filled.model_dump().values())
     return found
 
 

@@ -28,7 +28,7 @@ ENVIRONMENT_KEYS = (
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
 _TABLE = re.compile(rb"(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*[\"']?assetflow[\"']?[ \t]*[\].]")
-_CACHE_FORMAT = 2
+_CACHE_FORMAT = 3
 _CACHED_ENTRIES = 8  # one for each combination of flags and variables that somebody alternates between
 
 
@@ -209,7 +209,7 @@ def settings_from_json(values: Mapping[str, object]) -> Settings:
 def _defaults_to_json(defaults: Defaults) -> dict[str, object]:
     retry = defaults.retry
     return {
-        "retry": None if retry is None else [retry.times, retry.delay_s, retry.backoff],
+        "retry": None if retry is None else retry.to_json(),
         "owners": defaults.owners,
         "io": defaults.io,
         "tags": dict(defaults.tags),
@@ -240,10 +240,12 @@ def _settings(file: Path, values: Mapping[str, object]) -> Settings:
 
 def _defaults(values: object) -> Defaults:
     found = dict(cast("Mapping[str, object]", values or {}))
-    retry = cast("tuple[int, float, float] | None", found.get("retry"))
+    retry = cast("tuple[int, float, float, float | None, bool | float] | None", found.get("retry"))
     owners = cast("list[str] | None", found.get("owners"))
     return Defaults(
-        retry=None if retry is None else Retry(retry[0], delay=retry[1], backoff=retry[2]),
+        retry=None
+        if retry is None
+        else Retry(retry[0], delay=retry[1], backoff=retry[2], max_delay=retry[3], jitter=retry[4]),
         owners=None if owners is None else tuple(owners),
         io=cast("str | None", found.get("io")),
         tags=cast("dict[str, str]", found.get("tags") or {}),

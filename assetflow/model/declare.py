@@ -21,20 +21,35 @@ ATTRIBUTE = "__assetflow__"
 """The attribute of a function that holds its definition."""
 
 
+LAST_GOOD = "last_good"
+
+
 @dataclass(frozen=True, slots=True)
 class In:
     """Says more about an input: `orders: Annotated[pd.DataFrame, In("marts.orders", columns=["id", "net"])]`.
 
     With `columns`, only these columns are loaded, in this order, and a change elsewhere in the upstream table does
     not make the asset stale.
+
+    `accept="last_good"` lets the asset run on the last good version of its upstream when that cannot be built in a run:
+    it failed, a check rejected it, or something above it failed. Without it, the asset would not run either.
+
+    Raises:
+        ValueError: there is no such `accept`.
     """
 
     key: str | None = None
     columns: tuple[str, ...] | None = None
+    accept: str | None = None
 
-    def __init__(self, key: str | None = None, *, columns: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, key: str | None = None, *, columns: Iterable[str] | None = None, accept: str | None = None
+    ) -> None:
+        if accept not in (None, LAST_GOOD):
+            raise ValueError(f'In(accept="{accept}") is not known; "{LAST_GOOD}" is')
         object.__setattr__(self, "key", key)
         object.__setattr__(self, "columns", None if columns is None else tuple(columns))
+        object.__setattr__(self, "accept", accept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
@@ -57,17 +57,26 @@ class Freshness:
 class Retry:
     """Try a failed asset again: at most `times` more attempts, waiting `delay`, then `backoff` times longer each time.
 
-    `on` limits retries to these exception types (and their subclasses); without it every `Exception` is retried.
+    No wait is longer than `max_delay`. `jitter=True` draws each wait between nothing and the full one, so that assets
+    that failed together do not come back together; `jitter="10%"` (or 0.1) makes it up to so much shorter or longer.
+    `on` limits retries to these exception types (and their subclasses); without it every `Exception` is retried. What
+    is in `not_on` is never retried, also when it is in `on`. Errors of assetflow itself are not retried.
 
     Example:
-        >>> [Retry(3, delay="2s", backoff=2).wait_s(n) for n in (1, 2, 3)]
-        [2.0, 4.0, 8.0]
+        >>> [Retry(4, delay="2s", backoff=2, max_delay="10s").wait_s(n) for n in (1, 2, 3, 4)]
+        [2.0, 4.0, 8.0, 10.0]
+
+    Raises:
+        ValueError: a number is negative, a duration cannot be read, or the jitter is no share of 0 to 100 %.
     """
 
     times: int
     delay_s: float
     backoff: float
+    max_delay_s: float | None
+    jitter: bool | float
     on: tuple[type[BaseException], ...] = field(compare=False)
+    not_on: tuple[type[BaseException], ...] = field(compare=False)
 
     def __init__(
         self,
@@ -75,22 +84,73 @@ class Retry:
         *,
         delay: str | float | timedelta = 0,
         backoff: float = 1.0,
+        max_delay: str | float | timedelta | None = None,
+        jitter: bool | str | float = False,
         on: tuple[type[BaseException], ...] | type[BaseException] = (),
+        not_on: tuple[type[BaseException], ...] | type[BaseException] = (),
     ) -> None:
         if times < 0:
             raise ValueError("Retry takes a number of retries of 0 or more")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "delay_s", seconds(delay))
         object.__setattr__(self, "backoff", float(backoff))
+        object.__setattr__(self, "max_delay_s", None if max_delay is None else seconds(max_delay))
+        object.__setattr__(self, "jitter", jitter_share(jitter))
         object.__setattr__(self, "on", on if isinstance(on, tuple) else (on,))
+        object.__setattr__(self, "not_on", not_on if isinstance(not_on, tuple) else (not_on,))
 
-    def wait_s(self, attempt: int) -> float:
-        """Seconds to wait after the failed attempt number `attempt` (from 1)."""
-        return self.delay_s * self.backoff ** (attempt - 1)
+    def wait_s(self, attempt: int, chance: Callable[[], float] | None = None) -> float:
+        """Seconds to wait after the failed attempt number `attempt` (from 1).
+
+        `chance` gives a number from 0 up to 1 for the jitter; without it there is none.
+        """
+        longest = _LONGEST_S if self.max_delay_s is None else self.max_delay_s
+        try:
+            wait = min(self.delay_s * self.backoff ** (attempt - 1), longest)
+        except OverflowError:
+            wait = longest if self.delay_s else 0.0
+        if chance is None or not self.jitter:
+            return wait
+        if self.jitter is True:
+            return wait * chance()
+        return min(wait * (1 + self.jitter * (2 * chance() - 1)), longest)
 
     def covers(self, error: BaseException) -> bool:
         """Whether this error is one to retry."""
-        return isinstance(error, self.on or Exception)
+        return isinstance(error, self.on or Exception) and not isinstance(error, self.not_on)
+
+    def having(self, times: int) -> Retry:
+        """The same with another number of tries."""
+        return Retry(
+            times, delay=self.delay_s, backoff=self.backoff, max_delay=self.max_delay_s, jitter=self.jitter,
+            on=self.on, not_on=self.not_on,
+        )  # fmt: skip
+
+    def to_json(self) -> list[object]:
+        """What settings can say of it: times, delay, backoff, longest delay, jitter."""
+        return [self.times, self.delay_s, self.backoff, self.max_delay_s, self.jitter]
+
+
+_LONGEST_S = 10 * 365 * 86_400.0
+"""No wait is longer, whatever it grows to."""
+
+
+def jitter_share(jitter: bool | str | float) -> bool | float:
+    """A jitter as it is written (`True`, `"10%"`, 0.1): True for a full one, else the share of the wait.
+
+    Raises:
+        ValueError: it is no share of 0 to 100 %.
+    """
+    if isinstance(jitter, bool):
+        return jitter
+    text = str(jitter).strip()
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f'`{jitter}` is not a jitter; write true, or a share of the delay such as "10%"')
+    return share
 
 
 CUE_MODES = ("thorough", "always", "never")

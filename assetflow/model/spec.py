@@ -15,13 +15,15 @@ class InputSpec:
     """One edge of the lineage: the asset takes `upstream` by the parameter `parameter` (empty for `deps`).
 
     mode: `value` depends on the whole table, `columns` on the listed columns and the row count, `order` on nothing but
-    having been built before (also what checks read), `version` on the token of a source without loading it.
+    having been built before (also what checks read), `version` on the token of a source without loading it. `accept` is
+    `last_good` where an earlier version of an upstream does that cannot be built.
     """
 
     parameter: str
     upstream: AssetKey
     mode: str = "value"
     columns: tuple[str, ...] = ()
+    accept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
     found: dict[str, object] = {
         "key": spec.key, "kind": spec.kind, "node": spec.node, "group": spec.group, "io": spec.io,
         "file": spec.file, "line": spec.line, "code": spec.code,
-        "inputs": [[i.parameter, i.upstream, i.mode, list(i.columns)] for i in spec.inputs],
+        "inputs": [
+            [i.parameter, i.upstream, i.mode, list(i.columns), *([i.accept] if i.accept else [])] for i in spec.inputs
+        ],
     }  # fmt: skip
     optional: dict[str, object] = {
         "owners": list(spec.owners), "tags": dict(spec.tags), "description": spec.description,
@@ -132,7 +136,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     freshness, origin, cue, bounds = get("freshness"), get("source"), get("cue"), get("limits")
     return AssetSpec(
         key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
-        inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c)) for p, u, m, c in get("inputs", ())),
+        inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c), *a) for p, u, m, c, *a in get("inputs", ())),
         group=get("group", ""), owners=tuple(get("owners", ())), tags=get("tags", {}),
         description=get("description", ""),
         io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),

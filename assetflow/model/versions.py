@@ -16,7 +16,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?\Z", re.ASCII)
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,62}\Z", re.ASCII)
 
-FORMS = "a number (3), HEAD~1, a day (2026-11-20), a time (2026-11-20T10:00), run:41, or an environment"
+FORMS = "a number (3), HEAD~1, a day (2026-11-20), a time (2026-11-20T10:00), run:41, rejected, or an environment"
 """All that a version can be called."""
 
 
@@ -25,7 +25,8 @@ class VersionName:
     """A name of a version, read but not looked up.
 
     kind: `number` (of the version), `back` (so many versions ago), `time` (what was current at `moment`, UTC seconds),
-    `run` (what was current after the run of this number), `env` (what is current in the environment `text`).
+    `run` (what was current after the run of this number), `rejected` (the last one that a check refused), `env` (what
+    is current in the environment `text`).
     """
 
     kind: str
@@ -57,6 +58,8 @@ def parse_version(text: str, zone: tzinfo | None = None, *, of: str = "") -> Ver
             return _moment(date.fromisoformat(text) if _DAY.match(text) else datetime.fromisoformat(text), text, zone)
         except (ValueError, OverflowError, OSError) as error:
             raise NoSuchVersion(f"`{text}` is not a time: {error}", fix="write 2026-11-20T10:00") from error
+    if text == "rejected":
+        return VersionName("rejected", text)
     if _ENV.match(text):
         return VersionName("env", text)
     whole = f"{of}@{text}" if of else text

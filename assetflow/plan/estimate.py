@@ -82,12 +82,30 @@ def _critical(work: Sequence[Work]) -> tuple[tuple[AssetKey, ...], float]:
     return tuple(reversed(path)), total
 
 
+def start_order(work: Sequence[Work]) -> dict[str, int]:
+    """The place of each function among those that are ready at the same time: the longest way to the end first.
+
+    The functions come in topological order, which decides where ways are equally long. One that never ran counts as
+    the median of the others, so that what is new is neither always first nor always last.
+    """
+    known = sorted(one.seconds for one in work if one.seconds is not None)
+    usual = known[len(known) // 2] if known else 0.0
+    left: dict[str, float] = {}
+    below: defaultdict[str, float] = defaultdict(float)
+    for one in reversed(work):
+        left[one.name] = below[one.name] + (usual if one.seconds is None else one.seconds)
+        for name in one.after:
+            below[name] = max(below[name], left[one.name])
+    in_order = sorted(work, key=lambda one: -left[one.name])
+    return {one.name: place for place, one in enumerate(in_order)}
+
+
 def _wall(work: Sequence[Work], workers: int) -> float:
-    """When the last function would end, were they started as the runner does: what is ready first, in order."""
+    """When the last function would end, were they started as the runner does: of what is ready, in that order."""
     waits: dict[str, int] = {}
     below: defaultdict[str, list[str]] = defaultdict(list)
     seconds: Mapping[str, float] = {one.name: one.seconds or 0.0 for one in work}
-    rank = {one.name: place for place, one in enumerate(work)}
+    rank = start_order(work)
     for one in work:
         known = [name for name in one.after if name in rank]
         waits[one.name] = len(known)

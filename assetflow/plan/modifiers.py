@@ -9,8 +9,8 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.surroundings import moved_packages
 
 WORDS = (
-    "failed", "blocked", "lost", "evicted", "drift", "accepted", "nondeterministic", "widened", "opaque", "dynamic",
-    "volatile", "bytecode",
+    "failed", "blocked", "last_good", "lost", "evicted", "drift", "accepted", "nondeterministic", "widened", "opaque",
+    "dynamic", "volatile", "bytecode",
 )  # fmt: skip
 """Every modifier, in the order in which they are shown."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from assetflow.errors import AssetflowError, AssetPinned
+from assetflow.model.declare import LAST_GOOD
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Discovered, Doubt, Head, Pin
-from assetflow.model.spec import AssetSpec
+from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
+from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.causes import RootCause, root_causes
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
@@ -75,11 +76,15 @@ class Step:
     predicted_s: float | None = None
     token: str = ""
     seen: str = ""
+    last_good: tuple[Version, ...] = ()
+    """Versions that the asset reads because these upstreams cannot be built."""
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its state."""
-        return modifiers(self.spec, self.head, is_lost=self.is_lost, is_unsteady=self.is_unsteady)
+        found = modifiers(self.spec, self.head, is_lost=self.is_lost, is_unsteady=self.is_unsteady)
+        good = [Modifier(LAST_GOOD, f"reads {one.asset}@{one.number}, as it cannot be built") for one in self.last_good]
+        return (*good, *found)
 
     @property
     def asset(self) -> AssetKey:
@@ -175,9 +180,17 @@ class Plan:
         for step in planned:
             by_node.setdefault(step.spec.node, []).append(step)
         node_of = {step.asset: step.spec.node for step in planned}
-        work = [_work(name, steps, node_of) for name, steps in by_node.items()]
+        work: list[Work] = []
+        for name, steps in by_node.items():
+            above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
+            work.append(self.work(name, [step.asset for step in steps], frozenset(above - {name})))
         saved = sum(step.estimate_s or 0.0 for step in (*self.current, *self.link))
         return estimate(work, self.workers, saved)
+
+    def work(self, node: str, keys: Sequence[AssetKey], above: frozenset[str]) -> Work:
+        """A function that makes these assets together, after the functions `above`, as estimates see it."""
+        known = [seconds for key in keys if (seconds := self.steps[key].estimate_s) is not None]
+        return Work(node, tuple(keys), max(known, default=None), above)
 
     @cached_property
     def root_causes(self) -> tuple[RootCause, ...]:
@@ -247,13 +260,6 @@ def make_plan(
     return Plan(world.env, selection, wanted, steps, workers)
 
 
-def _work(name: str, steps: list[Step], node_of: Mapping[AssetKey, str]) -> Work:
-    """The outputs of one function as the estimate sees them: they are computed together."""
-    known = [step.estimate_s for step in steps if step.estimate_s is not None]
-    above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
-    return Work(name, tuple(step.asset for step in steps), max(known, default=None), frozenset(above - {name}))
-
-
 def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
     if pinned:
         keys = sorted(pinned)
@@ -285,6 +291,13 @@ def _members(world: World, targets: tuple[AssetKey, ...], with_upstream: bool) -
     return [key for key in graph.order if key in found]
 
 
+def accepts_last_good(world: World, given: InputSpec) -> bool:
+    """Whether an earlier version of an upstream will do when it cannot be built, and there is one with its bytes."""
+    up = given.upstream
+    is_there = world.head(up) is not None and up not in world.lost and not world.graph.specs[up].is_source
+    return given.accept == LAST_GOOD and is_there
+
+
 def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
     """The assets that each function makes, by node."""
     by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
@@ -308,12 +321,14 @@ def _pass(
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
         free = {key: decision for key, decision in decided.items() if key not in world.pins}
         for key, decision in {**decided, **_joined(free)}.items():
-            head = world.head(key)
+            head, spec = world.head(key), world.graph.specs[key]
+            accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
-                world.graph.specs[key], UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
+                spec, UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
                 pin=world.pins.get(key), is_lost=key in world.lost,
                 is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
                 seen="" if head is None else seen_words(head.trace, world.discovered),
+                last_good=tuple(up.version for key in accepted if (up := world.head(key)) is not None),
             )  # fmt: skip
     return {key: steps[key] for key in members}
 
@@ -354,7 +369,7 @@ def _decide(
     contents: dict[AssetKey, Content | None] = {}
     for given in spec.inputs:
         step = steps.get(given.upstream)
-        if step is not None and step.action is Action.BLOCKED:
+        if step is not None and step.action is Action.BLOCKED and not accepts_last_good(world, given):
             return Decision(Action.BLOCKED, (_blocked(given.upstream, step),))
         contents[given.upstream] = _content(world, given.upstream, step)
         if not with_upstream and step is None and contents[given.upstream] is None and given.mode != "order":
@@ -373,6 +388,10 @@ def _decide(
     if not decision.reasons:
         return decision
     return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
+
+
+def _is_blocked(step: Step | None) -> bool:
+    return step is not None and step.action is Action.BLOCKED
 
 
 def _rooted(reason: Reason, steps: Mapping[AssetKey, Step]) -> Reason:

@@ -49,8 +49,11 @@ def judge(uses: Sequence[VersionUse], policy: Retention, now: float) -> Verdict:
                 kept.setdefault(use.version_id, "newest")
             elif now - use.needed_at < young_s:
                 kept.setdefault(use.version_id, "young")
+    for use in uses:
+        if use.state == "rejected" and now - use.needed_at < young_s:
+            kept[use.version_id] = "young"
     _keep_inputs(uses, kept)
-    going = [use for use in uses if use.version_id not in kept and use.state == "live"]
+    going = [use for use in uses if use.version_id not in kept and use.state in ("live", "rejected")]
     return Verdict(tuple(sorted(going, key=lambda use: use.version_id)), kept)
 
 

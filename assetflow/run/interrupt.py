@@ -5,36 +5,54 @@ A handler that counts, instead of an exception at any point, so that a result th
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupts:
-    """Counts the signals that ask the run to stop. `signal_number` is the last of them, 0 for none."""
+    """Counts the signals that ask the run to stop. `signal_number` is the last of them, 0 for none.
+
+    `is_expired` says that the time of the run was over, which stops it like a first signal.
+    """
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self.is_expired = False
         self._count = 0
         self._raises = False
+        self._is_over = False
+        self._leaving = threading.Lock()
 
     @property
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop."""
-        return self._count > 0
+        return self._count > 0 or self.is_expired
 
     @contextmanager
-    def watched(self) -> Generator[None]:
-        """Count SIGINT and SIGTERM while the block runs; outside the main thread, which alone may, nothing changes."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    def watched(self, timeout_s: float | None = None) -> Generator[None]:
+        """Count SIGINT and SIGTERM while the block runs; outside the main thread, which alone may, nothing changes.
+
+        After `timeout_s` the run is asked to stop as well.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        timer = None if timeout_s is None else threading.Timer(timeout_s, self._expire, [is_main])
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        before = {number: signal.signal(number, self._handle) for number in _SIGNALS} if is_main else {}
         try:
             yield
         finally:
+            with self._leaving:
+                self._is_over = True  # a timer that fires in this moment must not signal what comes after the block
+            if timer is not None:
+                timer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -46,6 +64,13 @@ class Interrupts:
             yield
         finally:
             self._raises = False
+
+    def _expire(self, is_main: bool) -> None:
+        with self._leaving:
+            if not self._is_over and not self._count:
+                self.is_expired = True
+                if is_main and self._raises:  # user code in the main thread: only a signal gets it out of a sleep
+                    os.kill(os.getpid(), signal.SIGINT)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._count += 1

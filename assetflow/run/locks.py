@@ -8,10 +8,10 @@ import os
 import platform
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from assetflow.catalog.locks import FileLock
-from assetflow.errors import RunConflict
+from assetflow.errors import AssetflowError, RunConflict
 from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 
@@ -41,7 +41,7 @@ def environment_lock(settings: Settings, wait_s: float, *, verb: str = "material
     except OSError as error:
         raise storage_error("locking the environment with", lock.path, error) from error
     if not is_mine:
-        raise _conflict(settings.env, lock.note(), verb)
+        raise _conflict(settings, lock, verb)
     try:
         yield
     finally:
@@ -56,14 +56,19 @@ def user_name() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _conflict(env: str, note: str, verb: str) -> RunConflict:
-    try:
-        holder = json.loads(note)
+def _conflict(settings: Settings, lock: FileLock, verb: str) -> RunConflict:
+    from assetflow.run.cancelling import running_in
+
+    who, run = "", None
+    with suppress(ValueError, KeyError, TypeError):  # the other one may not have written its note yet
+        holder = json.loads(lock.note())
         since = time.strftime("%H:%M:%S", time.localtime(holder["since"]))
         who = f" (pid {holder['pid']}, {holder['user']}@{holder['host']}) since {since}"
-    except (ValueError, KeyError, TypeError):  # the other run has not written its note yet
-        who = ""
+    with suppress(AssetflowError):  # a catalog that cannot be read is no reason to say less than that
+        run = running_in(settings, lock)
+    name = "another run" if run is None else f"run #{run.run_id}"
+    end = "" if run is None else f", or end it: assetflow cancel {run.run_id}"
     return RunConflict(
-        f"another run is materializing in env {env}{who}",
-        fix=f"wait for it with `assetflow {verb} --wait 5m`, or try again when it has finished",
+        f"{name} is materializing in env {settings.env}{who}",
+        fix=f"wait for it with `assetflow {verb} --wait 5m`{end or ', or try again when it has finished'}",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from assetflow.errors import AssetFailed, AssetflowError, did_you_mean, error_classes
+from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
@@ -61,7 +62,8 @@ class StepOutcome:
     state: materialized (a new version), unchanged (computed, same content), linked (an earlier result fits again),
     cut_off (not computed: the content above it did not change), skipped (`raise Skip`), failed, rejected (a blocking
     check), blocked (an upstream failed), cancelled (interrupted, or not started). `seconds` has load, compute, check,
-    write, commit.
+    write, commit. `version` is what is current afterwards, `rejected` the version that a check refused, which is
+    kept to be looked at.
     """
 
     asset: AssetKey
@@ -77,6 +79,7 @@ class StepOutcome:
     message: str = ""
     attempts: int = 1
     inputs: tuple[TraceInput, ...] = ()
+    rejected: int | None = None
 
     @property
     def total_s(self) -> float:
@@ -91,7 +94,8 @@ class StepOutcome:
             "error": None if self.error is None else self.error.to_json(),
             "checks": [{"name": c.name, "passed": c.passed, "blocking": c.blocking, "message": c.message}
                        for c in self.checks],
-            "blocked_by": list(self.blocked_by), "message": self.message, "attempts": self.attempts,
+            "rejected_version": self.rejected, "blocked_by": list(self.blocked_by), "message": self.message,
+            "attempts": self.attempts,
             "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number}
                        for i in self.inputs],
         }  # fmt: skip
@@ -115,6 +119,8 @@ class RunResult:
     signal_number: int = 0
     pinned: tuple[str, ...] = ()
     """The assets that stay where they are pinned, as `orders@3`, when there was nothing to do."""
+    timed_out: bool = False
+    """Whether it was interrupted because the time that it was given was over."""
 
     @property
     def ok(self) -> bool:
@@ -152,6 +158,7 @@ class RunResult:
         """The result as JSON-able values."""
         return {
             "run": self.run_id, "env": self.env, "ok": self.ok, "interrupted": self.interrupted,
+            "timed_out": self.timed_out,
             "current": self.current, "seconds": self.seconds, "saved_seconds": self.saved_s,
             "counts": dict(self.counts), "outcomes": [outcome.to_json() for outcome in self],
         }  # fmt: skip
@@ -160,6 +167,21 @@ class RunResult:
         from assetflow.run.notebook import result_html
 
         return result_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """A failed asset is tried again: as attempt `number` of at most `of`, in `wait_s` seconds, because of `error`."""
+
+    number: int
+    of: int
+    wait_s: float
+    error: StepError | None = None
+
+    @property
+    def words(self) -> str:
+        """`attempt 2 of 4 in 3.1 s`."""
+        return f"attempt {self.number} of {self.of} {f'in {words(self.wait_s)}' if self.wait_s >= 0.05 else 'at once'}"
 
 
 class Observer(Protocol):
@@ -171,6 +193,14 @@ class Observer(Protocol):
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """An asset is being computed."""
+        ...
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """An attempt at an asset failed, and there will be another one."""
+        ...
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
+        """An asset that could start waits: `for pool warehouse (run #41)`. Told again when the reason is another."""
         ...
 
     def step_finished(self, outcome: StepOutcome) -> None:
@@ -201,6 +231,12 @@ class SilentObserver:
         """Nothing."""
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        """Nothing."""
+
+    def waiting(self, asset: AssetKey, reason: str) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:

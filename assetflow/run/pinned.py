@@ -37,7 +37,13 @@ class Pinned:
     ) -> None:
         self._world, self._loaded = world, loaded
         self._observations, self._forced, self._log_folder = observations, forced, log_folder
+        self._rejected: dict[AssetKey, dict[str, Version]] = {}
         self.heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
+
+    def reject(self, versions: Iterable[Version]) -> None:
+        """Remember versions that checks refused, so that the same content is not kept twice."""
+        for version in versions:
+            self._rejected.setdefault(version.asset, {})[version.data_hash] = version
 
     def contents(self, spec: AssetSpec, ahead: Mapping[AssetKey, Version] = NOTHING) -> dict[AssetKey, Content | None]:
         """The content of each input now; None where there is none yet. `ahead` are versions that are yet to come."""
@@ -92,6 +98,7 @@ class Pinned:
             origins={} if ahead else self.origins(keys),
             permit=None if started is None else started.permit,
             log_file=self._log_folder / str(run_id) / f"{name}.{attempt}.log",
+            rejected={key: self._rejected[key] for key in keys if key in self._rejected},
         )
 
     def origins(self, keys: Iterable[AssetKey]) -> dict[AssetKey, Origin]:

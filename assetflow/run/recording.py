@@ -22,7 +22,7 @@ class Pending:
     """An outcome on its way. With a `trace`, it is true when that is committed: then `done` says how.
 
     `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone,
-    `files` states of files that were read on the way.
+    `files` states of files that were read on the way. `refused` is of a version that a check rejected.
     """
 
     outcome: StepOutcome
@@ -34,6 +34,7 @@ class Pending:
     done: Committed | None = None
     at: float = 0.0
     seconds: float = 0.0
+    refused: NewTrace | None = None
 
 
 class Recorder:
@@ -60,6 +61,7 @@ class Recorder:
         """
         waiting, self._waiting = self._waiting, []
         began, now = time.perf_counter(), time.time()
+        waiting = self._keep_refused(waiting, now)
         attempts = [*(one.attempt for one in waiting if one.attempt is not None), *begun]
         commits = [one for one in waiting if one.trace is not None]
         if not commits:
@@ -74,6 +76,19 @@ class Recorder:
         )  # fmt: skip
         seconds = (time.perf_counter() - began) / len(commits)
         return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
+
+    def _keep_refused(self, waiting: list[Pending], now: float) -> list[Pending]:
+        """Keep what checks rejected; the outcomes with the numbers that it got."""
+        traces = [one.refused for one in waiting if one.refused is not None]
+        if not traces:
+            return waiting
+        numbers = iter(self._catalog.reject(self._run_id, traces, now, self._sources))
+        return [one if one.refused is None else _numbered(one, next(numbers)) for one in waiting]
+
+
+def _numbered(one: Pending, number: int) -> Pending:
+    attempt = None if one.attempt is None else replace(one.attempt, version_number=number)
+    return replace(one, outcome=replace(one.outcome, rejected=number), attempt=attempt)
 
 
 def observed(step: Step, source: SourceNow, now: float) -> NewTrace:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import random
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
@@ -15,32 +16,42 @@ from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, Version
-from assetflow.model.spec import AssetSpec
-from assetflow.plan.planner import Plan, World, siblings
+from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.plan.estimate import start_order
+from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.ahead import Ahead, Announced, Started
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.handover import Handover
 from assetflow.run.interrupt import Interrupts
-from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
+from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import NOTHING, Pinned, taken_in_memory
+from assetflow.run.pools import Pools, SlotQueue
 from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
+from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
 
 _TICK_S = 0.1
+STOP_S = 9.0
+"""So long what is being computed may go on when the run was asked to stop: the shell is back within ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What one run is given besides the plan. `log_folder` gets a file for each attempt."""
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt.
+
+    `chance` gives numbers from 0 up to 1 for the jitter of retries.
+    """
 
     root: Path
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
     handover: Handover = field(default_factory=Handover)
+    chance: Callable[[], float] = random
+    pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
 
 
 @dataclass(slots=True)
@@ -49,6 +60,7 @@ class _Progress:
 
     keys: list[AssetKey]
     waits_for: set[str] = field(default_factory=set[str])
+    above: frozenset[str] = frozenset()
     reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
     attempt: int = 1
     result: NodeResult | None = None
@@ -79,6 +91,7 @@ class Runner:
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[float, str]] = []
+        self._slots = SlotQueue(settings.pools, self._tell_waiting)
         self._rank: dict[str, int] = {}
         self._running: set[str] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
@@ -105,7 +118,7 @@ class Runner:
             self._ahead.close()
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
-            self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
+            self._leave(node, "cancelled", f"not started: {self._why_stopped()}")
         self._record()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
         saved = [
@@ -121,7 +134,13 @@ class Runner:
             sum(step.estimate_s or 0.0 for step in saved),
             interrupted,
             self._interrupts.signal_number,
+            timed_out=self._interrupts.is_expired,
         )
+
+    def _why_stopped(self) -> str:
+        if self._interrupts.is_expired:
+            return "the time of the run was over"
+        return "the run was " + ("interrupted" if self._interrupts.is_stopping else "stopped")
 
     # -- preparing
 
@@ -156,20 +175,24 @@ class Runner:
         by_node = siblings(self._world.graph)
         left_alone = {s.asset for s in self._plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
         to_settle = self._plan.steps.keys() - left_alone
-        for rank, step in enumerate(self._plan):
+        for step in self._plan:
             if step.asset in to_settle and step.spec.node not in self._nodes:
                 keys = [key for key in by_node[step.spec.node] if key in to_settle]
                 self._nodes[step.spec.node] = _Progress(keys)
-                self._rank[step.spec.node] = rank
         for name, node in self._nodes.items():
             upstream = {self._node_of(up) for key in node.keys for up in self._world.graph.upstream(key)} - {name}
-            for other in upstream & self._nodes.keys():
+            node.above = frozenset(upstream & self._nodes.keys())
+            for other in node.above:
                 self._dependents[other].append(name)
                 node.waits_for.add(other)
         takers = taken_in_memory(self._loaded, self._nodes)
         self._handover.expect(takers)
         self._ahead = Ahead(takers)
-        self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
+        self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
+        planned = [key for node in self._nodes.values() for key in node.keys]
+        self._traces = self._world.traces(planned)
+        checked = [key for key in planned if any(check.blocking for check in self._world.graph.specs[key].checks)]
+        self._pinned.reject(self._catalog.rejected_versions(checked) if checked else ())
         for name, node in self._nodes.items():
             if not node.waits_for:
                 heapq.heappush(self._ready, (self._rank[name], name))
@@ -180,7 +203,7 @@ class Runner:
     # -- the loop
 
     def _loop(self) -> None:
-        while self._running or ((self._ready or self._later) and not self._stopping):
+        while self._running or ((self._ready or self._later or self._slots.has_waiting) and not self._stopping):
             self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
@@ -191,12 +214,18 @@ class Runner:
                 for result in self._executor.wait(_TICK_S):
                     self._take_in(result)
                 self._record()
-            elif self._later and not self._ready and not self._stopping:
-                time.sleep(min(_TICK_S, max(0.0, self._later[0][0] - time.monotonic())))
+            elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
+                until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
+                time.sleep(min(_TICK_S, max(0.0, until)))
             self._observer.tick()
 
     def _begin_ready(self) -> None:
-        """Start what is ready, as far as there is room; what needs no run makes the next ones ready."""
+        """Start what is ready, as far as there is room; what needs no run makes the next ones ready.
+
+        What waits for slots of a pool is tried once each time, in the order of ranks; others overtake it.
+        """
+        for name in self._slots.next_round():
+            heapq.heappush(self._ready, (self._rank[name], name))
         while self._ready and self._has_room() and not self._stopping:
             while self._ready and self._has_room():
                 self._begin(heapq.heappop(self._ready)[1])
@@ -211,7 +240,13 @@ class Runner:
         self._stopping = True
         if not self._told_to_stop:
             self._told_to_stop = True
+            self._give_up_at = time.monotonic() + STOP_S
             self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
+        elif self._running and time.monotonic() >= self._give_up_at:
+            for name in self._running:  # nobody waits for them any more; what they still give is not recorded
+                self._leave(self._nodes[name], "cancelled", f"given up: it did not end within {STOP_S:.0f} s")
+            self._running.clear()
+            self._record()
 
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
@@ -236,6 +271,8 @@ class Runner:
                 self._settle_without_running(key, decision)
             self._settled.append(name)
             return
+        if not self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
+            return
         self._start(name, decisions)
 
     def _start(self, name: str, decisions: Mapping[AssetKey, Decision]) -> None:
@@ -250,10 +287,16 @@ class Runner:
         ]  # fmt: skip
         self._starting.append((name, started))
 
+    def _tell_waiting(self, name: str, reason: str) -> None:
+        for key in self._nodes[name].keys:
+            self._observer.waiting(key, reason)
+
     def _blockers(self, node: _Progress, ahead: Collection[AssetKey] = ()) -> tuple[AssetKey, ...]:
         found: dict[AssetKey, None] = {}
         for given in (one for key in node.keys for one in self._world.graph.specs[key].inputs):
             outcome = self._outcomes.get(given.upstream)
+            if self._is_accepted(given):
+                continue
             if outcome is not None and outcome.state == "blocked":
                 found.update(dict.fromkeys(outcome.blocked_by))
             elif outcome is not None and outcome.state in FAILED:
@@ -261,6 +304,12 @@ class Runner:
             elif given.mode != "order" and given.upstream not in self._heads and given.upstream not in ahead:
                 found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
         return tuple(found)
+
+    def _is_accepted(self, given: InputSpec) -> bool:
+        """Whether the last good version of an upstream stands for what could not be built of it in this run."""
+        outcome = self._outcomes.get(given.upstream)
+        could_not = outcome is not None and outcome.state in (*FAILED, "blocked")
+        return could_not and accepts_last_good(self._world, given)
 
     def _decide(self, key: AssetKey, ahead: Mapping[AssetKey, Version] = NOTHING) -> Decision:
         spec = self._world.graph.specs[key]
@@ -280,6 +329,7 @@ class Runner:
             self._ahead.candidates.update(dict.fromkeys(self._dependents[name]))
             return
         self._running.discard(name)
+        self._settings.pools.give_back(name)
         for key in self._nodes[name].keys:
             self._ahead.versions.pop(key, None)
         if name in self._ahead.denied or one.is_denied:
@@ -301,7 +351,7 @@ class Runner:
                 continue
             specs = [self._world.graph.specs[key] for key in node.keys]
             versions = self._ahead.needs(name, self._loaded.nodes[name], specs, node.waits_for, self._node_of)
-            if versions is None or self._blockers(node, versions):
+            if versions is None or self._blockers(node, versions) or self._loaded.nodes[name].limits.pools:
                 continue
             decisions = {key: self._decide(key, versions) for key in node.keys}
             if any(decision.action is Action.RUN for decision in decisions.values()):
@@ -360,17 +410,15 @@ class Runner:
         """Take a result in: commit it, retry it, or let its dependents know that it failed."""
         node = self._nodes[result.task.node]
         node.result = result
-        spec_retries = self._world.graph.specs[node.keys[0]].retries
-        if result.error is not None and result.is_retryable and node.attempt <= spec_retries and not self._stopping:
-            self._retry(result, node)
+        again = None if self._stopping else next_try(self._loaded, result, self._settings.chance)
+        if again is not None:
+            self._retry(result, node, again)
             return
         for key in node.keys:
             self._finish_output(key, node, result)
         self._settled.append(result.task.node)
 
-    def _retry(self, result: NodeResult, node: _Progress) -> None:
-        retry = self._loaded.nodes[result.task.node].retry
-        wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
+    def _retry(self, result: NodeResult, node: _Progress, again: NextTry) -> None:
         failed = [
             Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
                     reasons=tuple(reason.to_json() for reason in node.reasons[key]),
@@ -378,9 +426,10 @@ class Runner:
             for key in node.keys
         ]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, failed)
-        node.attempt += 1
-        node.result = None
-        heapq.heappush(self._later, (time.monotonic() + wait_s, result.task.node))
+        node.attempt, node.result = again.number, None
+        heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
+        for key in node.keys:
+            self._observer.retrying(key, again)
 
     def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
         spec, head = self._world.graph.specs[key], self._heads.get(key)
@@ -392,7 +441,7 @@ class Runner:
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
             if is_stopped:
-                message = "stopped: the run was interrupted"
+                message = f"stopped: {self._why_stopped()}"
                 self._settle(replace(base, state="cancelled", error=None, message=message), result)
             else:
                 self._settle(base, result)
@@ -402,7 +451,8 @@ class Runner:
             made = result.outputs[key]
             base = replace(base, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error)
             if made.error is not None:
-                self._settle(replace(base, state="rejected"), result)
+                refused = None if made.version is None else replace(self._new_trace(spec, made, result), kind="reject")
+                self._settle(replace(base, state="rejected", rejected=made.rejected), result, refused)
             else:
                 state = "unchanged" if made.version is None else "materialized"
                 kept = None if head is None else head.version
@@ -433,10 +483,12 @@ class Runner:
         files = () if result is None else result.files
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost, files))
 
-    def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
-        """An asset has reached an outcome that commits nothing."""
+    def _settle(
+        self, outcome: StepOutcome, result: NodeResult | None = None, refused: NewTrace | None = None
+    ) -> None:  # fmt: skip
+        """An asset has reached an outcome that commits nothing; `refused` is of what a check rejected."""
         attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result, time.time())
-        self._recorder.add(Pending(outcome, attempt))
+        self._recorder.add(Pending(outcome, attempt, refused=refused))
 
     def _record(self) -> None:
         """Record all that has come together since the last time, in one transaction, and only then tell anybody.
@@ -481,6 +533,10 @@ class Runner:
         self._tell(replace(outcome, version=done.number, seconds={**outcome.seconds, "commit": one.seconds}))
 
     def _tell(self, outcome: StepOutcome) -> None:
+        accepted = [one.upstream for one in self._world.graph.specs[outcome.asset].inputs if self._is_accepted(one)]
+        if accepted and outcome.state in (*MADE, "cut_off"):
+            names = ", ".join(f"{key}@{self._heads[key].version.number}" for key in accepted)
+            outcome = replace(outcome, message=f"on the last good {names}")
         self._outcomes[outcome.asset] = outcome
         self._observer.step_finished(outcome)
 

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +31,11 @@ from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
+from assetflow.run.requests import Asked, save_request
 from assetflow.run.resources import ResourcePool
+from assetflow.run.retrying import with_retries
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
@@ -55,6 +58,9 @@ class Request:
     wait_s: float = 0.0
     began: float = 0.0
     saved: SavedPlan | None = None
+    retries: int | None = None
+    timeout_s: float | None = None
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
 
 
 @names_disk_errors
@@ -77,6 +83,7 @@ def run_session(
     """
     watcher = SilentObserver() if observer is None else observer
     _check_executor(request.executor or settings.executor)
+    loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s))
         stack.enter_context(_keeping_versions(settings))
@@ -91,13 +98,9 @@ def run_session(
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
-            found.world,
-            targets,
-            selection=request.expression or "",
-            with_upstream=request.with_upstream,
-            forced=forced,
-            workers=_workers(settings, request),
-        )
+            found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
+            forced=forced, workers=_workers(settings, request),
+        )  # fmt: skip
         if request.saved is not None:
             request.saved.must_be(plan)
         if is_quiet(plan):
@@ -117,12 +120,13 @@ def run_session(
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
-        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast, handover)
+        pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
+        logs = settings.state_path / "runs"
+        run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, handover, pools=pools)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
-        with interrupts.watched(), capturing():
+        with interrupts.watched(request.timeout_s), capturing():
             result = runner.run(run_id, watcher, request.began)
-        record.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
-        record.counts = result.counts
+        record.take(result)
         if problem := present(settings, graph, catalog, storage):
             watcher.warn(problem)
     _back_up(settings, watcher)
@@ -145,6 +149,12 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
         at=time.time(),
         assets=[step.asset for step in plan if step.action is not Action.CURRENT],
     )
+    code = {str(step.asset): step.spec.code for step in plan if step.action is not Action.CURRENT}
+    asked = Asked(
+        request.expression or "", request.force, request.with_upstream, request.executor, request.workers,
+        request.fail_fast, request.retries, request.config, code,
+    )  # fmt: skip
+    save_request(settings.state_path / "runs" / str(run_id), asked)
     return run_id
 
 
@@ -154,6 +164,11 @@ class _Record:
 
     state: str = "failed"
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def take(self, result: RunResult) -> None:
+        """Write down how the run ended."""
+        self.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
+        self.counts = result.counts
 
 
 @contextmanager

@@ -326,23 +326,29 @@ def _publish(
     as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
     bad = _bad(checks)
     version: NewVersion | None = None
-    is_stored, is_unread = (False, False) if bad else _look_at_current(bench, call.task, part.key, staged.data_hash)
-    if bad or is_stored:
+    known = call.task.rejected.get(part.key, {}).get(staged.data_hash) if bad else None
+    if bad:  # kept to be looked at, unless there is nothing to see, or the same content was refused before
+        is_stored = staged.io == "none" or (known is not None and bench.storage.exists(known))
+        is_unread, known = False, known if is_stored else None
+    else:
+        is_stored, is_unread = _look_at_current(bench, call.task, part.key, staged.data_hash)
+    if is_stored:
         bench.storage.discard(staged)
     else:
         with call.timed("write"):
             times = {"started_at": started, "finished_at": time.time(), "as_of": as_of}
-            trace = {**origin.to_json(), "kind": "run", **times, "metadata": part.metadata}
+            trace = {**origin.to_json(), "kind": "reject" if bad else "run", **times, "metadata": part.metadata}
             if call.discovered:
                 trace["discovered"] = call.discovered.to_json()
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
-        if part.handed is not None:
+        if part.handed is not None and not bad:
             bench.handover.offer(part.key, version.location, part.handed)
     error = step_error(_rejected(part.key, bad), bench.root) if bad else None
     return Made(
-        staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread
-    )
+        staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread,
+        None if known is None else known.number,
+    )  # fmt: skip
 
 
 def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str) -> tuple[bool, bool]:

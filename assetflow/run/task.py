@@ -56,6 +56,7 @@ class Task:
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
     kept. `origins` say of each output what it is made of. With a `permit` it is started ahead: see `run.ahead`.
+    `rejected` are versions by data hash that checks refused: the same content is not kept twice.
     """
 
     node: str
@@ -69,11 +70,15 @@ class Task:
     origins: Mapping[AssetKey, Origin]
     log_file: Path
     permit: Permit | None = None
+    rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One output of a call. `version` is None when the content equals the current version's, or was not accepted.
+    """One output of a call. `version` is None when the content equals the current version's.
+
+    With an `error` a check refused it: then `version` is kept to be looked at, or `rejected` is the number of one that
+    has the same content.
 
     `is_unread`: it is stored anew because the disk did not give the bytes of the current version, which may be well.
     """
@@ -87,6 +92,7 @@ class Made:
     as_of: float | None = None
     error: StepError | None = None
     is_unread: bool = False
+    rejected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

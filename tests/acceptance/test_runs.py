@@ -89,7 +89,7 @@ def test_08_a_second_run_in_the_environment_is_refused_or_waits(workspace: Works
     (workspace.root / "b-waits").unlink()
 
     assert refused.returncode != 0
-    assert "another run is materializing" in refused.stderr
+    assert "is materializing in env" in refused.stderr
     assert first.wait(60) == 0
     assert {step.asset: str(step.action) for step in workspace.project().plan()} == {"a": "run", "b": "maybe"}
     workspace.materialize().raise_for_status()

@@ -9,10 +9,11 @@ from hypothesis import given, strategies as st
 from assetflow.cli.progress import HEARTBEAT_S, JsonWatcher, LiveWatcher, PlainWatcher, Watcher, watcher_for
 from assetflow.cli.render import Screen
 from assetflow.cli.render_run import live_lines, no_op_line, outcome_line, summary_line
+from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.text import cells, flat
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
-from assetflow.run.outcome import RunResult, StepError, StepOutcome
+from assetflow.run.outcome import NextTry, RunResult, StepError, StepOutcome
 
 ORDERS, REPORT = AssetKey("orders"), AssetKey("report")
 EMPTY = Plan("dev", "", (), {})
@@ -56,6 +57,42 @@ def test_plain_progress_is_one_line_for_each_event() -> None:
         '2023-11-14T22:13:20Z run=42 asset=report status=failed error="ValueError: it\'s \\"bad\\""',
         "2023-11-14T22:13:20Z run=42 end ok=true materialized=1 current=9 secs=4.2",
     ]
+
+
+def test_what_waits_is_told_plainly_and_as_events() -> None:
+    screen, out, err = streams()
+    again = NextTry(2, 4, 3.1, StepError("AF160", "OSError", "gone\nmore"))
+    for watcher in (PlainWatcher(screen, Clock()), JsonWatcher(screen, Clock())):
+        watcher.run_started(42, EMPTY, 4)
+        watcher.retrying(ORDERS, again)
+        watcher.waiting(REPORT, "for pool warehouse (run #41)")
+
+    assert err.getvalue().splitlines()[1:] == [
+        '2023-11-14T22:13:20Z run=42 asset=orders status=retrying attempt=2/4 in_secs=3.1 error="OSError: gone"',
+        '2023-11-14T22:13:20Z run=42 asset=report status=waiting reason="for pool warehouse (run #41)"',
+    ]
+    events = [json.loads(line) for line in out.getvalue().splitlines()[1:]]
+    assert [(event["type"], event["asset"]) for event in events] == [
+        ("asset_retrying", "orders"), ("asset_waiting", "report"),
+    ]  # fmt: skip
+    assert (events[0]["attempt"], events[0]["of"], events[0]["wait_s"]) == (2, 4, 3.1)
+    assert events[0]["error"]["type"] == "OSError"
+
+
+def test_the_live_view_shows_below_what_runs_what_waits() -> None:
+    again = NextTry(2, 4, 3.1, StepError("AF160", "OSError", "gone"))
+    waiting = [Waiting("orders", until=103.1, again=again), *(Waiting(f"a{n}", "for pool db") for n in range(5))]
+
+    lines = [flat(line).rstrip() for line in waiting_lines(waiting, 100.0, 80)]
+
+    assert lines == [
+        " · orders  attempt 2 of 4 in 3.1 s   OSError: gone",
+        " · a0      waiting for pool db",
+        " · a1      waiting for pool db",
+        " · a2      waiting for pool db",
+        "   … 2 more waiting",
+    ]
+    assert flat(waiting_lines(waiting, 105.0, 80)[0]).startswith(" · orders  attempt 2 of 4 at once")
 
 
 def test_a_silent_run_gives_signs_of_life() -> None:

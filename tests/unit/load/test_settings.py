@@ -105,6 +105,27 @@ def test_defaults_and_groups_become_policies(tmp_path: Path) -> None:
     assert settings.groups["gold"].owners == ("a@b",)
 
 
+def test_a_default_retry_says_all_that_a_retry_can_but_its_errors(tmp_path: Path) -> None:
+    text = 'defaults.retry = {times = 4, delay = "1s", backoff = 2, max_delay = "1m", jitter = "10%"}\n'
+    root = project(tmp_path, text)
+    expected = Retry(4, delay=1, backoff=2, max_delay=60, jitter=0.1)
+
+    settings = read_settings(root, environment={})
+
+    assert settings.defaults.retry == expected
+    assert read_settings(root, environment={}).defaults.retry == expected  # from the cache
+    assert settings_from_json(json.loads(json.dumps(settings_to_json(settings)))).defaults.retry == expected
+
+
+def test_a_jitter_that_is_none_is_named(tmp_path: Path) -> None:
+    root = project(tmp_path, 'defaults.retry = {times = 4, jitter = "much"}\n')
+
+    assert texts(root) == [
+        '`defaults.retry.jitter`: `much` is not a jitter; write true, or a share of the delay such as "10%"\n'
+        "  at assetflow.toml:1"
+    ]
+
+
 def test_all_problems_come_together_in_the_order_of_lines(tmp_path: Path) -> None:
     root = project(tmp_path, 'io = "parqet"\nworkers = 0\nexector = "x"\n\n[defaults]\nretry = {dely = "3s"}\n')
 
@@ -116,7 +137,7 @@ def test_all_problems_come_together_in_the_order_of_lines(tmp_path: Path) -> Non
         "storage, catalog, duckdb, warehouse, executor, workers, env, tz, allow_pickle, hash, discover, retention, "
         "defaults, groups, config, resources, pools, selections",
         "unknown key `dely` in `defaults.retry`\n  did you mean `delay`?\n  at assetflow.toml:6\n  help: known keys in "
-        "`defaults.retry`: times, delay, backoff",
+        "`defaults.retry`: times, delay, backoff, max_delay, jitter",
     ]
 
 

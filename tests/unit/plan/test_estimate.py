@@ -9,7 +9,7 @@ import pytest
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.causes import root_causes
-from assetflow.plan.estimate import Work, estimate
+from assetflow.plan.estimate import Work, estimate, start_order
 from assetflow.plan.staleness import Reason
 
 
@@ -29,6 +29,19 @@ def test_work_is_shared_by_the_workers_as_the_runner_would(workers: int, wall: f
 
     assert (found.work_s, found.wall_s, found.saved_s) == (12.0, wall, 4.5)
     assert (found.critical_path, found.path_s) == (("a", "b", "d"), 7.0)
+
+
+def test_the_longest_way_to_the_end_starts_first_and_shortens_the_whole() -> None:
+    given = work(s1=(2.0, ""), s2=(2.0, ""), s3=(2.0, ""), slow=(3.0, ""), last=(3.0, "slow"))
+
+    assert list(start_order(given)) == ["slow", "last", "s1", "s2", "s3"]
+    assert estimate(given, 2, 0.0).wall_s == 6.0  # in the order in which they are given it would take 8
+
+
+def test_what_never_ran_counts_as_the_median_when_things_start_and_ties_keep_the_order() -> None:
+    given = work(a=(1.0, ""), b=(9.0, ""), c=(None, ""), d=(4.0, ""), e=(4.0, ""))
+    assert list(start_order(given)) == ["b", "c", "d", "e", "a"]
+    assert list(start_order(work(a=(None, ""), b=(None, ""), c=(None, "b")))) == ["a", "b", "c"]
 
 
 def test_what_never_ran_counts_as_nothing_and_is_counted() -> None:

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from assetflow import Retry
+from assetflow.model.keys import AssetKey
+from assetflow.run.outcome import NextTry, SilentObserver
+
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
 
@@ -158,3 +162,86 @@ def test_a_run_that_stops_does_not_wait_for_a_retry_and_keeps_what_is_recorded(w
     _, attempts = workspace.project().run_details(1)
     flaky = [(one.number, one.state) for one in attempts if one.asset == "flaky"]
     assert flaky == [(1, "failed"), (2, "cancelled")]
+
+
+class Told(SilentObserver):
+    """Remembers what it was told of retries."""
+
+    def __init__(self) -> None:
+        self.tries: list[tuple[str, NextTry]] = []
+
+    def retrying(self, asset: AssetKey, again: NextTry) -> None:
+        self.tries.append((asset, again))
+
+
+def test_who_watches_is_told_of_each_try(workspace: Workspace) -> None:
+    workspace.assets(FLAKY)
+    told = Told()
+
+    workspace.materialize(observer=told)
+
+    assert [(asset, again.words) for asset, again in told.tries] == [
+        ("flaky", "attempt 2 of 4 at once"), ("flaky", "attempt 3 of 4 at once"),
+    ]  # fmt: skip
+    assert [again.error and again.error.message for _, again in told.tries] == [
+        "no answer to call 1", "no answer to call 2",
+    ]  # fmt: skip
+    assert NextTry(2, 4, 3.1).words == "attempt 2 of 4 in 3.1 s"
+
+
+def test_what_is_not_to_be_tried_again_is_not_though_its_base_class_is(workspace: Workspace) -> None:
+    workspace.assets(FLAKY)
+    workspace.edit("on=(OSError,)", "on=(OSError,), not_on=ConnectionError")
+
+    workspace.materialize()
+
+    assert workspace.ran() == ["attempt 1"]
+
+
+@pytest.mark.parametrize(("retries", "tries"), [(0, 1), (1, 2), (5, 3)])
+def test_the_number_of_a_call_is_over_that_of_the_declaration(workspace: Workspace, retries: int, tries: int) -> None:
+    workspace.assets(FLAKY)
+
+    workspace.materialize("flaky", retries=retries)
+
+    assert len(workspace.ran()) == tries
+
+
+def test_a_call_may_ask_for_retries_where_none_are_declared(workspace: Workspace) -> None:
+    workspace.assets("@asset\ndef bad() -> int:\n    ran('bad')\n    raise ValueError\n")
+
+    assert workspace.outcomes(retries=2) == {"bad": "failed"}
+    assert workspace.ran() == ["bad", "bad", "bad"]
+
+
+def test_waits_grow_up_to_the_longest_and_never_overflow() -> None:
+    retry = Retry(2000, delay="1s", backoff=10, max_delay="1m")
+
+    assert [retry.wait_s(n) for n in (1, 2, 3, 4, 1999)] == [1, 10, 60, 60, 60]
+    assert Retry(2000, backoff=10).wait_s(1999) == 0
+
+
+def test_jitter_is_full_or_a_share_of_the_delay() -> None:
+    full, tenth = Retry(1, delay=100, jitter=True), Retry(1, delay=100, jitter="10%", max_delay=105)
+
+    assert [full.wait_s(1, lambda chance=chance: chance) for chance in (0.0, 0.25, 1.0)] == [0, 25, 100]
+    assert [tenth.wait_s(1, lambda chance=chance: chance) for chance in (0.0, 0.5, 1.0)] == [90, 100, 105]
+    assert full.wait_s(1) == 100  # without a source of chance, as in a plan
+
+
+@pytest.mark.parametrize("jitter", ["much", "-1%", "110%", 2.0])
+def test_a_jitter_that_is_none_is_refused(jitter: str | float) -> None:
+    with pytest.raises(ValueError, match="is not a jitter"):
+        Retry(1, jitter=jitter)
+
+
+def test_the_jitter_of_a_run_is_drawn(workspace: Workspace) -> None:
+    workspace.assets(FLAKY)
+    workspace.edit("delay=0.01", "delay=0.02, jitter=True")
+    told = Told()
+
+    assert workspace.materialize(observer=told).ok
+
+    waits = [again.wait_s for _, again in told.tries]
+    assert all(0 <= wait <= 0.02 for wait in waits)
+    assert len(set(waits)) == 2  # the same wait twice would take a chance of one in 2**53
