@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from assetflow.errors import DamagedCatalog
 from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, Run, Trace, TraceInput, Version
+from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, Run, SpanTime, Trace, TraceInput, Version
 
 Row = Sequence[Any]
 """A row as sqlite3 gives it: the queries, not types, say what its columns hold."""
@@ -147,6 +147,7 @@ def attempt_from_row(row: Row) -> Attempt:
         tuple(found.get("reasons", ())), found.get("error"),
         tuple(CheckOutcome(*check) for check in found.get("checks", ())),
         found.get("seconds", {}), tuple(AssetKey(one) for one in found.get("blocked_by", ())),
+        found.get("wait"), found.get("peak_memory"), tuple(SpanTime(*span) for span in found.get("spans", ())),
     )  # fmt: skip
 
 
@@ -163,6 +164,12 @@ def attempt_facts(attempt: Attempt) -> str:
         facts["seconds"] = dict(attempt.seconds)
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
+    if attempt.wait_s is not None:
+        facts["wait"] = attempt.wait_s
+    if attempt.peak_memory_bytes is not None:
+        facts["peak_memory"] = attempt.peak_memory_bytes
+    if attempt.spans:
+        facts["spans"] = [[span.path, span.seconds, span.count, span.failed] for span in attempt.spans]
     return json.dumps(facts)
 
 

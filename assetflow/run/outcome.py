@@ -13,6 +13,7 @@ from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
+from assetflow.run.reports import Progressed
 
 MADE = ("materialized", "unchanged", "linked")
 """States of outcomes that moved a head."""
@@ -173,6 +174,10 @@ class Observer(Protocol):
         """An asset is being computed."""
         ...
 
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
+        """An asset that is being computed said how far it is: at most about ten times a second."""
+        ...
+
     def step_finished(self, outcome: StepOutcome) -> None:
         """An asset has reached its outcome."""
         ...
@@ -201,6 +206,9 @@ class SilentObserver:
         """Nothing."""
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
+        """Nothing."""
+
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:

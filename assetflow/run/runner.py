@@ -23,7 +23,8 @@ from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
-from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
+from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
+from assetflow.run.reports import Inbox, Progressed
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin, Task
 
@@ -32,12 +33,13 @@ _TICK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What one run is given besides the plan. `log_folder` gets a file for each attempt."""
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell."""
 
     root: Path
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
+    inbox: Inbox = field(default_factory=Inbox)
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class _Progress:
     waits_for: int = 0
     reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
     attempt: int = 1
+    ready_at: float = 0.0
     result: NodeResult | None = None
 
 
@@ -86,6 +89,7 @@ class Runner:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
         self._run_id, self._observer = run_id, observer
         self._recorder = Recorder(self._catalog, self._plan.env, run_id, self._loaded.code_sources)
+        self._settings.inbox.listen(self._progressed)
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
         self._settle_lost_pins()
@@ -100,18 +104,16 @@ class Runner:
         for node in self._nodes.values():
             self._leave(node, "cancelled", "not started: the run was " + ("interrupted" if interrupted else "stopped"))
         self._record()
+        self._recorder.finish()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
-        saved = [
-            *current,
-            *(self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked")),
-        ]
+        reused = (self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked"))
         return RunResult(
             run_id,
             self._plan.env,
             {step.asset: self._outcomes[step.asset] for step in self._plan if step.asset in self._outcomes},
             len(current),
             time.monotonic() - began,
-            sum(step.estimate_s or 0.0 for step in saved),
+            sum(step.estimate_s or 0.0 for step in (*current, *reused)),
             interrupted,
             self._interrupts.signal_number,
         )
@@ -162,7 +164,11 @@ class Runner:
         self._traces = self._world.traces([key for node in self._nodes.values() for key in node.keys])
         for name, node in self._nodes.items():
             if node.waits_for == 0:
-                heapq.heappush(self._ready, (self._rank[name], name))
+                self._make_ready(name, self._rank[name])
+
+    def _make_ready(self, name: str, rank: int) -> None:
+        self._nodes[name].ready_at = time.time()
+        heapq.heappush(self._ready, (rank, name))
 
     def _node_of(self, key: AssetKey) -> str:
         return self._world.graph.specs[key].node
@@ -174,10 +180,12 @@ class Runner:
             self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
-                heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
+                self._make_ready(heapq.heappop(self._later)[1], 0)
             self._begin_ready()
             if self._running:
-                for result in self._executor.wait(_TICK_S):
+                results = self._executor.wait(_TICK_S)
+                self._settings.inbox.deliver()
+                for result in results:
                     self._running.discard(result.task.node)
                     self._finish(result)
                 self._record()
@@ -203,12 +211,15 @@ class Runner:
             self._told_to_stop = True
             self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
 
+    def _progressed(self, progress: Progressed) -> None:
+        for key in self._nodes[progress.node].keys if progress.node in self._running else ():
+            self._observer.progressed(key, progress)
+
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
-        now = time.time()
         given_up = [StepOutcome(key, "cancelled", reasons=node.reasons.get(key, ()), attempts=node.attempt)
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None, now) for outcome in given_up])
+        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None) for outcome in given_up])
 
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
@@ -300,14 +311,9 @@ class Runner:
         if decision.action is Action.LINK and decision.link is not None:
             found = decision.link.version
             outcome = StepOutcome(
-                key,
-                "linked",
-                found.number,
-                found.rows,
-                found.size_bytes,
-                reasons=decision.reasons,
+                key, "linked", found.number, found.rows, found.size_bytes, reasons=decision.reasons,
                 inputs=self._read(spec),
-            )
+            )  # fmt: skip
             trace = linked(key, decision.link.trace, self._read(spec), self._seen(key))
             self._commit(key, trace, found, outcome)
             return
@@ -329,13 +335,9 @@ class Runner:
     def _retry(self, result: NodeResult, node: _Progress) -> None:
         retry = self._loaded.nodes[result.task.node].retry
         wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
-        failed = [
-            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
-                    reasons=tuple(reason.to_json() for reason in node.reasons[key]),
-                    error=None if result.error is None else result.error.to_json(), seconds=result.seconds)
-            for key in node.keys
-        ]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, failed)
+        failed = [StepOutcome(key, "failed", seconds=result.seconds, reasons=node.reasons[key], error=result.error,
+                              attempts=node.attempt) for key in node.keys]  # fmt: skip
+        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
         node.attempt += 1
         node.result = None
         heapq.heappush(self._later, (time.monotonic() + wait_s, result.task.node))
@@ -424,12 +426,12 @@ class Runner:
             is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
             is_replaced = is_same and not trace.is_anew
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
-        attempt = self._attempt(outcome, result, time.time())
+        attempt = self._attempt(outcome, result)
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost))
 
     def _settle(self, outcome: StepOutcome, result: NodeResult | None = None) -> None:
         """An asset has reached an outcome that commits nothing."""
-        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result, time.time())
+        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result)
         self._recorder.add(Pending(outcome, attempt))
 
     def _record(self) -> None:
@@ -463,7 +465,7 @@ class Runner:
             )
             outcome = replace(outcome, state="failed", error=step_error(error, None))
             result = self._nodes[self._node_of(key)].result
-            self._recorder.add(Pending(outcome, self._attempt(outcome, result, one.at)))
+            self._recorder.add(Pending(outcome, self._attempt(outcome, result)))
             self._outcomes[key] = outcome  # its dependents must not start meanwhile
             return
         self._heads[key] = head_after(self._plan.env, trace, done, one.kept, self._run_id, one.at)
@@ -473,14 +475,11 @@ class Runner:
         self._outcomes[outcome.asset] = outcome
         self._observer.step_finished(outcome)
 
-    def _attempt(self, outcome: StepOutcome, result: NodeResult | None, now: float) -> Attempt:
-        return Attempt(
-            self._run_id, outcome.asset, UNPARTITIONED, outcome.attempts, outcome.state,
-            now if result is None else result.started_at, now, outcome.version,
-            tuple(reason.to_json() for reason in outcome.reasons),
-            None if outcome.error is None else outcome.error.to_json(), outcome.checks, outcome.seconds,
-            outcome.blocked_by,
-        )  # fmt: skip
+    def _attempt(self, outcome: StepOutcome, result: NodeResult | None) -> Attempt:
+        name = self._node_of(outcome.asset)
+        ready_at = self._nodes[name].ready_at if name in self._nodes else 0.0
+        spans = self._settings.inbox.spans(name, outcome.attempts)
+        return attempt_of(self._run_id, outcome, result, ready_at, spans)
 
     def _leave(self, node: _Progress, state: str, message: str) -> None:
         for key in node.keys:
@@ -493,4 +492,4 @@ class Runner:
             node = self._nodes[other]
             node.waits_for -= 1
             if node.waits_for == 0:
-                heapq.heappush(self._ready, (self._rank[other], other))
+                self._make_ready(other, self._rank[other])

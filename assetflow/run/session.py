@@ -30,6 +30,7 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.presenting import present
+from assetflow.run.reports import Inbox
 from assetflow.run.resources import ResourcePool
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
@@ -107,11 +108,13 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
-        interrupts = Interrupts()
+        interrupts, inbox = Interrupts(), Inbox()
+        bench = Workbench(
+            settings.root, loaded, graph.specs, storage, resources, inbox.put, lambda: interrupts.is_stopping
+        )
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
-        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
+        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast, inbox)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(), capturing():
             result = runner.run(run_id, watcher, request.began)

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,19 +29,25 @@ from assetflow.model.records import CheckOutcome, NewVersion
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
+from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
 from assetflow.run.task import Made, NodeResult, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What a worker needs besides the task: the loaded project, the storage, the resources of the run."""
+    """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
+
+    `report` takes what steps tell while they run, from any thread; `is_stopping` says whether the run is to end.
+    """
 
     root: Path
     loaded: Loaded
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
+    report: Tell = tell_nobody
+    is_stopping: Callable[[], bool] = bool
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class _Call:
     task: Task
     node: LiveNode
     asset: AssetKey
+    teller: StepTeller
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
     metadata: dict[str, object] = field(default_factory=dict[str, object])
@@ -89,9 +96,9 @@ class _Timer:
 def run_step(bench: Workbench, task: Task) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result."""
     node = bench.loaded.nodes[task.node]
-    call = _Call(task, node, node.outputs[0].key)
+    call = _Call(task, node, node.outputs[0].key, StepTeller(task.node, task.attempt, bench.report, bench.is_stopping))
     started = time.time()
-    with ExitStack() as cleanup:
+    with closing(call.teller), ExitStack() as cleanup:
         try:
             _open_log(cleanup, task.log_file)
             value = _compute(bench, call, cleanup)
@@ -142,7 +149,7 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         return read_upstream(bench, task, binding.upstream, want)
     if binding.kind == "context":
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
-        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata)
+        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata, call.teller)
     if binding.kind == "config":
         return call.node.config
     if binding.kind == "resource" and binding.resource_class is not None:
