@@ -25,6 +25,7 @@ from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
+from assetflow.observing import Observing
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, positive
 from assetflow.cli.documents import attempt_document, run_document
+from assetflow.cli.render_runs import (
+    attempt_lines,
+    attempts_table,
+    comparison_document,
+    comparison_table,
+    comparison_title,
+    times_table,
+)
 from assetflow.cli.table import Column, Table, cell
-from assetflow.cli.text import BLANK, Line, Span, count, dim, iso, shell, state_mark, state_words, strong
+from assetflow.cli.text import BLANK, Line, Span, count, dim, iso, shell, state_words, strong
 from assetflow.errors import UsageError
 from assetflow.model.durations import words
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assetflow.cli.session import Session
-    from assetflow.model.records import Attempt, Run
+    from assetflow.model.records import Run
     from assetflow.project import LogFile
 
 _NO_RUNS: Line = (" no runs yet; start one with  assetflow materialize",)
@@ -31,14 +39,17 @@ def runs(session: Session, options: Namespace) -> Answer:
     """The last runs, or with `show RUN` one of them."""
     given: list[str] = options.words
     word, *rest = given or ["ls"]
+    if word == "compare" and len(rest) == 2:
+        return _comparison(session, run_number(rest[0]), run_number(rest[1]))
     if word == "show" and len(rest) == 1:
-        return _run(session, run_number(rest[0]))
+        return _run(session, run_number(rest[0]), with_times=options.times)
     if word == "ls" and not rest:
         return _runs(session, options.limit)
     if len(given) == 1 and given[0].lstrip("#").isdecimal():
-        return _run(session, run_number(given[0]))
+        return _run(session, run_number(given[0]), with_times=options.times)
     raise UsageError(
-        f"`runs {' '.join(given)}` is not one of its forms", fix="assetflow runs, or assetflow runs show 42"
+        f"`runs {' '.join(given)}` is not one of its forms",
+        fix="assetflow runs, assetflow runs show 42, or assetflow runs compare 41 42",
     )
 
 
@@ -116,7 +127,14 @@ def _by(run: Run) -> str | None:
     return None if run.state == LOST else f"{run.user}@{run.host}"
 
 
-def _run(session: Session, run_id: int) -> Answer:
+def _comparison(session: Session, old: int, new: int) -> Answer:
+    found = session.project().compare_runs(old, new)
+    return Answer(
+        lambda: comparison_document(found), table=comparison_table(found), below=(BLANK, comparison_title(found))
+    )
+
+
+def _run(session: Session, run_id: int, *, with_times: bool) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
     known: Line = (f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'} · {_by(run)}")
@@ -125,13 +143,21 @@ def _run(session: Session, run_id: int) -> Answer:
     title: Line = (
         " ", strong(f"run #{run.run_id}"), "  ", state_words(run.state), f" · env {run.env}", *known,
     )  # fmt: skip
+
+    def data() -> object:
+        return {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]}
+
+    if with_times:
+        return Answer(
+            data, table=times_table(attempts), below=((dim(f" run #{run.run_id} · {_took(run) or 'not finished'}"),),)
+        )
     return Answer(
-        lambda: {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]},
+        data,
         [
             title,
             *([] if run.state == LOST else [_command(run)]),
             BLANK,
-            *_attempt_lines(attempts),
+            *attempt_lines(attempts),
         ],
         attempts_table(attempts),
     )
@@ -139,50 +165,6 @@ def _run(session: Session, run_id: int) -> Answer:
 
 def _command(run: Run) -> Line:
     return (dim(" " + shell(["assetflow", "materialize", *([run.selection] if run.selection else [])])),)
-
-
-def _attempt_lines(attempts: Sequence[Attempt]) -> list[Line]:
-    wide = max((len(attempt.asset) for attempt in attempts), default=0)
-    lines: list[Line] = []
-    for attempt in attempts:
-        took = sum(attempt.seconds.values())
-        version = f"v{attempt.version_number}" if attempt.version_number is not None else ""
-        note = ""
-        if attempt.error:
-            note = f"{attempt.error.get('type', '')}: {str(attempt.error.get('message', '')).partition(chr(10))[0]}"
-        elif attempt.blocked_by:
-            note = f"waited for {', '.join(attempt.blocked_by)}"
-        elif attempt.reasons:
-            note = str(attempt.reasons[0].get("text", ""))
-        state = attempt.state.replace("_", " ")
-        again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
-        lines.append(
-            (" ", state_mark(attempt.state), " ", strong(f"{attempt.asset:<{wide}}"), f"  {state:<12} {version:<5} ",
-             f"{words(took) if took else '':>8}   ", dim(note + again))
-        )  # fmt: skip
-    return lines
-
-
-def attempts_table(attempts: Sequence[Attempt]) -> Table:
-    """One row for each attempt of a run."""
-    columns = (
-        Column("asset", "ASSET"), Column("state", "STATE"), Column("version", "VERSION", is_right=True),
-        Column("seconds", "TOOK", is_right=True), Column("attempt", "ATTEMPT", is_right=True), Column("error", "ERROR"),
-    )  # fmt: skip
-    return Table(
-        columns,
-        tuple(
-            (
-                cell(attempt.asset),
-                cell(attempt.state),
-                cell(attempt.version_number),
-                cell(round(sum(attempt.seconds.values()), 3)),
-                cell(attempt.number),
-                cell((attempt.error or {}).get("message")),
-            )
-            for attempt in attempts
-        ),
-    )
 
 
 def logs(session: Session, options: Namespace) -> Answer:
@@ -236,7 +218,11 @@ def _log_lines(session: Session, log: LogFile) -> list[Line]:
 
 
 def _runs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="ls | show RUN", help="the list (default), or one run")
+    parser.add_argument(
+        "words", nargs="*", metavar="ls | show RUN | compare OLD NEW",
+        help="the list (default), one run, or how two differ",
+    )  # fmt: skip
+    parser.add_argument("--times", action="store_true", help="with show: where the time of each asset went")
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
 
 
@@ -247,7 +233,11 @@ def _logs_options(parser: ArgumentParser) -> None:
 
 COMMANDS = {
     "runs": Command(
-        runs, _runs_options, (("assetflow runs -n 5", "the last five"), ("assetflow runs show 42", "one of them"))
+        runs,
+        _runs_options,
+        (("assetflow runs -n 5", "the last five"), ("assetflow runs show 42", "one of them"),
+         ("assetflow runs show 42 --times", "waiting, loading, computing, checking, writing, committing"),
+         ("assetflow runs compare 41 42", "which assets, states, rows and times differ")),
     ),
     "logs": Command(
         logs,

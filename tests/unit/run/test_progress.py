@@ -269,7 +269,7 @@ def test_waiting_and_every_part_of_an_attempt_are_in_the_record(workspace: Works
     workspace.materialize(workers=1).raise_for_status()
 
     _, attempts = workspace.project().run_details(1)
-    by_key = {attempt.asset: attempt for attempt in attempts}
+    by_key = {str(attempt.asset): attempt for attempt in attempts}
     for attempt in attempts:
         assert set(attempt.seconds) == {"load", "compute", "check", "write", "commit"}
         assert all(seconds >= 0 for seconds in attempt.seconds.values())
