@@ -403,12 +403,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return run
 
     def _log(self, attempt: Attempt) -> LogFile | None:
+        from assetflow.run.steplog import log_text
+
         # The outputs of one function share its log.
         spec = self.graph.specs.get(attempt.asset)
         name = attempt.asset if spec is None or spec.is_source else spec.node
         path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = log_text(path)
         except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
             return None
         except OSError as error:

@@ -25,6 +25,7 @@ from assetflow.load.places import KeyPath, key_places, nearest_place
 from assetflow.load.settings import FILE, LOCAL_FILE
 from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
+from assetflow.model.sizes import bytes_of
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention")
@@ -133,6 +134,7 @@ class _Layer(BaseModel):
     tz: Annotated[str, AfterValidator(_zone)] | None = None
     allow_pickle: bool | None = None
     hash: Literal["xxh3", "sha256"] | None = None
+    log_limit: Annotated[int | None, BeforeValidator(bytes_of), Field(ge=1000)] = None
     retention: _Retention | None = None
     defaults: _Defaults | None = None
     groups: dict[Group, _Defaults] | None = None

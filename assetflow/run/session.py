@@ -19,6 +19,7 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
+from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
@@ -108,9 +109,18 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
+        for node in loaded.nodes.values():
+            SECRETS.add_from(node.config)
         interrupts, inbox = Interrupts(), Inbox()
         bench = Workbench(
-            settings.root, loaded, graph.specs, storage, resources, inbox.put, lambda: interrupts.is_stopping
+            settings.root,
+            loaded,
+            graph.specs,
+            storage,
+            resources,
+            inbox.put,
+            lambda: interrupts.is_stopping,
+            settings.log_limit,
         )
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
@@ -179,8 +189,9 @@ def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
             stack.enter_context(redirect_stdout(sys.stderr))
         errors = resources.close()
     for error in errors:
+        text = SECRETS.text(f"tear_down raised {type(error).__name__}: {error}")
         # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
-        observer.warn(f"tear_down raised {type(error).__name__}: {error}")
+        observer.warn(text)
 
 
 @contextmanager

@@ -26,11 +26,13 @@ from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey, last_name
 from assetflow.model.records import CheckOutcome, NewVersion
+from assetflow.model.secrets import SECRETS
 from assetflow.model.spec import AssetSpec
-from assetflow.run.capture import writing_to
+from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.failure import step_error
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
+from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
 
 
@@ -38,7 +40,8 @@ from assetflow.run.task import Made, NodeResult, Task
 class Workbench:
     """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
 
-    `report` takes what steps tell while they run, from any thread; `is_stopping` says whether the run is to end.
+    `report` takes what steps tell while they run, from any thread; `is_stopping` says whether the run is to end. A log
+    has at most about `log_limit` bytes.
     """
 
     root: Path
@@ -48,6 +51,7 @@ class Workbench:
     resources: ResourcePool
     report: Tell = tell_nobody
     is_stopping: Callable[[], bool] = bool
+    log_limit: int = LOG_LIMIT
 
 
 @dataclass(slots=True)
@@ -96,22 +100,27 @@ class _Timer:
 def run_step(bench: Workbench, task: Task) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result."""
     node = bench.loaded.nodes[task.node]
-    call = _Call(task, node, node.outputs[0].key, StepTeller(task.node, task.attempt, bench.report, bench.is_stopping))
+    call = _Call(
+        task,
+        node,
+        node.outputs[0].key,
+        StepTeller(task.node, task.attempt, bench.report, bench.is_stopping, SECRETS.text),
+    )
     started = time.time()
     with closing(call.teller), ExitStack() as cleanup:
         try:
-            _open_log(cleanup, task.log_file)
+            _open_log(cleanup, task.log_file, bench.log_limit)
             value = _compute(bench, call, cleanup)
             outputs = _store_all(bench, call, value, started)
             return NodeResult(task, started, time.time(), call.seconds, outputs)
         except Skip as skip:
-            return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
+            return NodeResult(task, started, time.time(), call.seconds, skipped=SECRETS.text(skip.reason or "skipped"))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             retry = node.retry
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
             failure = step_error(error, bench.root)
             if failure.text:
-                _append(task.log_file, failure.text)
+                write_to_log(failure.text)
             return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 
@@ -181,7 +190,7 @@ def _store_all(bench: Workbench, call: _Call, value: object, started: float) -> 
         for output, one in split_outputs(call.node, value):
             parts[output.key] = _stage(bench, call, output, one)
         with call.timed("check"):
-            checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
+            checks = {part.key: tuple(map(_clean, _checks(bench, call, part, parts))) for part in parts.values()}
         for part in parts.values():
             if part.key in call.task.origins:
                 made[part.key] = _publish(bench, call, part, checks[part.key], started)
@@ -240,7 +249,7 @@ def _stage(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> 
             as_of = value.as_of.timestamp()
             metadata["assetflow/as_of"] = "given"
         value = value.value
-    metadata = json_metadata(metadata, output.key)
+    metadata = cast("dict[str, object]", SECRETS.value(json_metadata(metadata, output.key)))
     with call.timed("write"):
         staged = bench.storage.write(
             value,
@@ -306,6 +315,10 @@ def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str
     suspect = task.suspects.get(key)
     problems = [] if suspect is None else bench.storage.verify(suspect, deep=True)
     return not problems, bool(problems) and all(map(is_of_the_disk, problems))
+
+
+def _clean(outcome: CheckOutcome) -> CheckOutcome:
+    return replace(outcome, message=SECRETS.text(outcome.message)) if outcome.message else outcome
 
 
 def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
@@ -396,7 +409,7 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
             return CheckOutcome(check.name, False, check.blocking, error.what)
         except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
             failure = step_error(error, bench.root)
-            _append(call.task.log_file, failure.text)
+            write_to_log(failure.text)
             place = f" ({failure.file}:{failure.line})" if failure.file else ""
             return CheckOutcome(check.name, False, check.blocking, f"{failure.type}: {failure.message}{place}")
     return check_outcome(check, answer)
@@ -413,17 +426,8 @@ def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     return CheckOutcome(check.name, False, check.blocking, message)
 
 
-def _open_log(cleanup: ExitStack, file: Path) -> None:
+def _open_log(cleanup: ExitStack, file: Path, limit: int) -> None:
     try:
-        cleanup.enter_context(writing_to(file))
+        cleanup.enter_context(writing_to(file, limit))
     except OSError as error:
         raise storage_error(f"writing the log {file.name}", file, error) from error
-
-
-def _append(file: Path, text: str) -> None:
-    try:
-        with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text if text.endswith("\n") else text + "\n")
-    except OSError:
-        # The error itself is in the result and in the catalog; a log that cannot be written must not replace it.
-        return
