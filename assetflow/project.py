@@ -402,13 +402,16 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             return replace(run, state="died")
         return run
 
-    def _log(self, attempt: Attempt) -> LogFile | None:
-        from assetflow.run.steplog import log_text
-
+    def _log_path(self, attempt: Attempt) -> Path:
         # The outputs of one function share its log.
         spec = self.graph.specs.get(attempt.asset)
         name = attempt.asset if spec is None or spec.is_source else spec.node
-        path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
+        return self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
+
+    def _log(self, attempt: Attempt) -> LogFile | None:
+        from assetflow.run.steplog import log_text
+
+        path = self._log_path(attempt)
         try:
             text = log_text(path)
         except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there

@@ -1,4 +1,4 @@
-"""`runs` and `logs`: what was done, and what it said."""
+"""`runs`: what was done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assetflow.cli.render_runs import (
     times_table,
 )
 from assetflow.cli.table import Column, Table, cell
-from assetflow.cli.text import BLANK, Line, Span, count, dim, iso, shell, state_words, strong
+from assetflow.cli.text import BLANK, Line, count, dim, iso, shell, state_words, strong
 from assetflow.errors import UsageError
 from assetflow.model.durations import words
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from assetflow.cli.session import Session
     from assetflow.model.records import Run
-    from assetflow.project import LogFile
 
-_NO_RUNS: Line = (" no runs yet; start one with  assetflow materialize",)
+NO_RUNS: Line = (" no runs yet; start one with  assetflow materialize",)
 LOST = "lost"
 """The state of a run of which a catalog that was made again knows the number alone."""
 
@@ -70,7 +69,7 @@ def _runs(session: Session, limit: int) -> Answer:
     found = project.runs(limit)
     below: tuple[Line, ...] = ((dim(f" {count(len(found), 'run')} · {words(session.elapsed_s)}"),),)
     if not found:
-        return Answer(lambda: {"runs": []}, [_NO_RUNS])
+        return Answer(lambda: {"runs": []}, [NO_RUNS])
     return Answer(lambda: {"runs": [run_document(run) for run in found]}, table=runs_table(found, session), below=below)
 
 
@@ -167,56 +166,6 @@ def _command(run: Run) -> Line:
     return (dim(" " + shell(["assetflow", "materialize", *([run.selection] if run.selection else [])])),)
 
 
-def logs(session: Session, options: Namespace) -> Answer:
-    """What assets printed and logged: in the last run, in one run, or when one asset last ran."""
-    run_id, key = _which(options.words)
-    project = session.project()
-    if run_id is None and key is None and not project.runs(1):
-        return Answer(lambda: {"logs": []}, [_NO_RUNS])
-    found = project.logs(run_id, key)
-
-    def data() -> object:
-        return {
-            "logs": [
-                {"run": log.run_id, "asset": log.asset, "attempt": log.attempt, "path": str(log.path), "text": log.text}
-                for log in found
-            ]
-        }
-
-    if options.raw:
-        return Answer(data, text="".join([log.text for log in found]))
-    lines: list[Line] = []
-    for log in found:
-        if log.text.strip() or key is not None:
-            lines += [*_log_lines(session, log), BLANK]
-    silent = sum(not log.text.strip() for log in found) if key is None else 0
-    if silent:
-        lines += [(dim(f" {count(silent, 'asset')} printed and logged nothing"),), BLANK]
-    if not found:
-        lines = [(f" no logs for {f'run #{run_id}' if run_id is not None else key or 'the last run'}",), BLANK]
-    return Answer(data, lines[:-1])
-
-
-def _which(given: list[str]) -> tuple[int | None, str | None]:
-    run_id: int | None = None
-    key: str | None = None
-    for word in given:
-        if word.lstrip("#").isdecimal() and run_id is None:
-            run_id = run_number(word)
-        elif key is None:
-            key = word
-        else:
-            raise UsageError(f"`logs {' '.join(given)}` names too much", fix="name a run, an asset, or one of each")
-    return run_id, key
-
-
-def _log_lines(session: Session, log: LogFile) -> list[Line]:
-    again = f" · attempt {log.attempt}" if log.attempt > 1 else ""
-    title: Line = (" ", strong(log.asset), f" · run #{log.run_id}{again}", dim(f" · {session.place(str(log.path))}"))
-    body: list[Line] = [("   ", line.expandtabs(4)) for line in log.text.splitlines()]
-    return [title, *(body or [("   ", Span("nothing was printed or logged", "dim"))])]
-
-
 def _runs_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "words", nargs="*", metavar="ls | show RUN | compare OLD NEW",
@@ -226,11 +175,6 @@ def _runs_options(parser: ArgumentParser) -> None:
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
 
 
-def _logs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="RUN | ASSET", help="default: the last run")
-    parser.add_argument("--raw", action="store_true", help="the files as they are, without titles")
-
-
 COMMANDS = {
     "runs": Command(
         runs,
@@ -238,11 +182,5 @@ COMMANDS = {
         (("assetflow runs -n 5", "the last five"), ("assetflow runs show 42", "one of them"),
          ("assetflow runs show 42 --times", "waiting, loading, computing, checking, writing, committing"),
          ("assetflow runs compare 41 42", "which assets, states, rows and times differ")),
-    ),
-    "logs": Command(
-        logs,
-        _logs_options,
-        (("assetflow logs", "the last run"), ("assetflow logs orders", "when orders last ran"),
-         ("assetflow logs 42 orders", "orders in run #42")),
     ),
 }  # fmt: skip

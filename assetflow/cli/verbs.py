@@ -28,7 +28,7 @@ VERBS = (
     Verb("look", "preview", ("head",), "ASSET[@VERSION]", "the first rows of a table", "data"),
     Verb("look", "diff", (), "OLD [NEW]", "how two versions differ: rows, columns, and why", "differing"),
     Verb("look", "sql", ("query",), "[SQL | -f FILE | -]", "query the assets with SQL, read-only", "data"),
-    Verb("look", "logs", (), "[RUN | ASSET]", "what assets printed and logged", "running"),
+    Verb("look", "logs", (), "[RUN | ASSET]", "what assets printed and logged", "logs"),
     Verb(
         "look",
         "runs",
