@@ -26,13 +26,13 @@ _NAME = (
 )
 _IS = r"""["']?\s*[:=]\s*["']?"""
 _TYPES = r"(?!(?:str|bytes|int|Any|None|object|Secret|SecretStr|Optional)\b)"
-_VALUE = r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s,;&"'`)\]}]+)"""
+_VALUE = r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|["']?[^\s,;&"'`)\]}]+)"""
 
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
-    (("private key-----",), re.compile(rf"{_BEGIN}(?:[\w+/=\s:,.\\-]*?{_END}|[\w+/=\s\\]*)"), STARS),
+    (("private key-----",), re.compile(rf"{_BEGIN}(?:(?:[\w+/=\s:,.\\]|-(?!----))*{_END}|[\w+/=\s\\]*)"), STARS),
     (("akia", "asia", "abia", "acca"), re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"), STARS),
-    (("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), STARS),
-    (("://",), re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#\"'<>]+@"), rf"\1{STARS}@"),
+    (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), STARS),
+    (("://",), re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@"), rf"\1{STARS}@"),
     (("authorization",), re.compile(rf"(?i)(\bauthorization{_IS}(?:\w+\s+)?)[^\s\"',]+"), rf"\1{STARS}"),
     (
         ("pass", "pwd", "secret", "key", "token"),
@@ -51,6 +51,7 @@ class Redactor:
         self._known: set[str] = set()
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._is_stale = False
         self.longest = 0
 
     def add(self, value: str | bytes) -> None:
@@ -61,9 +62,8 @@ class Redactor:
         with self._lock:
             self._known.add(text)
             self._forms.update(_forms(text))
-            ordered = sorted(self._forms, key=len, reverse=True)
-            self.longest = len(ordered[0]) if ordered else 0
-            self._pattern = re.compile("|".join(map(_either_case, ordered))) if ordered else None
+            self.longest = max(map(len, self._forms))
+            self._is_stale = True
 
     def add_from(self, settings: object, depth: int = _DEPTH) -> None:
         """Look for every secret of a config or resource, however deep it lies in fields, lists and mappings."""
@@ -82,6 +82,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with stars for what must not be seen; without such it is the same object."""
+        if self._is_stale:
+            self._compile()
         if self._pattern is not None:
             text = self._pattern.sub(STARS, text)
         lower = text.lower()
@@ -105,12 +107,20 @@ class Redactor:
 
     def cut(self, text: str, at: int) -> int:
         """The place at or before `at` where a text may be cut without cutting a secret in two."""
+        if self._is_stale:
+            self._compile()
         known = () if self._pattern is None else (self._pattern,)
         for pattern in (*known, *(pattern for _, pattern, _ in _PATTERNS)):
             for match in pattern.finditer(text):
                 if match.start() < at < match.end():
                     at = match.start()
         return at
+
+    def _compile(self) -> None:
+        with self._lock:
+            ordered = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_either_case, ordered)))
+            self._is_stale = False
 
 
 def is_open_key(text: str) -> bool:

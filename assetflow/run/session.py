@@ -109,8 +109,6 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        for node in loaded.nodes.values():
-            SECRETS.add_from(node.config)
         interrupts, inbox = Interrupts(), Inbox()
         bench = Workbench(
             settings.root,

@@ -107,6 +107,7 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
         StepTeller(task.node, task.attempt, bench.report, bench.is_stopping, SECRETS.text),
     )
     started = time.time()
+    SECRETS.add_from(node.config)
     with closing(call.teller), ExitStack() as cleanup:
         try:
             _open_log(cleanup, task.log_file, bench.log_limit)

@@ -63,8 +63,10 @@ class StepLog:
         """Write what is left, and put the file together. A disk that is full loses words, and no result."""
         with self._lock, suppress(OSError):
             whole, self._begun = self._begun, ""
-            self._put(whole)
-            self._file.close()
+            try:
+                self._put(whole)
+            finally:
+                self._file.close()
 
     def _put(self, text: str) -> None:
         if self._is_in_key:
@@ -92,12 +94,12 @@ class _BoundedFile:
             self._write_late(data)
             return
         if self._tail is None and self._size + len(data) <= self._room:
-            self._head.write(data)
+            _write(self._head, data)
             self._size += len(data)
             return
         if self._tail is None:
             fits = data.rfind(b"\n", 0, self._room - self._size) + 1
-            self._head.write(data[:fits])
+            _write(self._head, data[:fits])
             self._size += fits
             data = data[fits:]
             self._tail = self._parts[1].open("wb", buffering=0)
@@ -109,7 +111,7 @@ class _BoundedFile:
             self._tell_dropped()
         elif self._tail_size + len(data) > self._room:
             self._turn()
-        self._tail.write(data)
+        _write(self._tail, data)
         self._tail_size += len(data)
 
     def close(self) -> None:
@@ -156,13 +158,13 @@ class _BoundedFile:
     def _tell_dropped(self) -> None:
         """Say it at the end of the beginning, for who reads the log before it is put together."""
         self._head.seek(self._size)
-        self._head.write(left_out(self._dropped))
+        _write(self._head, left_out(self._dropped))
 
     def _write_late(self, data: bytes) -> None:
         if self._late + len(data) <= _LATE:
             self._late += len(data)
             with self._path.open("ab", buffering=0) as stream:
-                stream.write(data)
+                _write(stream, data)
 
 
 def parts_of(path: Path, inode: int) -> tuple[Path, Path]:
@@ -201,6 +203,13 @@ def _line_after(part: Path, place: int) -> int:
         stream.seek(place)
         line = stream.readline(_BACK)
         return place + len(line) if line.endswith(b"\n") else place
+
+
+def _write(stream: BinaryIO, data: bytes) -> None:
+    """All of the data: without a buffer, a file on a full disk takes a part of it, and says so the next time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _copy(source: BinaryIO, target: BinaryIO, amount: int) -> None:
