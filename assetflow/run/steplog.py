@@ -41,15 +41,13 @@ class StepLog:
 
     def write(self, text: str) -> int:
         """Take text in; lines are written when they are complete."""
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' code calls this
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         with self._lock:
-            end = max(text.rfind("\n"), text.rfind("\r")) + 1
-            if end:
+            if "\n" not in text and "\r" not in text:
+                self._begun += text
+            else:
+                end = max(text.rfind("\n"), text.rfind("\r")) + 1
                 whole, self._begun = self._begun + text[:end], text[end:]
                 self._put(whole)
-            else:
-                self._begun += text
             if len(self._begun) > _LINE:
                 cut = SECRETS.cut(self._begun, len(self._begun) - max(_BACK, SECRETS.longest))
                 whole, self._begun = self._begun[:cut], self._begun[cut:]
@@ -75,7 +73,7 @@ class StepLog:
                 return
             self._is_in_key, text = False, rest
         if text:
-            self._is_in_key = is_open_key(text)
+            self._is_in_key = "PRIVATE KEY-----" in text and is_open_key(text)
             self._file.write(SECRETS.text(text).encode("utf-8", "backslashreplace"))
 
 
@@ -207,9 +205,8 @@ def _line_after(part: Path, place: int) -> int:
 
 def _write(stream: BinaryIO, data: bytes) -> None:
     """All of the data: without a buffer, a file on a full disk takes a part of it, and says so the next time."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[stream.write(rest) :]
+    while (written := stream.write(data)) < len(data):
+        data = data[written:]
 
 
 def _copy(source: BinaryIO, target: BinaryIO, amount: int) -> None:
