@@ -110,16 +110,7 @@ def run_session(
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
         interrupts, inbox = Interrupts(), Inbox()
-        bench = Workbench(
-            settings.root,
-            loaded,
-            graph.specs,
-            storage,
-            resources,
-            inbox.put,
-            lambda: interrupts.is_stopping,
-            settings.log_limit,
-        )
+        bench = _workbench(settings, loaded, graph, storage, resources, inbox, interrupts)
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
         run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast, inbox)
@@ -133,6 +124,21 @@ def run_session(
     _back_up(settings, watcher)
     watcher.run_finished(result)
     return result
+
+
+def _workbench(
+    settings: Settings,
+    loaded: Loaded,
+    graph: AssetGraph,
+    storage: Storage,
+    resources: ResourcePool,
+    inbox: Inbox,
+    interrupts: Interrupts,
+) -> Workbench:
+    def is_stopping() -> bool:
+        return interrupts.is_stopping
+
+    return Workbench(settings.root, loaded, graph.specs, storage, resources, inbox.put, is_stopping, settings.log_limit)
 
 
 def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:
