@@ -25,6 +25,7 @@ from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run, Version
+from assetflow.observing import Observing
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -430,13 +431,18 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
             return replace(run, state="died")
         return run
 
-    def _log(self, attempt: Attempt) -> LogFile | None:
+    def _log_path(self, attempt: Attempt) -> Path:
         # The outputs of one function share its log.
         spec = self.graph.specs.get(attempt.asset)
         name = attempt.asset if spec is None or spec.is_source else spec.node
-        path = self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
+        return self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
+
+    def _log(self, attempt: Attempt) -> LogFile | None:
+        from assetflow.run.steplog import log_text
+
+        path = self._log_path(attempt)
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = log_text(path)
         except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
             return None
         except OSError as error:

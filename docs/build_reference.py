@@ -159,6 +159,8 @@ MEANINGS = {
     "hash": "The hash of stored content: `xxh3` is fast and finds every accident, `sha256` also withstands forgery. "
     "What is stored already is checked with the one it was written with.",
     "discover": "Whether files that functions open without declaring them are noted while they run, and count.",
+    "log_limit": "The largest log of one attempt: a number of bytes, or a text such as `10MB`. Of a longer one the "
+    "beginning and the end are kept.",
     "defaults": "What assets take when they do not say it: see below.",
     "groups": "The same for one group, such as `[groups.marts]`; it comes before `[defaults]`.",
     "config": "Fields of the `Config` of an asset: `[config.orders]`, or `[config.marts.orders]` when it has a schema.",

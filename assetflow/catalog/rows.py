@@ -22,6 +22,7 @@ from assetflow.model.records import (
     Head,
     NewTrace,
     Run,
+    SpanTime,
     Trace,
     TraceInput,
     Version,
@@ -164,6 +165,7 @@ def attempt_from_row(row: Row) -> Attempt:
         tuple(found.get("reasons", ())), found.get("error"),
         tuple(CheckOutcome(*check) for check in found.get("checks", ())),
         found.get("seconds", {}), tuple(AssetKey(one) for one in found.get("blocked_by", ())),
+        found.get("wait"), found.get("peak_memory"), tuple(SpanTime(*span) for span in found.get("spans", ())),
     )  # fmt: skip
 
 
@@ -180,6 +182,12 @@ def attempt_facts(attempt: Attempt) -> str:
         facts["seconds"] = dict(attempt.seconds)
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
+    if attempt.wait_s is not None:
+        facts["wait"] = attempt.wait_s
+    if attempt.peak_memory_bytes is not None:
+        facts["peak_memory"] = attempt.peak_memory_bytes
+    if attempt.spans:
+        facts["spans"] = [[span.path, span.seconds, span.count, span.failed] for span in attempt.spans]
     return json.dumps(facts)
 
 

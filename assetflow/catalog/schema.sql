@@ -193,7 +193,7 @@ CREATE TABLE attempt (
     started_at  REAL,
     finished_at REAL,
     version     INTEGER,
-    facts       TEXT NOT NULL,           -- reasons, error, checks, seconds, blocked_by
+    facts       TEXT NOT NULL,           -- reasons, error, checks, seconds, blocked_by, wait, peak_memory, spans
     PRIMARY KEY (run_id, asset_id, part_id, number)
 ) WITHOUT ROWID;
 

@@ -16,8 +16,8 @@ class Answer:
 
     `data` is called for --json only. `lines` is the screen; without it the `table` is, with `below` under it on a
     terminal. A verb with both shows the lines, and the table for `--format csv` and its like. `text` goes to stdout as
-    it is. `hints` go to stderr. `exit_code` other than 0 comes with `failure`: its first line is printed last,
-    or instead of it the `ending`, for what is no error.
+    it is; a verb that `is_told` has written all of its answer while it ran. `hints` go to stderr. `exit_code` other
+    than 0 comes with `failure`: its first line is printed last, or instead of it the `ending`, for what is no error.
     """
 
     data: Callable[[], object]
@@ -29,3 +29,4 @@ class Answer:
     exit_code: int = 0
     failure: AssetflowError | None = None
     ending: Line = ()
+    is_told: bool = False

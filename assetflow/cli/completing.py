@@ -164,7 +164,8 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return list(SCRIPTS)
     if verb.name == "runs":
         words = before[place + 1 :]
-        return ["ls", "show"] if not words else _runs(_project_folder(before)) if words == ["show"] else []
+        wants_run = words == ["show"] or (words[:1] == ["compare"] and len(words) < 3)
+        return ["ls", "show", "compare"] if not words else _runs(_project_folder(before)) if wants_run else []
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))

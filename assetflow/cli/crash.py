@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.errors import AssetflowError, InternalError, Location
+from assetflow.model.secrets import SECRETS
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -21,7 +22,7 @@ def internal_error(error: Exception, arguments: list[str], session: Session | No
     """The error that a user sees for a bug, after the details were written to a file. Environment and data stay out."""
     folder = _folder(session)
     name = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}.txt"
-    text = _report(error, arguments)
+    text = SECRETS.text(_report(error, arguments))
     written: Path | None = None
     for candidate in (folder, Path(tempfile.gettempdir())):
         if candidate is None:
@@ -35,7 +36,7 @@ def internal_error(error: Exception, arguments: list[str], session: Session | No
         written = path
         break
     found = InternalError(
-        f"{type(error).__name__}: {error}".partition("\n")[0],
+        SECRETS.text(f"{type(error).__name__}: {error}".partition("\n")[0]),
         facts=() if written is None else (f"details in {written}",),
         fix="please report it with that file" if written is not None else "run it again with --traceback full",
         where=_place(error),

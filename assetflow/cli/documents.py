@@ -140,7 +140,13 @@ def attempt_document(attempt: Attempt) -> Document:
         "started_at": time_or_none(attempt.started_at),
         "finished_at": time_or_none(attempt.finished_at),
         "version": attempt.version_number,
+        "wait_seconds": attempt.wait_s,
         "seconds": dict(attempt.seconds),
+        "steps": [
+            {"name": one.path, "seconds": one.seconds, "count": one.count, "failed": one.failed}
+            for one in attempt.spans
+        ],
+        "peak_memory_bytes": attempt.peak_memory_bytes,
         "reasons": [dict(reason) for reason in attempt.reasons],
         "error": None if attempt.error is None else dict(attempt.error),
         "checks": [check_document(one) for one in attempt.checks],

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from assetflow.cli.render_run import live_lines, outcome_line
+from assetflow.cli.render_run import Running, live_lines, outcome_line
 from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import cells
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from assetflow.plan.planner import Plan
     from assetflow.plan.staleness import Reason
     from assetflow.run.outcome import NextTry, RunResult, StepOutcome
+    from assetflow.run.reports import Progressed
 
 HEARTBEAT_S = 30.0
 _FRAME_S = 0.08  # a terminal is drawn at most about twelve times a second
@@ -46,6 +47,9 @@ class Watcher:
         """Nothing."""
 
     def waiting(self, asset: AssetKey, reason: str) -> None:
+        """Nothing."""
+
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:
@@ -76,6 +80,7 @@ class PlainWatcher(Watcher):
         super().__init__(screen)
         self._clock = clock or time.time
         self._running: dict[AssetKey, float] = {}
+        self._progress: dict[AssetKey, Progressed] = {}
         self._last = 0.0
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
@@ -87,6 +92,11 @@ class PlainWatcher(Watcher):
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Remember since when it runs."""
         self._running[asset] = self._clock()
+        self._progress.pop(asset, None)
+
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
+        """Remember it for the next sign of life."""
+        self._progress[asset] = progress
 
     def retrying(self, asset: AssetKey, again: NextTry) -> None:
         """Write what failed and when it is tried again."""
@@ -122,7 +132,14 @@ class PlainWatcher(Watcher):
         now = self._clock()
         if self._running and now - self._last >= HEARTBEAT_S:
             for asset, since in self._running.items():
-                self._say("", asset=asset, status="running", secs=f"{now - since:.1f}")
+                self._say("", asset=asset, status="running", secs=f"{now - since:.1f}", **self._how_far(asset))
+
+    def _how_far(self, asset: AssetKey) -> dict[str, object]:
+        told = self._progress.get(asset)
+        if told is None:
+            return {}
+        done = {"done": f"{told.done:.10g}"} if told.share is None else {"progress": f"{int(told.share * 100)}%"}
+        return {**done, "message": told.message or None}
 
     def stopping(self, running: int) -> None:
         """Write how many assets are waited for."""
@@ -172,6 +189,13 @@ class JsonWatcher(Watcher):
         """Write what it waits for."""
         self._event("asset_waiting", asset=asset, reason=reason)
 
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
+        """Write how far it is."""
+        self._event(
+            "asset_progress", asset=asset, attempt=progress.attempt, done=progress.done, total=progress.total,
+            message=progress.message,
+        )  # fmt: skip
+
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write the outcome."""
         self._event(f"asset_{outcome.state}", **outcome.to_json())
@@ -206,6 +230,7 @@ class LiveWatcher(Watcher):
         self._live: LiveLines | None = None
         self._running: dict[AssetKey, float] = {}
         self._waiting: dict[AssetKey, Waiting] = {}
+        self._progress: dict[AssetKey, Progressed] = {}
         self._done = 0
         self._states: dict[AssetKey, str] = {}
         self._total = 0
@@ -230,6 +255,12 @@ class LiveWatcher(Watcher):
         """Add it to what is running."""
         self._waiting.pop(asset, None)
         self._running[asset] = time.monotonic()
+        self._progress.pop(asset, None)
+        self._draw()
+
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
+        """Show it in the line of the asset."""
+        self._progress[asset] = progress
         self._draw()
 
     def retrying(self, asset: AssetKey, again: NextTry) -> None:
@@ -288,7 +319,10 @@ class LiveWatcher(Watcher):
         if self._live is None or (now - self._drawn < _FRAME_S and not at_once):
             return
         self._drawn = now
-        running = [(str(key), now - since, self._usual_s(key)) for key, since in self._running.items()]
+        running = [
+            Running(str(key), now - since, self._usual_s(key), self._progress.get(key))
+            for key, since in self._running.items()
+        ]
         lines = live_lines(
             title=f"run #{self.run_id}",
             running=running,

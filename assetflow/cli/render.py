@@ -63,6 +63,8 @@ class Screen:
         Raises:
             UsageError: the form is a table's, and the verb has no table.
         """
+        if answer.is_told:
+            return
         if self.is_json:
             self.document(verb, data=answer.data(), failure=answer.failure)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_errors import code_lines, local_paths, shown_path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
     from assetflow.plan.planner import Plan, Step
     from assetflow.run.outcome import RunResult, StepOutcome
+    from assetflow.run.reports import Progressed
 
 SUMMARY = (
     ("materialized", "materialized"), ("unchanged", "unchanged"), ("linked", "reused"), ("cut_off", "cut off"),
@@ -278,10 +280,40 @@ def outcome_table(result: RunResult) -> Table:
 # ---------------------------------------------------------------------------------------------------------- live
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An asset that is being computed: seconds so far, how long it took last time, and what it said of itself."""
+
+    key: str
+    seconds: float
+    usual_s: float | None = None
+    progress: Progressed | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The part that is done: as it said, else by the time that it took before."""
+        told = None if self.progress is None else self.progress.share
+        return min(1.0, self.seconds / self.usual_s) if told is None and self.usual_s else told
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that are left: by what it said, else by the time that it took before."""
+        told = None if self.progress is None else self.progress.share
+        if told is not None:
+            return self.seconds * (1 - told) / told if told else None
+        return self.usual_s - self.seconds if self.usual_s and self.usual_s > self.seconds else None
+
+
+def done_words(progress: Progressed) -> str:
+    """`62 %` where a total is known, else `12,000 done`."""
+    share = progress.share
+    return f"{progress.done:,.10g} done" if share is None else f"{int(share * 100)} %"
+
+
 def live_lines(
     *,
     title: str,
-    running: Sequence[tuple[str, float, float | None]],
+    running: Sequence[Running],
     done: int,
     total: int,
     elapsed_s: float,
@@ -289,17 +321,22 @@ def live_lines(
 ) -> list[Line]:
     """The block below the finished lines: each running asset with its time, and how far the run is.
 
-    `running` has key, seconds so far, and how long it took last time (or None). At most half of the screen is used.
+    At most half of the screen is used.
     """
     width, height = size_of_screen
     lines: list[Line] = []
     room = max(1, height // 2 - 3)
-    wide = max((cells(key) for key, _, _ in running[:room]), default=0)
-    for key, seconds, usual in running[:room]:
-        expected = dim(f"  (last time {words(usual)})") if usual else ""
-        lines.append(
-            (" ", state_mark("running"), f" {key:<{wide}}  ", _bar(seconds, usual), f" {words(seconds):>8}", expected)
-        )
+    wide = max((cells(one.key) for one in running[:room]), default=0)
+    said = [done_words(one.progress) if one.progress is not None else "" for one in running[:room]]
+    wide_said = max(map(cells, said), default=0)
+    for one, how_far in zip(running[:room], said, strict=False):
+        eta = f"  eta {words(one.eta_s)}" if one.eta_s is not None else ""
+        usual = f"  (last time {words(one.usual_s)})" if one.usual_s and one.progress is None else ""
+        message = f"  {one.progress.message}" if one.progress is not None and one.progress.message else ""
+        padded = f" {how_far:>{wide_said}}" if wide_said else ""
+        times = f"{padded} {words(one.seconds):>8}{eta}"
+        name = one.key + " " * (wide - cells(one.key))
+        lines.append((" ", state_mark("running"), f" {name}  ", _bar(one.share), times, dim(usual), dim(message)))
     if len(running) > room:
         lines.append((dim(f"   … {len(running) - room} more running"),))
     rule = "─" * max(4, min(40, width - 40))
@@ -307,9 +344,8 @@ def live_lines(
     return [clip_line(line, width - 1) for line in lines]
 
 
-def _bar(seconds: float, usual: float | None, wide: int = 18) -> Span:
-    share = min(1.0, seconds / usual) if usual else 0.0
-    full = int(share * wide)
+def _bar(share: float | None, wide: int = 18) -> Span:
+    full = int((share or 0.0) * wide)
     return Span("━" * full + "─" * (wide - full), "head")
 
 

@@ -147,6 +147,7 @@ class _Layer(BaseModel):
     allow_pickle: bool | None = None
     hash: Literal["xxh3", "sha256"] | None = None
     discover: bool | None = None
+    log_limit: Annotated[int | None, BeforeValidator(_unless_none(memory_bytes)), Field(ge=1000)] = None
     retention: _Retention | None = None
     defaults: _Defaults | None = None
     groups: dict[Group, _Defaults] | None = None

@@ -23,7 +23,7 @@ FILE = "assetflow.toml"
 LOCAL_FILE = "assetflow.local.toml"
 ENVIRONMENT_KEYS = (
     "env", "io", "executor", "workers", "storage", "catalog", "duckdb", "warehouse", "modules", "name", "tz",
-    "allow_pickle", "hash", "discover",
+    "allow_pickle", "hash", "discover", "log_limit",
 )  # fmt: skip
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
@@ -73,6 +73,7 @@ class Settings:
     allow_pickle: bool = False
     hash: str = "xxh3"
     discover: bool = True
+    log_limit: int = 10_000_000
     retention: Mapping[str, float] = field(default_factory=lambda: dict(RETENTION))
     defaults: Defaults = field(default_factory=Defaults)
     groups: Mapping[str, Defaults] = field(default_factory=dict[str, Defaults])

@@ -1,9 +1,10 @@
-"""What an asset function can ask about the run it is part of."""
+"""What an asset function can ask about the run it is part of, and what it can tell those who watch."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -11,12 +12,42 @@ if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
 
 
+class Teller(Protocol):
+    """Where what a function tells about itself goes."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop."""
+        ...
+
+    def progress(self, done: float, total: float | None, message: str) -> None:
+        """How far the function is."""
+        ...
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """A part of the function that is timed."""
+        ...
+
+
+class _Nobody:
+    """Outside a run nobody watches."""
+
+    cancelled = False
+
+    def progress(self, done: float, total: float | None, message: str) -> None:
+        """Nothing."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Take it as a parameter: `def orders(raw: pd.DataFrame, context: Context)`.
 
     `log` writes to the log of this attempt (`assetflow logs`); `run_id` is None outside a project; `attempt` counts
-    from 1.
+    from 1. `teller` is what a run listens with: without one, `progress` and `step` do nothing.
     """
 
     asset_key: AssetKey
@@ -25,7 +56,29 @@ class Context:
     env: str = "dev"
     attempt: int = 1
     metadata: dict[str, object] = field(default_factory=dict[str, object])
+    teller: Teller = field(default_factory=_Nobody, repr=False, compare=False)
 
     def add_metadata(self, **values: object) -> None:
         """Record JSON-able values with the version, as `Result(metadata=...)` does."""
         self.metadata.update(values)
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the function is: `done` of `total` rows, files, or whatever it counts; without a total, so many.
+
+        It may be called as often as is handy, also from threads: watchers are told about ten times a second, and the
+        last call always reaches them. In a run, TypeError or ValueError is raised for what is no number.
+        """
+        self.teller.progress(done, total, message)
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of the function: `with context.step("join"): ...`.
+
+        The seconds are in the record of the attempt (`assetflow runs show 42 --times`). A step within a step is
+        `outer/inner`; a repeated one is added up and counted; one that raises is recorded as well.
+        """
+        return self.teller.step(name)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to stop: a long loop may look, and `raise Skip` or return what it has."""
+        return self.teller.cancelled

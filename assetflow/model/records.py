@@ -184,13 +184,24 @@ class CheckOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanTime:
+    """A timed part of a function (`context.step`): `path` is `outer/inner`; `failed` of `count` times it raised."""
+
+    path: str
+    seconds: float
+    count: int = 1
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at one asset partition within a run.
 
     state: running, materialized, unchanged, linked, cut_off, skipped, failed, blocked, rejected (by a
     check), died.
     `error` has type, message, file, line, text (rendered traceback), and fix; `seconds` the parts load, compute, check,
-    write, commit; `reasons` are `Reason` values as JSON.
+    write, commit; `reasons` are `Reason` values as JSON. `wait_s` is the time from when it could have started until it
+    did. `peak_memory_bytes` is None where it cannot be told apart from that of the rest of the process.
     """
 
     run_id: int
@@ -206,6 +217,9 @@ class Attempt:
     checks: tuple[CheckOutcome, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     blocked_by: tuple[AssetKey, ...] = ()
+    wait_s: float | None = None
+    peak_memory_bytes: int | None = None
+    spans: tuple[SpanTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

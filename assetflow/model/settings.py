@@ -10,6 +10,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from assetflow.model.secrets import SECRETS
+
 
 class Config(BaseModel):
     """Settings of one asset: `def rates(config: RatesConfig)`. Changing a value makes the asset stale.
@@ -21,7 +23,14 @@ class Config(BaseModel):
 
 
 class Secret(SecretStr):
-    """Text that never shows itself: `str()` and `repr()` give stars, and it is left out of fingerprints."""
+    """Text that never shows itself: `str()` and `repr()` give stars, and it is left out of fingerprints.
+
+    Runs put stars in its place in all that assets print, log, raise and record, if it has at least 6 characters.
+    """
+
+    def __init__(self, secret_value: str) -> None:
+        super().__init__(secret_value)
+        SECRETS.add(secret_value)
 
     def reveal(self) -> str:
         """The text itself."""

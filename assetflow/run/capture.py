@@ -13,42 +13,13 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from io import TextIOBase
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
+
+from assetflow.run.steplog import LOG_LIMIT, StepLog
 
 _local = threading.local()
 _STARTED_BY = "_assetflow_log"
 """The attribute of a thread that holds the log of the step that started it."""
-
-
-class StepLog:
-    """The log file of one attempt, which also stands for that attempt.
-
-    A thread that goes on when its step has ended still writes there.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._stream = self._open("w")
-
-    def write(self, text: str) -> int:
-        """Write text; how many characters it has."""
-        try:
-            return self._stream.write(text)
-        except ValueError:  # closed: the step has ended
-            with self._open("a") as stream:
-                return stream.write(text)
-
-    def flush(self) -> None:
-        """Hand to the system what was written."""
-        with suppress(ValueError):  # closed, and so flushed
-            self._stream.flush()
-
-    def close(self) -> None:
-        """End the step's log."""
-        self._stream.close()
-
-    def _open(self, mode: Literal["w", "a"]) -> TextIO:
-        return self._file.open(mode, encoding="utf-8", errors="backslashreplace", buffering=1)
 
 
 class _Router(TextIOBase):
@@ -122,17 +93,26 @@ def capturing() -> Generator[None]:
 
 
 @contextmanager
-def writing_to(file: Path) -> Generator[None]:
-    """Send the calling thread's output to `file` (made with its folder) while the block runs.
+def writing_to(file: Path, limit: int = LOG_LIMIT) -> Generator[None]:
+    """Send the calling thread's output to `file` (made with its folder) while the block runs; see `StepLog`.
 
     Raises:
         OSError: the file cannot be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     before = getattr(_local, "log", None)
-    with closing(StepLog(file)) as log:
+    with closing(StepLog(file, limit)) as log:
         _local.log = log
         try:
             yield
         finally:
             _local.log = before
+
+
+def write_to_log(text: str) -> None:
+    """Add text to the log of the calling thread's step, as a line or lines of its own."""
+    log = current_log()
+    if log is not None:
+        # The error itself is in the result and in the catalog; a log that cannot be written must not replace it.
+        with suppress(OSError):
+            log.write(text if text.endswith("\n") else text + "\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError
+from assetflow.model.secrets import SECRETS
 from assetflow.plan.planner import Step
 from assetflow.run.outcome import StepError
 
@@ -34,20 +35,15 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         told = step_error(first, root)
         return replace(told, facts=(*told.facts, *(other.what for other in others)))
     if isinstance(error, AssetflowError):
-        return StepError(
-            error.code,
-            type(error).__name__,
-            error.what,
-            error.where.file if error.where else None,
-            error.where.line if error.where else None,
-            facts=error.facts,
-            fix=error.fix,
+        file, line = (error.where.file, error.where.line) if error.where else (None, None)
+        return _without_secrets(
+            StepError(error.code, type(error).__name__, error.what, file, line, facts=error.facts, fix=error.fix)
         )
     trace = _user_part(error.__traceback__)
     summary = traceback.TracebackException(type(error), error, trace)
     place = _place(trace, root)
     file, line, function = place if place is not None else (None, None, None)
-    return StepError(
+    found = StepError(
         AssetFailed.code,
         type(error).__qualname__,
         _text(error),
@@ -58,6 +54,19 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         tuple(getattr(error, "__notes__", ())),
         _hint(error),
         "".join(summary.format()),
+    )
+    return _without_secrets(found)
+
+
+def _without_secrets(error: StepError) -> StepError:
+    clean = SECRETS.text
+    return replace(
+        error,
+        message=clean(error.message),
+        frame=tuple((number, clean(line)) for number, line in error.frame),
+        facts=tuple(map(clean, error.facts)),
+        fix=None if error.fix is None else clean(error.fix),
+        text=clean(error.text),
     )
 
 

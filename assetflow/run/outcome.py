@@ -14,6 +14,7 @@ from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
+from assetflow.run.reports import Progressed
 
 MADE = ("materialized", "unchanged", "linked")
 """States of outcomes that moved a head."""
@@ -203,6 +204,10 @@ class Observer(Protocol):
         """An asset that could start waits: `for pool warehouse (run #41)`. Told again when the reason is another."""
         ...
 
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
+        """An asset that is being computed said how far it is: at most about ten times a second."""
+        ...
+
     def step_finished(self, outcome: StepOutcome) -> None:
         """An asset has reached its outcome."""
         ...
@@ -237,6 +242,9 @@ class SilentObserver:
         """Nothing."""
 
     def waiting(self, asset: AssetKey, reason: str) -> None:
+        """Nothing."""
+
+    def progressed(self, asset: AssetKey, progress: Progressed) -> None:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
+from assetflow.errors import Superseded
 from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, Trace, TraceInput, Version
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
 from assetflow.run.survey import file_row
@@ -43,6 +45,7 @@ class Recorder:
     def __init__(self, catalog: Catalog, env: str, run_id: int, sources: Mapping[str, CodeSource]) -> None:
         self._catalog, self._env, self._run_id, self._sources = catalog, env, run_id, sources
         self._waiting: list[Pending] = []
+        self._timed: list[Attempt] = []
 
     @property
     def has_more(self) -> bool:
@@ -62,7 +65,8 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         began, now = time.perf_counter(), time.time()
         waiting = self._keep_refused(waiting, now)
-        attempts = [*(one.attempt for one in waiting if one.attempt is not None), *begun]
+        timed, self._timed = self._timed, []
+        attempts = [*timed, *(one.attempt for one in waiting if one.attempt is not None), *begun]
         commits = [one for one in waiting if one.trace is not None]
         if not commits:
             if attempts:
@@ -75,7 +79,17 @@ class Recorder:
             self._catalog.commit(self._env, self._run_id, traces, now, attempts, files, lost, self._sources)
         )  # fmt: skip
         seconds = (time.perf_counter() - began) / len(commits)
-        return [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
+        told = [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
+        self._timed = [_with_commit(one.attempt, one.done, seconds) for one in told
+                       if one.attempt is not None and one.done is not None and one.done.moved]  # fmt: skip
+        return told
+
+    def finish(self) -> None:
+        """Record how long the last commits took, which only shows when they are done."""
+        timed, self._timed = self._timed, []
+        if timed:
+            with suppress(Superseded):  # what they committed is recorded; their times are worth no error
+                self._catalog.save_attempts(self._env, timed)
 
     def _keep_refused(self, waiting: list[Pending], now: float) -> list[Pending]:
         """Keep what checks rejected; the outcomes with the numbers that it got."""
@@ -84,6 +98,27 @@ class Recorder:
             return waiting
         numbers = iter(self._catalog.reject(self._run_id, traces, now, self._sources))
         return [one if one.refused is None else _numbered(one, next(numbers)) for one in waiting]
+
+
+def _with_commit(attempt: Attempt, done: Committed, seconds: float) -> Attempt:
+    return replace(attempt, version_number=done.number, seconds={**attempt.seconds, "commit": seconds})
+
+
+def attempt_of(
+    run_id: int, outcome: StepOutcome, result: NodeResult | None, ready_at: float, spans: tuple[SpanTime, ...]
+) -> Attempt:
+    """The record of an outcome as of now; `result` is what was computed, if anything was."""
+    now = time.time()
+    return Attempt(
+        run_id, outcome.asset, UNPARTITIONED, outcome.attempts, outcome.state,
+        now if result is None else result.started_at, now, outcome.version,
+        tuple(reason.to_json() for reason in outcome.reasons),
+        None if outcome.error is None else outcome.error.to_json(), outcome.checks, outcome.seconds,
+        outcome.blocked_by,
+        wait_s=None if result is None or not ready_at else max(0.0, result.started_at - ready_at),
+        peak_memory_bytes=None if result is None else result.peak_memory_bytes,
+        spans=spans,
+    )  # fmt: skip
 
 
 def _numbered(one: Pending, number: int) -> Pending:

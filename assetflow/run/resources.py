@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from assetflow.model.secrets import SECRETS
+
 if TYPE_CHECKING:
     from assetflow.model.settings import Resource
 
@@ -28,6 +30,7 @@ class ResourcePool:
         with self._lock:
             if cls not in self._ready:
                 resource = self._make(cls)
+                SECRETS.add_from(resource)
                 resource.set_up()
                 self._ready[cls] = resource
             return self._ready[cls]

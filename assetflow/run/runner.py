@@ -28,7 +28,8 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import NOTHING, Pinned, taken_in_memory
 from assetflow.run.pools import Pools, SlotQueue
-from assetflow.run.recording import Pending, Recorder, computed, head_after, linked, observed
+from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
+from assetflow.run.reports import Inbox, Progressed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
@@ -40,7 +41,7 @@ STOP_S = 9.0
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What one run is given besides the plan. `log_folder` gets a file for each attempt.
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell.
 
     `chance` gives numbers from 0 up to 1 for the jitter of retries.
     """
@@ -52,6 +53,7 @@ class RunSettings:
     handover: Handover = field(default_factory=Handover)
     chance: Callable[[], float] = random
     pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
+    inbox: Inbox = field(default_factory=Inbox)
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class _Progress:
     above: frozenset[str] = frozenset()
     reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
     attempt: int = 1
+    ready_at: float = 0.0
     result: NodeResult | None = None
 
 
@@ -104,6 +107,7 @@ class Runner:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
         self._run_id, self._observer = run_id, observer
         self._recorder = Recorder(self._catalog, self._plan.env, run_id, self._loaded.code_sources)
+        self._settings.inbox.listen(self._progressed)
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
         self._settle_lost_pins()
@@ -120,18 +124,16 @@ class Runner:
         for node in self._nodes.values():
             self._leave(node, "cancelled", f"not started: {self._why_stopped()}")
         self._record()
+        self._recorder.finish()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
-        saved = [
-            *current,
-            *(self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked")),
-        ]
+        reused = (self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked"))
         return RunResult(
             run_id,
             self._plan.env,
             {step.asset: self._outcomes[step.asset] for step in self._plan if step.asset in self._outcomes},
             len(current),
             time.monotonic() - began,
-            sum(step.estimate_s or 0.0 for step in saved),
+            sum(step.estimate_s or 0.0 for step in (*current, *reused)),
             interrupted,
             self._interrupts.signal_number,
             timed_out=self._interrupts.is_expired,
@@ -195,7 +197,11 @@ class Runner:
         self._pinned.reject(self._catalog.rejected_versions(checked) if checked else ())
         for name, node in self._nodes.items():
             if not node.waits_for:
-                heapq.heappush(self._ready, (self._rank[name], name))
+                self._make_ready(name, self._rank[name])
+
+    def _make_ready(self, name: str, rank: int) -> None:
+        self._nodes[name].ready_at = time.time()
+        heapq.heappush(self._ready, (rank, name))
 
     def _node_of(self, key: AssetKey) -> str:
         return self._world.graph.specs[key].node
@@ -207,11 +213,13 @@ class Runner:
             self._heed_interrupts()
             now = time.monotonic()
             while self._later and self._later[0][0] <= now and not self._stopping:
-                heapq.heappush(self._ready, (0, heapq.heappop(self._later)[1]))
+                self._make_ready(heapq.heappop(self._later)[1], 0)
             self._begin_ready()
             self._begin_ahead()
             if self._running:
-                for result in self._executor.wait(_TICK_S):
+                results = self._executor.wait(_TICK_S)
+                self._settings.inbox.deliver()
+                for result in results:
                     self._take_in(result)
                 self._record()
             elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
@@ -248,12 +256,15 @@ class Runner:
             self._running.clear()
             self._record()
 
+    def _progressed(self, progress: Progressed) -> None:
+        for key in self._nodes[progress.node].keys if progress.node in self._running else ():
+            self._observer.progressed(key, progress)
+
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
-        now = time.time()
         given_up = [StepOutcome(key, "cancelled", reasons=node.reasons.get(key, ()), attempts=node.attempt)
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None, now) for outcome in given_up])
+        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None) for outcome in given_up])
 
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
@@ -383,7 +394,7 @@ class Runner:
 
     def _think_again(self, name: str) -> None:
         if not self._nodes[name].waits_for:
-            heapq.heappush(self._ready, (self._rank[name], name))
+            self._make_ready(name, self._rank[name])
 
     # -- settling
 
@@ -392,14 +403,9 @@ class Runner:
         if decision.action is Action.LINK and decision.link is not None:
             found = decision.link.version
             outcome = StepOutcome(
-                key,
-                "linked",
-                found.number,
-                found.rows,
-                found.size_bytes,
-                reasons=decision.reasons,
+                key, "linked", found.number, found.rows, found.size_bytes, reasons=decision.reasons,
                 inputs=self._pinned.read(spec),
-            )
+            )  # fmt: skip
             trace = linked(key, decision.link.trace, self._pinned.read(spec), self._pinned.seen(key))
             self._commit(key, trace, found, outcome)
             return
@@ -419,13 +425,9 @@ class Runner:
         self._settled.append(result.task.node)
 
     def _retry(self, result: NodeResult, node: _Progress, again: NextTry) -> None:
-        failed = [
-            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
-                    reasons=tuple(reason.to_json() for reason in node.reasons[key]),
-                    error=None if result.error is None else result.error.to_json(), seconds=result.seconds)
-            for key in node.keys
-        ]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, failed)
+        failed = [StepOutcome(key, "failed", seconds=result.seconds, reasons=node.reasons[key], error=result.error,
+                              attempts=node.attempt) for key in node.keys]  # fmt: skip
+        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
         node.attempt, node.result = again.number, None
         heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
         for key in node.keys:
@@ -479,7 +481,7 @@ class Runner:
             is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
             is_replaced = is_same and not trace.is_anew
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
-        attempt = self._attempt(outcome, result, time.time())
+        attempt = self._attempt(outcome, result)
         files = () if result is None else result.files
         self._recorder.add(Pending(outcome, attempt, trace, kept, lost, files))
 
@@ -487,7 +489,7 @@ class Runner:
         self, outcome: StepOutcome, result: NodeResult | None = None, refused: NewTrace | None = None
     ) -> None:  # fmt: skip
         """An asset has reached an outcome that commits nothing; `refused` is of what a check rejected."""
-        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result, time.time())
+        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result)
         self._recorder.add(Pending(outcome, attempt, refused=refused))
 
     def _record(self) -> None:
@@ -526,7 +528,7 @@ class Runner:
             )
             outcome = replace(outcome, state="failed", error=step_error(error, None))
             result = self._nodes[self._node_of(key)].result
-            self._recorder.add(Pending(outcome, self._attempt(outcome, result, one.at)))
+            self._recorder.add(Pending(outcome, self._attempt(outcome, result)))
             self._outcomes[key] = outcome  # its dependents must not start meanwhile
             return
         self._heads[key] = head_after(self._plan.env, trace, done, one.kept, self._run_id, one.at)
@@ -540,14 +542,11 @@ class Runner:
         self._outcomes[outcome.asset] = outcome
         self._observer.step_finished(outcome)
 
-    def _attempt(self, outcome: StepOutcome, result: NodeResult | None, now: float) -> Attempt:
-        return Attempt(
-            self._run_id, outcome.asset, UNPARTITIONED, outcome.attempts, outcome.state,
-            now if result is None else result.started_at, now, outcome.version,
-            tuple(reason.to_json() for reason in outcome.reasons),
-            None if outcome.error is None else outcome.error.to_json(), outcome.checks, outcome.seconds,
-            outcome.blocked_by,
-        )  # fmt: skip
+    def _attempt(self, outcome: StepOutcome, result: NodeResult | None) -> Attempt:
+        name = self._node_of(outcome.asset)
+        ready_at = self._nodes[name].ready_at if name in self._nodes else 0.0
+        spans = self._settings.inbox.spans(name, outcome.attempts)
+        return attempt_of(self._run_id, outcome, result, ready_at, spans)
 
     def _leave(self, node: _Progress, state: str, message: str) -> None:
         for key in node.keys:
@@ -565,4 +564,4 @@ class Runner:
             if other in self._ahead.started:
                 self._decide_about_started(other)
             else:
-                heapq.heappush(self._ready, (self._rank[other], other))
+                self._make_ready(other, self._rank[other])

@@ -19,6 +19,7 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
+from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
@@ -33,6 +34,7 @@ from assetflow.run.locks import environment_lock, run_lock, store_lock, user_nam
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
+from assetflow.run.reports import Inbox
 from assetflow.run.requests import Asked, save_request
 from assetflow.run.resources import ResourcePool
 from assetflow.run.retrying import with_retries
@@ -113,16 +115,17 @@ def run_session(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        handover = Handover(usual_limit())
+        interrupts, inbox, handover = Interrupts(), Inbox(), Handover(usual_limit())
         stack.callback(handover.close)
-        discovery = _discovery(settings, loaded, found)
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, handover, discovery)
-        interrupts = Interrupts()
+        bench = Workbench(
+            settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
+            inbox.put, lambda: interrupts.is_stopping, settings.log_limit,
+        )  # fmt: skip
         executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         logs = settings.state_path / "runs"
-        run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, handover, pools=pools)
+        run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing():
             result = runner.run(run_id, watcher, request.began)
@@ -201,8 +204,9 @@ def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
             stack.enter_context(redirect_stdout(sys.stderr))
         errors = resources.close()
     for error in errors:
+        text = SECRETS.text(f"tear_down raised {type(error).__name__}: {error}")
         # The assets are committed; a resource that does not close is the user's to know about, not a failed run.
-        observer.warn(f"tear_down raised {type(error).__name__}: {error}")
+        observer.warn(text)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
@@ -27,15 +27,18 @@ from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
+from assetflow.model.secrets import SECRETS
 from assetflow.model.spec import AssetSpec
 from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
-from assetflow.run.capture import writing_to
+from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.discovered import Discovery
 from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
+from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
 from assetflow.run.returned import json_metadata, split_outputs
+from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
 
 
@@ -43,7 +46,8 @@ from assetflow.run.task import Made, NodeResult, Task
 class Workbench:
     """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
 
-    Without `discovery` it is not noted what functions open.
+    Without `discovery` it is not noted what functions open. `report` takes what steps tell while they run, from any
+    thread; `is_stopping` says whether the run is to end. A log has at most about `log_limit` bytes.
     """
 
     root: Path
@@ -53,6 +57,9 @@ class Workbench:
     resources: ResourcePool
     handover: Handover = field(default_factory=Handover)
     discovery: Discovery | None = None
+    report: Tell = tell_nobody
+    is_stopping: Callable[[], bool] = bool
+    log_limit: int = LOG_LIMIT
 
 
 @dataclass(slots=True)
@@ -65,6 +72,7 @@ class _Call:
     task: Task
     node: LiveNode
     asset: AssetKey
+    teller: StepTeller
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
     metadata: dict[str, object] = field(default_factory=dict[str, object])
@@ -110,11 +118,13 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
     node = bench.loaded.nodes[task.node]
     made = (bench.specs[output.key] for output in node.outputs)
     seen = None if bench.discovery is None else bench.discovery.begin(made)
-    call = _Call(task, node, node.outputs[0].key, seen=seen)
+    teller = StepTeller(task.node, task.attempt, bench.report, bench.is_stopping, SECRETS.text)
+    call = _Call(task, node, node.outputs[0].key, teller, seen=seen)
     started = time.time()
-    with ExitStack() as cleanup:
+    SECRETS.add_from(node.config)
+    with closing(call.teller), ExitStack() as cleanup:
         try:
-            _open_log(cleanup, task.log_file)
+            _open_log(cleanup, task.log_file, bench.log_limit)
             value = _compute(bench, call, cleanup)
             outputs, ended = _store_all(bench, call, value, started, announce), time.time()
             return NodeResult(
@@ -123,13 +133,13 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
         except Denied:
             return NodeResult(task, started, time.time(), call.seconds, is_denied=True)
         except Skip as skip:
-            return NodeResult(task, started, time.time(), call.seconds, skipped=skip.reason or "skipped")
+            return NodeResult(task, started, time.time(), call.seconds, skipped=SECRETS.text(skip.reason or "skipped"))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             retry = node.retry
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
             failure = step_error(error, bench.root)
             if failure.text:
-                _append(task.log_file, failure.text)
+                write_to_log(failure.text)
             return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 
@@ -171,7 +181,7 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.kind == "context":
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
-        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata)
+        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata, call.teller)
     if binding.kind == "config":
         return call.node.config
     if binding.kind == "resource" and binding.resource_class is not None:
@@ -211,7 +221,7 @@ def _store_all(
                 _write(bench, call, parts.values())
         _settle_seen(bench, call)
         with call.timed("check"):
-            checks = {part.key: tuple(_checks(bench, call, part, parts)) for part in parts.values()}
+            checks = {part.key: tuple(map(_clean, _checks(bench, call, part, parts))) for part in parts.values()}
         if is_early:
             if announce is not None and not any(map(_bad, checks.values())):
                 announce(Announced(call.task, _announced(bench, parts.values())))
@@ -291,7 +301,8 @@ def _part(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _
             as_of = value.as_of.timestamp()
             metadata["assetflow/as_of"] = "given"
         value = value.value
-    part = _Part(output, value, json_metadata(metadata, output.key), as_of)
+    clean = cast("dict[str, object]", SECRETS.value(json_metadata(metadata, output.key)))
+    part = _Part(output, value, clean, as_of)
     if bench.handover.wants(output.key):
         with call.timed("write"):
             part.handed = bench.storage.hand_on(
@@ -361,6 +372,10 @@ def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str
     suspect = task.suspects.get(key)
     problems = [] if suspect is None else bench.storage.verify(suspect, deep=True)
     return not problems, bool(problems) and all(map(is_of_the_disk, problems))
+
+
+def _clean(outcome: CheckOutcome) -> CheckOutcome:
+    return replace(outcome, message=SECRETS.text(outcome.message)) if outcome.message else outcome
 
 
 def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
@@ -463,7 +478,7 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
             return CheckOutcome(check.name, False, check.blocking, error.what)
         except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
             failure = step_error(error, bench.root)
-            _append(call.task.log_file, failure.text)
+            write_to_log(failure.text)
             place = f" ({failure.file}:{failure.line})" if failure.file else ""
             return CheckOutcome(check.name, False, check.blocking, f"{failure.type}: {failure.message}{place}")
     return check_outcome(check, answer)
@@ -480,17 +495,8 @@ def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     return CheckOutcome(check.name, False, check.blocking, message)
 
 
-def _open_log(cleanup: ExitStack, file: Path) -> None:
+def _open_log(cleanup: ExitStack, file: Path, limit: int) -> None:
     try:
-        cleanup.enter_context(writing_to(file))
+        cleanup.enter_context(writing_to(file, limit))
     except OSError as error:
         raise storage_error(f"writing the log {file.name}", file, error) from error
-
-
-def _append(file: Path, text: str) -> None:
-    try:
-        with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text if text.endswith("\n") else text + "\n")
-    except OSError:
-        # The error itself is in the result and in the catalog; a log that cannot be written must not replace it.
-        return

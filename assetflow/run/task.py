@@ -101,6 +101,7 @@ class NodeResult:
 
     `is_denied`: it was started ahead on what did not come to be, and must be thought about anew.
     `discovered` is what its function was seen to open; `files` are states of those that had to be read for that.
+    `peak_memory_bytes` is the largest resident set of a process that did nothing else; None in one that did.
     """
 
     task: Task
@@ -114,3 +115,4 @@ class NodeResult:
     is_denied: bool = False
     discovered: Discovered = NOTHING_DISCOVERED
     files: tuple[FileState, ...] = ()
+    peak_memory_bytes: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, NewVersion, TraceInput
+from assetflow.model.records import Attempt, CheckOutcome, Head, NewTrace, NewVersion, SpanTime, TraceInput
 
 ORDERS, CUSTOMERS, REPORT = AssetKey("orders"), AssetKey("customers"), AssetKey("marts.report")
 
@@ -57,7 +57,8 @@ def full_attempt(run_id: int, key: AssetKey) -> Attempt:
         reasons=({"code": "input_changed", "text": "orders v1 → v2", "root": True, "from": 1, "to": 2},),
         error={"type": "CheckFailed", "message": "no", "file": "a.py", "line": 3, "text": "Traceback …", "fix": None},
         checks=(CheckOutcome("not_null", False, True, "2 rows"), CheckOutcome("positive", True, False)),
-        seconds={"load": 0.5, "compute": 1.25}, blocked_by=(ORDERS, CUSTOMERS),
+        seconds={"load": 0.5, "compute": 1.25}, blocked_by=(ORDERS, CUSTOMERS), wait_s=0.125,
+        peak_memory_bytes=1 << 28, spans=(SpanTime("join", 0.75, 3, 1), SpanTime("join/sort", 0.5)),
     )  # fmt: skip
 
 

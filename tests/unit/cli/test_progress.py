@@ -8,12 +8,13 @@ from hypothesis import given, strategies as st
 
 from assetflow.cli.progress import HEARTBEAT_S, JsonWatcher, LiveWatcher, PlainWatcher, Watcher, watcher_for
 from assetflow.cli.render import Screen
-from assetflow.cli.render_run import live_lines, no_op_line, outcome_line, summary_line
+from assetflow.cli.render_run import Running, live_lines, no_op_line, outcome_line, summary_line
 from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.text import cells, flat
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
 from assetflow.run.outcome import NextTry, RunResult, StepError, StepOutcome
+from assetflow.run.reports import Progressed
 
 ORDERS, REPORT = AssetKey("orders"), AssetKey("report")
 EMPTY = Plan("dev", "", (), {})
@@ -111,6 +112,72 @@ def test_a_silent_run_gives_signs_of_life() -> None:
     assert err.getvalue().splitlines()[1:] == ["2023-11-14T22:13:50Z run=42 asset=orders status=running secs=30.0"]
 
 
+def test_a_sign_of_life_says_how_far_an_asset_is() -> None:
+    screen, _, err = streams()
+    clock = Clock()
+    watcher = PlainWatcher(screen, clock)
+    watcher.run_started(42, EMPTY, 4)
+    watcher.step_started(ORDERS, ())
+    watcher.step_started(REPORT, ())
+    watcher.progressed(ORDERS, Progressed("orders", 1, 5.0, 8.0, "cohort 5"))
+    watcher.progressed(REPORT, Progressed("report", 1, 12_345.0))
+    clock.now += HEARTBEAT_S
+    watcher.tick()
+
+    assert err.getvalue().splitlines()[1:] == [
+        '2023-11-14T22:13:50Z run=42 asset=orders status=running secs=30.0 progress=62% message="cohort 5"',
+        "2023-11-14T22:13:50Z run=42 asset=report status=running secs=30.0 done=12345",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("running", "words"),
+    [
+        (
+            Running("fit", 5.0, 99.0, Progressed("fit", 1, 5, 8, "cohort 5/8")),
+            "━━━━━━━━━━━───────  62 %    5.0 s  eta 3.0 s  cohort 5/8",
+        ),
+        (Running("fit", 5.0, 10.0), "━━━━━━━━━─────────    5.0 s  eta 5.0 s  (last time 10 s)"),
+        (Running("fit", 12.0, 10.0), "━━━━━━━━━━━━━━━━━━     12 s  (last time 10 s)"),
+        (Running("fit", 5.0, None, Progressed("fit", 1, 12_000)), "──────────────────  12,000 done    5.0 s"),
+        (Running("fit", 5.0, None, Progressed("fit", 1, 0, 8)), "──────────────────  0 %    5.0 s"),
+        (Running("fit", 5.0), "──────────────────    5.0 s"),
+    ],
+)  # fmt: skip
+def test_a_running_line_says_how_far_it_is_and_how_long_it_takes(running: Running, words: str) -> None:
+    line, _ = live_lines(title="run #1", running=[running], done=1, total=9, elapsed_s=3.0, size_of_screen=(200, 24))
+
+    assert " ".join(flat(line).split()) == " ".join(f"▶ fit {words}".split())
+
+
+def test_json_progress_has_an_event_for_it() -> None:
+    screen, out, _ = streams()
+    watcher = JsonWatcher(screen, Clock())
+    watcher.progressed(ORDERS, Progressed("orders", 2, 5.0, 8.0, "cohort 5"))
+
+    event = json.loads(out.getvalue())
+    assert {name: event[name] for name in ("type", "asset", "attempt", "done", "total", "message")} == {
+        "type": "asset_progress", "asset": "orders", "attempt": 2, "done": 5.0, "total": 8.0, "message": "cohort 5",
+    }  # fmt: skip
+
+
+def test_live_progress_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    moments = iter(range(100, 1000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(moments)))  # every call is a frame of its own
+    err = Terminal()
+    watcher = LiveWatcher(Screen(io.StringIO(), err, color="never"))
+    watcher.run_started(42, EMPTY, 4)
+    watcher.step_started(ORDERS, ())
+    watcher.progressed(ORDERS, Progressed("orders", 1, 5.0, 8.0, "cohort 5"))
+    assert "62 %" in err.getvalue()
+    watcher.step_finished(StepOutcome(ORDERS, "failed"))
+    watcher.step_started(ORDERS, ())
+    watcher.run_finished(result())
+
+    assert "62 %" not in err.getvalue().rpartition("▶ orders")[2]
+
+
 def test_json_progress_is_on_stdout() -> None:
     screen, out, err = streams()
     watcher = JsonWatcher(screen, Clock())
@@ -157,7 +224,8 @@ def test_an_asset_that_has_finished_is_not_drawn_as_running(monkeypatch: pytest.
 
 @given(st.integers(0, 300), st.integers(20, 200), st.integers(5, 60))
 def test_the_live_block_fits_on_the_screen(amount: int, width: int, height: int) -> None:
-    running = [(f"asset_{n}", 1.0 * n, 2.0 if n % 2 else None) for n in range(amount)]
+    said = Progressed("fit", 1, 5.0, 8.0, "fitting cohort 5/8, which is a long message " * 3)
+    running = [Running(f"asset_{n}", 1.0 * n, 2.0 if n % 2 else None, said if n % 3 else None) for n in range(amount)]
     lines = live_lines(title="run #1", running=running, done=1, total=9, elapsed_s=3.0, size_of_screen=(width, height))
 
     assert len(lines) <= max(3, height // 2)

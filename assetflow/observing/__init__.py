@@ -1,0 +1,113 @@
+"""Looking at runs, those that are going on too: what they say, and how two differ. Nothing here writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import UsageError
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Attempt, Run
+from assetflow.plan.graph import AssetGraph
+
+if TYPE_CHECKING:
+    from assetflow.observing.follow import LogLines
+    from assetflow.observing.runs import RunComparison
+
+
+class Observing:
+    """The verbs of a project that look at its runs."""
+
+    graph: AssetGraph
+
+    # -- what the project provides
+
+    def _catalog(self) -> AbstractContextManager[Catalog]:
+        raise NotImplementedError
+
+    def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
+        """One run and its attempts."""
+        raise NotImplementedError
+
+    def _log_path(self, attempt: Attempt) -> Path:
+        raise NotImplementedError
+
+    # -- observing
+
+    def compare_runs(self, old: int, new: int) -> RunComparison:
+        """How two runs differ: which assets they had, how these ended, their rows, and how long they took.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        from assetflow.observing.runs import compared
+
+        runs = [self.run_details(run_id) for run_id in (old, new)]
+        with self._catalog() as catalog:
+
+            def rows(attempt: Attempt) -> int | None:
+                if attempt.version_number is None:
+                    return None
+                version = catalog.version(attempt.asset, attempt.version_number, UNPARTITIONED)
+                return None if version is None else version.rows
+
+            return compared(runs[0][0], runs[1][0], _last(runs[0][1]), _last(runs[1][1]), rows)
+
+    def follow_logs(
+        self, run_id: int | None = None, key: str | None = None, *, wait: Callable[[float], None] = time.sleep
+    ) -> Iterator[LogLines]:
+        """What steps print and log, as it comes: of the last run, of one run, or of one asset, until that has ended.
+
+        Of an asset, that is the run that goes on, or else the last one that had it. `wait` is called between looks.
+
+        Raises:
+            UsageError: there is no such run or none yet.
+            NoSuchAsset: there is no such asset.
+        """
+        from assetflow.observing.follow import Moment, followed
+
+        asset = None if key is None else self.graph.resolve(key)
+        found = self._followed_run(run_id, asset)
+
+        def look() -> Moment:
+            run, attempts = self.run_details(found)
+            if asset is not None:
+                attempts = tuple(attempt for attempt in attempts if attempt.asset == asset)
+            return Moment(attempts, run.state != "running" or (asset is not None and self._has_ended(attempts)))
+
+        return followed(found, look, self._log_path, wait)
+
+    def _followed_run(self, run_id: int | None, asset: AssetKey | None) -> int:
+        with self._catalog() as catalog:
+            if run_id is not None:
+                if catalog.run(run_id) is None:
+                    raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
+                return run_id
+            latest = catalog.runs(1)
+            if not latest:
+                raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
+            had = [] if asset is None else catalog.attempts_of(asset, 1)
+        is_going_on = self.run_details(latest[0].run_id)[0].state == "running"
+        return had[0].run_id if had and not is_going_on else latest[0].run_id
+
+    def _has_ended(self, attempts: Sequence[Attempt]) -> bool:
+        """Whether no more attempts at an asset come: one that failed is tried again as often as its asset says."""
+        if not attempts:
+            return False
+        last = max(attempts, key=lambda attempt: attempt.number)
+        spec = self.graph.specs.get(last.asset)
+        may_retry = last.state == "failed" and spec is not None and last.number <= spec.retries
+        return last.state != "running" and not may_retry
+
+
+def _last(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
+    """The last attempt at each asset, in the order in which the run had them."""
+    found: dict[str, Attempt] = {}
+    for attempt in attempts:
+        if attempt.asset not in found or attempt.number >= found[attempt.asset].number:
+            found[attempt.asset] = attempt
+    return found

@@ -1,0 +1,215 @@
+"""The log file of one attempt: whole lines, without secrets, and never larger than its limit.
+
+Half of the limit is for how it began, half for how it ended; what is left out between is counted. While the attempt
+runs, its end lies in two files beside the log, of which the older is dropped when the newer is full; at the end they
+become part of the log. So nothing is held in memory, and a short log is written once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from assetflow.model.secrets import SECRETS, after_key, is_open_key
+
+LOG_LIMIT = 10_000_000
+"""Bytes of a log, if the project says nothing else."""
+
+_LATE = 100_000
+"""So much may be written by threads that go on when the step has ended."""
+_LINE = 1 << 16
+_BACK = 4096
+"""Of a line that does not end, so many characters are kept back: a secret may be coming."""
+_CHUNK = 1 << 20
+
+
+class StepLog:
+    """Writes the log of an attempt. A thread that goes on when its step has ended still writes there.
+
+    Raises:
+        OSError: the file cannot be made; also where it cannot be written any more.
+    """
+
+    def __init__(self, file: Path, limit: int = LOG_LIMIT) -> None:
+        self._lock = threading.RLock()
+        self._file = _BoundedFile(file, limit)
+        self._begun = ""
+        self._is_in_key = False
+
+    def write(self, text: str) -> int:
+        """Take text in; lines are written when they are complete."""
+        with self._lock:
+            if "\n" not in text and "\r" not in text:
+                self._begun += text
+            else:
+                end = max(text.rfind("\n"), text.rfind("\r")) + 1
+                whole, self._begun = self._begun + text[:end], text[end:]
+                self._put(whole)
+            if len(self._begun) > _LINE:
+                cut = SECRETS.cut(self._begun, len(self._begun) - max(_BACK, SECRETS.longest))
+                whole, self._begun = self._begun[:cut], self._begun[cut:]
+                self._put(whole)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: whole lines have been written, and of others a secret may be a part."""
+
+    def close(self) -> None:
+        """Write what is left, and put the file together. A disk that is full loses words, and no result."""
+        with self._lock, suppress(OSError):
+            whole, self._begun = self._begun, ""
+            try:
+                self._put(whole)
+            finally:
+                self._file.close()
+
+    def _put(self, text: str) -> None:
+        if self._is_in_key:
+            rest = after_key(text)
+            if rest is None:
+                return
+            self._is_in_key, text = False, rest
+        if text:
+            self._is_in_key = "PRIVATE KEY-----" in text and is_open_key(text)
+            self._file.write(SECRETS.text(text).encode("utf-8", "backslashreplace"))
+
+
+class _BoundedFile:
+    """A file of which the beginning and the end are kept."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path, self._room = path, max(limit // 2, 1)
+        self._head = path.open("w+b", buffering=0)
+        self._parts = parts_of(path, os.fstat(self._head.fileno()).st_ino)
+        self._tail: BinaryIO | None = None
+        self._size = self._tail_size = self._dropped = self._late = 0
+
+    def write(self, data: bytes) -> None:
+        if self._head.closed:
+            self._write_late(data)
+            return
+        if self._tail is None and self._size + len(data) <= self._room:
+            _write(self._head, data)
+            self._size += len(data)
+            return
+        if self._tail is None:
+            fits = data.rfind(b"\n", 0, self._room - self._size) + 1
+            _write(self._head, data[:fits])
+            self._size += fits
+            data = data[fits:]
+            self._tail = self._parts[1].open("wb", buffering=0)
+        if len(data) > self._room:
+            self._turn()
+            self._turn()
+            self._dropped += len(data) - self._room
+            data = data[-self._room :]
+            self._tell_dropped()
+        elif self._tail_size + len(data) > self._room:
+            self._turn()
+        _write(self._tail, data)
+        self._tail_size += len(data)
+
+    def close(self) -> None:
+        if self._head.closed:
+            return
+        with self._head:
+            if self._tail is None:
+                return
+            self._tail.close()
+            whole = self._path.with_name(self._path.name + ".new")
+            with whole.open("wb") as stream:
+                self._put_together(stream)
+            whole.replace(self._path)
+        for part in self._parts:
+            part.unlink(missing_ok=True)
+
+    def _put_together(self, stream: BinaryIO) -> None:
+        sizes = [part.stat().st_size if part.exists() else 0 for part in self._parts]
+        skips = [0, 0]
+        if surplus := max(0, sum(sizes) - self._room):
+            skips[0] = _line_after(self._parts[0], surplus)
+        self._dropped += skips[0]
+        self._head.seek(0)
+        _copy(self._head, stream, self._size)
+        if self._dropped:
+            stream.write(left_out(self._dropped))
+        for part, size, skip in zip(self._parts, sizes, skips, strict=True):
+            if skip < size:
+                with part.open("rb") as source:
+                    source.seek(skip)
+                    _copy(source, stream, size - skip)
+
+    def _turn(self) -> None:
+        """The newer part becomes the older one, and what was that is dropped."""
+        old, new = self._parts
+        if self._tail is not None:
+            self._tail.close()
+        if old.exists():
+            self._dropped += old.stat().st_size
+            self._tell_dropped()
+        new.replace(old)
+        self._tail, self._tail_size = new.open("wb", buffering=0), 0
+
+    def _tell_dropped(self) -> None:
+        """Say it at the end of the beginning, for who reads the log before it is put together."""
+        self._head.seek(self._size)
+        _write(self._head, left_out(self._dropped))
+
+    def _write_late(self, data: bytes) -> None:
+        if self._late + len(data) <= _LATE:
+            self._late += len(data)
+            with self._path.open("ab", buffering=0) as stream:
+                _write(stream, data)
+
+
+def parts_of(path: Path, inode: int) -> tuple[Path, Path]:
+    """The two files beside a log that hold how it goes on while it runs, the older first.
+
+    They belong to the file with this inode: the log that is put together of them is another one.
+    """
+    return path.with_name(f"{path.name}.{inode}.0"), path.with_name(f"{path.name}.{inode}.1")
+
+
+def left_out(amount: int) -> bytes:
+    """The line in the middle of a log that was too long. All are of one length, as far as numbers are."""
+    return f"… {amount:>15,} bytes are left out here: the log is longer than log_limit …\n".encode()
+
+
+def log_text(path: Path) -> str:
+    """The text of a log, also of an attempt that runs or was killed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    while True:
+        with path.open("rb") as stream:
+            inode = os.fstat(stream.fileno()).st_ino
+            pieces = [stream.read()]
+        for part in parts_of(path, inode):
+            with suppress(FileNotFoundError):
+                pieces.append(part.read_bytes())
+        if path.stat().st_ino == inode:  # else it was put together meanwhile
+            return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _line_after(part: Path, place: int) -> int:
+    """The beginning of the first line after a place, or the place itself in a line without end."""
+    with part.open("rb") as stream:
+        stream.seek(place)
+        line = stream.readline(_BACK)
+        return place + len(line) if line.endswith(b"\n") else place
+
+
+def _write(stream: BinaryIO, data: bytes) -> None:
+    """All of the data: without a buffer, a file on a full disk takes a part of it, and says so the next time."""
+    while (written := stream.write(data)) < len(data):
+        data = data[written:]
+
+
+def _copy(source: BinaryIO, target: BinaryIO, amount: int) -> None:
+    while amount and (chunk := source.read(min(_CHUNK, amount))):
+        target.write(chunk)
+        amount -= len(chunk)

@@ -1,0 +1,86 @@
+"""`logs` with its ways to pick lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Cli
+
+ASSETS = """
+from assetflow import Context, asset
+
+
+@asset
+def orders(context: Context) -> int:
+    print("reading")
+    for page in range(3):
+        context.log.info("page %s", page)
+    context.log.warning("page 2 was short")
+    return 1
+
+
+@asset
+def quiet() -> int:
+    return 1
+
+
+@asset
+def bad(orders: int) -> int:
+    raise ValueError("no luck")
+"""
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
+    (tmp_path / "assetflow.toml").write_text('modules = ["assets"]\n')
+    (tmp_path / "assets.py").write_text(ASSETS)
+    monkeypatch.chdir(tmp_path)
+    cli("materialize", "-q")
+    return cli
+
+
+def test_lines_are_picked_by_pattern_level_and_number(ran: Cli) -> None:
+    assert ran("logs", "orders", "--raw", "--grep", "^read|short").out.splitlines()[0] == "reading"
+    assert ran("logs", "orders", "--raw", "--grep", "page [01]", "-n", "1").out.endswith("INFO    page 1\n")
+    assert ran("logs", "orders", "--raw", "-n", "2").out.count("\n") == 2
+    assert ran("logs", "orders", "--raw", "-n", "0").out == ""
+    [warning] = ran("logs", "orders", "--raw", "--level", "warning").out.splitlines()
+    assert warning.endswith("WARNING page 2 was short")
+
+
+def test_assets_without_such_a_line_are_counted(ran: Cli) -> None:
+    screen = ran("logs", "--level", "error").out
+
+    assert "ValueError: no luck" in screen
+    assert "2 assets had no such line" in screen
+    assert "no such line" in ran("logs", "quiet", "--grep", "x").out
+    texts = {log["asset"]: log["text"] for log in ran("logs", "--json", "--grep", "short").document["data"]["logs"]}
+    assert texts["bad"] == ""
+    assert texts["orders"].endswith("short\n")
+
+
+def test_what_is_no_pattern_or_level_is_an_error(ran: Cli) -> None:
+    assert ran("logs", "--grep", "(").code == 2
+    assert "not a regular expression" in ran("logs", "--grep", "(").err
+    assert ran("logs", "--level", "loud").code == 2
+
+
+def test_following_a_run_that_has_ended_gives_all_of_it(ran: Cli) -> None:
+    everything = ran("logs", "-f")
+
+    assert everything.code == 0
+    assert "orders                   │ reading" in everything.out
+    assert "bad                      │ ValueError: no luck" in everything.out
+    assert ran("logs", "-f", "orders", "--raw").out == ran("logs", "orders", "--raw").out
+    assert ran("logs", "-f", "orders", "-n", "1").out.endswith("WARNING page 2 was short\n")
+    lines = [json.loads(line) for line in ran("logs", "-f", "1", "--json", "--grep", "luck").out.splitlines()]
+    assert lines[-1] == {
+        "schema": "assetflow.log/1", "run": 1, "asset": "bad", "attempt": 1, "line": "ValueError: no luck",
+    }  # fmt: skip
+    assert ran("logs", "-f", "9").code == 2
+    assert ran("logs", "-f", "nobody").code == 2
