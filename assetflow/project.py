@@ -228,6 +228,20 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
             return _counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
 
+    def events(self, run_id: int) -> tuple[Mapping[str, object], ...]:
+        """What happened in a run, in order, as `--progress=jsonl` writes it; nothing when that was not recorded.
+
+        Raises:
+            UsageError: there is no such run, or its events cannot be read.
+        """
+        from assetflow.run.events import read_events
+
+        self.run_details(run_id)
+        try:
+            return tuple(read_events(self.settings.state_path / "runs", run_id))
+        except OSError as error:
+            raise UsageError(f"the events of run #{run_id} cannot be read: {error.strerror}") from error
+
     def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
         """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from assetflow.cli.render_run import live_lines, outcome_line
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import cells
+from assetflow.run.events import EventStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,9 @@ class Watcher:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:
+        """Nothing."""
+
+    def step_retrying(self, outcome: StepOutcome, wait_s: float) -> None:
         """Nothing."""
 
     def tick(self) -> None:
@@ -127,47 +131,45 @@ def _word(value: object) -> str:
 
 
 class JsonWatcher(Watcher):
-    """One JSON object for each event on stdout; `seq` has no gaps."""
+    """One JSON object for each event on stdout; `seq` has no gaps. Warnings are on stderr as well."""
 
     def __init__(self, screen: Screen, clock: Callable[[], float] | None = None) -> None:
         super().__init__(screen)
-        self._clock = clock or time.time
-        self._seq = 0
+        self._events = EventStream(lambda event: screen.event(json.dumps(jsonable(event))), clock)
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Write the plan's counts."""
         super().run_started(run_id, plan, workers)
-        counts = {"run": len(plan.run), "maybe": len(plan.maybe), "link": len(plan.link), "current": len(plan.current)}
-        self._event("run_started", env=plan.env, selection=plan.selection, planned=counts, workers=workers)
+        self._events.run_started(run_id, plan, workers)
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Write which asset began, and why."""
-        self._event("asset_started", asset=asset, reasons=[reason.to_json() for reason in reasons])
+        self._events.step_started(asset, reasons)
 
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write the outcome."""
-        self._event(f"asset_{outcome.state}", **outcome.to_json())
+        self._events.step_finished(outcome)
+
+    def step_retrying(self, outcome: StepOutcome, wait_s: float) -> None:
+        """Write the attempt that failed."""
+        self._events.step_retrying(outcome, wait_s)
 
     def stopping(self, running: int) -> None:
         """Write how many assets are waited for."""
-        self._event("stopping", running=running)
+        self._events.stopping(running)
+
+    def warn(self, text: str) -> None:
+        """Write the warning."""
+        super().warn(text)
+        self._events.warn(text)
 
     def run_finished(self, result: RunResult) -> None:
         """Write the counts."""
-        self._event(
-            "run_finished", ok=result.ok, counts=dict(result.counts), current=result.current, seconds=result.seconds
-        )
+        self._events.run_finished(result)
 
     def nothing_to_do(self, result: RunResult) -> None:
         """Write that there was nothing to do."""
-        self._event("nothing_to_do", ok=True, current=result.current, seconds=result.seconds)
-
-    def _event(self, kind: str, **facts: object) -> None:
-        self._seq += 1
-        now = self._clock()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-        found = {"schema": "assetflow.event/1", "seq": self._seq, "ts": stamp, "run": self.run_id or None, "type": kind}
-        self.screen.event(json.dumps(jsonable({**found, **facts})))
+        self._events.nothing_to_do(result)
 
 
 class LiveWatcher(Watcher):

@@ -32,11 +32,13 @@ def runs(session: Session, options: Namespace) -> Answer:
     given: list[str] = options.words
     word, *rest = given or ["ls"]
     if word == "show" and len(rest) == 1:
-        return _run(session, run_number(rest[0]))
+        return _run(session, run_number(rest[0]), with_events=options.events)
     if word == "ls" and not rest:
+        if options.events:
+            raise UsageError("--events shows those of one run", fix="assetflow runs show 42 --events")
         return _runs(session, options.limit)
     if len(given) == 1 and given[0].lstrip("#").isdecimal():
-        return _run(session, run_number(given[0]))
+        return _run(session, run_number(given[0]), with_events=options.events)
     raise UsageError(
         f"`runs {' '.join(given)}` is not one of its forms", fix="assetflow runs, or assetflow runs show 42"
     )
@@ -116,7 +118,7 @@ def _by(run: Run) -> str | None:
     return None if run.state == LOST else f"{run.user}@{run.host}"
 
 
-def _run(session: Session, run_id: int) -> Answer:
+def _run(session: Session, run_id: int, *, with_events: bool) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
     known: Line = (f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'} · {_by(run)}")
@@ -125,6 +127,10 @@ def _run(session: Session, run_id: int) -> Answer:
     title: Line = (
         " ", strong(f"run #{run.run_id}"), "  ", state_words(run.state), f" · env {run.env}", *known,
     )  # fmt: skip
+    if with_events:
+        from assetflow.cli.events import events_answer
+
+        return events_answer(project, run_id, title)
     return Answer(
         lambda: {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]},
         [
@@ -238,6 +244,7 @@ def _log_lines(session: Session, log: LogFile) -> list[Line]:
 def _runs_options(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="ls | show RUN", help="the list (default), or one run")
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("--events", action="store_true", help="with show: what happened, in the order in which it did")
 
 
 def _logs_options(parser: ArgumentParser) -> None:

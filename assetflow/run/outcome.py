@@ -77,6 +77,8 @@ class StepOutcome:
     message: str = ""
     attempts: int = 1
     inputs: tuple[TraceInput, ...] = ()
+    input_rows: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    """Rows of the versions that were read, as far as they are tables."""
 
     @property
     def total_s(self) -> float:
@@ -92,8 +94,8 @@ class StepOutcome:
             "checks": [{"name": c.name, "passed": c.passed, "blocking": c.blocking, "message": c.message}
                        for c in self.checks],
             "blocked_by": list(self.blocked_by), "message": self.message, "attempts": self.attempts,
-            "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number}
-                       for i in self.inputs],
+            "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number,
+                        "rows": self.input_rows.get(i.upstream)} for i in self.inputs],
         }  # fmt: skip
 
 
@@ -177,6 +179,10 @@ class Observer(Protocol):
         """An asset has reached its outcome."""
         ...
 
+    def step_retrying(self, outcome: StepOutcome, wait_s: float) -> None:
+        """An attempt at an asset has failed and is recorded; the next one begins in `wait_s` seconds."""
+        ...
+
     def tick(self) -> None:
         """Time passes: about ten times a second while assets are being computed."""
         ...
@@ -204,6 +210,9 @@ class SilentObserver:
         """Nothing."""
 
     def step_finished(self, outcome: StepOutcome) -> None:
+        """Nothing."""
+
+    def step_retrying(self, outcome: StepOutcome, wait_s: float) -> None:
         """Nothing."""
 
     def tick(self) -> None:

@@ -329,24 +329,27 @@ class Runner:
     def _retry(self, result: NodeResult, node: _Progress) -> None:
         retry = self._loaded.nodes[result.task.node].retry
         wait_s = retry.wait_s(node.attempt) if retry is not None else 0.0
-        failed = [
-            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "failed", result.started_at, result.finished_at,
-                    reasons=tuple(reason.to_json() for reason in node.reasons[key]),
-                    error=None if result.error is None else result.error.to_json(), seconds=result.seconds)
-            for key in node.keys
-        ]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, failed)
+        failed = [replace(self._outcome(key, node, result), version=None) for key in node.keys]
+        self._catalog.save_attempts(
+            self._plan.env, [self._attempt(outcome, result, result.finished_at) for outcome in failed]
+        )
+        for outcome in failed:
+            self._observer.step_retrying(outcome, wait_s)
         node.attempt += 1
         node.result = None
         heapq.heappush(self._later, (time.monotonic() + wait_s, result.task.node))
 
-    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
-        spec, head = self._world.graph.specs[key], self._heads.get(key)
-        base = StepOutcome(
+    def _outcome(self, key: AssetKey, node: _Progress, result: NodeResult) -> StepOutcome:
+        """What the outcome of an attempt begins as: failed, on the inputs that it had."""
+        head = self._heads.get(key)
+        return StepOutcome(
             key, "failed", None if head is None else head.version.number, seconds=result.seconds,
-            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec),
-            error=unpinned_first(result.error, self._plan.pinned),
+            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(self._world.graph.specs[key]),
+            error=unpinned_first(result.error, self._plan.pinned), input_rows=result.task.input_rows,
         )  # fmt: skip
+
+    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
+        spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
             if is_stopped:

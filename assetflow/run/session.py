@@ -26,6 +26,7 @@ from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.following import followed
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
@@ -73,8 +74,21 @@ def run_session(
         UsageError: there is no such executor.
         PlanMoved: the plan that was to be carried out is not the one of now.
     """
-    watcher = SilentObserver() if observer is None else observer
     _check_executor(request.executor or settings.executor)
+    with followed(SilentObserver() if observer is None else observer, settings, loaded) as watcher:
+        return _carry_out(settings, loaded, graph, targets, storage, request, watcher, earlier)
+
+
+def _carry_out(
+    settings: Settings,
+    loaded: Loaded,
+    graph: AssetGraph,
+    targets: tuple[AssetKey, ...],
+    storage: Storage,
+    request: Request,
+    watcher: Observer,
+    earlier: Survey | None,
+) -> RunResult:
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s))
         stack.enter_context(_keeping_versions(settings))

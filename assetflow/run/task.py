@@ -68,6 +68,11 @@ class Task:
     origins: Mapping[AssetKey, Origin]
     log_file: Path
 
+    @property
+    def input_rows(self) -> dict[AssetKey, int]:
+        """The rows of what is read, of each version that is a table."""
+        return {key: found.rows for key, found in self.versions.items() if found.rows is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
