@@ -31,6 +31,10 @@ def plan(session: Session, options: Namespace) -> Answer:
     found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
     if getattr(options, "output", None):
         _save(options, found)
+    if has_summary():
+        from assetflow.cli.github import add_summary, plan_summary
+
+        add_summary(session.screen, plan_summary(found, project.name))
     screen_lines = plan_lines(
         found,
         name=project.name,
@@ -51,7 +55,14 @@ def plan(session: Session, options: Namespace) -> Answer:
 
 def _unchanged(session: Session, options: Namespace) -> Answer | None:
     """The answer when nothing has changed since the whole plan was empty, without reading specs and traces."""
-    if session.screen.is_json or options.selection or options.force or options.only or getattr(options, "output", None):
+    if (
+        has_summary()
+        or session.screen.is_json
+        or options.selection
+        or options.force
+        or options.only
+        or getattr(options, "output", None)
+    ):
         return None
     from assetflow.cli.render_plan import nothing_line, plan_columns
     from assetflow.cli.table import Table
@@ -62,6 +73,13 @@ def _unchanged(session: Session, options: Namespace) -> Answer | None:
         return None
     line = nothing_line(found.assets, found.pinned, session.elapsed_s)
     return Answer(dict, [line], Table(plan_columns(), ()))
+
+
+def has_summary() -> bool:
+    """Whether a page of a job on GitHub wants a table."""
+    import os
+
+    return bool(os.environ.get("GITHUB_STEP_SUMMARY")) and os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def _save(options: Namespace, found: Plan) -> None:
@@ -105,7 +123,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
     project = session.project()
     from assetflow.cli.progress import watcher_for
 
-    watcher = watcher_for(options.progress or "auto", session.screen)
+    watcher = watcher_for(options.progress or "auto", session.screen, project.root)
     try:
         result = project.materialize(
             selection_text(options),
@@ -127,6 +145,10 @@ def materialize(session: Session, options: Namespace) -> Answer:
 def _answer(session: Session, options: Namespace, project: Project, watcher: Watcher, result: RunResult) -> Answer:
     from assetflow.cli import render_run
 
+    if has_summary():
+        from assetflow.cli.github import add_summary, run_summary
+
+        add_summary(session.screen, run_summary(result))
     if result.run_id is None:
         lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s, result.pinned)]
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_run import live_lines, outcome_line
@@ -273,8 +274,11 @@ def stopping_words(running: int) -> str:
     return f"stopping: {finish}, no new ones start (ctrl-c again to stop at once)"
 
 
-def watcher_for(choice: str, screen: Screen) -> Watcher:
-    """The watcher that `--progress` asks for; `auto` is live on a terminal, plain elsewhere, silent with --quiet."""
+def watcher_for(choice: str, screen: Screen, root: Path | None = None) -> Watcher:
+    """The watcher that `--progress` asks for; `auto` is live on a terminal, plain elsewhere, silent with --quiet.
+
+    `root` is the project's folder, for who names files.
+    """
     if choice == "auto":
         if screen.is_quiet:
             choice = "none"
@@ -283,7 +287,9 @@ def watcher_for(choice: str, screen: Screen) -> Watcher:
     if choice == "rich":
         return LiveWatcher(screen)
     if choice == "plain":
-        return PlainWatcher(screen)
+        from assetflow.cli.github import GithubWatcher, is_github
+
+        return GithubWatcher(screen, root or Path()) if is_github() else PlainWatcher(screen)
     return JsonWatcher(screen) if choice == "jsonl" else Watcher(screen)
 
 

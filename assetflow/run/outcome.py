@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,6 +79,11 @@ class StepOutcome:
     inputs: tuple[TraceInput, ...] = ()
     input_rows: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
     """Rows of the versions that were read, as far as they are tables."""
+
+    @property
+    def inputs_read(self) -> list[str]:
+        """What was read, as `orders@30 · 9,214 rows`."""
+        return inputs_words(self.inputs, self.input_rows)
 
     @property
     def total_s(self) -> float:
@@ -226,6 +231,17 @@ class SilentObserver:
 
     def run_finished(self, result: RunResult) -> None:
         """Nothing."""
+
+
+def inputs_words(inputs: Iterable[TraceInput], rows: Mapping[AssetKey, int]) -> list[str]:
+    """Each input with its version, and the rows of that as far as they are known: `orders@30 · 9,214 rows`."""
+    found: list[str] = []
+    for one in inputs:
+        version = f"@{one.version_number}" if one.version_number is not None else ""
+        count = rows.get(one.upstream)
+        amount = "" if count is None else f" · {count:,} row{'' if count == 1 else 's'}"
+        found.append(f"{one.upstream}{version}{amount}")
+    return found
 
 
 def is_quiet(plan: Plan) -> bool:

@@ -104,7 +104,7 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
             failure = step_error(error, bench.root)
             if failure.text:
-                _append(task.log_file, failure.text)
+                _append(task.log_file, failure.text + task.inputs_text)
             return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 

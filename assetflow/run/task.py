@@ -10,7 +10,7 @@ from assetflow.io.sources import Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import CheckOutcome, NewVersion, TraceInput, Version
-from assetflow.run.outcome import StepError
+from assetflow.run.outcome import StepError, inputs_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ class Task:
     def input_rows(self) -> dict[AssetKey, int]:
         """The rows of what is read, of each version that is a table."""
         return {key: found.rows for key, found in self.versions.items() if found.rows is not None}
+
+    @property
+    def inputs_text(self) -> str:
+        """What is read, one a line, for the log of a failure."""
+        inputs = {(one.parameter, one.upstream): one for origin in self.origins.values() for one in origin.inputs}
+        return "".join([f"input  {words}\n" for words in inputs_words(inputs.values(), self.input_rows)])
 
 
 @dataclass(frozen=True, slots=True)
