@@ -52,7 +52,7 @@ from assetflow.views import (
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
-    from assetflow.run.outcome import Observer, RunResult
+    from assetflow.run.outcome import Debugger, Observer, RunResult
     from assetflow.run.session import Request
 
 
@@ -279,12 +279,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         wait_s: float = 0.0,
         observer: Observer | None = None,
         saved: SavedPlan | None = None,
+        debugger: Debugger | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
         environment. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
+        `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
+        after the other in this thread, without retries.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -298,8 +301,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining)
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
         request = Request(
-            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved
-        )
+            selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
+            debugger,
+        )  # fmt: skip
         found: Survey | None = None
         if not config:
             found, plan, is_tidy = self._look(request)

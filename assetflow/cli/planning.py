@@ -14,6 +14,7 @@ from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_clas
 from assetflow.model.durations import seconds
 
 if TYPE_CHECKING:
+    from assetflow.cli.debugger import TerminalDebugger
     from assetflow.cli.progress import Watcher
     from assetflow.cli.session import Session
     from assetflow.model.keys import AssetKey
@@ -120,10 +121,14 @@ def materialize(session: Session, options: Namespace) -> Answer:
         raise UsageError("--json and --progress=jsonl both want stdout", fix="leave one of them out")
     config = config_values(options.set)
     wait_s = _wait_s(options.wait)
+    debugger = _debugger(session, options)
     project = session.project()
     from assetflow.cli.progress import watcher_for
 
-    watcher = watcher_for(options.progress or "auto", session.screen, project.root)
+    choice = options.progress or "auto"
+    if debugger is not None and choice in ("auto", "rich"):
+        choice = "plain"  # lines that move would be drawn over what the debugger says
+    watcher = watcher_for(choice, session.screen, project.root)
     try:
         result = project.materialize(
             selection_text(options),
@@ -136,10 +141,26 @@ def materialize(session: Session, options: Namespace) -> Answer:
             wait_s=wait_s,
             observer=watcher,
             saved=saved,
+            debugger=debugger,
         )
     finally:
         watcher.close()
+        if debugger is not None:
+            debugger.close()
     return _answer(session, options, project, watcher, result)
+
+
+def _debugger(session: Session, options: Namespace) -> TerminalDebugger | None:
+    """The debugger of `--pdb`, ready for `breakpoint()` too."""
+    if not options.pdb:
+        return None
+    if session.screen.is_json or options.progress == "jsonl":
+        raise UsageError("--pdb talks on the terminal, where programs would read it", fix="leave --json out")
+    if options.no_input:
+        raise UsageError("--pdb asks what to do, and --no-input says never to ask", fix="leave one of them out")
+    from assetflow.cli.debugger import TerminalDebugger
+
+    return TerminalDebugger(session.screen, session.settings().root)
 
 
 def _answer(session: Session, options: Namespace, project: Project, watcher: Watcher, result: RunResult) -> Answer:
@@ -299,6 +320,7 @@ def _materialize_options(parser: ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"
     )
     parser.add_argument("--plan", metavar="FILE", help="do exactly what a plan from plan -o says, or nothing")
+    parser.add_argument("--pdb", action="store_true", help="open the debugger where an asset raises; runs inline")
     parser.add_argument("--wait", metavar="TIME", help="wait this long for another run, such as 5m")
     parser.set_defaults(exit_code=False)
 
@@ -324,6 +346,7 @@ COMMANDS = {
             ("assetflow materialize daily_revenue --force", "though it is current"),
             ("assetflow materialize --set rates.base=EUR", "with another config value"),
             ("assetflow materialize --plan plan.json", "exactly what was planned, or exit 5"),
+            ("assetflow materialize orders --pdb", "look around where it raises"),
         ),
     ),
 }

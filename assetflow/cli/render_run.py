@@ -298,6 +298,10 @@ def next_lines(result: RunResult, selection: str | None, with_log: Collection[As
         (head("again"), strong(again), dim("what is built stays; only what is missing runs")),
     ]
     logged = [key for key in failed if key in with_log]
-    if logged:
-        rows.append((head("debug"), strong(f"assetflow logs {result.run_id} {logged[0]}")))
-    return aligned(rows, gap=3, limit=80)
+    raised = [key for key in failed if (error := result.outcomes[key].error) is not None and error.code == "AF160"]
+    commands = [f"assetflow materialize {key} --pdb" for key in raised[:1]]
+    commands += [f"assetflow logs {result.run_id} {key}" for key in logged[:1]]
+    lines = aligned(rows, gap=3, limit=80)
+    if commands:  # a line of its own: it is longer than what the notes are aligned behind
+        lines.append((" ", head("debug"), "   ", strong(" · ".join(commands))))
+    return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,10 @@ MADE = ("materialized", "unchanged", "linked")
 
 FAILED = ("failed", "rejected")
 """States of outcomes that make a run fail. `blocked` follows from one of them."""
+
+
+Debugger = Callable[[AssetKey, BaseException], None]
+"""Called with an exception of the user's code and the asset that it failed, while its frames are still there."""
 
 
 @dataclass(frozen=True, slots=True)

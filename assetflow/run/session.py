@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assetflow.catalog.backups import back_up
@@ -29,7 +29,7 @@ from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Wor
 from assetflow.run.following import followed
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
-from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.outcome import Debugger, Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.presenting import present
 from assetflow.run.resources import ResourcePool
 from assetflow.run.runner import Runner, RunSettings
@@ -54,6 +54,7 @@ class Request:
     wait_s: float = 0.0
     began: float = 0.0
     saved: SavedPlan | None = None
+    debugger: Debugger | None = None
 
 
 @names_disk_errors
@@ -74,6 +75,8 @@ def run_session(
         UsageError: there is no such executor.
         PlanMoved: the plan that was to be carried out is not the one of now.
     """
+    if request.debugger is not None:
+        request = replace(request, executor=_inline(request))
     _check_executor(request.executor or settings.executor)
     with followed(SilentObserver() if observer is None else observer, settings, loaded) as watcher:
         return _carry_out(settings, loaded, graph, targets, storage, request, watcher, earlier)
@@ -121,7 +124,7 @@ def _carry_out(
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
-        bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
+        bench = Workbench(settings.root, loaded, graph.specs, storage, resources, request.debugger)
         interrupts = Interrupts()
         executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
         stack.callback(executor.close)
@@ -218,6 +221,14 @@ def _alive(settings: Settings, catalog: Catalog) -> list[int]:
 def _check_executor(name: str) -> None:
     if name not in EXECUTORS:
         raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
+
+
+def _inline(request: Request) -> str:
+    if request.executor not in (None, "inline"):
+        raise UsageError(
+            f"a debugger needs the executor `inline`, not `{request.executor}`", fix="leave --executor out with --pdb"
+        )
+    return "inline"
 
 
 def _workers(settings: Settings, request: Request) -> int:

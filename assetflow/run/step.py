@@ -29,6 +29,7 @@ from assetflow.model.records import CheckOutcome, NewVersion
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
+from assetflow.run.outcome import Debugger
 from assetflow.run.resources import ResourcePool
 from assetflow.run.task import Made, NodeResult, Task
 
@@ -42,6 +43,12 @@ class Workbench:
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
+    debugger: Debugger | None = None
+
+    def look(self, asset: AssetKey, error: BaseException) -> None:
+        """Let the debugger look at an exception of the user's code, if there is one."""
+        if self.debugger is not None and not isinstance(error, (AssetflowError, KeyboardInterrupt)):
+            self.debugger(asset, error)
 
 
 @dataclass(slots=True)
@@ -102,6 +109,8 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             retry = node.retry
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
+            is_retryable = is_retryable and bench.debugger is None  # who has looked at it wants it to be over
+            bench.look(call.asset, error)
             failure = step_error(error, bench.root)
             if failure.text:
                 _append(task.log_file, failure.text + task.inputs_text)
@@ -388,6 +397,7 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
         except AssetflowError as error:
             return CheckOutcome(check.name, False, check.blocking, error.what)
         except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
+            bench.look(call.asset, error)
             failure = step_error(error, bench.root)
             _append(call.task.log_file, failure.text)
             place = f" ({failure.file}:{failure.line})" if failure.file else ""
