@@ -44,7 +44,7 @@ class GithubWatcher(PlainWatcher):
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Begin to fold."""
         self._is_folded = True
-        self.screen.note((f"::group::{escaped(f'assetflow run #{run_id}, env {plan.env}')}",))
+        self.screen.command(f"::group::assetflow run #{run_id}, env {plan.env}")
         super().run_started(run_id, plan, workers)
 
     def step_finished(self, outcome: StepOutcome) -> None:
@@ -73,10 +73,10 @@ class GithubWatcher(PlainWatcher):
         """Unfold."""
         if self._is_folded:
             self._is_folded = False
-            self.screen.note(("::endgroup::",))
+            self.screen.command("::endgroup::")
 
     def _annotate(self, level: str, file: str | None, line: int | None, title: str, message: str) -> None:
-        self.screen.note((annotation(level, file, line, title, message),))
+        self.screen.command(annotation(level, file, line, title, message))
 
     def _place(self, outcome: StepOutcome) -> tuple[str | None, int | None]:
         """Where it failed, if that is in the repository, else where the asset is declared."""
@@ -101,7 +101,7 @@ def annotate(screen: Screen, failure: AssetflowError, root: str | None) -> None:
         if one.where is not None:
             file = in_repository(one.where.file, Path(root or "."))
             title, text = f"assetflow {one.code}", "\n".join([one.what, *one.facts, *([one.fix] if one.fix else [])])
-            screen.note((annotation("error", file, one.where.line, title, text),))
+            screen.command(annotation("error", file, one.where.line, title, text))
 
 
 def annotation(level: str, file: str | None, line: int | None, title: str, message: str) -> str:

@@ -87,13 +87,16 @@ class _Followers:
             one.warn(text)
 
     def run_finished(self, result: RunResult) -> None:
-        if self._hooks is not None and self._is_running:
-            self._hooks.run_finished(result)
-            self._hooks.close()
-        self._tell_problems()
-        for one in self._all:
-            one.run_finished(result)
-        self._end()
+        is_told, self._is_running = self._is_running, False
+        try:
+            if self._hooks is not None and is_told:
+                self._hooks.run_finished(result)
+                self._hooks.close()
+        finally:  # ctrl-c ends the waiting for hooks; how the run ended is known
+            self._tell_problems()
+            for one in self._all:
+                one.run_finished(result)
+            self._end()
 
     def broke_off(self, error: BaseException) -> None:
         """The run ends without a result: it was interrupted for the second time, or something of ours went wrong."""

@@ -98,7 +98,15 @@ def test_progress_is_folded_and_the_answer_is_not(job: Path, cli: Cli) -> None:
     end = lines.index("::endgroup::")
     assert all("run=1" in line or line.startswith("::") for line in lines[1:end])
     assert " run=1 end ok=false" in lines[end + 1]
-    assert "::" not in screen.out.replace("::warning::and", "")
+
+
+def test_what_an_error_says_is_no_command(job: Path, cli: Cli) -> None:
+    screen = cli("materialize")
+
+    assert not [line for line in screen.out.splitlines() if line.lstrip().startswith("::")]
+    assert "     : :warning::and | more" in screen.out
+    logs = cli("logs", "bad").out
+    assert not [line for line in logs.splitlines() if line.lstrip().startswith("::")]
 
 
 def test_standard_output_is_one_document_with_json(job: Path, cli: Cli) -> None:
@@ -160,14 +168,14 @@ def test_a_page_that_cannot_be_written_is_a_warning(
 
 
 def test_problems_of_the_project_are_annotations(job: Path, cli: Cli) -> None:
-    Path("assets.py").write_text(ASSETS.replace("def bad(numbers", "def bad(numbrs"))
+    Path("assets.py").write_text(ASSETS.replace("def bad(numbers", "def bad(numbers_"))
 
     screen = cli("plan")
 
     assert screen.code == 3
     ((level, place, text),) = read_annotations(screen.err)
     assert (level, place["file"], place["line"]) == ("error", "jobs/shop/assets.py", str(line_of("def bad")))
-    assert text.startswith("asset `bad` needs `numbrs`")
+    assert text.startswith("asset `bad` needs `numbers_`")
 
 
 def test_elsewhere_there_is_nothing_of_this(job: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,14 +68,14 @@ def test_misspelt_names_are_told_with_the_nearest_and_with_the_other_problems(wo
         def two(nobody: int) -> int:
             return nobody
 
-        @on("asset.faild")
+        @on("asset.fail")
         def listen(event: Event) -> None:
             pass
         """,
     )
 
     assert "nobody" in unknown.what
-    assert misspelt.what == "hook `listen`: there is no event `asset.faild`"
+    assert misspelt.what == "hook `listen`: there is no event `asset.fail`"
     assert misspelt.facts == ("did you mean `asset.failed`?",)
     assert misspelt.where is not None
     assert misspelt.where.file == "assets.py"

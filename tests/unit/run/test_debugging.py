@@ -59,7 +59,7 @@ def test_it_sees_each_exception_once_with_its_frames(workspace: Workspace) -> No
     assert result["bad"].attempts == 1
 
 
-@pytest.mark.parametrize("executor", ["threads", "inlin"])
+@pytest.mark.parametrize("executor", ["threads", "inlined"])
 def test_it_needs_the_inline_executor(workspace: Workspace, executor: str) -> None:
     workspace.assets(ASSETS)
 

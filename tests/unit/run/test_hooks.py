@@ -260,6 +260,30 @@ def test_a_hook_that_hangs_holds_nothing_up(workspace: Workspace, monkeypatch: p
     assert workspace.project().runs()[0].state == "ok"
 
 
+def test_ctrl_c_ends_the_waiting_for_hooks_and_changes_nothing(workspace: Workspace) -> None:
+    workspace.assets("""
+        import os, signal
+
+        @asset
+        def one() -> int:
+            return 1
+
+        @on("run.finished")
+        def hangs(event: Event) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(60)
+        """)
+    watching = Watching()
+
+    with pytest.raises(KeyboardInterrupt):
+        workspace.materialize(observer=watching)
+
+    assert watching.calls[-1] == "run_finished"
+    assert workspace.project().runs()[0].state == "ok"
+    last = workspace.project().events(1)[-1]
+    assert (last["type"], last["ok"]) == ("run_finished", True)
+
+
 @Executor
 def test_what_hooks_print_never_reaches_the_terminal(
     workspace: Workspace, executor: str, capfd: pytest.CaptureFixture[str]
