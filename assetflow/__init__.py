@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         assets as assets,
         source as source,
     )
+    from assetflow.model.hooks import Event as Event, on as on
     from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
     from assetflow.project import Project as Project
@@ -43,6 +44,7 @@ _HOMES = {
     "Config": "assetflow.model.settings",
     "Context": "assetflow.model.context",
     "Cue": "assetflow.model.policies",
+    "Event": "assetflow.model.hooks",
     "Freshness": "assetflow.model.policies",
     "In": "assetflow.model.declare",
     "Out": "assetflow.model.declare",
@@ -60,6 +62,7 @@ _HOMES = {
     "in_range": "assetflow.model.checks",
     "materialize": "assetflow.memory",
     "not_null": "assetflow.model.checks",
+    "on": "assetflow.model.hooks",
     "row_count": "assetflow.model.checks",
     "schema": "assetflow.model.checks",
     "source": "assetflow.model.declare",

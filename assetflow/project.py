@@ -53,7 +53,7 @@ from assetflow.views import (
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
-    from assetflow.run.outcome import Observer, RunResult
+    from assetflow.run.outcome import Debugger, Observer, RunResult
     from assetflow.run.requests import Asked
     from assetflow.run.session import Request
 
@@ -239,6 +239,20 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
             return _counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
 
+    def events(self, run_id: int) -> tuple[Mapping[str, object], ...]:
+        """What happened in a run, in order, as `--progress=jsonl` writes it; nothing when that was not recorded.
+
+        Raises:
+            UsageError: there is no such run, or its events cannot be read.
+        """
+        from assetflow.run.events import read_events
+
+        self.run_details(run_id)
+        try:
+            return tuple(read_events(self.settings.state_path / "runs", run_id))
+        except OSError as error:
+            raise UsageError(f"the events of run #{run_id} cannot be read: {error.strerror}") from error
+
     def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
         """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
 
@@ -278,6 +292,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         saved: SavedPlan | None = None,
         retries: int | None = None,
         timeout_s: float | None = None,
+        debugger: Debugger | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
@@ -286,6 +301,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         environment; `retries` is how often a failed asset is tried again, whatever it declares. After
         `timeout_s` nothing more is started, and what still runs nine seconds later is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
+        `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
+        after the other in this thread, without retries.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -300,7 +317,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {},
+            retries, timeout_s, config or {}, debugger,
         )  # fmt: skip
         found: Survey | None = None
         if not config:

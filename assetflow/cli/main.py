@@ -138,7 +138,12 @@ def _failed(screen: Screen, verb: str, error: AssetflowError, session: Session |
         import traceback
 
         screen.notes([(line,) for line in "".join(traceback.format_exception(error)).splitlines()])
-    screen.error(verb, error, session.root_text if session is not None else None)
+    root = session.root_text if session is not None else None
+    screen.error(verb, error, root)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from assetflow.cli.github import annotate
+
+        annotate(screen, error, root)
     try:
         screen.close()
     except AnyError as lost:

@@ -14,6 +14,7 @@ from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_clas
 from assetflow.model.durations import seconds
 
 if TYPE_CHECKING:
+    from assetflow.cli.debugger import TerminalDebugger
     from assetflow.cli.progress import Watcher
     from assetflow.cli.session import Session
     from assetflow.model.keys import AssetKey
@@ -31,6 +32,10 @@ def plan(session: Session, options: Namespace) -> Answer:
     found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
     if getattr(options, "output", None):
         _save(options, found)
+    if has_summary():
+        from assetflow.cli.github import add_summary, plan_summary
+
+        add_summary(session.screen, plan_summary(found, project.name))
     screen_lines = plan_lines(
         found,
         name=project.name,
@@ -51,7 +56,14 @@ def plan(session: Session, options: Namespace) -> Answer:
 
 def _unchanged(session: Session, options: Namespace) -> Answer | None:
     """The answer when nothing has changed since the whole plan was empty, without reading specs and traces."""
-    if session.screen.is_json or options.selection or options.force or options.only or getattr(options, "output", None):
+    if (
+        has_summary()
+        or session.screen.is_json
+        or options.selection
+        or options.force
+        or options.only
+        or getattr(options, "output", None)
+    ):
         return None
     from assetflow.cli.render_plan import nothing_line, plan_columns
     from assetflow.cli.table import Table
@@ -62,6 +74,13 @@ def _unchanged(session: Session, options: Namespace) -> Answer | None:
         return None
     line = nothing_line(found.assets, found.pinned, session.elapsed_s)
     return Answer(dict, [line], Table(plan_columns(), ()))
+
+
+def has_summary() -> bool:
+    """Whether a page of a job on GitHub wants a table."""
+    import os
+
+    return bool(os.environ.get("GITHUB_STEP_SUMMARY")) and os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def _save(options: Namespace, found: Plan) -> None:
@@ -102,10 +121,14 @@ def materialize(session: Session, options: Namespace) -> Answer:
         raise UsageError("--json and --progress=jsonl both want stdout", fix="leave one of them out")
     config = config_values(options.set)
     wait_s = 0.0 if options.wait is None else _seconds(options.wait, "--wait 5m")
+    debugger = _debugger(session, options)
     project = session.project()
     from assetflow.cli.progress import watcher_for
 
-    watcher = watcher_for(options.progress or "auto", session.screen)
+    choice = options.progress or "auto"
+    if debugger is not None and choice in ("auto", "rich"):
+        choice = "plain"  # lines that move would be drawn over what the debugger says
+    watcher = watcher_for(choice, session.screen, project.root)
     try:
         result = project.materialize(
             selection_text(options),
@@ -120,15 +143,35 @@ def materialize(session: Session, options: Namespace) -> Answer:
             saved=saved,
             retries=options.retries,
             timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
+            debugger=debugger,
         )
     finally:
         watcher.close()
+        if debugger is not None:
+            debugger.close()
     return _answer(session, options, project, watcher, result)
+
+
+def _debugger(session: Session, options: Namespace) -> TerminalDebugger | None:
+    """The debugger of `--pdb`, ready for `breakpoint()` too."""
+    if not options.pdb:
+        return None
+    if session.screen.is_json or options.progress == "jsonl":
+        raise UsageError("--pdb talks on the terminal, where programs would read it", fix="leave --json out")
+    if options.no_input:
+        raise UsageError("--pdb asks what to do, and --no-input says never to ask", fix="leave one of them out")
+    from assetflow.cli.debugger import TerminalDebugger
+
+    return TerminalDebugger(session.screen, session.settings().root)
 
 
 def _answer(session: Session, options: Namespace, project: Project, watcher: Watcher, result: RunResult) -> Answer:
     from assetflow.cli import render_run
 
+    if has_summary():
+        from assetflow.cli.github import add_summary, run_summary
+
+        add_summary(session.screen, run_summary(result))
     if result.run_id is None:
         lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s, result.pinned)]
     else:
@@ -293,6 +336,7 @@ def _materialize_options(parser: ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="ASSET.FIELD=VALUE", help="a config value of this run"
     )
     parser.add_argument("--plan", metavar="FILE", help="do exactly what a plan from plan -o says, or nothing")
+    parser.add_argument("--pdb", action="store_true", help="open the debugger where an asset raises; runs inline")
     parser.add_argument("--wait", metavar="TIME", help="wait this long for another run, such as 5m")
     parser.set_defaults(exit_code=False)
 
@@ -318,6 +362,7 @@ COMMANDS = {
             ("assetflow materialize daily_revenue --force", "though it is current"),
             ("assetflow materialize --set rates.base=EUR", "with another config value"),
             ("assetflow materialize --plan plan.json", "exactly what was planned, or exit 5"),
+            ("assetflow materialize orders --pdb", "look around where it raises"),
         ),
     ),
 }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_run import Running, live_lines, outcome_line
 from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import cells
+from assetflow.run.events import EventStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,63 +165,53 @@ def _word(value: object) -> str:
 
 
 class JsonWatcher(Watcher):
-    """One JSON object for each event on stdout; `seq` has no gaps."""
+    """One JSON object for each event on stdout; `seq` has no gaps. Warnings are on stderr as well."""
 
     def __init__(self, screen: Screen, clock: Callable[[], float] | None = None) -> None:
         super().__init__(screen)
-        self._clock = clock or time.time
-        self._seq = 0
+        self._events = EventStream(lambda event: screen.event(json.dumps(jsonable(event))), clock)
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Write the plan's counts."""
         super().run_started(run_id, plan, workers)
-        counts = {"run": len(plan.run), "maybe": len(plan.maybe), "link": len(plan.link), "current": len(plan.current)}
-        self._event("run_started", env=plan.env, selection=plan.selection, planned=counts, workers=workers)
+        self._events.run_started(run_id, plan, workers)
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Write which asset began, and why."""
-        self._event("asset_started", asset=asset, reasons=[reason.to_json() for reason in reasons])
+        self._events.step_started(asset, reasons)
 
     def retrying(self, asset: AssetKey, again: NextTry) -> None:
         """Write what failed and when it is tried again."""
-        error = None if again.error is None else again.error.to_json()
-        self._event("asset_retrying", asset=asset, attempt=again.number, of=again.of, wait_s=again.wait_s, error=error)
+        self._events.retrying(asset, again)
 
     def waiting(self, asset: AssetKey, reason: str) -> None:
         """Write what it waits for."""
-        self._event("asset_waiting", asset=asset, reason=reason)
+        self._events.waiting(asset, reason)
 
     def progressed(self, asset: AssetKey, progress: Progressed) -> None:
         """Write how far it is."""
-        self._event(
-            "asset_progress", asset=asset, attempt=progress.attempt, done=progress.done, total=progress.total,
-            message=progress.message,
-        )  # fmt: skip
+        self._events.progressed(asset, progress)
 
     def step_finished(self, outcome: StepOutcome) -> None:
         """Write the outcome."""
-        self._event(f"asset_{outcome.state}", **outcome.to_json())
+        self._events.step_finished(outcome)
 
     def stopping(self, running: int) -> None:
         """Write how many assets are waited for."""
-        self._event("stopping", running=running)
+        self._events.stopping(running)
+
+    def warn(self, text: str) -> None:
+        """Write the warning."""
+        super().warn(text)
+        self._events.warn(text)
 
     def run_finished(self, result: RunResult) -> None:
         """Write the counts."""
-        self._event(
-            "run_finished", ok=result.ok, counts=dict(result.counts), current=result.current, seconds=result.seconds
-        )
+        self._events.run_finished(result)
 
     def nothing_to_do(self, result: RunResult) -> None:
         """Write that there was nothing to do."""
-        self._event("nothing_to_do", ok=True, current=result.current, seconds=result.seconds)
-
-    def _event(self, kind: str, **facts: object) -> None:
-        self._seq += 1
-        now = self._clock()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-        found = {"schema": "assetflow.event/1", "seq": self._seq, "ts": stamp, "run": self.run_id or None, "type": kind}
-        self.screen.event(json.dumps(jsonable({**found, **facts})))
+        self._events.nothing_to_do(result)
 
 
 class LiveWatcher(Watcher):
@@ -347,8 +339,11 @@ def stopping_words(running: int) -> str:
     return f"stopping: {get} 9 s, no new ones start (ctrl-c again to stop at once)"
 
 
-def watcher_for(choice: str, screen: Screen) -> Watcher:
-    """The watcher that `--progress` asks for; `auto` is live on a terminal, plain elsewhere, silent with --quiet."""
+def watcher_for(choice: str, screen: Screen, root: Path | None = None) -> Watcher:
+    """The watcher that `--progress` asks for; `auto` is live on a terminal, plain elsewhere, silent with --quiet.
+
+    `root` is the project's folder, for who names files.
+    """
     if choice == "auto":
         if screen.is_quiet:
             choice = "none"
@@ -357,7 +352,9 @@ def watcher_for(choice: str, screen: Screen) -> Watcher:
     if choice == "rich":
         return LiveWatcher(screen)
     if choice == "plain":
-        return PlainWatcher(screen)
+        from assetflow.cli.github import GithubWatcher, is_github
+
+        return GithubWatcher(screen, root or Path()) if is_github() else PlainWatcher(screen)
     return JsonWatcher(screen) if choice == "jsonl" else Watcher(screen)
 
 

@@ -50,6 +50,7 @@ class Screen:
         self._ascii_err = is_ascii or not _holds_glyphs(err)
         self.width, self.height = terminal_size(out, err)
         self.warnings: list[str] = []
+        self._is_github = os.environ.get("GITHUB_ACTIONS") == "true"
         for stream in (out, err):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
@@ -154,6 +155,11 @@ class Screen:
         self.text(document + "\n")
         self._flush(self.out)
 
+    def command(self, text: str) -> None:
+        """Write a line to stderr at once that the runner of a job on GitHub is to carry out."""
+        self._write(self.err, _printable(text) + "\n")
+        self._flush(self.err)
+
     def table(self, table: Table) -> None:
         """Draw a table for people on stdout: no lines around cells, cut to the width of the terminal."""
         from rich.console import Console
@@ -231,7 +237,7 @@ class Screen:
                 text = text.translate(ASCII)
             code = _CODES.get(piece.style) if with_color and isinstance(piece, Span) else None
             parts.append(f"\x1b[{code}m{text}\x1b[0m" if code and text else text)
-        return "".join(parts)
+        return _without_commands("".join(parts)) if self._is_github else "".join(parts)
 
     def _plain(self, text: str) -> str:
         return _printable(text).translate(ASCII) if self._ascii_out else _printable(text)
@@ -372,6 +378,14 @@ def _holds_glyphs(stream: TextIO) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _without_commands(line: str) -> str:
+    """The line as text: the runner of a job on GitHub carries out what begins with `::`, or contains `##[`."""
+    inside = line.lstrip()
+    if inside.startswith("::"):
+        line = line[: len(line) - len(inside)] + ": :" + inside[2:]
+    return line.replace("##[", "# #[")
 
 
 def _printable(text: str) -> str:

@@ -137,9 +137,7 @@ def _what_stays(asset: AssetKey, plan: Plan | None) -> str:
 # ------------------------------------------------------------------------------------------------------- failure
 
 
-def failure_lines(
-    outcome: StepOutcome, plan: Plan | None, rows: Mapping[AssetKey, int | None], root: str
-) -> list[Line]:
+def failure_lines(outcome: StepOutcome, plan: Plan | None, root: str) -> list[Line]:
     """The block of one failed asset: what, where, the code, what it read, and what is still served."""
     took = f"   {words(outcome.total_s)}" if outcome.seconds else ""
     title: Line = (
@@ -164,11 +162,7 @@ def failure_lines(
         if not check.passed:
             mark = bad("✗ ") if check.blocking else Span("▲ ", "warn")
             lines.append(("     ", mark, check.name, f"   {check.message}" if check.message else ""))
-    for given in outcome.inputs:
-        amount = rows.get(given.upstream)
-        facts = f" · {count(amount, 'row')}" if amount is not None else ""
-        version = f"@{given.version_number}" if given.version_number is not None else ""
-        lines.append((dim("     input  "), f"{given.upstream}{version}{facts}"))
+    lines += [(dim("     input  "), read) for read in outcome.inputs_read]
     served = _what_stays(outcome.asset, plan)
     if served:
         lines.append((dim("     served "), served))
@@ -210,29 +204,18 @@ def run_lines(result: RunResult, plan: Plan | None, root: str, *, every_outcome:
     """What stdout gets at the end of a run: outcomes if asked for, failures in full, and the summary."""
     lines: list[Line] = []
     wide = min(max((cells(outcome.asset) for outcome in result), default=0), 40)
-    rows = input_rows(result, plan)
     states = {outcome.asset: outcome.state for outcome in result}
     failed = [outcome for outcome in result if outcome.state in ("failed", "rejected")]
     blocked = [outcome for outcome in result if outcome.state == "blocked"]
     if every_outcome:
         lines += [outcome_line(o, plan, wide, states) for o in result if o not in failed and o not in blocked]
     for outcome in failed:
-        lines += [*failure_lines(outcome, plan, rows, root), BLANK]
+        lines += [*failure_lines(outcome, plan, root), BLANK]
     lines += blocked_lines(blocked, plan, states)
     if blocked or (lines and not failed):
         lines.append(BLANK)
     lines.append(summary_line(result))
     return lines
-
-
-def input_rows(result: RunResult, plan: Plan | None) -> dict[AssetKey, int | None]:
-    """How many rows the version has that each asset ended with."""
-    found: dict[AssetKey, int | None] = {}
-    for step in plan or ():
-        if step.head is not None:
-            found[step.asset] = step.head.version.rows
-    found.update({outcome.asset: outcome.rows for outcome in result if outcome.rows is not None})
-    return found
 
 
 def summary_line(result: RunResult) -> Line:
@@ -358,6 +341,10 @@ def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[L
     what = f"{left} left; what is built stays" if left else "what is built stays"
     rows: list[tuple[Piece, ...]] = [(head("resume"), strong(f"assetflow retry {result.run_id}"), dim(what))]
     logged = [key for key in failed if key in with_log]
-    if logged:
-        rows.append((head("debug"), strong(f"assetflow logs {result.run_id} {logged[0]}")))
-    return aligned(rows, gap=3, limit=80)
+    raised = [key for key in failed if (error := result.outcomes[key].error) is not None and error.code == "AF160"]
+    commands = [f"assetflow materialize {key} --pdb" for key in raised[:1]]
+    commands += [f"assetflow logs {result.run_id} {key}" for key in logged[:1]]
+    lines = aligned(rows, gap=3, limit=80)
+    if commands:  # a line of its own: it is longer than what the notes are aligned behind
+        lines.append((" ", head("debug"), "   ", strong(" · ".join(commands))))
+    return lines

@@ -41,15 +41,17 @@ def runs(session: Session, options: Namespace) -> Answer:
     if word == "compare" and len(rest) == 2:
         return _comparison(session, run_number(rest[0]), run_number(rest[1]))
     if word == "show" and len(rest) == 1:
-        return _run(session, run_number(rest[0]), with_times=options.times)
+        return _run(session, run_number(rest[0]), options)
     if word == "cancel" and len(rest) == 1:
         from assetflow.cli.cancelling import cancel_run
 
         return cancel_run(session, run_number(rest[0]), at_once=False)
     if word == "ls" and not rest:
+        if options.events:
+            raise UsageError("--events shows those of one run", fix="assetflow runs show 42 --events")
         return _runs(session, options.limit)
     if len(given) == 1 and given[0].lstrip("#").isdecimal():
-        return _run(session, run_number(given[0]), with_times=options.times)
+        return _run(session, run_number(given[0]), options)
     raise UsageError(
         f"`runs {' '.join(given)}` is not one of its forms",
         fix="assetflow runs, assetflow runs show 42, or assetflow runs compare 41 42",
@@ -137,7 +139,7 @@ def _comparison(session: Session, old: int, new: int) -> Answer:
     )
 
 
-def _run(session: Session, run_id: int, *, with_times: bool) -> Answer:
+def _run(session: Session, run_id: int, options: Namespace) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
     known: Line = (f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'} · {_by(run)}")
@@ -150,10 +152,14 @@ def _run(session: Session, run_id: int, *, with_times: bool) -> Answer:
     def data() -> object:
         return {**run_document(run), "attempts": [attempt_document(attempt) for attempt in attempts]}
 
-    if with_times:
+    if options.times:
         return Answer(
             data, table=times_table(attempts), below=((dim(f" run #{run.run_id} · {_took(run) or 'not finished'}"),),)
         )
+    if options.events:
+        from assetflow.cli.events import events_answer
+
+        return events_answer(project, run_id, title)
     return Answer(
         data,
         [
@@ -177,6 +183,7 @@ def _runs_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--times", action="store_true", help="with show: where the time of each asset went")
     parser.add_argument("-n", "--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("--events", action="store_true", help="with show: what happened, in the order in which it did")
 
 
 COMMANDS = {

@@ -108,9 +108,9 @@ def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[Definit
         problems.append(BadDeclaration(f"{taker.label} is not a plain function", where=where))
         return Bound((), None, None)
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    _check_signature(taker, code, parameters, files, problems)
-    hints = _annotations(cast("FunctionType", inner))
-    defaults = _with_default(cast("FunctionType", inner), code)
+    check_signature(taker, code, parameters, files, problems)
+    hints = annotations_of(cast("FunctionType", inner))
+    defaults = with_default(cast("FunctionType", inner), code)
     binder = _Binder(taker, names, files, problems)
     found = [binder.one(name, hints.get(name), optional=name in defaults) for name in parameters]
     returned = hints.get("return")
@@ -121,9 +121,10 @@ def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[Definit
     )
 
 
-def _check_signature(
+def check_signature(
     taker: Taker, code: CodeType, parameters: tuple[str, ...], files: ProjectFiles, problems: list[DefinitionError]
 ) -> None:
+    """Add a problem for each way in which the function cannot be called with its inputs by name."""
     _refuse_unless_plain(taker, files, problems)
     star = len(parameters)
     if code.co_flags & _VARIABLE_POSITIONAL:
@@ -159,7 +160,7 @@ def _refuse_unless_plain(taker: Taker, files: ProjectFiles, problems: list[Defin
     flags = getattr(getattr(taker.function, "__code__", None), "co_flags", 0)
     for flag, kind, fix in _NOT_PLAIN:
         if flags & flag:
-            what = f"{taker.label} is {kind}; assets and checks are plain functions that return their value"
+            what = f"{taker.label} is {kind}; assets, checks and hooks are plain functions that return their value"
             problems.append(BadDeclaration(what, fix=fix, where=function_place(taker.function, files)))
             return
 
@@ -207,7 +208,7 @@ class _Binder:
 
     def _special(self, name: str, annotation: object) -> Binding | None:
         """The binding of a parameter that its annotation alone decides."""
-        plain = _without_none(annotation)
+        plain = without_none(annotation)
         if plain is Context or getattr(plain, "__forward_arg__", None) in _CONTEXT_TEXTS:
             return Binding(name, "context")
         if form_of(annotation) == "connection":
@@ -270,7 +271,7 @@ class _Binder:
         return problem
 
 
-def _annotations(function: FunctionType) -> dict[str, object]:
+def annotations_of(function: FunctionType) -> dict[str, object]:
     """The annotations, evaluated where that is possible; the others as text."""
     try:
         raw = dict(function.__annotations__)
@@ -278,7 +279,7 @@ def _annotations(function: FunctionType) -> dict[str, object]:
         import importlib
 
         library = importlib.import_module("annotationlib")
-        raw = cast("dict[str, object]", library.get_annotations(function, format=library.Format.STRING))
+        raw = cast("dict[str, object]", library.getannotations_of(function, format=library.Format.STRING))
     inside = closure_values(function)
     return {name: _evaluated(value, function.__globals__, inside) for name, value in raw.items()}
 
@@ -323,7 +324,8 @@ class _Unseen:
         """Nothing: `typing` wants members of a union to be callable."""
 
 
-def _with_default(function: FunctionType, code: CodeType) -> set[str]:
+def with_default(function: FunctionType, code: CodeType) -> set[str]:
+    """The parameters that have a default."""
     positional = code.co_varnames[: code.co_argcount]
     count = len(function.__defaults__ or ())
     return {*positional[len(positional) - count :], *(function.__kwdefaults__ or {})}
@@ -334,7 +336,7 @@ def _in_of(annotation: object) -> In | None:
     return next((one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, In)), None)
 
 
-def _without_none(annotation: object) -> object:
+def without_none(annotation: object) -> object:
     """`X` for `Annotated[X, ...]` and for `X | None`."""
     if hasattr(annotation, "__metadata__"):
         annotation = get_args(annotation)[0]

@@ -21,7 +21,8 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
 from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
-from assetflow.load.live import Loaded
+from assetflow.load.hooks import live_hooks, with_assets
+from assetflow.load.live import LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
 from assetflow.load.resolve import NotDeclared, Project, Resolver
 from assetflow.load.settings import Settings
@@ -59,10 +60,12 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         fix = "decorate a function with @asset, or set `modules` in the project file"
         project.problems.append(DefinitionError(f"no assets were found in {modules}", fix=fix))
     Resolver(project, config_overrides or {}).resolve()
+    hooks = live_hooks(imported.modules, files, project.problems)
     given = None if imported.problems else settings  # a table's class may be in a module that failed
-    resources = resource_tables(given, _resource_classes(project, imported), project.problems)
+    resources = resource_tables(given, _resource_classes(project, imported, hooks), project.problems)
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
+    chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
     write_indexes(settings, files, known)
@@ -70,8 +73,9 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     imported.reads.files |= files.read_files()
     names = tuple(sorted(files.relative(path) for path in imported.sources))
     return Loaded(
-        fingerprinted, project.nodes, project.sources, resources, names, imported=imported, code_sources=texts
-    )
+        fingerprinted, project.nodes, project.sources, resources, names, imported=imported, code_sources=texts,
+        hooks=chosen,
+    )  # fmt: skip
 
 
 def load_definitions(
@@ -121,15 +125,17 @@ def _given_spec(name: str) -> AssetSpec:
     )  # fmt: skip
 
 
-def _resource_classes(project: Project, imported: Imported | None) -> list[type[Resource]]:
+def _resource_classes(
+    project: Project, imported: Imported | None, hooks: Iterable[tuple[LiveHook, object]] = ()
+) -> list[type[Resource]]:
     """The resource classes that parameters take, and those that the project's modules contain."""
     library = sys.modules.get("assetflow.model.settings")
     found: dict[type[Resource], None] = {}
-    for node in project.nodes.values():
-        checks = [check for output in node.outputs for check in output.custom_checks]
-        for binding in (*node.bindings, *(binding for check in checks for binding in check.bindings)):
-            if binding.resource_class is not None:
-                found[binding.resource_class] = None
+    takers: list[LiveNode | LiveCheck | LiveHook] = [*project.nodes.values(), *(hook for hook, _ in hooks)]
+    takers += [check for node in project.nodes.values() for one in node.outputs for check in one.custom_checks]
+    for binding in (binding for taker in takers for binding in taker.bindings):
+        if binding.resource_class is not None:
+            found[binding.resource_class] = None
     for module in imported.modules.values() if imported is not None and library is not None else ():
         for value in list(vars(module).values()):
             base = None if library is None else library.Resource

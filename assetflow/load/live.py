@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from assetflow.errors import BadConfig, ProjectLoadError
@@ -25,8 +25,8 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), or `connection` (DuckDB's). `optional`: the parameter has a default. `accept` is
-    that of `In`.
+    object of `resource_class`), `connection` (DuckDB's), or of a hook `event`. `optional`: the parameter has a default.
+    `accept` is that of `In`.
     """
 
     parameter: str
@@ -84,6 +84,23 @@ class LiveNode:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveHook:
+    """A function that is told of `events`, all or those of `assets`; it takes the event (a binding) and resources."""
+
+    name: str
+    function: Callable[..., object]
+    events: frozenset[str]
+    bindings: tuple[Binding, ...]
+    file: str
+    line: int
+    assets: frozenset[AssetKey] | None = None
+
+    def of(self, assets: frozenset[AssetKey]) -> LiveHook:
+        """The hook for events of these assets alone."""
+        return replace(self, assets=assets)
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
@@ -101,6 +118,7 @@ class Loaded:
     given: frozenset[AssetKey] = frozenset()
     imported: Imported | None = None
     code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
+    hooks: tuple[LiveHook, ...] = ()
 
 
 def make_resource(

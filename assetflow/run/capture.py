@@ -66,7 +66,10 @@ def own_log() -> StepLog | None:
 
 @contextmanager
 def capturing() -> Generator[None]:
-    """Route output and log records of steps to their files while the block runs."""
+    """Route output and log records of steps to their files while the block runs; once, where blocks are nested."""
+    if isinstance(sys.stdout, _Router):
+        yield
+        return
     before = sys.stdout, sys.stderr
     handler = _LogHandler(logging.INFO)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))

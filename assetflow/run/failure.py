@@ -39,7 +39,7 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         return _without_secrets(
             StepError(error.code, type(error).__name__, error.what, file, line, facts=error.facts, fix=error.fix)
         )
-    trace = _user_part(error.__traceback__)
+    trace = user_part(error.__traceback__)
     summary = traceback.TracebackException(type(error), error, trace)
     place = _place(trace, root)
     file, line, function = place if place is not None else (None, None, None)
@@ -70,7 +70,7 @@ def _without_secrets(error: StepError) -> StepError:
     )
 
 
-def _user_part(trace: TracebackType | None) -> TracebackType | None:
+def user_part(trace: TracebackType | None) -> TracebackType | None:
     """The traceback without the frames of ours that come before the user's."""
     current = trace
     while current is not None and current.tb_frame.f_code.co_filename.startswith(_OURS):
@@ -78,13 +78,16 @@ def _user_part(trace: TracebackType | None) -> TracebackType | None:
     return current or trace
 
 
+def is_users(file: str, root: Path | None) -> bool:
+    """Whether code in a file is the user's own: in the project, and not installed there."""
+    return "site-packages" not in file and (root is None or file.startswith(f"{root}/"))
+
+
 def _place(trace: TracebackType | None, root: Path | None) -> tuple[str, int, str] | None:
     found: tuple[str, int, str] | None = None
-    inside = f"{root}/" if root is not None else None
     while trace is not None:
         code = trace.tb_frame.f_code
-        is_users = code.co_filename.startswith(inside) if inside else "site-packages" not in code.co_filename
-        if found is None or (is_users and "site-packages" not in code.co_filename):
+        if found is None or is_users(code.co_filename, root):
             found = (code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,10 @@ MADE = ("materialized", "unchanged", "linked")
 
 FAILED = ("failed", "rejected")
 """States of outcomes that make a run fail. `blocked` follows from one of them."""
+
+
+Debugger = Callable[[AssetKey, BaseException], None]
+"""Called with an exception of the user's code and the asset that it failed, while its frames are still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,13 @@ class StepOutcome:
     attempts: int = 1
     inputs: tuple[TraceInput, ...] = ()
     rejected: int | None = None
+    input_rows: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    """Rows of the versions that were read, as far as they are tables."""
+
+    @property
+    def inputs_read(self) -> list[str]:
+        """What was read, as `orders@30 · 9,214 rows`."""
+        return inputs_words(self.inputs, self.input_rows)
 
     @property
     def total_s(self) -> float:
@@ -97,8 +108,8 @@ class StepOutcome:
                        for c in self.checks],
             "rejected_version": self.rejected, "blocked_by": list(self.blocked_by), "message": self.message,
             "attempts": self.attempts,
-            "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number}
-                       for i in self.inputs],
+            "inputs": [{"parameter": i.parameter, "asset": i.upstream, "version": i.version_number,
+                        "rows": self.input_rows.get(i.upstream)} for i in self.inputs],
         }  # fmt: skip
 
 
@@ -172,12 +183,16 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class NextTry:
-    """A failed asset is tried again: as attempt `number` of at most `of`, in `wait_s` seconds, because of `error`."""
+    """A failed asset is tried again: as attempt `number` of at most `of`, in `wait_s` seconds, because of `error`.
+
+    `failed` is what became of the attempt before.
+    """
 
     number: int
     of: int
     wait_s: float
     error: StepError | None = None
+    failed: StepOutcome | None = None
 
     @property
     def words(self) -> str:
@@ -261,6 +276,17 @@ class SilentObserver:
 
     def run_finished(self, result: RunResult) -> None:
         """Nothing."""
+
+
+def inputs_words(inputs: Iterable[TraceInput], rows: Mapping[AssetKey, int]) -> list[str]:
+    """Each input with its version, and the rows of that as far as they are known: `orders@30 · 9,214 rows`."""
+    found: list[str] = []
+    for one in inputs:
+        version = f"@{one.version_number}" if one.version_number is not None else ""
+        count = rows.get(one.upstream)
+        amount = "" if count is None else f" · {count:,} row{'' if count == 1 else 's'}"
+        found.append(f"{one.upstream}{version}{amount}")
+    return found
 
 
 def is_quiet(plan: Plan) -> bool:

@@ -425,21 +425,25 @@ class Runner:
         self._settled.append(result.task.node)
 
     def _retry(self, result: NodeResult, node: _Progress, again: NextTry) -> None:
-        failed = [StepOutcome(key, "failed", seconds=result.seconds, reasons=node.reasons[key], error=result.error,
-                              attempts=node.attempt) for key in node.keys]  # fmt: skip
+        failed = [replace(self._outcome(key, node, result), version=None) for key in node.keys]
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
         node.attempt, node.result = again.number, None
         heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
-        for key in node.keys:
-            self._observer.retrying(key, again)
+        for outcome in failed:
+            self._observer.retrying(outcome.asset, replace(again, failed=outcome))
 
-    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
-        spec, head = self._world.graph.specs[key], self._heads.get(key)
-        base = StepOutcome(
+    def _outcome(self, key: AssetKey, node: _Progress, result: NodeResult) -> StepOutcome:
+        """What the outcome of an attempt begins as: failed, on the inputs that it had."""
+        head = self._heads.get(key)
+        return StepOutcome(
             key, "failed", None if head is None else head.version.number, seconds=result.seconds,
-            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._pinned.read(spec),
+            reasons=node.reasons.get(key, ()), attempts=node.attempt, input_rows=result.task.input_rows,
+            inputs=self._pinned.read(self._world.graph.specs[key]),
             error=unpinned_first(result.error, self._plan.pinned),
         )  # fmt: skip
+
+    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
+        spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
             if is_stopped:

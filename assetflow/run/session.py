@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assetflow.catalog.backups import back_up
@@ -28,10 +28,11 @@ from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.following import followed
 from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
-from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
+from assetflow.run.outcome import Debugger, Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
 from assetflow.run.reports import Inbox
@@ -63,6 +64,7 @@ class Request:
     retries: int | None = None
     timeout_s: float | None = None
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    debugger: Debugger | None = None
 
 
 @names_disk_errors
@@ -83,8 +85,23 @@ def run_session(
         UsageError: there is no such executor.
         PlanMoved: the plan that was to be carried out is not the one of now.
     """
-    watcher = SilentObserver() if observer is None else observer
+    if request.debugger is not None:
+        request = replace(request, executor=_inline(request))
     _check_executor(request.executor or settings.executor)
+    with followed(SilentObserver() if observer is None else observer, settings, loaded) as watcher:
+        return _carry_out(settings, loaded, graph, targets, storage, request, watcher, earlier)
+
+
+def _carry_out(
+    settings: Settings,
+    loaded: Loaded,
+    graph: AssetGraph,
+    targets: tuple[AssetKey, ...],
+    storage: Storage,
+    request: Request,
+    watcher: Observer,
+    earlier: Survey | None,
+) -> RunResult:
     loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s))
@@ -119,7 +136,7 @@ def run_session(
         stack.callback(handover.close)
         bench = Workbench(
             settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
-            inbox.put, lambda: interrupts.is_stopping, settings.log_limit,
+            inbox.put, lambda: interrupts.is_stopping, settings.log_limit, request.debugger,
         )  # fmt: skip
         executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
         stack.callback(executor.close)
@@ -233,6 +250,14 @@ def _alive(settings: Settings, catalog: Catalog) -> list[int]:
 def _check_executor(name: str) -> None:
     if name not in EXECUTORS:
         raise UsageError(f"there is no executor `{name}`", fix=f"choose one of: {', '.join(EXECUTORS)}")
+
+
+def _inline(request: Request) -> str:
+    if request.executor not in (None, "inline"):
+        raise UsageError(
+            f"a debugger needs the executor `inline`, not `{request.executor}`", fix="leave --executor out with --pdb"
+        )
+    return "inline"
 
 
 def _workers(settings: Settings, request: Request) -> int:

@@ -35,6 +35,7 @@ from assetflow.run.discovered import Discovery
 from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
+from assetflow.run.outcome import Debugger
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
 from assetflow.run.returned import json_metadata, split_outputs
@@ -60,6 +61,12 @@ class Workbench:
     report: Tell = tell_nobody
     is_stopping: Callable[[], bool] = bool
     log_limit: int = LOG_LIMIT
+    debugger: Debugger | None = None
+
+    def look(self, asset: AssetKey, error: BaseException) -> None:
+        """Let the debugger look at an exception of the user's code, if there is one."""
+        if self.debugger is not None and not isinstance(error, (AssetflowError, KeyboardInterrupt)):
+            self.debugger(asset, error)
 
 
 @dataclass(slots=True)
@@ -137,9 +144,11 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             retry = node.retry
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
+            is_retryable = is_retryable and bench.debugger is None  # who has looked at it wants it to be over
+            bench.look(call.asset, error)
             failure = step_error(error, bench.root)
             if failure.text:
-                write_to_log(failure.text)
+                write_to_log(failure.text + task.inputs_text)
             return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 
@@ -477,6 +486,7 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
         except AssetflowError as error:
             return CheckOutcome(check.name, False, check.blocking, error.what)
         except Exception as error:  # noqa: BLE001 - a check that raises has failed; its message is the outcome
+            bench.look(call.asset, error)
             failure = step_error(error, bench.root)
             write_to_log(failure.text)
             place = f" ({failure.file}:{failure.line})" if failure.file else ""

@@ -11,7 +11,7 @@ from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, TraceInput, Version
 from assetflow.run.ahead import Permit
-from assetflow.run.outcome import StepError
+from assetflow.run.outcome import StepError, inputs_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,17 @@ class Task:
     log_file: Path
     permit: Permit | None = None
     rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
+
+    @property
+    def input_rows(self) -> dict[AssetKey, int]:
+        """The rows of what is read, of each version that is a table."""
+        return {key: found.rows for key, found in self.versions.items() if found.rows is not None}
+
+    @property
+    def inputs_text(self) -> str:
+        """What is read, one a line, for the log of a failure."""
+        inputs = {(one.parameter, one.upstream): one for origin in self.origins.values() for one in origin.inputs}
+        return "".join([f"input  {words}\n" for words in inputs_words(inputs.values(), self.input_rows)])
 
 
 @dataclass(frozen=True, slots=True)

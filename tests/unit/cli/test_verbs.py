@@ -179,3 +179,22 @@ def test_a_long_plan_is_cut_and_says_so(tmp_path: Path, cli, monkeypatch) -> Non
     assert "… 10 more (--max-rows 0 shows all)" in cli("plan").out
     assert cli("plan", "--max-rows", "0").out.count("never materialized") == 50
     assert len(json.loads(cli("plan", "--json").out)["data"]["items"]) == 50
+
+
+def test_the_events_of_a_run_are_shown_one_a_line(built: Path, cli) -> None:
+    lines = cli("runs", "show", "1", "--events").out.splitlines()
+    assert [line.split()[2:4] for line in lines[1:4]] == [
+        ["run_started", "env=dev"], ["asset_started", "doubled"], ["asset_materialized", "doubled"],
+    ]  # fmt: skip
+    assert lines[-1].split()[2:6] == ["run_finished", "ok=true", "materialized=2", "current=0"]
+    document = cli("runs", "show", "1", "--events", "--json").document["data"]
+    assert [event["seq"] for event in document["events"]] == list(range(1, len(lines)))
+    assert document["state"] == "ok"
+    table = cli("runs", "show", "1", "--events", "--format", "csv").out.splitlines()
+    assert table[0] == "seq,ts,type,asset,text"
+    assert len(table) == len(lines)
+
+
+def test_events_are_those_of_one_run(built: Path, cli) -> None:
+    assert cli("runs", "--events").code == 2
+    assert cli("runs", "show", "77", "--events").code == 2

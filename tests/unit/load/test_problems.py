@@ -240,7 +240,8 @@ def test_same_error_seen_through_two_modules_is_one(problems: Problems) -> None:
 def test_only_plain_functions_are_assets_and_checks(problems: Problems, function: str, kind: str, fix: str) -> None:
     for decorator, label in (("@asset", "asset `orders`"), ('@check("base")', "check `orders` of `base`")):
         (problem,) = problems(assets=f"{HEADER}@asset\ndef base():\n    return 1\n\n{decorator}\n{function}")
-        assert problem.startswith(f"{label} is {kind}; assets and checks are plain functions that return their value\n")
+        plain = "assets, checks and hooks are plain functions that return their value"
+        assert problem.startswith(f"{label} is {kind}; {plain}\n")
         assert fix in problem
 
 

@@ -148,6 +148,31 @@ def test_the_traceback_of_a_failure_is_in_the_log(workspace: Workspace) -> None:
     assert text.endswith("ValueError: no luck\n")
 
 
+def test_the_log_of_a_failure_says_what_was_read(workspace: Workspace) -> None:
+    workspace.assets("""
+        @asset
+        def rows() -> pa.Table:
+            return pa.table({"n": [1, 2, 3]})
+
+        @asset
+        def config() -> dict:
+            return {}
+
+        @asset
+        def bad(rows: pa.Table, config: dict) -> int:
+            raise ValueError("no luck")
+        """)
+
+    result = workspace.materialize()
+
+    assert log_of(workspace, "bad").endswith("ValueError: no luck\ninput  rows@1 · 3 rows\ninput  config@1\n")
+    (failed,) = [one for one in result.to_json()["outcomes"] if one["state"] == "failed"]  # type: ignore[attr-defined]
+    assert failed["inputs"] == [
+        {"parameter": "rows", "asset": "rows", "version": 1, "rows": 3},
+        {"parameter": "config", "asset": "config", "version": 1, "rows": None},
+    ]
+
+
 def test_standard_output_is_itself_again_after_the_run(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.assets("@asset\ndef one() -> int:\n    print('inside')\n    return 1\n")
 
