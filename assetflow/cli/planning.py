@@ -270,7 +270,7 @@ def _shared(parser: ArgumentParser) -> None:
 def _materialize_options(parser: ArgumentParser) -> None:
     _shared(parser)
     parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="how many assets run at once")
-    parser.add_argument("--executor", metavar="NAME", help="threads or inline")
+    parser.add_argument("--executor", metavar="NAME", help="threads, processes or inline")
     parser.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
     parser.add_argument(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,12 +19,18 @@ class Interrupts:
     def __init__(self) -> None:
         self.signal_number = 0
         self._count = 0
+        self._began = 0.0
         self._raises = False
 
     @property
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop."""
         return self._count > 0
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the run was asked to stop."""
+        return time.monotonic() - self._began if self._count else 0.0
 
     @contextmanager
     def watched(self) -> Generator[None]:
@@ -48,6 +55,7 @@ class Interrupts:
             self._raises = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._began = self._began or time.monotonic()
         self._count += 1
         self.signal_number = number
         if self._raises or self._count > 1:

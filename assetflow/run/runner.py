@@ -28,6 +28,8 @@ from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
 
 _TICK_S = 0.1
+_END_S = 3.0
+"""What of the grace is for ending child processes; they take two seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class RunSettings:
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
     fail_fast: bool = False
+    stop_grace_s: float = 10.0
 
 
 @dataclass(slots=True)
@@ -203,6 +206,10 @@ class Runner:
         if not self._told_to_stop:
             self._told_to_stop = True
             self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
+        if self._interrupts.seconds > self._settings.stop_grace_s - _END_S:
+            self._executor.cancel()
+        if self._interrupts.seconds > self._settings.stop_grace_s:
+            raise KeyboardInterrupt  # as if it was asked twice: what runs in a thread cannot be ended
 
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,17 +25,21 @@ from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
-from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.locks import environment_lock, run_lock, store_lock, user_name
 from assetflow.run.outcome import Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.presenting import present
+from assetflow.run.processes import Children, routed
 from assetflow.run.resources import ResourcePool
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
 
-EXECUTORS = ("threads", "inline")
+EXECUTORS: Mapping[str, Callable[[Means], Executor]] = {
+    "threads": ThreadExecutor, "inline": InlineExecutor, "processes": ThreadExecutor,
+}  # fmt: skip
+"""With `processes` the threads wait for child processes."""
 _REMOVAL_S = 600.0
 """How long a run waits for gc, which holds the store only while it removes files."""
 
@@ -53,6 +57,7 @@ class Request:
     wait_s: float = 0.0
     began: float = 0.0
     saved: SavedPlan | None = None
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
 
 
 @names_disk_errors
@@ -88,13 +93,9 @@ def run_session(
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan = make_plan(
-            found.world,
-            targets,
-            selection=request.expression or "",
-            with_upstream=request.with_upstream,
-            forced=forced,
-            workers=_workers(settings, request),
-        )
+            found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
+            forced=forced, workers=_workers(settings, request),
+        )  # fmt: skip
         if request.saved is not None:
             request.saved.must_be(plan)
         if is_quiet(plan):
@@ -106,12 +107,14 @@ def run_session(
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
-        stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
+        log_folder = settings.state_path / "runs"
+        stack.callback(_tear_down, resources, watcher, log_folder / str(run_id) / "run.log")
         bench = Workbench(settings.root, loaded, graph.specs, storage, resources)
         interrupts = Interrupts()
-        executor = _executor(settings, request, lambda task: run_step(bench, task), interrupts)
+        children = stack.enter_context(_children(settings, request, bench, plan, watcher, log_folder / str(run_id)))
+        executor = _executor(settings, request, bench, children, interrupts)
         stack.callback(executor.close)
-        run_settings = RunSettings(settings.root, settings.state_path / "runs", forced, request.fail_fast)
+        run_settings = RunSettings(settings.root, log_folder, forced, request.fail_fast, settings.stop_grace)
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(), capturing():
             result = runner.run(run_id, watcher, request.began)
@@ -211,7 +214,28 @@ def _workers(settings: Settings, request: Request) -> int:
     return 1 if inline else max(1, request.workers or settings.workers)
 
 
-def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
-    if (request.executor or settings.executor) == "inline":
-        return InlineExecutor(work, interrupts)
-    return ThreadExecutor(work, _workers(settings, request))
+def _executor(
+    settings: Settings, request: Request, bench: Workbench, children: Children, interrupts: Interrupts
+) -> Executor:
+    name = request.executor or settings.executor
+    work = routed(lambda task: run_step(bench, task), children, bench.loaded.nodes, everything=name == "processes")
+    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, children.cancel))
+
+
+@contextmanager
+def _children(
+    settings: Settings, request: Request, bench: Workbench, plan: Plan, observer: Observer, log_folder: Path
+) -> Generator[Children]:  # fmt: skip
+    """The child processes of the run; if some are sure to be needed, the project is loaded for them right away."""
+    nodes = bench.loaded.nodes
+    children = Children(settings, nodes, bench.storage, log_folder / "processes.log", request.config)
+    names = {step.spec.node for step in plan if step.action is not Action.CURRENT and not step.spec.is_source}
+    try:
+        is_for_all = (request.executor or settings.executor) == "processes"
+        if names and (is_for_all or any(nodes[name].limits.needs_process for name in names)):
+            children.begin()
+        yield children
+    finally:
+        children.close()
+        for text in children.warnings:
+            observer.warn(text)

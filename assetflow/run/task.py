@@ -89,7 +89,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip."""
+    """What one call gave: `outputs`, or an error for all of them, or the reason of a skip.
+
+    `peak_memory_bytes` is the largest resident set of a process that did nothing else; None in one that did.
+    """
 
     task: Task
     started_at: float
@@ -99,3 +102,4 @@ class NodeResult:
     error: StepError | None = None
     is_retryable: bool = False
     skipped: str | None = None
+    peak_memory_bytes: int | None = None
