@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 _local = threading.local()
+LOG_BYTES = 64_000_000
+"""About so much is kept of what one attempt writes."""
+
+FULL = "\n[assetflow: the log is full; what comes after is left out]\n"
 _STARTED_BY = "_assetflow_log"
 """The attribute of a thread that holds the log of the step that started it."""
 
@@ -25,14 +29,21 @@ class _StepLog:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._stream = self._open("w")
+        self._room = LOG_BYTES
+        self._open("w").close()
+        self._stream = self._open("a")  # what is not Python may write to the end of the file as well
 
     def write(self, text: str) -> int:
+        if self._room <= 0:
+            return len(text)
+        self._room -= len(text)
+        told = text if self._room > 0 else text[: self._room + len(text)] + FULL
         try:
-            return self._stream.write(text)
+            self._stream.write(told)
         except ValueError:  # closed: the step has ended
             with self._open("a") as stream:
-                return stream.write(text)
+                stream.write(told)
+        return len(text)
 
     def flush(self) -> None:
         with suppress(ValueError):  # closed, and so flushed

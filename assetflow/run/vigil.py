@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 from assetflow.errors import InternalError
 from assetflow.model.policies import Limits
 from assetflow.run import kernel
+from assetflow.run.capture import FULL, LOG_BYTES
 from assetflow.run.deaths import Death
 from assetflow.run.failure import step_error
 from assetflow.run.messages import receive, send
@@ -24,9 +25,6 @@ from assetflow.run.worker import Done, Order, Told
 
 TERM_S = 4.0
 """What a child that was asked to end gets to do so; then it is killed, with all that it started."""
-
-LOG_BYTES = 64_000_000
-"""So much of what code that is not Python writes is kept for one attempt."""
 
 _TICK_S, _MEMORY_TICK_S, _FAMILY_S = 0.1, 0.02, 0.3
 _STACK_S, _STACK_QUIET_S = 1.0, 0.05
@@ -199,7 +197,7 @@ class Vigil:
             with FileIO(self._task.log_file, "a") as file:
                 if file.seek(0, os.SEEK_END) + len(data) > LOG_BYTES:
                     self._is_full = True
-                    data = b"\n[assetflow: the log is full; what comes after is left out]\n"
+                    data = FULL.encode()
                 file.write(data)
 
 

@@ -142,6 +142,8 @@ class _Child:
     def serve(self) -> None:
         """Carry out orders until there are no more."""
         signal.signal(signal.SIGTERM, self._asked_to_end)
+        # A copy that user code forks must not answer in our place, nor keep the connection open.
+        os.register_at_fork(after_in_child=self._connection.close)
         with capturing():
             while True:
                 order, _ = receive(self._connection)
@@ -234,6 +236,7 @@ def _surroundings() -> dict[str, object]:
     return {
         "the working directory": _attempt(os.getcwd),
         "the umask": mask,
+        "the search path": tuple(sys.path),
         "environment variables": dict(os.environ),
         "signal handlers": tuple(signal.getsignal(number) for number in signal.valid_signals()),
         "the locale": _attempt(lambda: locale.setlocale(locale.LC_ALL)),
