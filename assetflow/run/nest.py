@@ -177,6 +177,8 @@ class Nest:
 
     def _ask(self, question: object, *descriptors: int) -> Any:
         with self._lock:
+            if self.is_gone:
+                raise NoChild(step_error(AssetDied("the process that starts child processes is gone"), None))
             self._control.settimeout(_ASK_S)
             self._tell(question, *descriptors)
             return self._answer()

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assetflow.errors import AssetflowError, BadConfig
+from assetflow.errors import AssetflowError
 from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode
 from assetflow.load.settings import Settings
@@ -196,24 +196,10 @@ class Children:
 
 
 def routed(here: Work, children: Children, nodes: Mapping[str, LiveNode], *, everything: bool) -> Work:
-    """Carries out a task in a child where the asset needs one, or `everything` is to be; else `here`.
-
-    What is kept in memory only (`io="memory"`) would be gone with the child: it is made and read here.
-    """
+    """Carries out a task in a child where the asset needs one, or `everything` is to be; else `here`."""
 
     def carry_out(task: Task) -> NodeResult:
-        node = nodes[task.node]
-        in_memory = any(output.io == "memory" for output in node.outputs)
-        in_memory = in_memory or any(version.io == "memory" for version in task.versions.values())
-        if in_memory and node.limits.needs_process:
-            now = time.time()
-            error = BadConfig(
-                f'{node.outputs[0].key} has a process of its own, and io="memory" would end with it',
-                fix="store it, or take isolation, timeout and memory away",
-            )
-            return NodeResult(task, now, now, {}, error=step_error(error, None))
-        if node.limits.needs_process or (everything and not in_memory):
-            return children.carry_out(task)
-        return here(task)
+        apart = everything or nodes[task.node].limits.needs_process
+        return children.carry_out(task) if apart else here(task)
 
     return carry_out

@@ -23,7 +23,7 @@ from assetflow.run.nursery import Loading
 from assetflow.run.task import NodeResult, Task
 from assetflow.run.worker import Done, Order, Told
 
-TERM_S = 4.0
+TERM_S = 3.5
 """What a child that was asked to end gets to do so; then it is killed, with all that it started."""
 
 _TICK_S, _MEMORY_TICK_S, _FAMILY_S = 0.1, 0.02, 0.3
@@ -83,13 +83,12 @@ class Vigil:
 
     def end(self, why: str, grace_s: float = TERM_S) -> None:
         """Ask the child to end, and let it be killed when it has not after that time."""
-        self._why = why
+        self._why, self._kill_at = why, time.monotonic() + grace_s
         if why == "timeout":
             self._silent_s = self._silence()
             self._stack = self._ask_stack()
         if grace_s > 0:
             self._child.terminate()
-        self._kill_at = time.monotonic() + grace_s
 
     def death(self) -> Death:
         """What is known of the end so far: the status is only known to the nursery."""
