@@ -152,10 +152,11 @@ class ThreadExecutor:
 
     def close(self) -> None:
         """Let idle threads end, and see them do so: one that ends with the interpreter may take it down."""
-        for _ in self._threads:
+        threads, self._threads = self._threads, []
+        for _ in threads:
             self._tasks.put(None)
         if not self._running:
-            for thread in self._threads:
+            for thread in threads:
                 thread.join(timeout=1.0)
 
     def _serve(self) -> None:

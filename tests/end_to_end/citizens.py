@@ -105,7 +105,11 @@ RAISING = (
     ends("local_class", "class Local(Exception):\n    pass\nraise Local('inside')", "inside"),
     ends("notes", "error = ValueError('noted')\nerror.__notes__ = [Unpicklable('x')]\nraise error", "noted"),
     ends("huge_message", "raise ValueError('x' * 5_000_000)", "ValueError"),
-    ends("chain", "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('after') from error", "after"),
+    ends(
+        "chain",
+        "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('after') from error",
+        "after",
+    ),
     ends("sends_sigterm", "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(5)", "KeyboardInterrupt"),
 )
 

@@ -432,7 +432,8 @@ def test_modules_that_start_threads_are_loaded_by_each_child(workspace: Workspac
 
 
 def test_a_project_that_does_not_load_in_a_child_is_told_by_each_asset(workspace: Workspace) -> None:
-    workspace.assets("""
+    workspace.assets(
+        """
         import os
 
         if {pid} != os.getpid():
@@ -441,7 +442,8 @@ def test_a_project_that_does_not_load_in_a_child_is_told_by_each_asset(workspace
         @asset
         def one() -> int:
             return 1
-        """.replace("{pid}", str(os.getpid())).replace("{body}", "raise ValueError('only here')"))
+        """.replace("{pid}", str(os.getpid())).replace("{body}", "raise ValueError('only here')")
+    )
 
     error = error_of(workspace.materialize(executor="processes")["one"])
     assert "only here" in error.message
@@ -516,7 +518,14 @@ def test_a_signal_lets_children_finish_within_the_grace(workspace: Workspace) ->
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("body", ["time.sleep(600)", "while True:\n        try:\n            time.sleep(9)\n        except BaseException:\n            pass"])  # fmt: skip
+STUBBORN = """while True:
+        try:
+            time.sleep(9)
+        except BaseException:
+            pass"""
+
+
+@pytest.mark.parametrize("body", ["time.sleep(600)", STUBBORN])
 def test_a_child_that_does_not_finish_in_the_grace_is_ended(workspace: Workspace, body: str) -> None:
     workspace.assets(WAITING.replace("{body}", body), 'stop_grace = "4s"\n')
     watching = Interrupting(workspace.root)
