@@ -86,7 +86,7 @@ def _told(death: Death) -> tuple[str, str, list[str], str | None]:
             "TimeoutError",
             f"{key} was ended: it ran longer than its timeout of {words(limits.timeout_s or 0.0)}",
             [],
-            "see where it was, or give it more time: @asset(timeout=...)",
+            "see where it was, or give it more time with a larger `timeout`",
         )
     if death.why == "memory":
         return (
@@ -94,7 +94,7 @@ def _told(death: Death) -> tuple[str, str, list[str], str | None]:
             f"{key} was ended: it took {size_words(death.peak_bytes)} of memory; "
             f"its limit is {size_words(limits.memory_bytes or 0)}",
             [],
-            "make it work in smaller pieces, or allow it more: @asset(memory=...)",
+            "make it work in smaller pieces, or allow it more with a larger `memory`",
         )
     peak = [f"its largest memory was {size_words(death.peak_bytes)}"] if death.peak_bytes else []
     if death.why == "lost":
@@ -106,7 +106,12 @@ def _told(death: Death) -> tuple[str, str, list[str], str | None]:
         name = _signal_name(os.WTERMSIG(death.status))
         if death.is_memory_short:
             told = f"the process of {key} was killed by the kernel, which was out of memory"
-            return "MemoryError", told, peak, "run fewer assets at once (-j), or set a limit: @asset(memory=...)"
+            return (
+                "MemoryError",
+                told,
+                peak,
+                'run fewer assets at once (-j), or set limits such as @asset(memory="2GB")',
+            )
         meaning = _MEANINGS.get(name)
         told = f"the process of {key} was killed by {name}" + (f": {meaning}" if meaning else "")
         return "ChildProcessError", told, peak if name == "SIGKILL" else [], None

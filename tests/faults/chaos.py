@@ -1,6 +1,6 @@
 """Kills the coordinator, the nursery or a child process of a run at random moments, several in one run.
 
-Nothing of a run may be alive two seconds after its coordinator has ended, and then it is judged as after any other kill.
+Nothing of a run may be alive two seconds after its coordinator has ended, and then it is judged as ever.
 
     python -m tests.faults.chaos --kills 2000 [--seed S]
 """
