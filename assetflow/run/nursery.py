@@ -140,7 +140,9 @@ class _Nursery:
         while True:
             message, descriptors = receive(self._control, 3)
             if isinstance(message, Bear):
-                pid = self._spawn(descriptors) if self._threads else self._fork(descriptors)
+                # On macOS the libraries of the system do not survive a fork.
+                is_safe = not self._threads and sys.platform != "darwin"
+                pid = self._fork(descriptors) if is_safe else self._spawn(descriptors)
                 for descriptor in descriptors:
                     os.close(descriptor)
                 self._children.add(pid)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assetflow.errors import AssetflowError
+from assetflow.errors import AssetDied, AssetflowError
 from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode
 from assetflow.load.settings import Settings
@@ -116,6 +116,9 @@ class Children:
             self._nest.close()
         for _, child in idle:
             child.close()
+        with suppress(OSError):
+            if not self._log.stat().st_size:
+                self._log.unlink()
 
     def _current_nest(self) -> Nest:
         with self._lock:
@@ -123,8 +126,11 @@ class Children:
                 return self._nest
             if self._nest is not None:
                 self._nest.close()
-            if self._is_closed or self._is_stopping or self._nests >= _NESTS:
-                raise NoChild(step_error(KeyboardInterrupt("the run is ending"), None))
+            if self._is_closed or self._is_stopping:
+                raise NoChild(step_error(KeyboardInterrupt(), None))
+            if self._nests >= _NESTS:
+                gone = AssetDied("the process that starts child processes was killed again and again")
+                raise NoChild(step_error(gone, None))
             self._nests += 1
             self._nest = Nest(self._settings, self._config, self._log)
             return self._nest
@@ -140,6 +146,8 @@ class Children:
                 child.close()
         nest = self._current_nest()
         self._warn_of_threads(nest)
+        if self._is_stopping:
+            raise NoChild(step_error(KeyboardInterrupt(), None))
         child = nest.bear()
         with self._lock:
             self._busy[child.pid] = child

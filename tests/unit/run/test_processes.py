@@ -577,6 +577,26 @@ def test_a_thread_that_does_not_finish_in_the_grace_is_given_up(workspace: Works
 
 
 @linux
+@pytest.mark.parametrize("options", ["", "start_new_session=True"])
+def test_what_a_task_leaves_running_ends_with_the_task(workspace: Workspace, options: str) -> None:
+    workspace.assets(f"""
+        import subprocess
+
+        @asset
+        def leaves() -> int:
+            return subprocess.Popen(["sleep", "600"], {options}).pid
+
+        @asset
+        def looks(leaves: int) -> bool:
+            return Path(f"/proc/{{leaves}}").exists()
+        """)
+
+    workspace.materialize(executor="processes", workers=1).raise_for_status()
+
+    assert workspace.project().read("looks") is False
+
+
+@linux
 def test_nothing_is_left_below_this_process(workspace: Workspace) -> None:
     workspace.assets(CHAIN)
 
