@@ -162,12 +162,18 @@ def in_bytes(maxrss: int) -> int:
     return maxrss if sys.platform == "darwin" else maxrss * 1024
 
 
-def threads() -> int:
-    """How many threads the calling process has, those of libraries too; 1 where it cannot be told."""
-    try:
-        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
-    except OSError:
-        return 1
+def threads() -> dict[int, str]:
+    """The threads of the calling process by number, those of libraries too, with their names; none where not known.
+
+    Those of jemalloc are left out: it looks after them itself when the process forks.
+    """
+    found: dict[int, str] = {}
+    for number in os.listdir("/proc/self/task") if IS_LINUX else ():  # noqa: PTH208
+        with suppress(OSError):
+            name = Path(f"/proc/self/task/{number}/comm").read_text(errors="replace").strip()
+            if name != "jemalloc_bg_thd":
+                found[int(number)] = name
+    return found
 
 
 def memory_kills() -> int:

@@ -123,9 +123,10 @@ class _Nursery:
         except BaseException as error:  # noqa: BLE001 - user modules run here
             send(self._control, Loading(step_error(error, settings.root)))
             return False
-        more = kernel.threads() - before
-        named = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
-        self._threads = ", ".join(named) or (f"{more} of a library" if more > 0 else "")
+        others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+        known = {thread.native_id for thread in others}
+        more = [name for number, name in kernel.threads().items() if number not in before and number not in known]
+        self._threads = ", ".join(dict.fromkeys([*(thread.name for thread in others), *more]))
         signal.signal(signal.SIGTERM, _end)
         kernel.die_with_parent(signal.SIGTERM)  # and then whatever lives below is ended first
         kernel.adopt_orphans()

@@ -552,6 +552,65 @@ def test_a_second_signal_kills_children_at_once(workspace: Workspace) -> None:
             thread.join(10)
 
 
+def test_a_signal_while_the_caller_waits_for_a_child_ends_it(workspace: Workspace) -> None:
+    workspace.assets(
+        WAITING.replace("{body}", "time.sleep(600)").replace("@asset\ndef long", "@asset(timeout=500)\ndef long")
+    )
+
+    def interrupt() -> None:
+        assert eventually((workspace.root / "begun").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = workspace.materialize(executor="inline")
+    thread.join(10)
+
+    assert {one.asset: one.state for one in result} == {
+        "first": "materialized", "long": "cancelled", "below": "cancelled",
+    }  # fmt: skip
+
+
+LIBRARIES = """
+import numpy as np
+import pandas as pd
+import polars as pl
+
+matrix = np.random.default_rng(1).random((400, 400))
+product = matrix @ matrix
+
+@asset
+def one() -> pd.DataFrame:
+    again = matrix @ matrix
+    frame = pl.DataFrame({"n": list(range(100_000))}).group_by(pl.col("n") % 7).len().sort("n").to_pandas()
+    return frame.assign(same=bool((again == product).all()), draw=np.random.random())
+
+@asset
+def two(one: pd.DataFrame) -> pa.Table:
+    return pa.table({"n": list(range(1_000_000))}).sort_by([("n", "descending")]).slice(0, 3)
+
+@asset(isolation="process")
+def three(two: pl.DataFrame) -> pl.DataFrame:
+    return two.lazy().with_columns(m=pl.col("n") * 2).collect()
+
+@asset(isolation="process")
+def draw() -> float:
+    return float(np.random.random())
+"""
+
+
+def test_libraries_that_have_threads_work_in_children(workspace: Workspace) -> None:
+    pytest.importorskip("polars")
+    workspace.assets(LIBRARIES)
+
+    workspace.materialize(executor="processes", workers=2).raise_for_status()
+
+    project = workspace.project()
+    assert project.read("one")["same"].all()
+    assert list(project.read("three")["m"]) == [1_999_998, 1_999_996, 1_999_994]
+    assert project.read("one")["draw"].iloc[0] != project.read("draw")
+
+
 def test_a_thread_that_does_not_finish_in_the_grace_is_given_up(workspace: Workspace) -> None:
     workspace.assets(
         """
