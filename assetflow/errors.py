@@ -247,6 +247,12 @@ class AssetFailed(AssetflowError):
     code = "AF160"
 
 
+class AssetDied(AssetflowError):
+    """The process of an asset was ended, by a limit, a crash or the system. Its previous version is untouched."""
+
+    code = "AF161"
+
+
 class StaticProblems(AssetflowError):
     """`assetflow check` found errors in the code of the project, or warnings with `--strict`.
 
@@ -381,7 +387,8 @@ class AssetPinned(AssetflowError):
 class PlanMoved(AssetflowError):
     """What `assetflow materialize --plan FILE` was to do is not what there is to do now, so nothing was run.
 
-    Code, a source, or a version has changed since `assetflow plan -o FILE`; the message names what. Make it again.
+    Code, a source, or a version has changed since `assetflow plan -o FILE`; the message names what. Make it again. Or a
+    module was saved while a run went on, and a child process loaded it: run again.
     """
 
     code = "AF306"

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from assetflow.care import Care, storage_of
+from assetflow.care import Care
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
@@ -33,6 +33,7 @@ from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.locks import run_lock
+from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible, survey
 from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (

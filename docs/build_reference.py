@@ -149,8 +149,10 @@ MEANINGS = {
     "catalog": "The SQLite file that records versions, runs and traces. It must lie on a local disk.",
     "duckdb": 'How assets with `io="duckdb"` are kept: as Parquet with a DuckDB file of `views`, or `native` tables.',
     "warehouse": "The DuckDB file of native tables.",
-    "executor": "`threads` runs assets side by side; `inline` one after the other in the calling thread.",
+    "executor": "`threads` runs assets side by side, `processes` in child processes, `inline` one after the other in "
+    "the calling thread. See [how assets run](../execution.md).",
     "workers": "How many assets run at once. Default: twice the number of processors, at most 8.",
+    "stop_grace": "How long what runs may go on when a run is asked to stop (ctrl-c), such as `30s`.",
     "env": "The environment that verbs read and write when `-e` does not name another. Each has heads of its own.",
     "tz": "The time zone of times on screens; what is stored is UTC.",
     "allow_pickle": 'Whether `io="pickle"` may be used. Reading a pickle runs the code that it contains.',
@@ -175,10 +177,10 @@ DEFAULTS_MEANINGS = {
     "io": "`parquet` or `duckdb`.",
     "tags": "A table, or a list of bare tags. Tags of project, group and asset are joined.",
     "packages": "Which upgrades of packages make assets stale, for all or for each by name.",
-    "timeout": "How long an asset may take, such as `10m`.",
-    "memory": "How much memory the process of an asset may take, such as `2GB`.",
-    "isolation": "`process` computes each asset in a process of its own.",
-    "pool": "The pool that an asset takes a slot of, or a table with how many slots of each pool.",
+    "timeout": "How long an asset may run, such as `10min`; it then has a process of its own.",
+    "memory": "How much memory an asset and what it starts may take, such as `2GB`; it then has a process of its own.",
+    "isolation": "`process` gives each asset a process of its own. See [how assets run](../execution.md).",
+    "pool": "The pool that an asset takes a slot of, or a table of pools and how many slots.",
 }
 
 

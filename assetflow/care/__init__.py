@@ -107,11 +107,3 @@ def show_what_is_left(settings: Settings, graph: AssetGraph, storage: Storage) -
 
     with closing(Catalog(settings.catalog_path)) as catalog:
         return present_everywhere(settings, graph, catalog, storage)
-
-
-def storage_of(settings: Settings) -> Storage:
-    """The storage of a project, without the project."""
-    return Storage(
-        settings.storage_path, warehouse=settings.warehouse_path, allow_pickle=settings.allow_pickle,
-        hash=settings.hash, duckdb=settings.duckdb, views=settings.views_path,
-    )  # fmt: skip

@@ -16,7 +16,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assetflow.care import storage_of
 from assetflow.catalog.backups import back_up, backups, prune
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
@@ -30,6 +29,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version, VersionUse
 from assetflow.plan.retention import Retention, judge, needed
 from assetflow.run.locks import run_lock, store_lock
+from assetflow.run.storing import storage_of
 
 _MANY_ORPHANS = 20
 _REBUILD = "they are left alone: assetflow doctor --rebuild-catalog takes them in"

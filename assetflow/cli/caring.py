@@ -35,8 +35,9 @@ def gc(session: Session, options: Namespace) -> Answer:
     """Remove the versions that nothing needs."""
     import time
 
-    from assetflow.care import retention, storage_of
+    from assetflow.care import retention
     from assetflow.care.removal import collect, foresee
+    from assetflow.run.storing import storage_of
 
     settings = _settings(options)
     grace_s = _seconds("--grace", options.grace)
@@ -180,8 +181,9 @@ def doctor(session: Session, options: Namespace) -> Answer:
         return Answer(lambda: _checkup_data(found), [(" nothing to mend",)] if not session.screen.is_json else [])
     if not confirmed(session, options, "mend it?"):
         return _judged(found, _checkup_data(found), [(" nothing was changed",)])
-    from assetflow.care import retention, storage_of
+    from assetflow.care import retention
     from assetflow.care.mending import mend
+    from assetflow.run.storing import storage_of
 
     given = retention(settings, grace_s=_seconds("--grace", options.grace))
     mended = mend(settings, storage_of(settings), found, grace_s=given.grace_s, wait_s=wait_s)

@@ -321,7 +321,7 @@ def _shared(parser: ArgumentParser) -> None:
 def _materialize_options(parser: ArgumentParser) -> None:
     _shared(parser)
     parser.add_argument("-j", "--jobs", type=positive, metavar="N", help="how many assets run at once")
-    parser.add_argument("--executor", metavar="NAME", help="threads or inline")
+    parser.add_argument("--executor", metavar="NAME", help="threads, processes or inline")
     after = parser.add_mutually_exclusive_group()
     after.add_argument("--fail-fast", action="store_true", help="start nothing more after the first failure")
     after.add_argument(

@@ -185,6 +185,8 @@ def setting_rows(settings: Settings) -> list[tuple[str, object, str]]:
         value = cast("object", getattr(settings, one.name))
         if one.name == "retention":
             value = _as_written(settings.retention)
+        if one.name == "stop_grace":
+            value = f"{settings.stop_grace:g}s"
         if isinstance(value, Mapping):
             found += _table_rows(settings, (one.name,), cast("Mapping[str, object]", value))
         else:

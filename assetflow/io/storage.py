@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assetflow.io.duckdb_tables import DuckDBIO
     from assetflow.io.duckdb_views import Surface
 
-_STAGING = re.compile(r"(\d+)-[0-9a-f]{32}\Z")
+_STAGING = re.compile(r"(\d+)-([0-9a-f]{32})\Z")
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 _MARKERS = {"parquet": "data.parquet", "duckdb": "table.txt", "json": "value.json", "pickle": "value.pickle"}
 """The file that a built-in manager leaves in the folder of every version."""
@@ -56,7 +56,7 @@ class Storage:
 
     `managers` adds to the built-in IO managers or replaces them by name. `hash` names the algorithm for what is written
     (`files` brings its own); what is there is checked with the one that it was written with. Nothing is opened or made
-    until it is needed.
+    until it is needed. `owner`, some hexadecimal digits, marks what is staged, so that `sweep` finds it again.
 
     Example:
         >>> storage = Storage(Path("store"), warehouse=Path("warehouse.duckdb"))
@@ -65,7 +65,7 @@ class Storage:
         ... )  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a project says about its storage, by keyword
         self,
         root: Path,
         *,
@@ -76,6 +76,7 @@ class Storage:
         hash: str = "xxh3",
         duckdb: str = "native",
         views: Path | None = None,
+        owner: str = "",
     ) -> None:
         self._root, self._warehouse, self._allow_pickle = root, warehouse, allow_pickle
         self._given = dict(managers or {})
@@ -83,6 +84,7 @@ class Storage:
         self._files = files or Files(hash)
         self._durable: set[Path] = set()
         self._views = views if duckdb == "views" and views is not None else None
+        self._owner = owner
 
     @property
     def root(self) -> Path:
@@ -112,7 +114,7 @@ class Storage:
         if getattr(manager, "in_process", False):
             written = manager.write(value, Target(key, partition, self._root))
             return _staged(key, partition, name, None, written, None)
-        directory = self._root / "tmp" / f"{run_id}-{uuid4().hex}"
+        directory = self._root / "tmp" / f"{run_id}-{self._owner}{uuid4().hex[len(self._owner) :]}"
         self._files.make_directory(directory)
         try:
             written = manager.write(value, Target(key, partition, directory))
@@ -302,8 +304,10 @@ class Storage:
         except OSError:  # it cannot be looked at just now: whoever then sweeps it says so
             return True
 
-    def sweep(self, alive_runs: Collection[int]) -> int:
+    def sweep(self, alive_runs: Collection[int], dead_owner: str | None = None) -> int:
         """Remove the staging directories of runs that are not alive; how many were removed.
+
+        With `dead_owner` only those that this owner made, whatever has become of its run.
 
         What was being loaded into the DuckDB file stays for the next time while another program holds that file.
         """
@@ -313,7 +317,8 @@ class Storage:
         dead = [
             entry
             for entry in staging.iterdir()
-            if (match := _STAGING.match(entry.name)) and int(match[1]) not in alive_runs
+            if (match := _STAGING.match(entry.name))
+            and (int(match[1]) not in alive_runs if dead_owner is None else match[2].startswith(dead_owner))
         ]
         loading = {entry: marker.read_text() for entry in dead if (marker := entry / _MARKERS["duckdb"]).exists()}
         if loading and hasattr(self._manager("duckdb"), "drop"):

@@ -142,6 +142,7 @@ class _Layer(BaseModel):
     warehouse: Annotated[str, AfterValidator(_path)] | None = None
     executor: Literal["threads", "inline", "processes"] | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None
+    stop_grace: Annotated[float | None, BeforeValidator(_unless_none(seconds))] = None
     env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
     tz: Annotated[str, AfterValidator(_zone)] | None = None
     allow_pickle: bool | None = None

@@ -22,8 +22,8 @@ from assetflow.model.policies import Limits, Retry, limits
 FILE = "assetflow.toml"
 LOCAL_FILE = "assetflow.local.toml"
 ENVIRONMENT_KEYS = (
-    "env", "io", "executor", "workers", "storage", "catalog", "duckdb", "warehouse", "modules", "name", "tz",
-    "allow_pickle", "hash", "discover", "log_limit",
+    "env", "io", "executor", "workers", "stop_grace", "storage", "catalog", "duckdb", "warehouse", "modules", "name",
+    "tz", "allow_pickle", "hash", "discover", "log_limit",
 )  # fmt: skip
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
@@ -53,6 +53,7 @@ class Settings:
     """The settings of one project.
 
     `origins` says where each came from: `assetflow.toml:3`, `$ASSETFLOW_IO`, `--env`; what is default is not in it.
+    `stop_grace` is how many seconds a run that was asked to stop may take to end.
     `home_env` is the environment without flags and variables: the project's own, whose names are plain in DuckDB.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     warehouse: str = ".assetflow/warehouse.duckdb"
     executor: str = "threads"
     workers: int = 1
+    stop_grace: float = 10.0
     env: str = "dev"
     home_env: str = "dev"
     tz: str = "local"

@@ -1,10 +1,14 @@
-"""Where steps are carried out: in this thread, or in a pool of threads. Both behind one small interface."""
+"""Where steps are carried out: in this thread, or in a pool of threads, each of which may wait for a child process.
+
+All behind one small interface; `assetflow.testing.check_executor` is the suite for it.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -17,6 +21,23 @@ Work = Callable[[Task, Announce | None], NodeResult]
 
 It may announce what it has made before it is published, where somebody listens.
 """
+
+
+def nothing() -> None:
+    """What runs in this process cannot be ended from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an executor is made of: a way to carry out a task, and how many at a time.
+
+    `cancel` ends what `work` has started elsewhere, such as child processes, so that the calls return.
+    """
+
+    work: Work
+    workers: int
+    interrupts: Interrupts
+    cancel: Callable[[], None] = nothing
 
 
 class Executor(Protocol):
@@ -40,6 +61,10 @@ class Executor(Protocol):
         """The results and announcements that have come, waiting at most `timeout_s` for the first."""
         ...
 
+    def cancel(self) -> None:
+        """End what runs, as far as that can be ended from outside: its results, of whatever kind, come by `wait`."""
+        ...
+
     def close(self) -> None:
         """Free what the executor holds; tasks that are still running are left alone."""
         ...
@@ -48,9 +73,8 @@ class Executor(Protocol):
 class InlineExecutor:
     """Carries out each task in the calling thread when `wait` is called: a debugger works, nothing runs at once."""
 
-    def __init__(self, work: Work, interrupts: Interrupts) -> None:
-        self._work = work
-        self._interrupts = interrupts
+    def __init__(self, means: Means) -> None:
+        self._work, self._interrupts, self._cancel = means.work, means.interrupts, means.cancel
         self._waiting: deque[Task] = deque()
 
     @property
@@ -74,6 +98,10 @@ class InlineExecutor:
         with self._interrupts.raising():
             return [self._work(self._waiting.popleft(), None)]
 
+    def cancel(self) -> None:
+        """End what the work has started elsewhere."""
+        self._cancel()
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -84,9 +112,8 @@ class ThreadExecutor:
     The threads are daemons, so that a second Ctrl-C ends the process though a step does not.
     """
 
-    def __init__(self, work: Work, workers: int) -> None:
-        self._work = work
-        self._workers = workers
+    def __init__(self, means: Means) -> None:
+        self._work, self._workers, self._cancel = means.work, means.workers, means.cancel
         self._running = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
@@ -123,12 +150,17 @@ class ThreadExecutor:
         self._running -= sum(isinstance(one, NodeResult) for one in results)
         return results
 
+    def cancel(self) -> None:
+        """End what the work has started elsewhere; a function that runs in a thread goes on."""
+        self._cancel()
+
     def close(self) -> None:
         """Let idle threads end, and see them do so: one that ends with the interpreter may take it down."""
-        for _ in self._threads:
+        threads, self._threads = self._threads, []
+        for _ in threads:
             self._tasks.put(None)
         if not self._running:
-            for thread in self._threads:
+            for thread in threads:
                 thread.join(timeout=1.0)
 
     def _serve(self) -> None:

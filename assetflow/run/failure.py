@@ -14,7 +14,7 @@ from assetflow.model.secrets import SECRETS
 from assetflow.plan.planner import Step
 from assetflow.run.outcome import StepError
 
-_OURS = str(Path(__file__).resolve().parent.parent)
+OUR_FOLDER = str(Path(__file__).resolve().parent.parent)
 _CONTEXT_LINES = 1
 
 
@@ -50,7 +50,7 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         file,
         line,
         function,
-        _frame(file, line),
+        source_lines(file, line),
         tuple(getattr(error, "__notes__", ())),
         _hint(error),
         "".join(summary.format()),
@@ -73,7 +73,7 @@ def _without_secrets(error: StepError) -> StepError:
 def user_part(trace: TracebackType | None) -> TracebackType | None:
     """The traceback without the frames of ours that come before the user's."""
     current = trace
-    while current is not None and current.tb_frame.f_code.co_filename.startswith(_OURS):
+    while current is not None and current.tb_frame.f_code.co_filename.startswith(OUR_FOLDER):
         current = current.tb_next
     return current or trace
 
@@ -93,7 +93,8 @@ def _place(trace: TracebackType | None, root: Path | None) -> tuple[str, int, st
     return found
 
 
-def _frame(file: str | None, line: int | None) -> tuple[tuple[int, str], ...]:
+def source_lines(file: str | None, line: int | None) -> tuple[tuple[int, str], ...]:
+    """The line of a file and those around it, with their numbers."""
     if file is None or line is None:
         return ()
     numbers = range(max(1, line - _CONTEXT_LINES), line + _CONTEXT_LINES + 1)

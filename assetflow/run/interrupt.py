@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,6 +26,7 @@ class Interrupts:
         self.signal_number = 0
         self.is_expired = False
         self._count = 0
+        self._began = 0.0
         self._raises = False
         self._is_over = False
         self._leaving = threading.Lock()
@@ -33,6 +35,11 @@ class Interrupts:
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop."""
         return self._count > 0 or self.is_expired
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the run was asked to stop."""
+        return time.monotonic() - self._began if self.is_stopping else 0.0
 
     @contextmanager
     def watched(self, timeout_s: float | None = None) -> Generator[None]:
@@ -68,11 +75,13 @@ class Interrupts:
     def _expire(self, is_main: bool) -> None:
         with self._leaving:
             if not self._is_over and not self._count:
+                self._began = time.monotonic()
                 self.is_expired = True
                 if is_main and self._raises:  # user code in the main thread: only a signal gets it out of a sleep
                     os.kill(os.getpid(), signal.SIGINT)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._began = self._began or time.monotonic()
         self._count += 1
         self.signal_number = number
         if self._raises or self._count > 1:

@@ -14,6 +14,7 @@ from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
+from assetflow.model.durations import words
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Head, NewTrace, Version
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -35,8 +36,8 @@ from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
 
 _TICK_S = 0.1
-STOP_S = 9.0
-"""So long what is being computed may go on when the run was asked to stop: the shell is back within ten seconds."""
+_CANCEL_S, _GIVE_UP_S = 3.0, 1.0
+"""So long before the grace is over child processes are ended, which takes two seconds at most, and threads given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class RunSettings:
     chance: Callable[[], float] = random
     pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
     inbox: Inbox = field(default_factory=Inbox)
+    stop_grace_s: float = 10.0
 
 
 @dataclass(slots=True)
@@ -248,11 +250,13 @@ class Runner:
         self._stopping = True
         if not self._told_to_stop:
             self._told_to_stop = True
-            self._give_up_at = time.monotonic() + STOP_S
             self._observer.stopping(sum(len(self._nodes[name].keys) for name in self._running))
-        elif self._running and time.monotonic() >= self._give_up_at:
+        if self._interrupts.seconds > self._settings.stop_grace_s - _CANCEL_S:
+            self._executor.cancel()
+        if self._running and self._interrupts.seconds > self._settings.stop_grace_s - _GIVE_UP_S:
+            grace = words(self._settings.stop_grace_s)
             for name in self._running:  # nobody waits for them any more; what they still give is not recorded
-                self._leave(self._nodes[name], "cancelled", f"given up: it did not end within {STOP_S:.0f} s")
+                self._leave(self._nodes[name], "cancelled", f"given up: it did not end within {grace}")
             self._running.clear()
             self._record()
 

@@ -24,10 +24,11 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
+from assetflow.run.ahead import Announce
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
-from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor, Work
+from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor, Work
 from assetflow.run.following import followed
 from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
@@ -35,6 +36,7 @@ from assetflow.run.locks import environment_lock, run_lock, store_lock, user_nam
 from assetflow.run.outcome import Debugger, Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
+from assetflow.run.processes import Children, routed
 from assetflow.run.reports import Inbox
 from assetflow.run.requests import Asked, save_request
 from assetflow.run.resources import ResourcePool
@@ -42,8 +44,12 @@ from assetflow.run.retrying import with_retries
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
+from assetflow.run.task import NodeResult, Task
 
-EXECUTORS = ("threads", "inline")
+EXECUTORS: Mapping[str, Callable[[Means], Executor]] = {
+    "threads": ThreadExecutor, "inline": InlineExecutor, "processes": ThreadExecutor,
+}  # fmt: skip
+"""With `processes` the threads wait for child processes."""
 _REMOVAL_S = 600.0
 """How long a run waits for gc, which holds the store only while it removes files."""
 
@@ -131,18 +137,22 @@ def _carry_out(
         stack.enter_context(_finished(catalog, run_id, record := _Record()))
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
-        stack.callback(_tear_down, resources, watcher, settings.state_path / "runs" / str(run_id) / "run.log")
+        logs = settings.state_path / "runs"
+        stack.callback(_tear_down, resources, watcher, logs / str(run_id) / "run.log")
         interrupts, inbox, handover = Interrupts(), Inbox(), Handover(usual_limit())
         stack.callback(handover.close)
         bench = Workbench(
             settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
             inbox.put, lambda: interrupts.is_stopping, settings.log_limit, request.debugger,
         )  # fmt: skip
-        executor = _executor(settings, request, lambda task, announce: run_step(bench, task, announce), interrupts)
+        children = stack.enter_context(_children(settings, request, bench, plan, watcher, logs / str(run_id)))
+        executor = _executor(settings, request, bench, children, interrupts)
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
-        logs = settings.state_path / "runs"
-        run_settings = RunSettings(settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox)
+        run_settings = RunSettings(
+            settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox,
+            stop_grace_s=settings.stop_grace,
+        )  # fmt: skip
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing():
             result = runner.run(run_id, watcher, request.began)
@@ -265,7 +275,35 @@ def _workers(settings: Settings, request: Request) -> int:
     return 1 if inline else max(1, request.workers or settings.workers)
 
 
-def _executor(settings: Settings, request: Request, work: Work, interrupts: Interrupts) -> Executor:
-    if (request.executor or settings.executor) == "inline":
-        return InlineExecutor(work, interrupts)
-    return ThreadExecutor(work, _workers(settings, request))
+def _executor(
+    settings: Settings, request: Request, bench: Workbench, children: Children, interrupts: Interrupts
+) -> Executor:
+    name = request.executor or settings.executor
+
+
+    def here(task: Task, announce: Announce | None) -> NodeResult:
+        return run_step(bench, task, announce)
+
+    # A debugger is for this process: what would have one of its own runs here as well.
+    apart = routed(here, children, bench.loaded.nodes, everything=name == "processes")
+    work = apart if request.debugger is None else here
+    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, children.cancel))
+
+
+@contextmanager
+def _children(
+    settings: Settings, request: Request, bench: Workbench, plan: Plan, observer: Observer, log_folder: Path
+) -> Generator[Children]:  # fmt: skip
+    """The child processes of the run; if some are sure to be needed, the project is loaded for them right away."""
+    nodes = bench.loaded.nodes
+    children = Children(settings, nodes, bench.storage, log_folder / "processes.log", request.config, bench.report)
+    names = {step.spec.node for step in plan if step.action is not Action.CURRENT and not step.spec.is_source}
+    try:
+        is_for_all = (request.executor or settings.executor) == "processes"
+        if names and (is_for_all or any(nodes[name].limits.needs_process for name in names)):
+            children.begin()
+        yield children
+    finally:
+        children.close()
+        for text in children.warnings:
+            observer.warn(text)

@@ -12,6 +12,9 @@ from assetflow.errors import AssetflowError, DamagedVersion
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
+from assetflow.testing.executors import Site, check_executor
+
+__all__ = ["Site", "check_executor", "check_io_manager", "stored_version"]
 
 _KEY = AssetKey("conformance")
 

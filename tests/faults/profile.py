@@ -33,11 +33,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CI = {
     "kills": Budget(150, 60), "errors": Budget(120, 60), "full": Budget(1, 60), "races": Budget(4, 60),
     "contention": Budget(0, 12), "syscalls": Budget(12, 60), "power": Budget(200, 60), "rot": Budget(150, 60),
+    "chaos": Budget(30, 120),
 }  # fmt: skip
 LONG = {
     "contention": Budget(0, 1200), "races": Budget(4, 60), "full": Budget(1, 60), "syscalls": Budget(400, 900),
     "errors": Budget(2_000, 1800), "rot": Budget(20_000, 2400), "power": Budget(20_000, 2400),
-    "kills": Budget(9_700, 3000),
+    "kills": Budget(9_700, 3000), "chaos": Budget(2_000, 3600),
 }  # fmt: skip
 """Faults and seconds at most of each harness, in this order; those of `syscalls` are mostly kills, by strace."""
 BROKEN = "the harness itself failed"
@@ -173,6 +174,7 @@ LABELS = {
     "full": "a full disk and a full catalog, for real",
     "rot": "corruptions: flipped bits, truncation, zeroed blocks, swaps, lost files",
     "races": "two commands stopped at the worst moment",
+    "chaos": "kill -9 of the coordinator, the nursery or a child of a run in processes",
     "contention": "commands of 8 processes at once, killed and stopped at random",
 }
 MARKS = ("<!-- figures -->", "<!-- end of figures -->")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.chaos import KINDS
 from tests.faults.profile import CI, in_workers
 from tests.faults.report import Budget
 from tests.faults.scenarios import SCENARIOS, skipped
@@ -34,6 +35,14 @@ def test_every_error_of_the_disk_is_told_and_changes_nothing(scenario: str) -> N
     report = in_workers("errors", Budget(points, 60), SEED, None, {"only": [scenario], "workers": 1})
 
     assert report.ok, report.summary()
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_left_of_a_run_whichever_of_its_processes_is_killed() -> None:
+    report = in_workers("chaos", CI["chaos"], SEED, None, {"workers": 1})
+
+    assert report.ok, report.summary()
+    assert {f"kills of a {kind}" for kind in KINDS} <= report.counts.keys()
 
 
 @pytest.mark.timeout(300)

@@ -66,7 +66,7 @@ def test_both_executors_give_the_same_results(workspace: Workspace) -> None:
 def test_another_executor_is_refused_and_no_run_is_recorded(workspace: Workspace) -> None:
     workspace.assets(DIAMOND)
 
-    with pytest.raises(UsageError, match="choose one of: threads, inline"):
+    with pytest.raises(UsageError, match="choose one of: threads, inline, processes"):
         workspace.materialize(executor="process")
 
     assert workspace.project().runs() == ()

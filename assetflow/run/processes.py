@@ -1,0 +1,216 @@
+"""Steps in child processes: for assets that need one, and for all with `executor = "processes"`.
+
+A thread of the coordinator waits for each child that works, so this is only another way to carry out a task. Children
+are used again when their task left them as they were; one that has a limit to keep is not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from assetflow.errors import AssetDied, AssetflowError
+from assetflow.io.storage import Storage
+from assetflow.load.live import LiveNode
+from assetflow.load.settings import Settings
+from assetflow.run.ahead import Announce
+from assetflow.run.deaths import Death, death_error, equal_exception
+from assetflow.run.executor import Work
+from assetflow.run.failure import step_error
+from assetflow.run.messages import receive, send
+from assetflow.run.nest import Child, Nest, NoChild, has_ended
+from assetflow.run.nursery import Buried
+from assetflow.run.task import NodeResult, Task
+from assetflow.run.vigil import Vigil
+from assetflow.run.worker import Done, Goodbye
+
+_GOODBYE_S, _BURY_S = 5.0, 5.0
+_NESTS = 4
+"""A nursery that is killed is replaced, but not for ever."""
+
+
+class Children:
+    """The child processes of one run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        nodes: Mapping[str, LiveNode],
+        storage: Storage,
+        log: Path,
+        config: Mapping[str, Mapping[str, object]] | None = None,
+        tell: Callable[[object], None] = lambda report: None,
+    ) -> None:
+        self._settings, self._nodes, self._storage = settings, nodes, storage
+        self._log, self._config, self._tell = log, config or {}, tell
+        self._lock = threading.Lock()
+        self._nest: Nest | None = None
+        self._nests = 0
+        self._idle: deque[tuple[Nest, Child]] = deque()
+        self._busy: dict[int, Child] = {}
+        self._is_stopping = False
+        self._is_closed = False
+        self.warnings: list[str] = []
+
+    def begin(self) -> None:
+        """Let the project be loaded for them, while other things go on; without this it begins with the first task."""
+        try:
+            self._current_nest()
+        except NoChild:
+            return  # the first task that wants a child is told
+
+    def carry_out(self, task: Task) -> NodeResult:
+        """Carry out a task in a child; whatever goes wrong, up to the death of the child, is in the result."""
+        began, node = time.time(), self._nodes[task.node]
+        alone = node.limits.needs_process
+        try:
+            nest, child = self._take(alone=alone)
+        except NoChild as error:
+            return NodeResult(task, began, time.time(), {}, error=error.told)
+        vigil = Vigil(
+            child, task, node.limits, self._tell, lambda: self._is_stopping, self._settings.log_limit
+        )  # fmt: skip
+        try:
+            try:
+                answer = vigil.watch(alone=alone)
+            except KeyboardInterrupt:  # the thread of the caller, in which a debugger would work as well
+                vigil.end("stopped")
+                answer = vigil.go_on()
+            if isinstance(answer, Done) and not alone and not answer.left_behind and not self._is_closed:
+                with self._lock:
+                    self._idle.append((nest, child))
+                    self._busy.pop(child.pid, None)
+                return replace(answer.result, task=task)
+        except BaseException:
+            self._end(nest, child, vigil)
+            raise
+        buried = self._end(nest, child, vigil)
+        if isinstance(answer, Done):
+            self.warnings += answer.warnings
+            return replace(answer.result, task=task)
+        with suppress(AssetflowError):  # the next run sweeps as well
+            self._storage.sweep((), dead_owner=child.owner)
+        return self._died(task, node, answer, buried, began, vigil)
+
+    def cancel(self) -> None:
+        """Ask all children to end; those that do not within two seconds are killed."""
+        self._is_stopping = True
+
+    def close(self) -> None:
+        """End all children. Those that have nothing to do put their resources away first, the others are killed."""
+        self._is_closed = True
+        with self._lock:
+            idle, busy = [*self._idle], [*self._busy.values()]
+            self._idle.clear()
+        for child in busy:
+            child.kill()
+        deadline = time.monotonic() + (0.0 if busy or self._is_stopping else _GOODBYE_S)
+        for _, child in idle:
+            if time.monotonic() < deadline:
+                self._say_goodbye(child, deadline)
+            child.kill()
+        if self._nest is not None:
+            self._nest.close()
+        for _, child in idle:
+            child.close()
+        with suppress(OSError):
+            if not self._log.stat().st_size:
+                self._log.unlink()
+
+    def _current_nest(self) -> Nest:
+        with self._lock:
+            if self._nest is not None and not self._nest.is_gone:
+                return self._nest
+            if self._nest is not None:
+                self._nest.close()
+            if self._is_closed or self._is_stopping:
+                raise NoChild(step_error(KeyboardInterrupt(), None))
+            if self._nests >= _NESTS:
+                gone = AssetDied("the process that starts child processes was killed again and again")
+                raise NoChild(step_error(gone, None))
+            self._nests += 1
+            self._nest = Nest(self._settings, self._config, self._log)
+            return self._nest
+
+    def _take(self, *, alone: bool) -> tuple[Nest, Child]:
+        with self._lock:
+            while self._idle and not alone:
+                nest, child = self._idle.pop()
+                if not has_ended(child):
+                    self._busy[child.pid] = child
+                    return nest, child
+                nest.bury(child)
+                child.close()
+        nest = self._current_nest()
+        self._warn_of_threads(nest)
+        if self._is_stopping:
+            raise NoChild(step_error(KeyboardInterrupt(), None))
+        child = nest.bear()
+        with self._lock:
+            self._busy[child.pid] = child
+        return nest, child
+
+    def _warn_of_threads(self, nest: Nest) -> None:
+        threads = nest.ready().threads
+        text = (
+            f"importing the project starts threads ({threads}), so child processes cannot be forked: each of them "
+            "imports the project by itself, which is slower"
+        )
+        if threads and text not in self.warnings:
+            self.warnings.append(text)
+
+    def _end(self, nest: Nest, child: Child, vigil: Vigil) -> Buried | None:
+        """End a child with all that it has started, whatever it is doing."""
+        child.kill()
+        deadline = time.monotonic() + _BURY_S
+        has_ended(child, _BURY_S)
+        buried = nest.bury(child)
+        while buried is None and not nest.is_gone and time.monotonic() < deadline:
+            time.sleep(0.01)
+            buried = nest.bury(child)
+        vigil.copy_output()
+        with self._lock:
+            self._busy.pop(child.pid, None)
+        child.close()
+        return buried
+
+    def _died(
+        self, task: Task, node: LiveNode, death: Death, buried: Buried | None, began: float, vigil: Vigil
+    ) -> NodeResult:  # fmt: skip
+        if buried is not None:
+            peak = max(death.peak_bytes, buried.peak_bytes)
+            death = replace(death, status=buried.status, peak_bytes=peak)
+        error = death_error(death, self._settings.root)
+        vigil.write("\n".join(part for part in (error.text, error.message) if part))
+        retry = node.retry
+        is_retryable = death.why != "stopped" and retry is not None and retry.covers(equal_exception(death))
+        return NodeResult(
+            task, began, time.time(), {"compute": vigil.seconds}, error=error, is_retryable=is_retryable,
+            peak_memory_bytes=death.peak_bytes or None,
+        )  # fmt: skip
+
+    def _say_goodbye(self, child: Child, deadline: float) -> None:
+        try:
+            child.connection.settimeout(max(0.1, deadline - time.monotonic()))
+            send(child.connection, None)
+            answer: Any = receive(child.connection)[0]
+        except (EOFError, OSError):
+            return
+        if isinstance(answer, Goodbye):
+            self.warnings += answer.warnings
+
+
+def routed(here: Work, children: Children, nodes: Mapping[str, LiveNode], *, everything: bool) -> Work:
+    """Carries out a task in a child where the asset needs one, or `everything` is to be; else `here`."""
+
+    def carry_out(task: Task, announce: Announce | None) -> NodeResult:
+        apart = everything or nodes[task.node].limits.needs_process
+        return children.carry_out(task) if apart else here(task, announce)
+
+    return carry_out
