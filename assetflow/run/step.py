@@ -41,7 +41,7 @@ class Workbench:
     """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
 
     `report` takes what steps tell while they run, from any thread; `is_stopping` says whether the run is to end. A log
-    has at most about `log_limit` bytes.
+    has at most about `log_limit` bytes. A process of its own gives its lines to `log_descriptor` instead of to a file.
     """
 
     root: Path
@@ -52,6 +52,7 @@ class Workbench:
     report: Tell = tell_nobody
     is_stopping: Callable[[], bool] = bool
     log_limit: int = LOG_LIMIT
+    log_descriptor: int | None = None
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ def run_step(bench: Workbench, task: Task) -> NodeResult:
     SECRETS.add_from(node.config)
     with closing(call.teller), ExitStack() as cleanup:
         try:
-            _open_log(cleanup, task.log_file, bench.log_limit)
+            _open_log(cleanup, bench, task.log_file)
             value = _compute(bench, call, cleanup)
             outputs = _store_all(bench, call, value, started)
             return NodeResult(task, started, time.time(), call.seconds, outputs)
@@ -427,8 +428,10 @@ def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     return CheckOutcome(check.name, False, check.blocking, message)
 
 
-def _open_log(cleanup: ExitStack, file: Path, limit: int) -> None:
+def _open_log(cleanup: ExitStack, bench: Workbench, file: Path) -> None:
     try:
-        cleanup.enter_context(writing_to(file, limit))
+        cleanup.enter_context(
+            writing_to(file if bench.log_descriptor is None else bench.log_descriptor, bench.log_limit)
+        )
     except OSError as error:
         raise storage_error(f"writing the log {file.name}", file, error) from error
