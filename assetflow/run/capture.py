@@ -100,15 +100,16 @@ def capturing() -> Generator[None]:
 
 
 @contextmanager
-def writing_to(file: Path, limit: int = LOG_LIMIT) -> Generator[None]:
-    """Send the calling thread's output to `file` (made with its folder) while the block runs; see `StepLog`.
+def writing_to(target: Path | int, limit: int = LOG_LIMIT) -> Generator[None]:
+    """Send the calling thread's output to a file (made with its folder), or to a descriptor, while the block runs.
 
     Raises:
         OSError: the file cannot be made.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(target, int):
+        target.parent.mkdir(parents=True, exist_ok=True)
     before = getattr(_local, "log", None)
-    with closing(StepLog(file, limit)) as log:
+    with closing(StepLog(target, limit)) as log:
         _local.log = log
         try:
             yield

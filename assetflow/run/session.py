@@ -28,7 +28,7 @@ from assetflow.run.ahead import Announce
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
-from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor, Work
+from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor
 from assetflow.run.following import followed
 from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
@@ -143,7 +143,7 @@ def _carry_out(
         stack.callback(handover.close)
         bench = Workbench(
             settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
-            inbox.put, lambda: interrupts.is_stopping, settings.log_limit, request.debugger,
+            inbox.put, lambda: interrupts.is_stopping, settings.log_limit, debugger=request.debugger,
         )  # fmt: skip
         children = stack.enter_context(_children(settings, request, bench, plan, watcher, logs / str(run_id)))
         executor = _executor(settings, request, bench, children, interrupts)
@@ -279,7 +279,6 @@ def _executor(
     settings: Settings, request: Request, bench: Workbench, children: Children, interrupts: Interrupts
 ) -> Executor:
     name = request.executor or settings.executor
-
 
     def here(task: Task, announce: Announce | None) -> NodeResult:
         return run_step(bench, task, announce)

@@ -48,7 +48,8 @@ class Workbench:
     """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
 
     Without `discovery` it is not noted what functions open. `report` takes what steps tell while they run, from any
-    thread; `is_stopping` says whether the run is to end. A log has at most about `log_limit` bytes.
+    thread; `is_stopping` says whether the run is to end. A log has at most about `log_limit` bytes; a process of its
+    own gives its lines to `log_descriptor` instead of to a file.
     """
 
     root: Path
@@ -61,6 +62,7 @@ class Workbench:
     report: Tell = tell_nobody
     is_stopping: Callable[[], bool] = bool
     log_limit: int = LOG_LIMIT
+    log_descriptor: int | None = None
     debugger: Debugger | None = None
 
     def look(self, asset: AssetKey, error: BaseException) -> None:
@@ -131,7 +133,7 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
     SECRETS.add_from(node.config)
     with closing(call.teller), ExitStack() as cleanup:
         try:
-            _open_log(cleanup, task.log_file, bench.log_limit)
+            _open_log(cleanup, bench, task.log_file)
             value = _compute(bench, call, cleanup)
             outputs, ended = _store_all(bench, call, value, started, announce), time.time()
             return NodeResult(
@@ -505,8 +507,10 @@ def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     return CheckOutcome(check.name, False, check.blocking, message)
 
 
-def _open_log(cleanup: ExitStack, file: Path, limit: int) -> None:
+def _open_log(cleanup: ExitStack, bench: Workbench, file: Path) -> None:
     try:
-        cleanup.enter_context(writing_to(file, limit))
+        cleanup.enter_context(
+            writing_to(file if bench.log_descriptor is None else bench.log_descriptor, bench.log_limit)
+        )
     except OSError as error:
         raise storage_error(f"writing the log {file.name}", file, error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from codecs import getincrementaldecoder
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -29,13 +30,17 @@ _CHUNK = 1 << 20
 class StepLog:
     """Writes the log of an attempt. A thread that goes on when its step has ended still writes there.
 
+    Instead of a file the target may be a descriptor: a process of its own hands its lines to the one that has the file
+    and `feed`s it with what comes, output of what is not Python as well.
+
     Raises:
         OSError: the file cannot be made; also where it cannot be written any more.
     """
 
-    def __init__(self, file: Path, limit: int = LOG_LIMIT) -> None:
+    def __init__(self, target: Path | int, limit: int = LOG_LIMIT) -> None:
         self._lock = threading.RLock()
-        self._file = _BoundedFile(file, limit)
+        self._file = _Descriptor(target) if isinstance(target, int) else _BoundedFile(target, limit)
+        self._decoder = getincrementaldecoder("utf-8")("replace")
         self._begun = ""
         self._is_in_key = False
 
@@ -53,6 +58,11 @@ class StepLog:
                 whole, self._begun = self._begun[:cut], self._begun[cut:]
                 self._put(whole)
         return len(text)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in, cut anywhere."""
+        with self._lock:
+            self.write(self._decoder.decode(data))
 
     def flush(self) -> None:
         """Nothing: whole lines have been written, and of others a secret may be a part."""
@@ -75,6 +85,21 @@ class StepLog:
         if text:
             self._is_in_key = "PRIVATE KEY-----" in text and is_open_key(text)
             self._file.write(SECRETS.text(text).encode("utf-8", "backslashreplace"))
+
+
+class _Descriptor:
+    """An open descriptor; whoever opened it closes it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, data: bytes) -> None:
+        with suppress(OSError):  # user code may have closed it: what it prints then is lost, and nothing else
+            while data:
+                data = data[os.write(self._number, data) :]
+
+    def close(self) -> None:
+        """Nothing: it is not ours."""
 
 
 class _BoundedFile:

@@ -133,9 +133,7 @@ def _moved_up(descriptor: int) -> int:
 class _Child:
     """What a child holds while it lives."""
 
-    def __init__(
-        self, settings: Settings, loaded: Loaded, connection: socket.socket, output: int, stack: int
-    ) -> None:
+    def __init__(self, settings: Settings, loaded: Loaded, connection: socket.socket, output: int, stack: int) -> None:
         self._settings, self._loaded = settings, loaded
         self._connection, self._output, self._stack = connection, output, stack
         self._inode = os.fstat(connection.fileno()).st_ino

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from assetflow.errors import ProjectLoadError
+from assetflow.model.secrets import SECRETS
 from assetflow.run.steplog import StepLog, log_text
 
 if TYPE_CHECKING:
@@ -110,6 +113,30 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
     assert (tmp_path / "x.log").stat().st_size >= 100_000
     log.close()
     assert log_text(tmp_path / "x.log") == "." * 200_000
+
+
+def test_lines_of_another_process_come_through_a_pipe_with_those_that_are_not_of_python(tmp_path: Path) -> None:
+    SECRETS.add("known-to-both")
+    outside, inside = os.pipe()
+    log = StepLog(tmp_path / "x.log", 10_000)
+
+    def read() -> None:
+        while data := os.read(outside, 3):  # so that characters and secrets come in pieces
+            log.feed(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    worker = StepLog(inside)
+    for piece in ("é of Pyth", "on, known-to", "-both\n", "the end"):
+        worker.write(piece)
+    subprocess.run(["sh", "-c", "echo of sh, known-to-both"], stdout=inside, check=True)
+    worker.close()
+    os.close(inside)
+    reader.join()
+    os.close(outside)
+    log.close()
+
+    assert log_text(tmp_path / "x.log") == "é of Python, ***\nof sh, ***\nthe end"
 
 
 def test_the_limit_is_a_setting(workspace: Workspace) -> None:
