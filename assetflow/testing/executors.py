@@ -201,7 +201,7 @@ def _check_several_in_turn(site: Site, executor: Executor) -> None:
     while waiting or len(seen) < 8:
         while waiting and executor.capacity:
             executor.start(site.task(waiting.pop()))
-        seen += [str(next(iter(result.outputs))) for result in executor.wait(0.1)]
+        seen += [str(next(iter(result.outputs))) for result in _come(executor)]
     _require(sorted(seen) == sorted(f"quick_{n}" for n in range(8)), "every task has one result, and no other has one")
 
 
@@ -237,9 +237,13 @@ def _results(executor: Executor, count: int) -> list[NodeResult]:
     deadline = time.monotonic() + 60
     while len(found) < count:
         _require(time.monotonic() < deadline, "the results of tasks that were started come")
-        found += executor.wait(0.1)
+        found += _come(executor)
     _require(len(found) == count, "every task has one result")
     return found
+
+
+def _come(executor: Executor) -> list[NodeResult]:
+    return [one for one in executor.wait(0.1) if isinstance(one, NodeResult)]
 
 
 def _require(holds: bool, rule: str) -> None:

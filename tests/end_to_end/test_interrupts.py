@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from assetflow.care import storage_of
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.load.settings import read_settings
+from assetflow.run.storing import storage_of
 
 ROOT = Path(__file__).parents[2]
 MOMENTS = int(os.environ.get("ASSETFLOW_INTERRUPTS", "12"))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from assetflow.run.ahead import Announced
 from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor
 from assetflow.run.processes import Children
 from assetflow.run.task import NodeResult, Task
@@ -32,7 +33,11 @@ class WithChildren(ThreadExecutor):
     def __init__(self, site: Site) -> None:
         log = site.settings.state_path / "processes.log"
         self._children = Children(site.settings, site.loaded.nodes, site.storage, log)
-        super().__init__(replace(site.means, work=self._children.carry_out, cancel=self._children.cancel))
+        super().__init__(
+            replace(
+                site.means, work=lambda task, announce: self._children.carry_out(task), cancel=self._children.cancel
+            )
+        )
 
     def close(self) -> None:
         super().close()
@@ -44,7 +49,7 @@ def test_processes_hold_to_the_rules() -> None:
 
 
 class Doubled(InlineExecutor):
-    def wait(self, timeout_s: float) -> list[NodeResult]:
+    def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
         return super().wait(timeout_s) * 2
 
 

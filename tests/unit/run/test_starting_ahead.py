@@ -52,7 +52,7 @@ def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signs]:
     import sys
 
     found = Signs()
-    monkeypatch.setitem(sys.modules, "signs_of_the_test", found)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(sys.modules, "signs_of_the_test", found)
     yield found
     found.began.set()
 
