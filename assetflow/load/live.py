@@ -12,7 +12,7 @@ from assetflow.model.checks import ReadyCheck
 from assetflow.model.code import CodeSource
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
-from assetflow.model.policies import Retry
+from assetflow.model.policies import Limits, Retry
 from assetflow.model.spec import AssetSpec
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class LiveNode:
     return_form: str | None = None
     retry: Retry | None = None
     config: Config | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def checked_against(self) -> Iterator[AssetKey]:
         """What the checks of the outputs read, the outputs themselves included."""

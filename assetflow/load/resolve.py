@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ from assetflow.model.declare import (
     definition_of,
 )
 from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
-from assetflow.model.policies import Freshness
+from assetflow.model.policies import NO_LIMITS, Freshness, Limits
 from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
 from assetflow.plan.surroundings import POLICIES
 
@@ -231,10 +232,11 @@ class Resolver:
         group, defaults = self._group(definition.group, module)
         counts = definition.counts
         retry = _first(definition.retry, *(one.retry for one in defaults))
+        bounds = reduce(Limits.over, (one.limits for one in defaults), definition.limits)
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
             definition.function, tuple(outputs), definition.several, bound.bindings,
-            None if definition.several else bound.return_form, retry, config,
+            None if definition.several else bound.return_form, retry, config, bounds,
         )  # fmt: skip
         for out, live in zip(definition.outputs, outputs, strict=True):
             badges = [
@@ -252,6 +254,7 @@ class Resolver:
                     retries=retry.times if retry is not None else 0, code_version=counts.code_version, cue=counts.cue,
                     files=dict.fromkeys(counts.files, ""), env_vars=dict.fromkeys(counts.env, ""),
                     package_policy=_policies(defaults, counts.packages),
+                    limits=None if bounds == NO_LIMITS else bounds,
                 )
             )  # fmt: skip
 

@@ -23,12 +23,12 @@ from assetflow.errors import (
 )
 from assetflow.load.places import KeyPath, key_places, nearest_place
 from assetflow.load.settings import FILE, LOCAL_FILE
+from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
-from assetflow.model.sizes import bytes_of
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention")
+_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools")
 """The tables whose entries have their own origin; layers are merged entry by entry."""
 
 
@@ -83,6 +83,11 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _bytes(value: object) -> object:
+    """`10MB`, or a number of bytes, which a variable of the environment holds as text."""
+    return memory_bytes(value) if isinstance(value, str) and not value.strip().isdecimal() else value
+
+
 class _Retry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     times: Annotated[int, Field(ge=0)] = 1
@@ -90,11 +95,16 @@ class _Retry(BaseModel):
     backoff: Annotated[float, Field(ge=1)] = 1.0
 
 
+def _unless_none(read: Callable[[Any], object]) -> Callable[[object], object]:
+    return lambda value: None if value is None else read(value)
+
+
 def _retry(value: object) -> object:
     return {"times": value} if isinstance(value, int) else value
 
 
 IO = Literal["parquet", "duckdb"]
+Label = Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "pool")))]
 Group = Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "group")))]
 Modules = Annotated[list[Annotated[str, AfterValidator(_module)]], BeforeValidator(_split), Field(min_length=1)]
 Tables = dict[str, dict[str, Any]]
@@ -108,6 +118,10 @@ class _Defaults(BaseModel):
     io: IO | None = None
     tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
     packages: Policy | dict[str, Policy] | None = None
+    timeout: Annotated[float | None, BeforeValidator(_unless_none(seconds)), Field(gt=0)] = None
+    memory: Annotated[int | None, BeforeValidator(_unless_none(memory_bytes))] = None
+    isolation: Literal["process"] | None = None
+    pool: str | dict[str, Annotated[int, Field(ge=1)]] | None = None
 
 
 class _Retention(BaseModel):
@@ -128,18 +142,19 @@ class _Layer(BaseModel):
     catalog: Annotated[str, AfterValidator(_catalog)] | None = None
     duckdb: Literal["views", "native"] | None = None
     warehouse: Annotated[str, AfterValidator(_path)] | None = None
-    executor: Literal["threads", "inline"] | None = None
+    executor: Literal["threads", "inline", "processes"] | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None
     env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
     tz: Annotated[str, AfterValidator(_zone)] | None = None
     allow_pickle: bool | None = None
     hash: Literal["xxh3", "sha256"] | None = None
-    log_limit: Annotated[int | None, BeforeValidator(bytes_of), Field(ge=1000)] = None
+    log_limit: Annotated[int | None, BeforeValidator(_bytes), Field(ge=1000)] = None
     retention: _Retention | None = None
     defaults: _Defaults | None = None
     groups: dict[Group, _Defaults] | None = None
     config: Tables | None = None
     resources: Tables | None = None
+    pools: dict[Label, Annotated[int, Field(ge=1)]] | None = None
     selections: dict[str, str] | None = None
 
 
@@ -271,7 +286,7 @@ def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
     if parents:
         inner = {"retry": _Retry, "retention": _Retention}
         known = inner.get(parents[-1], _Defaults).model_fields
-    near = did_you_mean(key, known)
+    near = None if key == "tool" else did_you_mean(key, known)
     inside = f" in `{'.'.join(parents)}`" if parents else ""
     fix = f"known keys{inside}: {', '.join(known)}"
     if not parents and key == "tool":

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
 from assetflow.load.sealed import sealed, unsealed
 from assetflow.model.declare import package_policies
-from assetflow.model.policies import Retry
+from assetflow.model.policies import Limits, Retry, limits
 
 FILE = "assetflow.toml"
 LOCAL_FILE = "assetflow.local.toml"
@@ -28,7 +28,7 @@ ENVIRONMENT_KEYS = (
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
 _TABLE = re.compile(rb"(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*[\"']?assetflow[\"']?[ \t]*[\].]")
-_CACHE_FORMAT = 1
+_CACHE_FORMAT = 2
 _CACHED_ENTRIES = 8  # one for each combination of flags and variables that somebody alternates between
 
 
@@ -41,6 +41,7 @@ class Defaults:
     io: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Limits = field(default_factory=Limits)
 
 
 RETENTION: Mapping[str, float] = {"keep": 10, "keep_days": 30.0, "grace": 86_400.0}
@@ -77,6 +78,7 @@ class Settings:
     groups: Mapping[str, Defaults] = field(default_factory=dict[str, Defaults])
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     resources: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    pools: Mapping[str, int] = field(default_factory=dict[str, int])
     selections: Mapping[str, str] = field(default_factory=dict[str, str])
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -212,6 +214,10 @@ def _defaults_to_json(defaults: Defaults) -> dict[str, object]:
         "io": defaults.io,
         "tags": dict(defaults.tags),
         "packages": dict(defaults.packages),
+        "timeout": defaults.limits.timeout_s,
+        "memory": defaults.limits.memory_bytes,
+        "isolation": defaults.limits.isolation,
+        "pool": dict(defaults.limits.pools),
     }
 
 
@@ -242,6 +248,7 @@ def _defaults(values: object) -> Defaults:
         io=cast("str | None", found.get("io")),
         tags=cast("dict[str, str]", found.get("tags") or {}),
         packages=package_policies(cast("str | dict[str, str] | None", found.get("packages"))),
+        limits=limits(*(cast("Any", found.get(name)) for name in ("timeout", "memory", "isolation", "pool"))),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar, cast, overload
 
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
-from assetflow.model.policies import Cue, Freshness, Retry
+from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, limits
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -92,6 +92,7 @@ class AssetDefinition:
     deps: tuple[AssetLike, ...]
     retry: Retry | None
     counts: Counts
+    limits: Limits
     file: str
     line: int
 
@@ -150,6 +151,10 @@ def asset(
     code_version: str | int | None = None,
     packages: Packages | None = None,
     cue: Cue | str | None = None,
+    timeout: str | float | timedelta | None = None,
+    memory: str | int | None = None,
+    isolation: str | None = None,
+    pool: Pools | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -171,6 +176,10 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     code_version: str | int | None = None,
     packages: Packages | None = None,
     cue: Cue | str | None = None,
+    timeout: str | float | timedelta | None = None,
+    memory: str | int | None = None,
+    isolation: str | None = None,
+    pool: Pools | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
@@ -185,6 +194,9 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     each package. `code_version` stands for the code: only another one makes the asset stale, whatever was edited.
     `cue` leaves things out, or says `always` or `never`; see `Cue`.
 
+    `timeout` ("10m") and `memory` ("2GB") bound the computation, which then has a process of its own; so has one with
+    `isolation="process"`. `pool` names the pool whose slots it takes meanwhile, or says how many slots of which pools.
+
     Example:
         >>> @asset(group="staging")
         ... def clean(raw: list[int]) -> list[int]:
@@ -197,7 +209,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         text = first_line(fn.__doc__) if description is None else description
         output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
         counts = _counts(files, env, code_version, packages, cue)
-        found = _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts)
+        bounds = limits(timeout, memory, isolation, pool)
+        found = _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds)
         attach_definition(fn, found)
         return fn
 
@@ -218,6 +231,10 @@ def assets(  # noqa: PLR0913 - what can be said about it, all by keyword
     code_version: str | int | None = None,
     packages: Packages | None = None,
     cue: Cue | str | None = None,
+    timeout: str | float | timedelta | None = None,
+    memory: str | int | None = None,
+    isolation: str | None = None,
+    pool: Pools | None = None,
 ) -> Callable[[F], F]:
     """Declare a function that makes several assets: it returns a mapping by key (or last name), or a tuple in order.
 
@@ -246,7 +263,8 @@ def assets(  # noqa: PLR0913 - what can be said about it, all by keyword
             for out in outs
         )
         counts = _counts(files, env, code_version, packages, cue)
-        found = _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry, counts)
+        bounds = limits(timeout, memory, isolation, pool)
+        found = _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry, counts, bounds)
         attach_definition(fn, found)
         return fn
 
@@ -389,6 +407,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     deps: Iterable[AssetLike],
     retry: Retry | int | None,
     counts: Counts,
+    bounds: Limits,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -403,6 +422,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         deps=tuple(deps),
         retry=Retry(retry) if isinstance(retry, int) else retry,
         counts=counts,
+        limits=bounds,
         file=file,
         line=line,
     )

@@ -1,10 +1,13 @@
-"""How an asset behaves over time and under failure: freshness and retries."""
+"""How an asset behaves over time and under failure: freshness, retries, cues, limits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
+from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
 
 
@@ -125,3 +128,73 @@ class Cue:
             name: False for name in ("code", "config", "files", "env") if not getattr(self, name)
         }
         return found if self.mode == "thorough" else {"mode": self.mode, **found}
+
+
+Pools = str | Mapping[str, int]
+"""The pool that an asset takes one slot of, or how many slots of each pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an asset may take while it is computed; None and empty say nothing.
+
+    `timeout_s` is wall time from the first input read; `memory_bytes` is the memory of the process. Either of them
+    gives the asset a process of its own, and so does `isolation`: only a process can be ended from outside. `pools`
+    says how many slots of each pool the asset holds while it is computed.
+    """
+
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    isolation: str | None = None
+    pools: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def needs_process(self) -> bool:
+        """Whether the asset is computed in a process of its own whatever the executor is."""
+        return self.isolation == "process" or self.timeout_s is not None or self.memory_bytes is not None
+
+    def over(self, below: Limits) -> Limits:
+        """These limits, with those of `below` where these say nothing."""
+        return Limits(
+            below.timeout_s if self.timeout_s is None else self.timeout_s,
+            below.memory_bytes if self.memory_bytes is None else self.memory_bytes,
+            self.isolation or below.isolation,
+            self.pools or below.pools,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """What is said, as JSON-able values."""
+        found = {
+            "timeout_s": self.timeout_s,
+            "memory_bytes": self.memory_bytes,
+            "isolation": self.isolation,
+            "pools": dict(self.pools),
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+NO_LIMITS = Limits()
+ISOLATIONS = ("process",)
+
+
+def limits(
+    timeout: str | float | timedelta | None = None,
+    memory: str | int | None = None,
+    isolation: str | None = None,
+    pool: Pools | None = None,
+) -> Limits:
+    """Limits as declarations and settings write them.
+
+    Raises:
+        ValueError: an amount cannot be read or is zero, the isolation is unknown, or a pool is asked for no slot.
+    """
+    timeout_s = None if timeout is None else seconds(timeout)
+    if timeout_s == 0:
+        raise ValueError("a timeout is more than nothing; leave it out for no limit")
+    if isolation is not None and isolation not in ISOLATIONS:
+        raise ValueError(f'isolation={isolation!r} is not known; "process" is')
+    pools = {pool: 1} if isinstance(pool, str) else dict(cast("Mapping[str, int]", pool or {}))
+    for name, slots in pools.items():
+        if slots < 1:
+            raise ValueError(f"pool `{name}`: an asset takes at least one slot, not {slots}")
+    return Limits(timeout_s, None if memory is None else memory_bytes(memory), isolation, pools)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from assetflow.model.code import CodeNote, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
-from assetflow.model.policies import Cue, Freshness
+from assetflow.model.policies import Cue, Freshness, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class AssetSpec:
     of, by name; `code_notes` say what of it could not be seen exactly. `code_version`, where it is declared, stands for
     the code. `packages` are the versions of the distributions that the code reaches, and `package_policy` says for each
     (`*`: for all others) which change counts. `files` maps what `files=` declares to the digest of its content, and
-    `env_vars` what `env=` declares to a keyed digest of its value: both are empty texts until somebody looked.
+    `env_vars` what `env=` declares to a keyed digest of its value: both are empty texts until somebody looked. `limits`
+    is None where nothing is said.
     """
 
     key: AssetKey
@@ -85,6 +86,7 @@ class AssetSpec:
     code_version: str | None = None
     package_policy: Mapping[str, str] = field(default_factory=dict[str, str])
     cue: Cue | None = None
+    limits: Limits | None = None
 
     @property
     def is_source(self) -> bool:
@@ -112,6 +114,8 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         found["freshness"] = [policy.within_s, policy.by, policy.tz, policy.warn_s]
     if spec.code_version is not None:
         found["code_version"] = spec.code_version
+    if spec.limits is not None:
+        found["limits"] = spec.limits.to_json()
     if spec.cue is not None:
         found["cue"] = spec.cue.to_json()
     if spec.source is not None:
@@ -125,7 +129,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     from typing import Any, cast
 
     get = cast("dict[str, Any]", found).get
-    freshness, origin, cue = get("freshness"), get("source"), get("cue")
+    freshness, origin, cue, bounds = get("freshness"), get("source"), get("cue"), get("limits")
     return AssetSpec(
         key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
         inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c)) for p, u, m, c in get("inputs", ())),
@@ -137,7 +141,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
         code_notes=tuple(note_from_json(one) for one in get("code_notes", ())), packages=get("packages", {}),
         files=dict.fromkeys(get("files", ()), ""), env_vars=dict.fromkeys(get("env_vars", ()), ""),
         code_version=get("code_version"), package_policy=get("package_policy", {}),
-        cue=None if cue is None else Cue(**cue),
+        cue=None if cue is None else Cue(**cue), limits=None if bounds is None else Limits(**bounds),
         freshness=None if freshness is None
         else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
         source=None if origin is None else SourceSpec(*origin),

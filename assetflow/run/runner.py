@@ -11,22 +11,22 @@ from pathlib import Path
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
-from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, TraceInput, Version
+from assetflow.model.records import Attempt, Head, NewTrace, Version
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.planner import Plan, World, siblings, source_content
-from assetflow.plan.staleness import Action, Content, Decision, Reason, decide, digest_of, input_key
+from assetflow.plan.planner import Plan, World, siblings
+from assetflow.plan.staleness import Action, Decision, Reason, decide
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, Observer, RunResult, StepOutcome
+from assetflow.run.pinned import Pinned
 from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
 from assetflow.run.reports import Inbox, Progressed
 from assetflow.run.survey import file_row
-from assetflow.run.task import Made, NodeResult, Origin, Task
+from assetflow.run.task import Made, NodeResult
 
 _TICK_S = 0.1
 
@@ -71,7 +71,8 @@ class Runner:
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
         self._observations, self._interrupts = observations, interrupts
-        self._heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
+        self._pinned = Pinned(world, loaded, observations, settings.forced, settings.log_folder)
+        self._heads = self._pinned.heads
         self._outcomes: dict[AssetKey, StepOutcome] = {}
         self._nodes: dict[str, _Progress] = {}
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
@@ -265,44 +266,9 @@ class Runner:
         traces = self._traces.get((key, UNPARTITIONED), {})
         is_forced, is_lost = key in self._settings.forced, key in self._world.lost
         return decide(
-            spec, self._heads.get(key), self._contents(spec), traces, is_forced=is_forced, is_lost=is_lost,
+            spec, self._heads.get(key), self._pinned.contents(spec), traces, is_forced=is_forced, is_lost=is_lost,
             doubt=self._world.doubts.get(key),
         )  # fmt: skip
-
-    def _contents(self, spec: AssetSpec) -> dict[AssetKey, Content | None]:
-        contents: dict[AssetKey, Content | None] = {}
-        for given in spec.inputs:
-            head = self._heads.get(given.upstream)
-            if self._world.graph.specs[given.upstream].is_source:
-                contents[given.upstream] = source_content(self._world.sources[given.upstream], head)
-            else:
-                contents[given.upstream] = None if head is None else Content.of(head.version)
-        return contents
-
-    def _task(self, name: str, node: _Progress) -> Task:
-        upstreams = {one.upstream for key in node.keys for one in self._world.graph.specs[key].inputs}
-        sources = {up for up in upstreams if self._world.graph.specs[up].is_source}
-        checked = set(self._loaded.nodes[name].checked_against())
-        return Task(
-            node=name,
-            run_id=self._run_id,
-            env=self._plan.env,
-            attempt=node.attempt,
-            versions={up: self._heads[up].version for up in (upstreams | checked) - sources if up in self._heads},
-            observations={up: self._observations[up] for up in sources},
-            present_hashes={
-                key: self._heads[key].version.data_hash
-                for key in node.keys
-                if key in self._heads and key not in self._world.lost
-            },
-            suspects={
-                key: self._heads[key].version
-                for key in node.keys
-                if key in self._heads and key in self._settings.forced and key not in self._world.lost
-            },
-            origins={key: self._origin(self._world.graph.specs[key]) for key in node.keys},
-            log_file=self._settings.log_folder / str(self._run_id) / f"{name}.{node.attempt}.log",
-        )
 
     # -- settling
 
@@ -312,9 +278,9 @@ class Runner:
             found = decision.link.version
             outcome = StepOutcome(
                 key, "linked", found.number, found.rows, found.size_bytes, reasons=decision.reasons,
-                inputs=self._read(spec),
+                inputs=self._pinned.read(spec),
             )  # fmt: skip
-            trace = linked(key, decision.link.trace, self._read(spec), self._seen(key))
+            trace = linked(key, decision.link.trace, self._pinned.read(spec), self._pinned.seen(key))
             self._commit(key, trace, found, outcome)
             return
         version = self._heads[key].version
@@ -346,7 +312,7 @@ class Runner:
         spec, head = self._world.graph.specs[key], self._heads.get(key)
         base = StepOutcome(
             key, "failed", None if head is None else head.version.number, seconds=result.seconds,
-            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._read(spec),
+            reasons=node.reasons.get(key, ()), attempts=node.attempt, inputs=self._pinned.read(spec),
             error=unpinned_first(result.error, self._plan.pinned),
         )  # fmt: skip
         if result.error is not None:
@@ -371,44 +337,7 @@ class Runner:
     def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
         head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
         reuse = head.version.version_id if made.version is None and head is not None else None
-        return computed(spec.key, origin, made, result, reuse, self._seen(spec.key))
-
-    def _origin(self, spec: AssetSpec) -> Origin:
-        """What the asset is about to be made of: what is pinned now, not what may be current when it is done."""
-        contents = self._contents(spec)
-        known = [
-            (one, digest_of(one, content)) for one in spec.inputs if (content := contents[one.upstream]) is not None
-        ]
-        key, parts, config = input_key(spec, known), spec.code_parts or {}, spec.config or {}
-        return Origin(
-            key, spec.code, parts, config, self._read(spec), self._as_of(spec), spec.packages, spec.files,
-            spec.env_vars, spec.code_notes, SCHEME.decode(), spec.code_version,
-        )  # fmt: skip
-
-    def _as_of(self, spec: AssetSpec) -> float | None:
-        times: list[float] = []
-        for one in spec.inputs:
-            source, head = self._world.sources.get(one.upstream), self._heads.get(one.upstream)
-            time_of_data = source.as_of if source is not None else head.trace.as_of if head is not None else None
-            if one.mode != "order" and time_of_data is not None:
-                times.append(time_of_data)
-        return min(times, default=None)
-
-    def _read(self, spec: AssetSpec) -> tuple[TraceInput, ...]:
-        contents = self._contents(spec)
-        found: list[TraceInput] = []
-        for one in spec.inputs:
-            content = contents[one.upstream]
-            if content is not None:
-                number = content.number
-                if number is None and one.upstream in self._heads:
-                    number = self._heads[one.upstream].version.number
-                found.append(TraceInput(one.parameter, one.upstream, one.mode, digest_of(one, content), number))
-        return tuple(found)
-
-    def _seen(self, key: AssetKey) -> int | None:
-        head = self._heads.get(key)
-        return None if head is None else head.trace.trace_id
+        return computed(spec.key, origin, made, result, reuse, self._pinned.seen(spec.key))
 
     def _commit(
         self,
@@ -447,7 +376,11 @@ class Runner:
             else:
                 self._take_commit(one, one.trace, one.done)
         for name, _ in starting:
-            self._executor.start(self._task(name, self._nodes[name]))
+            node = self._nodes[name]
+            task = self._pinned.task(
+                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt
+            )  # fmt: skip
+            self._executor.start(task)
             self._running.add(name)
         for name in settled:
             if self._settings.fail_fast and any(self._outcomes[k].state in FAILED for k in self._nodes[name].keys):

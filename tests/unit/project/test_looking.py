@@ -413,7 +413,7 @@ def test_looking_makes_no_catalog(workspace: Workspace) -> None:
     assert not read_settings(workspace.root).catalog_path.exists()
 
 
-def test_a_secret_is_hidden_by_itself_and_not_once_it_is_revealed(workspace: Workspace) -> None:
+def test_a_secret_is_hidden_by_itself_and_once_it_is_revealed(workspace: Workspace) -> None:
     workspace.assets("""
         class Client(Resource):
             token: Secret = Secret("hunter2")
@@ -432,12 +432,12 @@ def test_a_secret_is_hidden_by_itself_and_not_once_it_is_revealed(workspace: Wor
 
     logs = {str(log.asset): log.text for log in workspace.project().logs()}
     assert "hunter2" not in logs["hides"]
-    assert "printed hunter2" in logs["tells"]
-    assert "raised hunter2" in logs["tells"]
+    assert "printed ***" in logs["tells"]
+    assert "raised ***" in logs["tells"]
     assert result["hides"].error is not None
     assert "hunter2" not in result["hides"].error.message
     assert result["tells"].error is not None
-    assert "raised hunter2" in result["tells"].error.message
+    assert result["tells"].error.message == "raised ***"
 
 
 def test_an_asset_is_blocked_no_longer_when_what_blocked_it_was_mended(workspace: Workspace) -> None:

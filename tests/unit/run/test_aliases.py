@@ -35,7 +35,7 @@ def newer(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     assert workspace.materialize(executor="inline").ok
     workspace.ran()
     shutil.rmtree(workspace.root / ".assetflow" / "cache")
-    for place in ("fingerprint.hashing", "run.aliases", "run.runner", "run.accepting"):
+    for place in ("fingerprint.hashing", "run.aliases", "run.pinned", "run.accepting"):
         monkeypatch.setattr(f"assetflow.{place}.SCHEME", b"afp-of-tomorrow")
     return workspace
 
