@@ -198,7 +198,7 @@ class _MemoryRun:
     def _checks(self, node: LiveNode, output: LiveOutput) -> Iterable[CheckOutcome]:
         __tracebackhide__ = True
         from assetflow.io.base import Want
-        from assetflow.run.step import check_outcome, ready_outcome
+        from assetflow.run.checked import check_outcome, ready_outcome
 
         def read(columns: tuple[str, ...] | None) -> Any:
             return self._storage.read_staged(self._staged[output.key], Want("arrow", columns))

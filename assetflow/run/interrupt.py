@@ -37,6 +37,13 @@ class Interrupts:
         return self._count > 0 or self.is_expired
 
     @property
+    def why(self) -> str:
+        """Why nothing more is started: `the run was stopped` says that it was not by a signal."""
+        if self.is_expired:
+            return "the time of the run was over"
+        return "the run was " + ("interrupted" if self.is_stopping else "stopped")
+
+    @property
     def seconds(self) -> float:
         """How long ago the run was asked to stop."""
         return time.monotonic() - self._began if self.is_stopping else 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from assetflow.run.failure import step_error
 from assetflow.run.messages import receive, send
 from assetflow.run.nest import Child, Nest, NoChild, has_ended
 from assetflow.run.nursery import Buried
+from assetflow.run.reports import Tell, tell_nobody
 from assetflow.run.task import NodeResult, Task
 from assetflow.run.vigil import Vigil
 from assetflow.run.worker import Done, Goodbye
@@ -45,7 +46,7 @@ class Children:
         storage: Storage,
         log: Path,
         config: Mapping[str, Mapping[str, object]] | None = None,
-        tell: Callable[[object], None] = lambda report: None,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._settings, self._nodes, self._storage = settings, nodes, storage
         self._log, self._config, self._tell = log, config or {}, tell

@@ -5,10 +5,8 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from random import random
+from collections.abc import Mapping
+from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import DamagedVersion, Superseded
@@ -16,21 +14,21 @@ from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
 from assetflow.model.keys import UNPARTITIONED, AssetKey
-from assetflow.model.records import Attempt, Head, NewTrace, Version
-from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.model.records import Attempt, NewTrace, Version
+from assetflow.model.spec import AssetSpec
 from assetflow.plan.estimate import start_order
-from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
-from assetflow.plan.staleness import Action, Decision, Reason, decide
+from assetflow.plan.planner import Plan, World
+from assetflow.plan.staleness import Action, Decision
 from assetflow.run.ahead import Ahead, Announced, Started
+from assetflow.run.arranging import Judge, Progress, RunSettings, arranged
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
-from assetflow.run.handover import Handover
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
-from assetflow.run.pinned import NOTHING, Pinned, taken_in_memory
-from assetflow.run.pools import Pools, SlotQueue
+from assetflow.run.pinned import Pinned, taken_in_memory
+from assetflow.run.pools import SlotQueue
 from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
-from assetflow.run.reports import Inbox, Progressed
+from assetflow.run.reports import Progressed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult
@@ -38,37 +36,6 @@ from assetflow.run.task import Made, NodeResult
 _TICK_S = 0.1
 _CANCEL_S, _GIVE_UP_S = 3.0, 1.0
 """So long before the grace is over child processes are ended, which takes two seconds at most, and threads given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell.
-
-    `chance` gives numbers from 0 up to 1 for the jitter of retries.
-    """
-
-    root: Path
-    log_folder: Path
-    forced: frozenset[AssetKey] = frozenset()
-    fail_fast: bool = False
-    handover: Handover = field(default_factory=Handover)
-    chance: Callable[[], float] = random
-    pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
-    inbox: Inbox = field(default_factory=Inbox)
-    stop_grace_s: float = 10.0
-
-
-@dataclass(slots=True)
-class _Progress:
-    """The state of one node (one function) within the run."""
-
-    keys: list[AssetKey]
-    waits_for: set[str] = field(default_factory=set[str])
-    above: frozenset[str] = frozenset()
-    reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
-    attempt: int = 1
-    ready_at: float = 0.0
-    result: NodeResult | None = None
 
 
 class Runner:
@@ -92,7 +59,7 @@ class Runner:
         self._pinned = Pinned(world, loaded, observations, settings.forced, settings.log_folder)
         self._heads = self._pinned.heads
         self._outcomes: dict[AssetKey, StepOutcome] = {}
-        self._nodes: dict[str, _Progress] = {}
+        self._nodes: dict[str, Progress] = {}
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[float, str]] = []
@@ -103,7 +70,7 @@ class Runner:
         self._settled: list[str] = []
         self._told_to_stop = False
         self._stopping = False
-        self._traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]] = {}
+        self._judge = Judge(world, self._pinned, settings.forced, self._outcomes)
 
     def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
@@ -124,7 +91,7 @@ class Runner:
             self._ahead.close()
         interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
-            self._leave(node, "cancelled", f"not started: {self._why_stopped()}")
+            self._leave(node, "cancelled", f"not started: {self._interrupts.why}")
         self._record()
         self._recorder.finish()
         current = [step for step in self._plan.current if step.asset not in self._outcomes]
@@ -140,11 +107,6 @@ class Runner:
             self._interrupts.signal_number,
             timed_out=self._interrupts.is_expired,
         )
-
-    def _why_stopped(self) -> str:
-        if self._interrupts.is_expired:
-            return "the time of the run was over"
-        return "the run was " + ("interrupted" if self._interrupts.is_stopping else "stopped")
 
     # -- preparing
 
@@ -175,26 +137,17 @@ class Runner:
                 self._settle(StepOutcome(step.asset, "failed", error=step_error(error, None)))
 
     def _arrange(self) -> None:
-        """Group the planned assets by function and count what each function waits for."""
-        by_node = siblings(self._world.graph)
-        left_alone = {s.asset for s in self._plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
-        to_settle = self._plan.steps.keys() - left_alone
-        for step in self._plan:
-            if step.asset in to_settle and step.spec.node not in self._nodes:
-                keys = [key for key in by_node[step.spec.node] if key in to_settle]
-                self._nodes[step.spec.node] = _Progress(keys)
+        """Find out what waits for what, in which order it starts, and what can be linked instead."""
+        self._nodes = arranged(self._world, self._plan)
         for name, node in self._nodes.items():
-            upstream = {self._node_of(up) for key in node.keys for up in self._world.graph.upstream(key)} - {name}
-            node.above = frozenset(upstream & self._nodes.keys())
             for other in node.above:
                 self._dependents[other].append(name)
-                node.waits_for.add(other)
         takers = taken_in_memory(self._loaded, self._nodes)
         self._handover.expect(takers)
         self._ahead = Ahead(takers)
         self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
         planned = [key for node in self._nodes.values() for key in node.keys]
-        self._traces = self._world.traces(planned)
+        self._judge.traces = self._world.traces(planned)
         checked = [key for key in planned if any(check.blocking for check in self._world.graph.specs[key].checks)]
         self._pinned.reject(self._catalog.rejected_versions(checked) if checked else ())
         for name, node in self._nodes.items():
@@ -273,14 +226,14 @@ class Runner:
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
         node = self._nodes[name]
-        blocked_by = self._blockers(node)
+        blocked_by = self._judge.blockers(node.keys)
         if blocked_by:
             for key in node.keys:
                 reasons = self._plan.steps[key].reasons
                 self._settle(StepOutcome(key, "blocked", blocked_by=blocked_by, reasons=reasons))
             self._settled.append(name)
             return
-        decisions = {key: self._decide(key) for key in node.keys}
+        decisions = {key: self._judge.decide(key) for key in node.keys}
         if node.attempt == 1 and not any(decision.action is Action.RUN for decision in decisions.values()):
             for key, decision in decisions.items():
                 self._settle_without_running(key, decision)
@@ -305,35 +258,6 @@ class Runner:
     def _tell_waiting(self, name: str, reason: str) -> None:
         for key in self._nodes[name].keys:
             self._observer.waiting(key, reason)
-
-    def _blockers(self, node: _Progress, ahead: Collection[AssetKey] = ()) -> tuple[AssetKey, ...]:
-        found: dict[AssetKey, None] = {}
-        for given in (one for key in node.keys for one in self._world.graph.specs[key].inputs):
-            outcome = self._outcomes.get(given.upstream)
-            if self._is_accepted(given):
-                continue
-            if outcome is not None and outcome.state == "blocked":
-                found.update(dict.fromkeys(outcome.blocked_by))
-            elif outcome is not None and outcome.state in FAILED:
-                found[given.upstream] = None
-            elif given.mode != "order" and given.upstream not in self._heads and given.upstream not in ahead:
-                found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
-        return tuple(found)
-
-    def _is_accepted(self, given: InputSpec) -> bool:
-        """Whether the last good version of an upstream stands for what could not be built of it in this run."""
-        outcome = self._outcomes.get(given.upstream)
-        could_not = outcome is not None and outcome.state in (*FAILED, "blocked")
-        return could_not and accepts_last_good(self._world, given)
-
-    def _decide(self, key: AssetKey, ahead: Mapping[AssetKey, Version] = NOTHING) -> Decision:
-        spec = self._world.graph.specs[key]
-        traces, contents = self._traces.get((key, UNPARTITIONED), {}), self._pinned.contents(spec, ahead)
-        is_forced, is_lost = key in self._settings.forced, key in self._world.lost
-        return decide(
-            spec, self._heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
-            doubt=self._world.doubts.get(key), now=self._world.discovered,
-        )  # fmt: skip
 
     # -- starting ahead
 
@@ -366,9 +290,9 @@ class Runner:
                 continue
             specs = [self._world.graph.specs[key] for key in node.keys]
             versions = self._ahead.needs(name, self._loaded.nodes[name], specs, node.waits_for, self._node_of)
-            if versions is None or self._blockers(node, versions) or self._loaded.nodes[name].limits.pools:
+            if versions is None or self._judge.blockers(node.keys, versions) or self._loaded.nodes[name].limits.pools:
                 continue
-            decisions = {key: self._decide(key, versions) for key in node.keys}
+            decisions = {key: self._judge.decide(key, versions) for key in node.keys}
             if any(decision.action is Action.RUN for decision in decisions.values()):
                 self._ahead.started[name] = Started(versions)
                 self._start(name, decisions)
@@ -382,9 +306,9 @@ class Runner:
             key in self._heads and self._heads[key].version.data_hash == version.data_hash
             for key, version in started.versions.items()
         )
-        if is_so and not self._blockers(node):
+        if is_so and not self._judge.blockers(node.keys):
             for key in node.keys:
-                node.reasons[key] = self._decide(key).reasons or node.reasons[key]
+                node.reasons[key] = self._judge.decide(key).reasons or node.reasons[key]
             origins = self._pinned.origins(node.keys)
             started.permit.grant(origins)
             if started.held is not None:
@@ -428,7 +352,7 @@ class Runner:
             self._finish_output(key, node, result)
         self._settled.append(result.task.node)
 
-    def _retry(self, result: NodeResult, node: _Progress, again: NextTry) -> None:
+    def _retry(self, result: NodeResult, node: Progress, again: NextTry) -> None:
         failed = [replace(self._outcome(key, node, result), version=None) for key in node.keys]
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
         node.attempt, node.result = again.number, None
@@ -436,7 +360,7 @@ class Runner:
         for outcome in failed:
             self._observer.retrying(outcome.asset, replace(again, failed=outcome))
 
-    def _outcome(self, key: AssetKey, node: _Progress, result: NodeResult) -> StepOutcome:
+    def _outcome(self, key: AssetKey, node: Progress, result: NodeResult) -> StepOutcome:
         """What the outcome of an attempt begins as: failed, on the inputs that it had."""
         head = self._heads.get(key)
         return StepOutcome(
@@ -446,12 +370,12 @@ class Runner:
             error=unpinned_first(result.error, self._plan.pinned),
         )  # fmt: skip
 
-    def _finish_output(self, key: AssetKey, node: _Progress, result: NodeResult) -> None:
+    def _finish_output(self, key: AssetKey, node: Progress, result: NodeResult) -> None:
         spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
         if result.error is not None:
             is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
             if is_stopped:
-                message = f"stopped: {self._why_stopped()}"
+                message = f"stopped: {self._interrupts.why}"
                 self._settle(replace(base, state="cancelled", error=None, message=message), result)
             else:
                 self._settle(base, result)
@@ -543,7 +467,9 @@ class Runner:
         self._tell(replace(outcome, version=done.number, seconds={**outcome.seconds, "commit": one.seconds}))
 
     def _tell(self, outcome: StepOutcome) -> None:
-        accepted = [one.upstream for one in self._world.graph.specs[outcome.asset].inputs if self._is_accepted(one)]
+        accepted = [
+            one.upstream for one in self._world.graph.specs[outcome.asset].inputs if self._judge.is_accepted(one)
+        ]
         if accepted and outcome.state in (*MADE, "cut_off"):
             names = ", ".join(f"{key}@{self._heads[key].version.number}" for key in accepted)
             outcome = replace(outcome, message=f"on the last good {names}")
@@ -556,7 +482,7 @@ class Runner:
         spans = self._settings.inbox.spans(name, outcome.attempts)
         return attempt_of(self._run_id, outcome, result, ready_at, spans)
 
-    def _leave(self, node: _Progress, state: str, message: str) -> None:
+    def _leave(self, node: Progress, state: str, message: str) -> None:
         for key in node.keys:
             if key not in self._outcomes:
                 # One that waited for its next try has the number of that try: the failed one stays recorded.

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from assetflow.errors import AssetFailed, AssetflowError, CheckFailed, WrongReturn
+from assetflow.errors import AssetFailed, AssetflowError, WrongReturn
 from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
-from assetflow.io.forms import value_words
 from assetflow.io.handover import FORMS, Handed
 from assetflow.io.sources import FileState, read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
-from assetflow.model.checks import CheckResult, ReadyCheck
+from assetflow.model.checks import ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import UNPARTITIONED, AssetKey
@@ -31,6 +30,7 @@ from assetflow.model.secrets import SECRETS
 from assetflow.model.spec import AssetSpec
 from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
 from assetflow.run.capture import write_to_log, writing_to
+from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome, rejection
 from assetflow.run.discovered import Discovery
 from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
@@ -232,9 +232,9 @@ def _store_all(
                 _write(bench, call, parts.values())
         _settle_seen(bench, call)
         with call.timed("check"):
-            checks = {part.key: tuple(map(_clean, _checks(bench, call, part, parts))) for part in parts.values()}
+            checks = {part.key: tuple(map(cleaned, _checks(bench, call, part, parts))) for part in parts.values()}
         if is_early:
-            if announce is not None and not any(map(_bad, checks.values())):
+            if announce is not None and not any(map(failing, checks.values())):
                 announce(Announced(call.task, _announced(bench, parts.values())))
             _write(bench, call, parts.values())
         _await_permit(call)
@@ -259,10 +259,6 @@ def _settle_seen(bench: Workbench, call: _Call) -> None:
     read = {given.upstream for spec in specs for given in spec.inputs}
     sources = [one for key, one in call.task.observations.items() if key in read]
     call.discovered, call.files = bench.discovery.settle(call.seen, specs, sources)
-
-
-def _bad(checks: Iterable[CheckOutcome]) -> list[CheckOutcome]:
-    return [check for check in checks if check.blocking and not check.passed]
 
 
 def _is_checked_in_memory(part: _Part, parts: Collection[AssetKey]) -> bool:
@@ -346,7 +342,7 @@ def _publish(
 ) -> Made:  # fmt: skip
     staged, origin = _staged(part), call.task.origins[part.key]
     as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
-    bad = _bad(checks)
+    bad = failing(checks)
     version: NewVersion | None = None
     known = call.task.rejected.get(part.key, {}).get(staged.data_hash) if bad else None
     if bad:  # kept to be looked at, unless there is nothing to see, or the same content was refused before
@@ -366,7 +362,7 @@ def _publish(
             version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
         if part.handed is not None and not bad:
             bench.handover.offer(part.key, version.location, part.handed)
-    error = step_error(_rejected(part.key, bad), bench.root) if bad else None
+    error = step_error(rejection(part.key, bad), bench.root) if bad else None
     return Made(
         staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread,
         None if known is None else known.number,
@@ -385,19 +381,6 @@ def _look_at_current(bench: Workbench, task: Task, key: AssetKey, data_hash: str
     return not problems, bool(problems) and all(map(is_of_the_disk, problems))
 
 
-def _clean(outcome: CheckOutcome) -> CheckOutcome:
-    return replace(outcome, message=SECRETS.text(outcome.message)) if outcome.message else outcome
-
-
-def _rejected(key: AssetKey, bad: list[CheckOutcome]) -> CheckFailed:
-    first = bad[0]
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return CheckFailed(
-        f"check `{first.name}` of {key} failed: {first.message or 'it returned False'}{more}",
-        facts=[f"{one.name}: {one.message}" for one in bad[1:]],
-    )
-
-
 def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey, _Part]) -> Iterator[CheckOutcome]:
     def read(columns: tuple[str, ...] | None) -> Any:
         return _read_part(bench, part, Want("arrow", columns))
@@ -412,16 +395,6 @@ def _checks(bench: Workbench, call: _Call, part: _Part, parts: Mapping[AssetKey,
         needed = [binding.upstream for binding in check.bindings if binding.upstream is not None]
         unread = _unread(bench, call, part.key, parts, check, needed)
         yield unread or _custom_check(bench, replace(call, asset=part.key), check, parts)
-
-
-def ready_outcome(ready: ReadyCheck, read: Callable[..., Any], other: Callable[..., Any]) -> CheckOutcome:
-    """The outcome of a ready-made check; one that finds no table to look at has failed."""
-    from assetflow.io.checks import evaluate
-
-    try:
-        return evaluate(ready, read, other)
-    except AssetflowError as error:
-        return CheckOutcome(ready.name, False, ready.blocking, error.what)
 
 
 def _unread(
@@ -494,17 +467,6 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
             place = f" ({failure.file}:{failure.line})" if failure.file else ""
             return CheckOutcome(check.name, False, check.blocking, f"{failure.type}: {failure.message}{place}")
     return check_outcome(check, answer)
-
-
-def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
-    """What a check function answered, as an outcome. Anything but a bool or a `CheckResult` counts as failed."""
-    if isinstance(answer, CheckResult):
-        return CheckOutcome(check.name, answer.passed, check.blocking, answer.message)
-    kind = type(answer)
-    if kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")):  # without importing numpy
-        return CheckOutcome(check.name, bool(answer), check.blocking)
-    message = f"it returned {value_words(answer)} instead of True, False or a CheckResult"
-    return CheckOutcome(check.name, False, check.blocking, message)
 
 
 def _open_log(cleanup: ExitStack, bench: Workbench, file: Path) -> None:

@@ -17,6 +17,7 @@ from assetflow.run.failure import step_error
 from assetflow.run.messages import receive, send
 from assetflow.run.nest import Child, has_ended
 from assetflow.run.nursery import Loading
+from assetflow.run.reports import Tell
 from assetflow.run.steplog import StepLog
 from assetflow.run.task import NodeResult, Task
 from assetflow.run.worker import Done, Order, Told
@@ -37,7 +38,7 @@ class Vigil:
         child: Child,
         task: Task,
         limits: Limits,
-        tell: Callable[[object], None],
+        tell: Tell,
         is_stopping: Callable[[], bool],
         log_limit: int,
     ) -> None:

@@ -28,6 +28,7 @@ from assetflow.run.capture import capturing
 from assetflow.run.discovered import Discovery
 from assetflow.run.failure import step_error
 from assetflow.run.messages import receive, send
+from assetflow.run.reports import Report
 from assetflow.run.resources import ResourcePool
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.storing import storage_of
@@ -67,7 +68,7 @@ class Done:
 class Told:
     """Something that a step tells while it runs."""
 
-    report: object
+    report: Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ class _Child:
     def _tear_down(self) -> tuple[str, ...]:
         return tuple(f"tear_down raised {type(error).__name__}: {_text(error)}" for error in self._resources.close())
 
-    def report(self, value: object) -> None:
+    def report(self, value: Report) -> None:
         """Tell the coordinator something, from any thread."""
         self._send(Told(value))
 

@@ -147,7 +147,8 @@ def _site(workers: int) -> Generator[Site]:
             specs = {spec.key: spec for spec in loaded.specs}
             bench = Workbench(root, loaded, specs, storage, ResourcePool(lambda cls: cls()))
             with capturing():
-                yield Site(Means(lambda task: run_step(bench, task), workers, Interrupts()), settings, loaded, storage)
+                means = Means(lambda task, announce: run_step(bench, task, announce), workers, Interrupts())
+                yield Site(means, settings, loaded, storage)
         finally:
             sys.path[:] = [one for one in path if not isinstance(one, ProjectPath) or one in sys.path]
             for name in set(sys.modules) - modules:

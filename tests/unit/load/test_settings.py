@@ -136,10 +136,6 @@ def test_all_problems_come_together_in_the_order_of_lines(tmp_path: Path) -> Non
         "unknown key `exector`\n  did you mean `executor`?\n  at assetflow.toml:3\n  help: known keys: name, modules, io, "
         "storage, catalog, duckdb, warehouse, executor, workers, stop_grace, env, tz, allow_pickle, hash, discover, "
         "log_limit, retention, defaults, groups, config, resources, pools, selections",
-=======
-        "storage, catalog, duckdb, warehouse, executor, workers, env, tz, allow_pickle, hash, log_limit, retention, defaults, "
-        "groups, config, resources, pools, selections",
->>>>>>> observe
         "unknown key `dely` in `defaults.retry`\n  did you mean `delay`?\n  at assetflow.toml:6\n  help: known keys in "
         "`defaults.retry`: times, delay, backoff, max_delay, jitter",
     ]

@@ -1,0 +1,115 @@
+"""What a run is given, what of it waits for what, and what is decided about it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import random
+
+from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.records import Head, Version
+from assetflow.model.spec import InputSpec
+from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
+from assetflow.plan.staleness import Action, Decision, Reason, decide
+from assetflow.run.handover import Handover
+from assetflow.run.outcome import FAILED, StepOutcome
+from assetflow.run.pinned import NOTHING, Pinned
+from assetflow.run.pools import Pools
+from assetflow.run.reports import Inbox
+from assetflow.run.task import NodeResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell.
+
+    `chance` gives numbers from 0 up to 1 for the jitter of retries.
+    """
+
+    root: Path
+    log_folder: Path
+    forced: frozenset[AssetKey] = frozenset()
+    fail_fast: bool = False
+    handover: Handover = field(default_factory=Handover)
+    chance: Callable[[], float] = random
+    pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
+    inbox: Inbox = field(default_factory=Inbox)
+    stop_grace_s: float = 10.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state of one node (one function) within the run."""
+
+    keys: list[AssetKey]
+    waits_for: set[str] = field(default_factory=set[str])
+    above: frozenset[str] = frozenset()
+    reasons: dict[AssetKey, tuple[Reason, ...]] = field(default_factory=dict[AssetKey, tuple[Reason, ...]])
+    attempt: int = 1
+    ready_at: float = 0.0
+    result: NodeResult | None = None
+
+
+def arranged(world: World, plan: Plan) -> dict[str, Progress]:
+    """The functions of a plan that are to be settled, by node, and what each of them waits for."""
+    specs, by_node = world.graph.specs, siblings(world.graph)
+    left_alone = {s.asset for s in plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
+    to_settle = plan.steps.keys() - left_alone
+    nodes: dict[str, Progress] = {}
+    for step in plan:
+        if step.asset in to_settle and step.spec.node not in nodes:
+            nodes[step.spec.node] = Progress([key for key in by_node[step.spec.node] if key in to_settle])
+    for name, node in nodes.items():
+        upstream = {specs[up].node for key in node.keys for up in world.graph.upstream(key)} - {name}
+        node.above = frozenset(upstream & nodes.keys())
+        node.waits_for = set(node.above)
+    return nodes
+
+
+class Judge:
+    """Decides about one asset at a time with what the run knows by then, by the rules of the planner.
+
+    `traces` are the earlier results that may be linked.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        pinned: Pinned,
+        forced: frozenset[AssetKey],
+        outcomes: Mapping[AssetKey, StepOutcome],
+    ) -> None:
+        self._world, self._pinned, self._forced, self._outcomes = world, pinned, forced, outcomes
+        self.traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]] = {}
+
+    def blockers(self, keys: Iterable[AssetKey], ahead: Collection[AssetKey] = ()) -> tuple[AssetKey, ...]:
+        """What keeps these assets of one function from being built; `ahead` are inputs that are yet to be stored."""
+        found: dict[AssetKey, None] = {}
+        for given in (one for key in keys for one in self._world.graph.specs[key].inputs):
+            outcome = self._outcomes.get(given.upstream)
+            if self.is_accepted(given):
+                continue
+            if outcome is not None and outcome.state == "blocked":
+                found.update(dict.fromkeys(outcome.blocked_by))
+            elif outcome is not None and outcome.state in FAILED:
+                found[given.upstream] = None
+            elif given.mode != "order" and given.upstream not in self._pinned.heads and given.upstream not in ahead:
+                found[given.upstream] = None  # it was skipped before it ever had a version, or is not part of the plan
+        return tuple(found)
+
+    def is_accepted(self, given: InputSpec) -> bool:
+        """Whether the last good version of an upstream stands for what could not be built of it in this run."""
+        outcome = self._outcomes.get(given.upstream)
+        could_not = outcome is not None and outcome.state in (*FAILED, "blocked")
+        return could_not and accepts_last_good(self._world, given)
+
+    def decide(self, key: AssetKey, ahead: Mapping[AssetKey, Version] = NOTHING) -> Decision:
+        """Whether the asset has to run, on what is current, and on what is `ahead` of it."""
+        spec = self._world.graph.specs[key]
+        traces, contents = self.traces.get((key, UNPARTITIONED), {}), self._pinned.contents(spec, ahead)
+        is_forced, is_lost = key in self._forced, key in self._world.lost
+        return decide(
+            spec, self._pinned.heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
+            doubt=self._world.doubts.get(key), now=self._world.discovered,
+        )  # fmt: skip
