@@ -1,7 +1,7 @@
 """Ctrl-C at moments all over a run of the example project: the shell is back, nothing is left, nothing is lost.
 
 Twelve moments each; ASSETFLOW_INTERRUPTS=200 takes as many (the long profile). A moment is a share of how long a clean
-run takes on this machine, from the start of the interpreter on, so the import of the project's modules is among them.
+run takes on this machine, from the start of the interpreter, so the import of the project's modules is among them.
 """
 
 from __future__ import annotations
