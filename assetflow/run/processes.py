@@ -164,13 +164,11 @@ class Children:
 
     def _end(self, nest: Nest, child: Child, vigil: Vigil) -> Buried | None:
         """End a child with all that it has started, whatever it is doing."""
+        # Without a handle it may have ended by itself just now: then that is how it ended.
+        buried = _buried(nest, child, 0.2) if child.handle is None and vigil.is_lost else None
         child.kill()
-        deadline = time.monotonic() + _BURY_S
         has_ended(child, _BURY_S)
-        buried = nest.bury(child)
-        while buried is None and not nest.is_gone and time.monotonic() < deadline:
-            time.sleep(0.01)
-            buried = nest.bury(child)
+        buried = buried or _buried(nest, child, _BURY_S)
         vigil.copy_output()
         with self._lock:
             self._busy.pop(child.pid, None)
@@ -201,6 +199,13 @@ class Children:
             return
         if isinstance(answer, Goodbye):
             self.warnings += answer.warnings
+
+
+def _buried(nest: Nest, child: Child, most_s: float) -> Buried | None:
+    deadline = time.monotonic() + most_s
+    while (found := nest.bury(child)) is None and not nest.is_gone and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 def routed(here: Work, children: Children, nodes: Mapping[str, LiveNode], *, everything: bool) -> Work:

@@ -51,7 +51,7 @@ class Vigil:
         self._peak = 0
         self._family: tuple[int, ...] = ()
         self._family_at = 0.0
-        self._is_lost = False
+        self.is_lost = False
         self._is_full = False
 
     def watch(self, *, alone: bool) -> Done | Death:
@@ -71,13 +71,13 @@ class Vigil:
             ready = {descriptor for descriptor, _ in poller.poll(self._tick_s() * 1000)}
             if self._child.output in ready and not self.copy_output():
                 poller.unregister(self._child.output)
-            if self._child.connection.fileno() in ready and not self._is_lost:
+            if self._child.connection.fileno() in ready and not self.is_lost:
                 answer = self._message()
                 if answer is not None:
                     return self._judged(answer)
-                if self._is_lost:
+                if self.is_lost:
                     poller.unregister(self._child.connection)
-            if self._child.handle in ready or (self._is_lost and self._child.handle is None):
+            if self._child.handle in ready or (self.is_lost and self._child.handle is None):
                 return self.death()
             self._keep_limits()
 
@@ -130,9 +130,9 @@ class Vigil:
         try:
             message = receive(self._child.connection)[0]
         except (EOFError, OSError, UnpicklingError):
-            self._is_lost = True
+            self.is_lost = True
             # The child has ended, or is about to, or user code has closed our files and computes for nobody.
-            if not has_ended(self._child, 0.5) and not self._why:
+            if self._child.handle is not None and not has_ended(self._child, 0.5) and not self._why:
                 self.end("lost", 0.0)
             return None
         if isinstance(message, Told):

@@ -68,7 +68,7 @@ GROUPS = {"dying": DYING, "raising": RAISING, "returning": RETURNING, "leaving":
 
 
 @pytest.mark.end_to_end
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", [pytest.param("threads", marks=pytest.mark.slow), "processes"])
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_gets_the_right_end_and_leaves_nothing(folder: Any, group: str, executor: str) -> None:
     citizens = GROUPS[group]

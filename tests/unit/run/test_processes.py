@@ -655,6 +655,38 @@ def test_what_a_task_leaves_running_ends_with_the_task(workspace: Workspace, opt
     assert workspace.project().read("looks") is False
 
 
+def test_a_system_without_handles_of_processes_tells_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    workspace.assets("""
+        import os, time
+
+        @asset
+        def well() -> int:
+            return 1
+
+        @asset(timeout="500ms")
+        def slow(well: int) -> int:
+            time.sleep(600)
+
+        @asset(isolation="process")
+        def exits(well: int) -> int:
+            os._exit(3)
+
+        @asset
+        def killed(well: int) -> int:
+            os.kill(os.getpid(), 9)
+        """)
+
+    result = workspace.materialize(executor="processes")
+
+    assert result["well"].state == "materialized"
+    assert error_of(result["slow"]).type == "TimeoutError"
+    assert "exit code 3" in error_of(result["exits"]).message
+    assert "SIGKILL" in error_of(result["killed"]).message
+
+
 @linux
 def test_nothing_is_left_below_this_process(workspace: Workspace) -> None:
     workspace.assets(CHAIN)
