@@ -143,6 +143,8 @@ class Database:
     def _catch_up(self, connection: sqlite3.Connection) -> None:
         """Write the journal anew when it does not hold all that the catalog does: it was lost, or is younger.
 
+        A line whose transaction did not commit, because its writer was killed there, is cancelled.
+
         Raises:
             DamagedCatalog: it is the catalog that does not hold all that the journal does.
         """
@@ -155,6 +157,8 @@ class Database:
                 self.journal.files.sync_directory(folder)
         if written < known or (known == 0 and has_content):
             self._write_journal(connection)
+        elif written > known:
+            self.journal.cancel(known + 1)
 
     def renew_journal(self) -> None:
         """Write the journal anew from the catalog, whatever it holds; until the new one is on the disk, the old stays.

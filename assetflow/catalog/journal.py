@@ -6,7 +6,8 @@ was committed is in the journal at every moment. A line is a checksum (BLAKE2b, 
     {"n": 17, "schema": 3, "at": 1760000000.0, "changes": [["version", "put", {"version_id": 3, ...}], ...]}
 
 `n` counts journaled transactions. After the commit a mark follows, `{"n": 17, "done": true}`. A line whose transaction
-did not commit is followed by one with the same number or a smaller one, which cancels it. A file that begins with
+did not commit is cancelled by the next writer, `{"n": 17, "cancelled": true}`, before that removes what the line speaks
+of; one with the same number or a smaller one after it cancels it too. A file that begins with
 `"part": 0` is a whole catalog: what was before it is obsolete. Bytes (the code of definitions) are in base 64.
 Runs and attempts are not in the journal: with the catalog lost, the history of runs is lost, and no version.
 """
@@ -104,6 +105,8 @@ class Journal:
             for line in _lines_backwards(path):
                 if (number := _marked(line)) is not None:
                     return number, number
+                if (number := _cancelled(line)) is not None:
+                    return number - 1, number - 1
                 if (found := _parsed(line)) is not None:
                     return found.number, found.number - 1
         return 0, 0
@@ -115,6 +118,14 @@ class Journal:
         """
         with suppress(OSError, AssetflowError):
             self.files.append_line(segments(self.folder)[-1], _sealed({"n": number, "done": True}), is_durable=False)
+
+    def cancel(self, number: int) -> None:
+        """Note that the last line's transaction did not commit: with the catalog lost, nobody could tell any more.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused; it can be called again.
+        """
+        self.files.append_line(segments(self.folder)[-1], _sealed({"n": number, "cancelled": True}))
 
     def append(self, record: Record) -> None:
         """Add a line; it is on the disk when the call returns.
@@ -179,6 +190,10 @@ def read_journal(folder: Path) -> JournalContent:
         for line in path.read_bytes().split(b"\n"):
             if not line or _marked(line) is not None:
                 continue
+            if (cancelled := _cancelled(line)) is not None:
+                _take_back(kept, cancelled)
+                last = cancelled - 1
+                continue
             found = _parsed(line)
             if found is None:
                 bad += 1
@@ -187,8 +202,7 @@ def read_journal(folder: Path) -> JournalContent:
             if found.part == 0:
                 kept.clear()
             elif found.part is None:
-                while kept and kept[-1].number >= found.number and kept[-1].part is None:
-                    kept.pop()
+                _take_back(kept, found.number)
             kept.append(found)
     problems += _gaps(kept)
     if bad and problems:
@@ -298,6 +312,17 @@ def _marked(line: bytes) -> int | None:
     """The number that a mark is about; None for every other line."""
     facts = _unsealed(line) if line.endswith(b'"done":true}') else None
     return None if facts is None or "changes" in facts else facts["n"]
+
+
+def _cancelled(line: bytes) -> int | None:
+    """The number of the transaction that a line cancels; None for every other line."""
+    facts = _unsealed(line) if line.endswith(b'"cancelled":true}') else None
+    return None if facts is None or "changes" in facts else facts["n"]
+
+
+def _take_back(kept: list[Record], number: int) -> None:
+    while kept and kept[-1].number >= number and kept[-1].part is None:
+        kept.pop()
 
 
 def _parsed(line: bytes) -> Record | None:

@@ -89,6 +89,29 @@ def test_a_transaction_that_did_not_commit_is_cancelled_by_the_next(
     assert "never committed" not in str(in_journal(tmp_path))
 
 
+def test_the_next_writer_cancels_it_before_it_writes_anything(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = opened()
+    commit(catalog, ORDERS, "a")
+    with monkeypatch.context() as patch:
+        append = journal.Journal.append
+        patch.setattr(journal.Journal, "append", lambda self, record: [append(self, record), 1 / 0])
+        with pytest.raises(ZeroDivisionError):
+            commit(catalog, ORDERS, "never committed")
+    catalog.close()
+    opened().close()  # whose catalog may be lost now, when what the line speaks of has been removed
+
+    assert in_journal(tmp_path) == in_catalog(tmp_path)
+    opened().close()  # and once is enough
+    assert read_journal(tmp_path / "journal").last_number == 1
+    assert sum(b"cancelled" in line for line in segments(tmp_path / "journal")[-1].read_bytes().splitlines()) == 1
+    catalog = opened()
+    commit(catalog, ORDERS, "b")
+    catalog.close()
+    assert in_journal(tmp_path) == in_catalog(tmp_path)
+
+
 @pytest.mark.parametrize("kept", range(1, 200, 9))
 def test_a_line_that_was_torn_is_passed_over(opened: Opener, tmp_path: Path, kept: int) -> None:
     catalog = opened()
