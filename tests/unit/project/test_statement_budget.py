@@ -24,7 +24,7 @@ def first(raw: Rows) -> int:
 def make(number):
     @asset(key=f"number_{number}", inputs={"before": "first" if number % 10 == 0 else f"number_{number - 1}"})
     def step(before: int) -> int:
-        return before + OFFSET
+        return before + OFFSET + len((Path(__file__).parent / f"opened-{number % 20}.txt").read_text())
     return step
 
 OFFSET = 1
@@ -73,9 +73,11 @@ def sized(workspace: Workspace) -> Callable[[int], Workspace]:
 
     def build(count: int) -> Workspace:
         workspace.assets(PROJECT.replace("COUNT", str(count)))
-        raw = workspace.file("raw.csv", "n\n1\n")
-        old = raw.stat().st_mtime - 60
-        os.utime(raw, (old, old))  # a file younger than two seconds is read, and noted, once more
+        files = [workspace.file("raw.csv", "n\n1\n")]
+        files += [workspace.file(f"opened-{number}.txt", "") for number in range(20)]  # without declaring them
+        for file in files:
+            old = file.stat().st_mtime - 60
+            os.utime(file, (old, old))  # a file younger than two seconds is read, and noted, once more
         assert workspace.materialize(executor="inline").ok
         return workspace
 
