@@ -41,6 +41,19 @@ WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
 ORDER BY t.trace_id DESC
 LIMIT ?
 
+-- traces_of_run: the traces that a run recorded, oldest first
+SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM trace t
+JOIN asset a ON a.asset_id = t.asset_id
+JOIN part p ON p.part_id = t.part_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+WHERE t.run_id = ?
+ORDER BY t.trace_id
+
 -- inputs_of: what these traces (a JSON list of numbers) read
 SELECT i.trace_id, i.parameter, u.key, i.mode, i.digest, i.number
 FROM json_each(?) wanted

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
+    if getattr(options, "against", None):
+        return _against(session, options)
     if (unchanged := _unchanged(session, options)) is not None:
         return unchanged
     project = session.project()
@@ -46,6 +48,21 @@ def plan(session: Session, options: Namespace) -> Answer:
         screen_lines,
         plan_table(found),
         exit_code=4 if options.exit_code and not found.is_empty else 0,
+    )
+
+
+def _against(session: Session, options: Namespace) -> Answer:
+    """What is defined otherwise than elsewhere: what a merge would change there."""
+    from assetflow.cli.render_plan import against_lines, against_table
+
+    if options.force or options.only or options.output:
+        raise UsageError("--against compares definitions: it takes no --force, --only or -o")
+    found = session.project().against(options.against, selection_text(options))
+    return Answer(
+        lambda: {"project": session.project().name, **found.to_json()},
+        against_lines(found, session.width),
+        against_table(found),
+        exit_code=4 if options.exit_code and found.others else 0,
     )
 
 
@@ -255,6 +272,7 @@ def _selection_words(options: Namespace) -> str | None:
 def _plan_options(parser: ArgumentParser) -> None:
     _shared(parser)
     parser.add_argument("--exit-code", action="store_true", help="exit 4 when there is something to do")
+    parser.add_argument("--against", metavar="ENV|RUN", help="what is defined otherwise than there")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the plan to a file, for materialize --plan")
 
 
@@ -290,6 +308,7 @@ COMMANDS = {
             ("assetflow plan +daily_revenue", "one asset and what it is made of"),
             ("assetflow plan --exit-code", "for CI: exit 4 when something is to be done"),
             ("assetflow plan --format md", "a table for a pull request"),
+            ("assetflow plan --against prod --format md", "what a merge would change there"),
             ("assetflow plan -o plan.json", "to look at now, and to carry out later"),
         ),
     ),

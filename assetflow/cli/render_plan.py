@@ -13,16 +13,20 @@ from assetflow.cli.text import (
     aligned,
     cells,
     clip,
+    clip_line,
     count,
     dim,
+    good,
     head,
     state_mark,
     strong,
+    warn,
     wrapped,
 )
 from assetflow.model.durations import words
 
 if TYPE_CHECKING:
+    from assetflow.explaining.against import Against
     from assetflow.plan.planner import Plan, Step
 
 
@@ -187,6 +191,46 @@ def plan_columns() -> tuple[Column, ...]:
         Column("reasons", "WHY"),
         Column("estimate_seconds", "EST.", is_right=True),
     )
+
+
+def against_table(found: Against) -> Table:
+    """One row for each asset that is defined otherwise, for programs and pull requests."""
+    columns = (
+        Column("change", "CHANGE"),
+        Column("asset", "ASSET"),
+        Column("version", "VERSION THERE", is_right=True),
+        Column("reasons", "WHY"),
+    )
+    return Table(
+        columns,
+        tuple(
+            (
+                cell(one.change),
+                cell(one.asset),
+                cell(one.version),
+                cell("; ".join(reason.code for reason in one.reasons), "; ".join(r.text for r in one.reasons)),
+            )
+            for one in found.others
+        ),
+    )
+
+
+def against_lines(found: Against, width: int) -> list[Line]:
+    """The same for people."""
+    if not found.others:
+        return [(" ", good("the same definitions"), f" as in {found.name}: {count(found.same, 'asset')}")]
+    title = (" ", strong(count(len(found.others), "asset")), f" defined otherwise than in {found.name}")
+    rows = [
+        (
+            warn(one.change),
+            strong(one.asset),
+            "" if one.version is None else f"v{one.version}",
+            "; ".join(r.text for r in one.reasons),
+        )
+        for one in found.others
+    ]
+    lines: list[Line] = [title, BLANK, *(clip_line(line, width) for line in aligned(rows, indent=2))]
+    return [*lines, BLANK, (dim(f" {count(found.same, 'asset')} the same"),)]
 
 
 def plan_table(plan: Plan) -> Table:

@@ -16,6 +16,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
 
 if TYPE_CHECKING:
+    from assetflow.explaining.against import Against
     from assetflow.explaining.answer import Why, WhyNot
     from assetflow.explaining.evidence import Library
     from assetflow.io.diff_results import TableDiff, ValueDiff
@@ -94,6 +95,36 @@ class Explaining:
         spec = self.graph.specs[self.graph.resolve(key)]
         with self._catalog() as catalog:
             return why_not(spec, self.settings.env, catalog, self.graph, self.select)
+
+    def against(self, name: str, expression: str | Iterable[str] | None = None) -> Against:
+        """Which assets of a selection (default: all) are defined otherwise than in an environment, or in a run.
+
+        `name` is an environment, or a run as `41` or `run:41`. Code, config, declared files and variables, packages and
+        what an asset reads are compared, not its data. Of an environment also assets are told that are only there.
+
+        Raises:
+            UsageError: there is no such environment, and no such run.
+        """
+        from assetflow.catalog.keeping import Keeping
+        from assetflow.catalog.pointers import by_key
+        from assetflow.errors import UsageError, did_you_mean
+        from assetflow.explaining.against import against
+
+        plan = self.plan(expression)
+        specs = [step.spec for step in plan if not step.spec.is_source and step.asset in plan.targets]
+        number = name.removeprefix("run:")
+        with self._catalog() as catalog:
+            if number.isdecimal():
+                run = catalog.run(int(number))
+                if run is None:
+                    raise UsageError(f"there is no run #{number}", fix="assetflow runs")
+                there = by_key(catalog.traces_of_run(run.run_id, run.env))
+                return against(f"run #{number}", specs, there, is_whole=False)
+            known = Keeping(catalog.database).environments()
+            if name not in known:
+                fix = did_you_mean(name, known) or f"environments: {', '.join(known) or 'none yet'}; or a run: run:41"
+                raise UsageError(f"nothing is recorded of an environment `{name}`", fix=fix)
+            return against(f"env {name}", specs, by_key(catalog.heads(name)), is_whole=expression is None)
 
     def _library(self, catalog: Catalog) -> Library:
         from assetflow.explaining.evidence import Library

@@ -1,0 +1,97 @@
+"""What is defined otherwise than in another environment, or than a run had it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from assetflow.cli.main import main
+from assetflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from assetflow import Project
+    from tests.unit.conftest import Workspace
+
+SHOP = """
+raw = source("raw", path="raw.csv")
+
+@asset(files=["notes.txt"])
+def orders(raw: Rows) -> Rows:
+    return [dict(row) for row in raw]
+
+@asset
+def total(orders: Rows) -> int:
+    return len(orders)
+
+@asset
+def old() -> int:
+    return 1
+"""
+
+
+@pytest.fixture
+def shop(workspace: Workspace) -> Workspace:
+    workspace.assets(SHOP)
+    workspace.file("raw.csv", "n\n1\n")
+    workspace.file("notes.txt", "a")
+    assert workspace.materialize(env="prod").ok
+    return workspace
+
+
+def told(project: Project, name: str, expression: str | None = None) -> dict[str, tuple[str, list[str]]]:
+    found = project.against(name, expression)
+    return {one.asset: (one.change, [reason.code for reason in one.reasons]) for one in found.others}
+
+
+def test_the_same_definitions_are_the_same_whatever_the_data(shop: Workspace) -> None:
+    shop.file("raw.csv", "n\n1\n2\n")
+    found = shop.project().against("prod")
+    assert (found.others, found.same, found.name) == ((), 3, "env prod")
+
+
+def test_edits_new_assets_and_removed_ones_are_told(shop: Workspace) -> None:
+    shop.edit("return len(orders)", "return len(orders) + 1")
+    shop.edit("def old() -> int:\n    return 1", "def new(total: int) -> int:\n    return total")
+    shop.file("notes.txt", "b")
+    project = shop.project()
+
+    assert told(project, "prod") == {
+        "orders": ("changed", ["files_changed"]),
+        "total": ("changed", ["code_changed"]),
+        "new": ("added", []),
+        "old": ("removed", []),
+    }
+    assert told(project, "prod", "total") == {"total": ("changed", ["code_changed"])}
+    assert told(project, "run:1") == {
+        "orders": ("changed", ["files_changed"]), "total": ("changed", ["code_changed"]),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["production", "77", "run:77"])
+def test_what_is_not_there_is_named(shop: Workspace, name: str) -> None:
+    with pytest.raises(UsageError, match=r"production|#77"):
+        shop.project().against(name)
+
+
+def test_the_command_line_prints_a_table_for_a_pull_request(
+    shop: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["-C", str(shop.root), "plan", "--against", "prod"]
+    assert main([*command, "--exit-code"]) == 0
+    assert "the same definitions as in env prod: 3 assets" in capsys.readouterr().out
+    shop.edit("return len(orders)", "return len(orders) + 1")
+
+    assert main([*command, "--exit-code"]) == 4
+    screen = capsys.readouterr().out
+    assert "1 asset defined otherwise than in env prod" in screen
+    assert "code changed (assets.py:" in screen
+    assert main([*command, "--format", "md"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("| CHANGE")
+    assert "| changed" in table
+    assert main([*command, "--json"]) == 0
+    items = json.loads(capsys.readouterr().out)["data"]["items"]
+    assert [(one["asset"], one["version"]) for one in items] == [("total", 1)]
+    assert main([*command, "--force"]) == 2
