@@ -1,7 +1,4 @@
-"""What functions were seen to open, looked at: after a step for its trace, and before a plan to see what holds.
-
-Both go through the same states of files as `files=` and sources do: a file that stays as it is costs one `stat`.
-"""
+"""What a step was seen to do, turned into what its trace records: digests of the files that it opened, or ran."""
 
 from __future__ import annotations
 
@@ -9,62 +6,17 @@ import glob
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from assetflow.errors import SourceChanged, SourceMissing, SourceUnreadable
-from assetflow.io.sources import FileState, Observation, observe_file
+from assetflow.io.sources import FileState, Observation
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
-from assetflow.model.records import ABSENT, NOTHING_DISCOVERED, UNKNOWN, Discovered, Head
+from assetflow.model.records import NOTHING_DISCOVERED, UNKNOWN, Discovered
 from assetflow.model.spec import AssetSpec
-from assetflow.run.discovery import Place, Seen, Times
-from assetflow.run.reach import CodeNow, Reach, files_of_modules, with_imports
-
-_UNREADABLE = "unreadable"
-
-
-class FilesNow(Mapping[str, str]):
-    """The digest of a file of the project by its path, found out when it is first asked for.
-
-    What had to be read is in `rehashed`, by absolute path.
-    """
-
-    def __init__(self, root: Path, remembered: Callable[[], Mapping[str, FileState]], now_ns: int) -> None:
-        self._root, self._remembered, self._now_ns = str(root), remembered, now_ns
-        self._found: dict[str, str] = {}
-        self.rehashed: dict[str, FileState] = {}
-
-    def __getitem__(self, name: str) -> str:
-        if name not in self._found:
-            self._found[name] = self.look(name)[0]
-        return self._found[name]
-
-    def look(self, name: str) -> tuple[str, Times | None]:
-        """The digest of a file with its times; those are None when it is not there or cannot be read."""
-        path = f"{self._root}{os.sep}{name.replace('/', os.sep)}"
-        if not os.path.lexists(path):  # an error of a source would first look for files of a similar name
-            return ABSENT, None
-        known = self._remembered().get(path)
-        try:
-            state = observe_file(path, known, self._now_ns)
-        except SourceMissing:
-            return ABSENT, None
-        except SourceChanged:
-            return UNKNOWN, None
-        except SourceUnreadable:
-            return _UNREADABLE, None
-        except OSError:  # it went while it was read
-            return UNKNOWN, None
-        if known != state:
-            self.rehashed[path] = state
-        return f"xxh3:{state.digest}", (state.size, state.mtime_ns, state.inode, state.ctime_ns)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
+from assetflow.run.discovery import Place, Seen
+from assetflow.run.reach import Reach, files_of_modules, with_imports
+from assetflow.run.seen import UNREADABLE, CodeNow, FilesNow, Times
 
 
 class Discovery:
@@ -153,25 +105,9 @@ class Discovery:
         return str(self._root / name)
 
 
-def discovered_now(
-    heads: Iterable[Head] | None, root: Path, remembered: Callable[[], Mapping[str, FileState]]
-) -> tuple[Discovered | None, Mapping[str, FileState]]:
-    """What files that functions of these heads opened are now, and which of them had to be read.
-
-    Files that only other traces speak of are looked at when they are asked for. Without heads nobody looks.
-    """
-    files = FilesNow(root, remembered, time.time_ns())
-    if heads is None:
-        return None, {}
-    for head in heads:
-        for name in (*head.trace.discovered.files, *head.trace.discovered.code):
-            files.get(name)
-    return Discovered(files, CodeNow(root)), files.rehashed
-
-
 def _then(before: Times | None, digest: str, after: Times | None) -> str:
     """What a file was when it was read, which is known only if it is still what it was when it was opened."""
-    return digest if before == after or (before is not None and digest == _UNREADABLE) else UNKNOWN
+    return digest if before == after or (before is not None and digest == UNREADABLE) else UNKNOWN
 
 
 def _matching(root: Path, declared: Iterable[str], names: Iterable[str]) -> set[str]:

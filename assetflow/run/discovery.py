@@ -21,9 +21,7 @@ from typing import Protocol, cast
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import StepLog, current_log, own_log
 from assetflow.run.entered import leave_code, watch_code
-
-Times = tuple[int, int, int, int]
-"""Size, time of change, inode, and when that changed, in nanoseconds: when all are equal, so is the content."""
+from assetflow.run.seen import Times
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FOREIGN = frozenset(["site-packages", "dist-packages", "node_modules", "__pycache__", ".git", ".hg"])

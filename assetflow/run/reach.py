@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from assetflow.fingerprint.files import ProjectFiles
 from assetflow.model.code import CodeSource
-from assetflow.model.records import ABSENT
 from assetflow.model.spec import AssetSpec
+from assetflow.run.seen import CodeNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,43 +44,6 @@ class Reach:
         if self.whole or names & self.files:
             return True
         return any(file in names and first <= line <= last for file, first, last in self.lines)
-
-
-class CodeNow(Mapping[str, str]):
-    """The digest of what a module of the project says, without comments and docstrings, by its path."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._found: dict[str, str] = {}
-        self._files: ProjectFiles | None = None
-
-    @property
-    def files(self) -> ProjectFiles:
-        """The project's files, as they are on the disk now."""
-        if self._files is None:
-            self._files = ProjectFiles([folder for folder in (self._root / "src", self._root) if folder.is_dir()])
-        return self._files
-
-    def __getitem__(self, name: str) -> str:
-        if name not in self._found:
-            self._found[name] = self._look(str(self._root / name))
-        return self._found[name]
-
-    def _look(self, path: str) -> str:
-        if not os.path.isfile(path):  # noqa: PTH113
-            return ABSENT
-        index = self.files.index(path)
-        if index is not None:
-            return index.tree
-        from assetflow.fingerprint.hashing import digest
-
-        return digest("unreadable", self.files.content(path))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
 
 def with_imports(names: Iterable[str], root: Path, now: CodeNow) -> list[str]:

@@ -30,7 +30,7 @@ from assetflow.plan.planner import SourceNow, World
 from assetflow.plan.surroundings import may_stand_for
 from assetflow.run.aliases import aliased
 from assetflow.run.declared import DeclaredNow
-from assetflow.run.discovered import discovered_now
+from assetflow.run.seen import discovered_now
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded

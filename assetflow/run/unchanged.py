@@ -23,7 +23,7 @@ from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.manifest import manifest_content, own_code
 from assetflow.load.settings import Settings
 from assetflow.run.declared import DeclaredNow
-from assetflow.run.discovered import FilesNow
+from assetflow.run.seen import FilesNow
 
 if TYPE_CHECKING:
     from assetflow.io.storage import Storage
