@@ -467,9 +467,8 @@ class Runner:
         self._tell(replace(outcome, version=done.number, seconds={**outcome.seconds, "commit": one.seconds}))
 
     def _tell(self, outcome: StepOutcome) -> None:
-        accepted = [
-            one.upstream for one in self._world.graph.specs[outcome.asset].inputs if self._judge.is_accepted(one)
-        ]
+        inputs = self._world.graph.specs[outcome.asset].inputs
+        accepted = [one.upstream for one in inputs if self._judge.is_accepted(one)]
         if accepted and outcome.state in (*MADE, "cut_off"):
             names = ", ".join(f"{key}@{self._heads[key].version.number}" for key in accepted)
             outcome = replace(outcome, message=f"on the last good {names}")
