@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError
 from assetflow.model.secrets import SECRETS
@@ -51,7 +52,7 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         line,
         function,
         source_lines(file, line),
-        tuple(getattr(error, "__notes__", ())),
+        _notes(error),
         _hint(error),
         "".join(summary.format()),
     )
@@ -100,6 +101,12 @@ def source_lines(file: str | None, line: int | None) -> tuple[tuple[int, str], .
     numbers = range(max(1, line - _CONTEXT_LINES), line + _CONTEXT_LINES + 1)
     lines = [(number, linecache.getline(file, number).rstrip()) for number in numbers]
     return tuple((number, text) for number, text in lines if text or number == line)
+
+
+def _notes(error: BaseException) -> tuple[str, ...]:
+    """What was added to the exception; a user's class may hold anything there."""
+    notes: object = getattr(error, "__notes__", ())
+    return tuple(map(str, cast("Sequence[object]", notes))) if isinstance(notes, (list, tuple)) else ()
 
 
 def _text(error: BaseException) -> str:

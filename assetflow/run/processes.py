@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,17 @@ class Children:
     def carry_out(self, task: Task) -> NodeResult:
         """Carry out a task in a child; whatever goes wrong, up to the death of the child, is in the result."""
         began, node = time.time(), self._nodes[task.node]
-        alone = node.limits.needs_process
         try:
-            nest, child = self._take(alone=alone)
+            nest, child = self._take(alone=node.limits.needs_process)
         except NoChild as error:
             return NodeResult(task, began, time.time(), {}, error=error.told)
-        vigil = Vigil(
-            child, task, node.limits, self._tell, lambda: self._is_stopping, self._settings.log_limit
-        )  # fmt: skip
+        limit = self._settings.log_limit
+        with closing(Vigil(child, task, node.limits, self._tell, lambda: self._is_stopping, limit)) as vigil:
+            return self._watched(vigil, nest, child, task, began)
+
+    def _watched(self, vigil: Vigil, nest: Nest, child: Child, task: Task, began: float) -> NodeResult:
+        node = self._nodes[task.node]
+        alone = node.limits.needs_process
         try:
             try:
                 answer = vigil.watch(alone=alone)

@@ -122,12 +122,7 @@ def _carry_out(
         )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
-        plan = make_plan(
-            found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
-            forced=forced, workers=_workers(settings, request),
-        )  # fmt: skip
-        if request.saved is not None:
-            request.saved.must_be(plan)
+        plan = _plan(settings, request, found, targets, forced)
         if is_quiet(plan):
             catalog.end_dead_runs(settings.env, time.time())
             storage.sweep(_alive(settings, catalog))
@@ -166,6 +161,18 @@ def _carry_out(
 
 def _discovery(settings: Settings, loaded: Loaded, found: Survey) -> Discovery | None:
     return Discovery(settings, found.known_files, loaded.code_sources) if settings.discover else None
+
+
+def _plan(
+    settings: Settings, request: Request, found: Survey, targets: tuple[AssetKey, ...], forced: frozenset[AssetKey]
+) -> Plan:  # fmt: skip
+    plan = make_plan(
+        found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
+        forced=forced, workers=_workers(settings, request),
+    )  # fmt: skip
+    if request.saved is not None:
+        request.saved.must_be(plan)
+    return plan
 
 
 def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:

@@ -41,22 +41,26 @@ class StepLog:
         self._lock = threading.RLock()
         self._file = _Descriptor(target) if isinstance(target, int) else _BoundedFile(target, limit)
         self._decoder = getincrementaldecoder("utf-8")("replace")
-        self._begun = ""
+        self._begun: dict[int, str] = {}  # by thread: what several print at a time stays in lines of each
         self._is_in_key = False
 
     def write(self, text: str) -> int:
         """Take text in; lines are written when they are complete."""
+        thread = threading.get_ident()
         with self._lock:
-            if "\n" not in text and "\r" not in text:
-                self._begun += text
+            begun = self._begun.pop(thread, "")
+            end = max(text.rfind("\n"), text.rfind("\r")) + 1
+            if end:
+                whole, begun = begun + text[:end], text[end:]
+                self._put(whole)
             else:
-                end = max(text.rfind("\n"), text.rfind("\r")) + 1
-                whole, self._begun = self._begun + text[:end], text[end:]
+                begun += text
+            if len(begun) > _LINE:
+                cut = SECRETS.cut(begun, len(begun) - max(_BACK, SECRETS.longest))
+                whole, begun = begun[:cut], begun[cut:]
                 self._put(whole)
-            if len(self._begun) > _LINE:
-                cut = SECRETS.cut(self._begun, len(self._begun) - max(_BACK, SECRETS.longest))
-                whole, self._begun = self._begun[:cut], self._begun[cut:]
-                self._put(whole)
+            if begun:
+                self._begun[thread] = begun
         return len(text)
 
     def feed(self, data: bytes) -> None:
@@ -70,7 +74,7 @@ class StepLog:
     def close(self) -> None:
         """Write what is left, and put the file together. A disk that is full loses words, and no result."""
         with self._lock, suppress(OSError):
-            whole, self._begun = self._begun, ""
+            whole, self._begun = "".join(self._begun.values()), {}
             try:
                 self._put(whole)
             finally:

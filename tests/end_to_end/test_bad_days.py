@@ -115,7 +115,7 @@ def test_wrong_return_type(built: Any) -> None:
     assert before == built.stored()
 
 
-def test_failed_check_publishes_nothing(built: Any) -> None:
+def test_failed_check_makes_nothing_current(built: Any) -> None:
     before = built.stored()
     built.replace(
         "assets.py", 'agg(total=("amount", "sum"))', 'agg(total=("amount", "sum")).replace({"total": {20: None}})'
@@ -126,8 +126,11 @@ def test_failed_check_publishes_nothing(built: Any) -> None:
     assert answer.code == 1
     assert "not_null(total)" in answer.out
     assert "1 of 2 rows" in answer.out
-    assert before == built.stored()
+    after = built.stored()
+    assert after.items() > before.items(), "what was there stays, and what was refused is kept to be looked at"
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} == {"totals"}
     assert "20" in built.run("preview", "totals").out
+    assert "20" not in built.run("preview", "totals@rejected").out
 
 
 def test_full_disk(make_folder: Any, small_disk: Path) -> None:

@@ -174,7 +174,7 @@ def test_retry_asks_for_the_same_and_keeps_what_was_made(cli: Cli, runs: Runs) -
     cli("materialize", "first")
     failed = cli("materialize", "--force", "--executor", "inline", "--set", "last.amount=41")
     assert failed.code == 1
-    assert "assetflow retry 2       2 left; what is built stays" in failed.err
+    assert "assetflow retry 2   2 left; what is built stays" in failed.err
     (runs.root / "broken").unlink()
 
     again = cli("retry", "--json")
@@ -207,7 +207,7 @@ def test_there_is_nothing_to_retry_before_the_first_run(cli: Cli, runs: Runs) ->
 
 
 def test_a_run_ends_when_its_time_is_over(cli: Cli, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assetflow.run.runner.STOP_S", 0.2)
+    monkeypatch.setenv("ASSETFLOW_STOP_GRACE", "300ms")
 
     screen = cli("materialize", "--timeout", "1s")
 

@@ -256,7 +256,7 @@ def test_a_result_is_json(shop: Workspace) -> None:
     document = json.loads(json.dumps(result.to_json()))
 
     assert (document["run"], document["ok"], document["counts"]) == (2, True, {"unchanged": 1})
-    assert document["outcomes"][0]["inputs"] == [{"parameter": "orders", "asset": "orders", "version": 1}]
+    assert document["outcomes"][0]["inputs"] == [{"parameter": "orders", "asset": "orders", "version": 1, "rows": 2}]
 
 
 # -- history and show

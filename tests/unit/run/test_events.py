@@ -40,7 +40,7 @@ def events(workspace: Workspace, run_id: int = 1) -> list[dict[str, Any]]:
 def test_the_file_has_every_event_in_order(workspace: Workspace) -> None:
     workspace.assets(THREE)
 
-    workspace.materialize()
+    workspace.materialize(executor="inline")
 
     found = events(workspace)
     assert [(event["seq"], event["type"], event.get("asset")) for event in found] == [
