@@ -6,8 +6,10 @@ readers get shallow copies of it, and copy-on-write keeps one from changing what
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.io.base import Want
@@ -50,6 +52,9 @@ class Handed:
             type_names(self.schema), self.columns, {}, 0.0,
         )  # fmt: skip
 
+    def close(self) -> None:
+        """Nothing: memory is let go of with the object."""
+
     def stream(self) -> TableStream:
         """The rows in their logical schema."""
         from assetflow.io.arrow import TableStream
@@ -70,6 +75,48 @@ class Handed:
             arrow.project(self.schema, want.columns, self.key)  # says which column is not there
             return _projected(self.frame, want.columns)
         return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class OnFile:
+    """One table in a file of Arrow's own format, for another process of the same run, which maps it into its memory."""
+
+    key: str
+    path: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, table: Handed, folder: Path) -> OnFile:
+        """Write the table into a folder that is private to it.
+
+        Raises:
+            OSError, ArrowException: the disk refused.
+        """
+        import pyarrow as pa
+
+        path = folder / "table.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in table.batches:
+                writer.write_batch(batch)
+        return cls(table.key, str(path), table.size_bytes)
+
+    def read(self, want: Want) -> object:
+        """As `Handed.read`; what is made of it without a copy keeps the memory mapped.
+
+        Raises:
+            OSError, ArrowException: the file is gone or cannot be read.
+        """
+        import pyarrow as pa
+
+        reader: Any = pa.ipc.open_file(pa.memory_map(self.path, "r"))
+        batches = tuple(reader.get_batch(number) for number in range(reader.num_record_batches))
+        return Handed(self.key, reader.schema, batches, None, self.size_bytes, "", {}).read(want)
+
+    def close(self) -> None:
+        """Remove the file with its folder; memory that is still mapped stays until nobody needs it."""
+        from shutil import rmtree
+
+        rmtree(Path(self.path).parent, ignore_errors=True)
 
 
 def handed(value: object, key: str, algorithm: str) -> Handed | None:
@@ -139,3 +186,12 @@ def _projected(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def _counts_from_zero(index: Any) -> bool:
     return (index.start, index.step, index.name) == (0, 1, None)
+
+
+@contextmanager
+def unless_the_disk_refuses() -> Generator[None]:
+    """Pass over that a file which only saves time could not be written or read."""
+    import pyarrow as pa
+
+    with suppress(OSError, pa.ArrowException):
+        yield

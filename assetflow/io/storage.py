@@ -114,8 +114,7 @@ class Storage:
         if getattr(manager, "in_process", False):
             written = manager.write(value, Target(key, partition, self._root))
             return _staged(key, partition, name, None, written, None)
-        directory = self._root / "tmp" / f"{run_id}-{self._owner}{uuid4().hex[len(self._owner) :]}"
-        self._files.make_directory(directory)
+        directory = self.scratch(run_id)
         try:
             written = manager.write(value, Target(key, partition, directory))
             size_bytes = size_of(directory)
@@ -123,6 +122,16 @@ class Storage:
             self._remove_quietly(directory)
             raise
         return _staged(key, partition, name, directory, written, size_bytes)
+
+    def scratch(self, run_id: int) -> Path:
+        """A new folder of this run for what is not to be published; whoever asked for it removes it.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused.
+        """
+        directory = self._root / "tmp" / f"{run_id}-{self._owner}{uuid4().hex[len(self._owner) :]}"
+        self._files.make_directory(directory)
+        return directory
 
     def hand_on(
         self, value: object, *, key: AssetKey, io: str, io_is_explicit: bool, declared: str | None

@@ -36,6 +36,7 @@ class RunSettings:
     pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
     inbox: Inbox = field(default_factory=Inbox)
     stop_grace_s: float = 10.0
+    is_apart: bool = False
 
 
 @dataclass(slots=True)

@@ -127,12 +127,12 @@ class Pinned:
         return min(times, default=None)
 
 
-def taken_in_memory(loaded: Loaded, nodes: Iterable[str]) -> dict[AssetKey, set[str]]:
-    """Which of these functions take which assets in a form that can be handed on in memory."""
+def taken_in_memory(loaded: Loaded, nodes: Iterable[str], *, apart: bool) -> dict[AssetKey, set[str]]:
+    """Which of these functions take which assets in a form that can be handed on; `apart`: from process to process."""
     found: dict[AssetKey, set[str]] = {}
     for name in nodes:
         node = loaded.nodes[name]
-        for binding in node.bindings if not node.limits.needs_process else ():
+        for binding in node.bindings if apart or not node.limits.needs_process else ():
             if binding.kind == "asset" and binding.upstream is not None and (binding.form or "python") in FORMS:
                 found.setdefault(binding.upstream, set()).add(name)
     return found

@@ -142,7 +142,7 @@ class Runner:
         for name, node in self._nodes.items():
             for other in node.above:
                 self._dependents[other].append(name)
-        takers = taken_in_memory(self._loaded, self._nodes)
+        takers = taken_in_memory(self._loaded, self._nodes, apart=self._settings.is_apart)
         self._handover.expect(takers)
         self._ahead = Ahead(takers)
         self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
@@ -269,12 +269,14 @@ class Runner:
             return
         self._running.discard(name)
         self._settings.pools.give_back(name)
+        self._handover.take_files(one)
         for key in self._nodes[name].keys:
             self._ahead.versions.pop(key, None)
         if name in self._ahead.denied or one.is_denied:
             self._ahead.denied.discard(name)
             self._ahead.started.pop(name, None)
-            self._think_again(name)
+            if not self._nodes[name].waits_for:
+                self._make_ready(name, self._rank[name])
         elif not self._ahead.hold(one):
             self._finish(one)
 
@@ -318,10 +320,6 @@ class Runner:
         if started.held is None:
             self._ahead.denied.add(name)
         else:
-            self._think_again(name)
-
-    def _think_again(self, name: str) -> None:
-        if not self._nodes[name].waits_for:
             self._make_ready(name, self._rank[name])
 
     # -- settling
@@ -438,11 +436,11 @@ class Runner:
                 self._take_commit(one, one.trace, one.done)
         for name, _ in starting:
             node = self._nodes[name]
+            started = self._ahead.started.get(name)
             task = self._pinned.task(
-                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt,
-                started=self._ahead.started.get(name),
-            )  # fmt: skip
-            self._executor.start(task)
+                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt, started=started
+            )
+            self._executor.start(self._handover.dressed(task) if self._settings.is_apart else task)
             self._running.add(name)
         for name in settled:
             if self._settings.fail_fast and any(self._outcomes[k].state in FAILED for k in self._nodes[name].keys):

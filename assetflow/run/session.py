@@ -146,7 +146,7 @@ def _carry_out(
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         run_settings = RunSettings(
             settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox,
-            stop_grace_s=settings.stop_grace,
+            stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing():

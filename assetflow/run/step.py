@@ -34,7 +34,7 @@ from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome
 from assetflow.run.discovered import Discovery
 from assetflow.run.discovery import Seen, watching
 from assetflow.run.failure import step_error
-from assetflow.run.handover import Handover
+from assetflow.run.handover import Handing, Handover
 from assetflow.run.outcome import Debugger
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
@@ -57,7 +57,7 @@ class Workbench:
     specs: Mapping[AssetKey, AssetSpec]
     storage: Storage
     resources: ResourcePool
-    handover: Handover = field(default_factory=Handover)
+    handover: Handing = field(default_factory=Handover)
     discovery: Discovery | None = None
     report: Tell = tell_nobody
     is_stopping: Callable[[], bool] = bool

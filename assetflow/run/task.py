@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assetflow.io.handover import OnFile
 from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
@@ -56,7 +57,8 @@ class Task:
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
     kept. `origins` say of each output what it is made of. With a `permit` it is started ahead: see `run.ahead`.
-    `rejected` are versions by data hash that checks refused: the same content is not kept twice.
+    `rejected` are versions by data hash that checks refused: the same content is not kept twice. In another process
+    inputs are `on_files` by the location of their versions, and so are outputs that are `wanted` left.
     """
 
     node: str
@@ -70,6 +72,8 @@ class Task:
     origins: Mapping[AssetKey, Origin]
     log_file: Path
     permit: Permit | None = None
+    on_files: Mapping[str, OnFile] = field(default_factory=dict[str, OnFile])
+    wanted: frozenset[AssetKey] = frozenset()
     rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
 
     @property
@@ -127,3 +131,4 @@ class NodeResult:
     discovered: Discovered = NOTHING_DISCOVERED
     files: tuple[FileState, ...] = ()
     peak_memory_bytes: int | None = None
+    on_files: Mapping[AssetKey, OnFile] = field(default_factory=dict[AssetKey, OnFile])

@@ -27,6 +27,7 @@ from assetflow.run import kernel
 from assetflow.run.capture import capturing
 from assetflow.run.discovered import Discovery
 from assetflow.run.failure import step_error
+from assetflow.run.handover import FileHandover
 from assetflow.run.messages import receive, send
 from assetflow.run.reports import Report
 from assetflow.run.resources import ResourcePool
@@ -173,15 +174,17 @@ class _Child:
         task, began = order.task, time.time()
         try:
             self._must_be_planned(task)
-            settings, loaded = self._settings, self._loaded
+            settings, loaded, storage = self._settings, self._loaded, storage_of(self._settings, order.owner)
+            files = FileHandover(task, storage)
             bench = Workbench(
-                settings.root, loaded, self._specs, storage_of(settings, order.owner), self._resources,
+                settings.root, loaded, self._specs, storage, self._resources, files,
                 discovery=Discovery(settings, {}, loaded.code_sources) if settings.discover else None,
                 report=self.report, is_stopping=lambda: self._is_asked, log_descriptor=self._output,
             )  # fmt: skip
             self._is_in_step = True
             try:
-                return run_step(bench, task)
+                result = run_step(bench, task)
+                return replace(result, on_files=files.written)
             finally:
                 self._is_in_step = False
         except BaseException as error:  # noqa: BLE001 - the request to end may come at any line, also of ours

@@ -106,6 +106,51 @@ def left(start: pd.DataFrame) -> float:
     assert (result["start"].state, result["left"].state) == ("rejected", "blocked")
 
 
+FILES = """
+import pandas as pd
+
+@asset
+def start() -> pd.DataFrame:
+    return pd.DataFrame({"n": range(1000), "name": [f"row {n}" for n in range(1000)]})
+
+@asset(deps=["start"])
+def breaks_the_stored_file() -> int:
+    for file in Path(__file__).parent.glob(".assetflow/data/start/_/*/data.parquet"):
+        file.unlink()
+    return len(list(Path(__file__).parent.glob(".assetflow/data/tmp/*/table.arrow")))
+
+@asset
+def end(start: pd.DataFrame, breaks_the_stored_file: int) -> int:
+    start["n"] += 1
+    return int(start["n"].sum())
+
+@asset
+def again(end: int, start: Annotated[pa.Table, In(columns=["name"])]) -> list:
+    return [start.num_rows, start.column_names]
+"""
+
+
+def test_child_processes_hand_on_tables_in_files_that_the_last_one_leaves_nothing_of(workspace: Workspace) -> None:
+    workspace.assets(FILES)
+    project = workspace.project()
+
+    project.materialize(executor="processes", workers=2).raise_for_status()
+
+    assert project.read("end") == sum(range(1, 1001))
+    assert project.read("again") == [1000, ["name"]]
+    assert project.read("breaks_the_stored_file") == 1
+    assert list((workspace.root / ".assetflow" / "data" / "tmp").iterdir()) == []
+
+
+def test_what_is_not_taken_any_more_is_removed(workspace: Workspace) -> None:
+    workspace.assets(FILES.replace("return int(start", "raise ValueError('bad')\n    return int(start"))
+
+    result = workspace.project().materialize(executor="processes", workers=2)
+
+    assert (result["end"].state, result["again"].state) == ("failed", "blocked")
+    assert list((workspace.root / ".assetflow" / "data" / "tmp").iterdir()) == []
+
+
 CHAIN = """
 import numpy as np
 import pandas as pd
