@@ -300,7 +300,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
         environment; `retries` is how often a failed asset is tried again, whatever it declares. After
-        `timeout_s` nothing more is started, and what still runs nine seconds later is given up; what was committed
+        `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
         after the other in this thread, without retries.

@@ -19,6 +19,7 @@ from assetflow.run.failure import is_users, user_part
 if TYPE_CHECKING:
     from assetflow.cli.render import Screen
     from assetflow.model.keys import AssetKey
+from assetflow.model.secrets import SECRETS
 
 
 class TerminalDebugger:
@@ -46,7 +47,7 @@ class TerminalDebugger:
         """Let the user look around where the exception was raised, until they quit."""
         if isinstance(error, bdb.BdbQuit):
             return  # they have just quit, at a breakpoint
-        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        said = SECRETS.text(f"{type(error).__name__}: {error}").partition("\n")[0]
         self._screen.note((" ", strong(asset), "   ", bad(said), dim("   q goes on with the run")))
         debugger = self._debugger()
         debugger.reset()

@@ -54,5 +54,6 @@ EXIT_CODES = (
     (7, "the catalog was written by a newer assetflow"),
     (70, "a bug in assetflow"),
     (75, "try again later"),
+    (124, "the time of the run (--timeout) was over"),
     (130, "interrupted"),
 )

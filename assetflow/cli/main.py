@@ -123,6 +123,9 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
         )
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps it where a class is being made
+            screen.note(("interrupted",))
+            return INTERRUPTED
         from assetflow.cli.crash import internal_error
 
         return _failed(screen, schema, internal_error(error, arguments, session), session)

@@ -336,7 +336,7 @@ def stopping_words(running: int) -> str:
     if not running:
         return "stopping: nothing is running, no new assets start"
     get = "1 running asset gets" if running == 1 else f"{running:,} running assets get"
-    return f"stopping: {get} 9 s, no new ones start (ctrl-c again to stop at once)"
+    return f"stopping: {get} a few seconds, no new ones start (ctrl-c again to stop at once)"
 
 
 def watcher_for(choice: str, screen: Screen, root: Path | None = None) -> Watcher:

@@ -313,10 +313,10 @@ class Storage:
         except OSError:  # it cannot be looked at just now: whoever then sweeps it says so
             return True
 
-    def sweep(self, alive_runs: Collection[int], dead_owner: str | None = None) -> int:
+    def sweep(self, alive_runs: Collection[int], dead_owner: str | None = None, spared: Collection[str] = ()) -> int:
         """Remove the staging directories of runs that are not alive; how many were removed.
 
-        With `dead_owner` only those that this owner made, whatever has become of its run.
+        With `dead_owner` only those of this owner, whatever has become of its run, but not those with `spared` names.
 
         What was being loaded into the DuckDB file stays for the next time while another program holds that file.
         """
@@ -328,6 +328,7 @@ class Storage:
             for entry in staging.iterdir()
             if (match := _STAGING.match(entry.name))
             and (int(match[1]) not in alive_runs if dead_owner is None else match[2].startswith(dead_owner))
+            and entry.name not in spared
         ]
         loading = {entry: marker.read_text() for entry in dead if (marker := entry / _MARKERS["duckdb"]).exists()}
         if loading and hasattr(self._manager("duckdb"), "drop"):

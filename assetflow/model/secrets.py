@@ -163,6 +163,10 @@ def _either_case(form: str) -> str:
 
 def _in_base64(raw: bytes) -> Iterator[str]:
     """How the bytes look in base 64, by themselves and within a longer text such as `user:password`."""
+    for altchars in (b"+/", b"-_"):
+        whole_text = b64encode(raw, altchars).decode()
+        yield whole_text
+        yield whole_text.rstrip("=")
     for before in range(3):
         # Characters at both ends hold bits of neighbours; those in between are the value's alone.
         first = -(-before * 8 // 6)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import random
 
+from assetflow.errors import DamagedVersion
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Head, Version
 from assetflow.model.spec import InputSpec
 from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
+from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
 from assetflow.run.outcome import FAILED, StepOutcome
 from assetflow.run.pinned import NOTHING, Pinned
@@ -66,6 +69,21 @@ def arranged(world: World, plan: Plan) -> dict[str, Progress]:
         node.above = frozenset(upstream & nodes.keys())
         node.waits_for = set(node.above)
     return nodes
+
+
+def lost_pins(plan: Plan) -> Iterator[StepOutcome]:
+    """What is pinned is never run; when its bytes are gone, it has failed, and whatever reads it is blocked."""
+    for step in plan.blocked:
+        if step.pin is not None:
+            error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=f"assetflow unpin {step.asset}")
+            yield StepOutcome(step.asset, "failed", error=step_error(error, None))
+
+
+def counted(outcomes: Mapping[AssetKey, StepOutcome], nodes: Mapping[str, Progress]) -> dict[str, int]:
+    """How many assets are in each state; what has none yet counts as cancelled."""
+    found = Counter(outcome.state for outcome in outcomes.values())
+    found["cancelled"] += sum(key not in outcomes for node in nodes.values() for key in node.keys)
+    return {state: number for state, number in found.items() if number}
 
 
 class Judge:

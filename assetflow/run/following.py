@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from assetflow.run.reports import Progressed
 
 
+_HURRY_S = 0.3
+
+
 @contextmanager
 def followed(watcher: Observer, settings: Settings, loaded: Loaded) -> Generator[Observer]:
     """An observer that tells the hooks of the project, the event file of the run, and `watcher`."""
@@ -114,8 +117,8 @@ class _Followers:
         self._file.broke_off(error)
         if self._hooks is not None:
             self._hooks.broke_off(error)
-            # Who pressed ctrl-c twice does not want to wait for anything.
-            self._hooks.close(0.0 if isinstance(error, KeyboardInterrupt) else None)
+            # Who pressed ctrl-c twice does not want to wait long.
+            self._hooks.close(_HURRY_S if isinstance(error, KeyboardInterrupt) else None)
         self._tell_problems()
         self._end()
 

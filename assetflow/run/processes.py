@@ -97,9 +97,9 @@ class Children:
         buried = self._end(nest, child, vigil)
         if isinstance(answer, Done):
             self.warnings += answer.warnings
+            self._sweep(child, answer.result)
             return replace(answer.result, task=task)
-        with suppress(AssetflowError):  # the next run sweeps as well
-            self._storage.sweep((), dead_owner=child.owner)
+        self._sweep(child, None)
         return self._died(task, node, answer, buried, began, vigil)
 
     def cancel(self) -> None:
@@ -181,6 +181,13 @@ class Children:
             self._busy.pop(child.pid, None)
         child.close()
         return buried
+
+    def _sweep(self, child: Child, result: NodeResult | None) -> None:
+        """Remove what a child that has ended was writing, or a copy that it forked, but not what waits for others."""
+        files = () if result is None else tuple(result.on_files.values())
+        with suppress(AssetflowError):  # the next run sweeps as well
+            spared = {Path(value.path).parent.name for value in files}
+            self._storage.sweep((), dead_owner=child.owner, spared=spared)
 
     def _died(
         self, task: Task, node: LiveNode, death: Death, buried: Buried | None, began: float, vigil: Vigil

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.errors import DamagedVersion, Superseded
+from assetflow.errors import Superseded
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
@@ -20,7 +20,7 @@ from assetflow.plan.estimate import start_order
 from assetflow.plan.planner import Plan, World
 from assetflow.plan.staleness import Action, Decision
 from assetflow.run.ahead import Ahead, Announced, Started
-from assetflow.run.arranging import Judge, Progress, RunSettings, arranged
+from assetflow.run.arranging import Judge, Progress, RunSettings, arranged, counted, lost_pins
 from assetflow.run.executor import Executor
 from assetflow.run.failure import step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
@@ -79,7 +79,8 @@ class Runner:
         self._settings.inbox.listen(self._progressed)
         observer.run_started(run_id, self._plan, self._executor.workers)
         self._observe_sources()
-        self._settle_lost_pins()
+        for outcome in lost_pins(self._plan):
+            self._settle(outcome)
         self._record()
         self._arrange()
         try:
@@ -128,13 +129,6 @@ class Runner:
         done = self._catalog.commit(self._plan.env, self._run_id, traces, now, files=files)
         for trace, committed in zip(traces, done, strict=True):
             self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
-
-    def _settle_lost_pins(self) -> None:
-        """What is pinned is never run; when its bytes are gone, whatever reads it is blocked."""
-        for step in self._plan.blocked:
-            if step.pin is not None:
-                error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=f"assetflow unpin {step.asset}")
-                self._settle(StepOutcome(step.asset, "failed", error=step_error(error, None)))
 
     def _arrange(self) -> None:
         """Find out what waits for what, in which order it starts, and what can be linked instead."""
@@ -222,6 +216,12 @@ class Runner:
         given_up = [StepOutcome(key, "cancelled", reasons=node.reasons.get(key, ()), attempts=node.attempt)
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None) for outcome in given_up])
+        self._outcomes.update({one.asset: one for one in given_up})
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many assets ended in each state so far; what has not, is cancelled when nobody goes on."""
+        return counted(self._outcomes, self._nodes)
 
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""

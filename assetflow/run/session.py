@@ -149,7 +149,7 @@ def _carry_out(
             stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
-        with interrupts.watched(request.timeout_s), capturing():
+        with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
             result = runner.run(run_id, watcher, request.began)
         record.take(result)
         if problem := present(settings, graph, catalog, storage):
@@ -201,6 +201,15 @@ class _Record:
 
     state: str = "failed"
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @contextmanager
+    def kept_of(self, runner: Runner) -> Generator[None]:
+        """Write down what was done, should the run be ended where it is."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.counts = runner.counts
+            raise
 
     def take(self, result: RunResult) -> None:
         """Write down how the run ended."""

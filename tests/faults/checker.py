@@ -281,12 +281,12 @@ def _journal_records(store: Path) -> tuple[list[dict[str, Any]], int]:
             if hashlib.blake2b(data, digest_size=8).hexdigest().encode() != checksum:
                 continue
             record = json.loads(data)
-            if "changes" not in record and (done := record["n"]):
+            if "done" in record and (done := record["n"]):
                 continue
             kept = [] if record.get("part") == 0 else kept
             while "part" not in record and kept and kept[-1]["n"] >= record["n"] and "part" not in kept[-1]:
                 kept.pop()
-            kept.append(record)
+            kept += [record] if "changes" in record else []  # else it only cancels what did not commit
     return kept, done
 
 

@@ -110,6 +110,7 @@ def _is_telling(bench: Bench, point: Point) -> bool:
 
 def _one(bench: Bench, point: Point, sabotage: str | None, report: Report) -> None:
     name, number, error, lasting = point
+    lasting = lasting and error != "EINTR"  # Python tries again what a signal interrupted, for ever if it must
     points = Failpoints(bench.store, at=number, action="error", error=partial(failure, error), lasting=lasting,
                         reads=True)  # fmt: skip
     if error == "short":

@@ -85,13 +85,13 @@ PLANTED = (
     ),
     Planted(
         "an upstream that failed counts as current",
-        RUNNER,
+        "run/arranging.py",
         "elif outcome is not None and outcome.state in FAILED:",
         'elif outcome is not None and outcome.state == "rejected":',
     ),
     Planted(
         "an upstream that a check rejected counts as current",
-        RUNNER,
+        "run/arranging.py",
         "elif outcome is not None and outcome.state in FAILED:",
         'elif outcome is not None and outcome.state == "failed":',
     ),

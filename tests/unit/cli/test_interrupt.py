@@ -64,7 +64,7 @@ def test_the_first_interrupt_is_answered_and_what_runs_finishes(cli: Cli, interr
     screen = cli("materialize")
 
     assert screen.code == 130
-    assert 'running=1 note="stopping: 1 running asset gets 9 s, no new ones start' in screen.err
+    assert 'running=1 note="stopping: 1 running asset gets a few seconds, no new ones start' in screen.err
     assert screen.err.count("stopping:") == 1
     assert screen.err.splitlines()[-1] == "interrupted: run #1; what was built is kept"
     assert "error[" not in screen.err
@@ -77,7 +77,9 @@ def test_the_first_interrupt_is_answered_and_what_runs_finishes(cli: Cli, interr
 def test_every_watcher_answers_the_first_interrupt(cli: Cli, interrupted: Path, how: str) -> None:
     screen = cli("materialize", "--progress", how)
 
-    assert "stopping: 1 running asset gets 9 s, no new ones start (ctrl-c again to stop at once)" in screen.err
+    assert (
+        "stopping: 1 running asset gets a few seconds, no new ones start (ctrl-c again to stop at once)" in screen.err
+    )
 
 
 def test_programs_are_told_of_the_first_interrupt() -> None:
@@ -111,7 +113,7 @@ def test_what_the_second_interrupt_gives_up_has_not_failed(cli: Cli, interrupted
     ("running", "words"),
     [
         (0, "stopping: nothing is running, no new assets start"),
-        (2, "stopping: 2 running assets get 9 s, no new ones start (ctrl-c again to stop at once)"),
+        (2, "stopping: 2 running assets get a few seconds, no new ones start (ctrl-c again to stop at once)"),
     ],
 )
 def test_the_words_for_stopping(running: int, words: str) -> None:

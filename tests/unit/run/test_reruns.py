@@ -260,7 +260,8 @@ def test_a_selection_with_what_is_below(shop: Workspace) -> None:
 
     shop.materialize("shops+", executor="inline")
 
-    assert shop.ran() == ["orders", "totals", "shops", "report"]
+    first, *between, last = shop.ran()  # which of the two comes first depends on how long they took before
+    assert (first, sorted(between), last) == ("orders", ["shops", "totals"], "report")
 
 
 def test_only_runs_the_selection_on_the_inputs_as_they_are(shop: Workspace) -> None:
