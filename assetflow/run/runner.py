@@ -131,7 +131,7 @@ class Runner:
             self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
 
     def _arrange(self) -> None:
-        """Find out what waits for what, in which order it starts, and what can be linked instead."""
+        """Find out what waits for what, in which order it starts, and what can be linked."""
         self._nodes = arranged(self._world, self._plan)
         for name, node in self._nodes.items():
             for other in node.above:
@@ -139,7 +139,9 @@ class Runner:
         takers = taken_in_memory(self._loaded, self._nodes, apart=self._settings.is_apart)
         self._handover.expect(takers)
         self._ahead = Ahead(takers)
-        self._rank = start_order([self._plan.work(name, node.keys, node.above) for name, node in self._nodes.items()])
+        self._rank = {name: rank for rank, name in enumerate(self._nodes)}
+        if self._executor.workers > 1:  # with one the order makes no difference, and stays the same from run to run
+            self._rank = start_order([self._plan.work(name, one.keys, one.above) for name, one in self._nodes.items()])
         planned = [key for node in self._nodes.values() for key in node.keys]
         self._judge.traces = self._world.traces(planned)
         checked = [key for key in planned if any(check.blocking for check in self._world.graph.specs[key].checks)]
