@@ -1,12 +1,12 @@
 """Tables that are handed on in memory: what a reader gets is what it would get from the store.
 
-A table is kept as the Arrow batches that were hashed and written, and a pandas frame of plain columns as itself too:
-readers get shallow copies of it, and copy-on-write keeps one from changing what the others see.
+A table is kept as Arrow batches in memory of its own, which is what is hashed, written and handed on: neither who made
+it nor who gets it can change it afterwards, whatever they do with the arrays behind their frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Version
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from assetflow.io.arrow import TableStream
@@ -25,15 +24,17 @@ if TYPE_CHECKING:
 FORMS = ("pandas", "python", "arrow", "polars", "records")
 """The forms that come from memory. DuckDB reads the file itself, and who asks for a stream wants to save memory."""
 
+LARGEST_BYTES = 128 << 20
+"""A larger table is read from the store: its copies would cost more memory than decoding it costs time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """One table in memory. `frame` is None where a frame would have to be made from the batches."""
+    """One table in memory that nobody else can change."""
 
     key: str
     schema: pa.Schema
     batches: tuple[pa.RecordBatch, ...]
-    frame: pd.DataFrame | None
     size_bytes: int
     data_hash: str
     columns: Mapping[str, str]
@@ -69,12 +70,9 @@ class Handed:
         """
         from assetflow.io import arrow
 
-        if self.frame is not None and want.form in ("pandas", "python"):
-            if want.columns is None:
-                return self.frame.copy(deep=False)
-            arrow.project(self.schema, want.columns, self.key)  # says which column is not there
-            return _projected(self.frame, want.columns)
-        return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        found = arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        # A column may have come over without a copy; what is written to it must not reach the next reader.
+        return cast("Any", found).copy(deep=True) if want.form in ("pandas", "python") else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class OnFile:
 
         reader: Any = pa.ipc.open_file(pa.memory_map(self.path, "r"))
         batches = tuple(reader.get_batch(number) for number in range(reader.num_record_batches))
-        return Handed(self.key, reader.schema, batches, None, self.size_bytes, "", {}).read(want)
+        return Handed(self.key, reader.schema, batches, self.size_bytes, "", {}).read(want)
 
     def close(self) -> None:
         """Remove the file with its folder; memory that is still mapped stays until nobody needs it."""
@@ -121,6 +119,8 @@ class OnFile:
 
 def handed(value: object, key: str, algorithm: str) -> Handed | None:
     """A table in memory, hashed, to be written and handed on; None where only the store gives it as readers get it.
+
+    So it is with categories and extension types, and with what is larger than `LARGEST_BYTES`.
 
     Raises:
         NotExact, CannotStore: it cannot be stored so that it comes back.
@@ -136,12 +136,15 @@ def handed(value: object, key: str, algorithm: str) -> Handed | None:
     kinds: list[Any] = [field.type for field in stream.schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
         return None  # the categories of a stored version are those of all its batches together
-    batches, hasher = tuple(stream.batches), TableHasher(stream.schema, algorithm)
+    shared = list(stream.batches)
+    if sum(batch.nbytes for batch in shared) > LARGEST_BYTES:
+        return None
+    batches, hasher = _private(stream.schema, shared), TableHasher(stream.schema, algorithm)
     for batch in batches:
         hasher.update(batch)
     data_hash, columns = hasher.finish({})
     size = sum(batch.nbytes for batch in batches)
-    return Handed(key, stream.schema, batches, _plain_frame(value), size, data_hash, columns)
+    return Handed(key, stream.schema, batches, size, data_hash, columns)
 
 
 def is_whole(value: object) -> bool:
@@ -154,38 +157,15 @@ def is_whole(value: object) -> bool:
     )
 
 
-def _plain_frame(value: object) -> pd.DataFrame | None:
-    """A shallow copy of a frame that comes back from the store exactly as it is, whatever is done with it."""
-    import pandas as pd
+def _private(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[pa.RecordBatch, ...]:
+    """The same rows in memory of their own: who made them may go on changing what they came from."""
+    import pyarrow as pa
 
-    if type(value) is not pd.DataFrame or not isinstance(value.index, pd.RangeIndex):
-        return None
-    if type(value.columns) is not pd.Index or not all(map(_is_plain, cast("list[Any]", list(value.dtypes)))):
-        return None
-    frame = value.copy(deep=False)
-    frame.attrs = {}
-    frame.flags.allows_duplicate_labels = True
-    return frame
-
-
-def _is_plain(dtype: Any) -> bool:
-    """Numbers, truth values, times and text of the default kind: no Python objects that could be changed in place."""
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(dtype, np.dtype):
-        return cast("Any", dtype).kind in "iufbmM"
-    return isinstance(dtype, pd.DatetimeTZDtype) or repr(dtype) == repr(pd.Series(["a"]).dtype)
-
-
-def _projected(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns with a default index, as a projection is read from the store."""
-    found = cast("pd.DataFrame", frame[list(columns)])
-    return found.reset_index(drop=True) if not _counts_from_zero(found.index) else found
-
-
-def _counts_from_zero(index: Any) -> bool:
-    return (index.start, index.step, index.name) == (0, 1, None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return tuple(pa.ipc.open_stream(sink.getvalue()))
 
 
 @contextmanager

@@ -115,6 +115,21 @@ class Ahead:
         started.held = result
         return True
 
+    def deny(self, name: str, started: Started) -> None:
+        """Throw away what was started ahead; a result that is yet to come will be passed over."""
+        started.permit.deny()
+        if started.held is None:
+            self.denied.add(name)
+
+    def deny_below(self, name: str, dependents: Mapping[str, list[str]]) -> None:
+        """Throw away all that was started ahead on a function, and on what that made."""
+        below = [name]
+        while below:
+            for other in dependents.get(below.pop(), ()):
+                if (started := self.started.pop(other, None)) is not None:
+                    self.deny(other, started)
+                    below.append(other)
+
     def close(self) -> None:
         """Throw away what still waits: the run is over."""
         for started in self.started.values():

@@ -66,6 +66,7 @@ class Runner:
         self._slots = SlotQueue(settings.pools, self._tell_waiting)
         self._rank: dict[str, int] = {}
         self._running: set[str] = set()
+        self._begun: set[AssetKey] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
         self._settled: list[str] = []
         self._told_to_stop = False
@@ -136,8 +137,7 @@ class Runner:
         for name, node in self._nodes.items():
             for other in node.above:
                 self._dependents[other].append(name)
-        takers = taken_in_memory(self._loaded, self._nodes, apart=self._settings.is_apart)
-        self._handover.expect(takers)
+        self._handover.expect(takers := taken_in_memory(self._loaded, self._nodes, apart=self._settings.is_apart))
         self._ahead = Ahead(takers)
         self._rank = {name: rank for rank, name in enumerate(self._nodes)}
         if self._executor.workers > 1:  # with one the order makes no difference, and stays the same from run to run
@@ -247,6 +247,7 @@ class Runner:
 
     def _start(self, name: str, decisions: Mapping[AssetKey, Decision]) -> None:
         node, now = self._nodes[name], time.time()
+        self._begun.update(node.keys)
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
             self._observer.step_started(key, node.reasons[key])
@@ -318,10 +319,8 @@ class Runner:
             if started.held is not None:
                 self._finish(replace(started.held, task=replace(started.held.task, origins=origins)))
             return
-        started.permit.deny()
-        if started.held is None:
-            self._ahead.denied.add(name)
-        else:
+        self._ahead.deny(name, started)
+        if started.held is not None:
             self._make_ready(name, self._rank[name])
 
     # -- settling
@@ -356,6 +355,7 @@ class Runner:
         failed = [replace(self._outcome(key, node, result), version=None) for key in node.keys]
         self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
         node.attempt, node.result = again.number, None
+        self._ahead.deny_below(result.task.node, self._dependents)  # it needs the room
         heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
         for outcome in failed:
             self._observer.retrying(outcome.asset, replace(again, failed=outcome))
@@ -413,15 +413,15 @@ class Runner:
             is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
             is_replaced = is_same and not trace.is_anew
             lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
-        attempt = self._attempt(outcome, result)
         files = () if result is None else result.files
-        self._recorder.add(Pending(outcome, attempt, trace, kept, lost, files))
+        self._recorder.add(Pending(outcome, self._attempt(outcome, result), trace, kept, lost, files))
 
     def _settle(
         self, outcome: StepOutcome, result: NodeResult | None = None, refused: NewTrace | None = None
     ) -> None:  # fmt: skip
         """An asset has reached an outcome that commits nothing; `refused` is of what a check rejected."""
-        attempt = None if outcome.state == "cut_off" else self._attempt(outcome, result)
+        never_began = outcome.state == "cut_off" and outcome.asset not in self._begun
+        attempt = None if never_began else self._attempt(outcome, result)
         self._recorder.add(Pending(outcome, attempt, refused=refused))
 
     def _record(self) -> None:
@@ -496,5 +496,5 @@ class Runner:
                 continue
             if other in self._ahead.started:
                 self._decide_about_started(other)
-            else:
+            elif other not in self._ahead.denied:  # else when what was thrown away has come to its end
                 self._make_ready(other, self._rank[other])

@@ -120,28 +120,37 @@ def test_plain_frames_are_handed_on(index: Any) -> None:
     assert compare(pd.DataFrame(PLAIN, index=index))
 
 
-def test_a_frame_of_plain_columns_is_not_copied(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": np.arange(1000.0)})
-
-    _, _, handed = stored(tmp_path, frame)
-
+@pytest.mark.parametrize("make", [
+    lambda values: pd.DataFrame({"x": values}, index=pd.Index(np.arange(1000) * 2, name="id"), copy=False),
+    lambda values: pd.DataFrame({"x": values}, copy=False),
+    lambda values: pa.table({"x": pa.array(values)}),
+    lambda values: pl.from_numpy(values.reshape(-1, 1), schema=["x"]),
+], ids=["index", "plain", "arrow", "polars"])  # fmt: skip
+def test_memory_that_the_producer_still_writes_to_is_not_shared(tmp_path: Path, make: Callable[[Any], Any]) -> None:
+    values = np.arange(1000.0)
+    storage = Storage(tmp_path / "store", warehouse=tmp_path / "warehouse.duckdb")
+    handed = storage.hand_on(make(values), key=ORDERS, io="parquet", io_is_explicit=True, declared=None)
     assert handed is not None
-    got = handed.read(Want("pandas"))
-    assert isinstance(got, pd.DataFrame)
-    assert np.shares_memory(got["x"].to_numpy(), frame["x"].to_numpy())
+
+    values[:] = 0  # before it is written
+
+    staged = storage.write(handed, key=ORDERS, partition="", io="parquet", io_is_explicit=True, declared=None, run_id=1)
+    read: Any = storage.read_staged(staged, Want("arrow"))
+    kept: Any = handed.read(Want("arrow"))
+    assert sum(read.column("x").to_pylist()) == sum(kept.column("x").to_pylist()) == sum(range(1000))
 
 
-def test_what_the_caller_hung_on_the_frame_is_not_handed_on(tmp_path: Path) -> None:
+def test_what_the_caller_hung_on_the_frame_is_handed_on_as_the_store_gives_it(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1]})
     frame.attrs["note"] = "mine"
 
-    _, _, handed = stored(tmp_path, frame)
+    storage, version, handed = stored(tmp_path, frame)
 
     assert handed is not None
-    got = handed.read(Want("pandas"))
+    got, read = handed.read(Want("pandas")), storage.read(version, Want("pandas"))
     assert isinstance(got, pd.DataFrame)
-    assert got.attrs == {}
-    assert frame.attrs == {"note": "mine"}
+    assert isinstance(read, pd.DataFrame)
+    assert got.attrs == read.attrs
 
 
 def _sort(frame: Any) -> None:
@@ -188,7 +197,14 @@ def _arithmetic(frame: Any) -> None:
     frame["x"] = frame["x"].mask(frame["n"] > 4)
 
 
-CHANGES = [_sort, _rename, _fill, _set, _through_a_column, _through_numpy, _arithmetic]
+def _behind_the_frame(frame: Any) -> None:
+    frame["day"].array[0] = pd.Timestamp("1999-01-01")
+    values = frame["x"].to_numpy()
+    values.flags.writeable = True
+    values[:] = 0
+
+
+CHANGES = [_behind_the_frame, _sort, _rename, _fill, _set, _through_a_column, _through_numpy, _arithmetic]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +37,13 @@ def end(start: pd.DataFrame) -> pd.DataFrame:
     ran("end")
     SIGNS.began.set()
     return start + 1
+"""
+
+LINK = """
+@asset
+def {name}({before}: pd.DataFrame) -> pd.DataFrame:
+    SIGNS.began.set()
+    return {before} + 1
 """
 
 
@@ -132,6 +140,28 @@ def test_an_input_that_comes_at_the_second_try_is_what_was_announced(
     assert [one.state for one in result] == ["materialized", "materialized"]
     assert signs.order == ["start", "start", "end"]
     assert project.read("end")["n"].tolist() == list(range(1, 1001))
+
+
+def test_what_waits_for_a_retry_makes_room_for_it(
+    workspace: Workspace, signs: Signs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def action(staged: Staged) -> None:
+        signs.order.append(staged.key)
+        if signs.order == ["start"]:
+            signs.began.wait(DEADLINE_S)
+            raise MemoryError
+
+    links = [LINK.format(name=name, before=before) for before, name in pairwise(["start", "one", "two", "three"])]
+    start = TWO.replace("@asset\ndef start", "@asset(retry=Retry(1))\ndef start").split("@asset\ndef end")[0]
+    workspace.assets("".join([start, *links]))
+    before_publishing(monkeypatch, action)
+    project = workspace.project()
+
+    result = project.materialize(executor="threads", workers=2)
+
+    assert [one.state for one in result] == ["materialized"] * 4
+    assert signs.order == ["start", "start", "one", "two", "three"]
+    assert {a.state for a in project.run_details(1)[1]} == {"failed", "materialized"}
 
 
 def test_a_failure_on_an_input_that_did_not_come_is_no_failure(
