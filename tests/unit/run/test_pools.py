@@ -269,9 +269,9 @@ def test_the_longest_chain_starts_first_once_it_is_known_how_long_things_take(wo
     workspace.materialize("a1 or a2 or a3 or slow", executor="inline")
     workspace.ran()
 
-    workspace.materialize(force=True, executor="inline")
+    workspace.materialize(force=True, executor="threads", workers=2)
 
-    assert workspace.ran()[0] == "slow"
+    assert "slow" in workspace.ran()[:2], "with one worker the order makes no difference, and is that of the plan"
 
 
 def test_the_note_of_a_slot_says_who_has_it(tmp_path: Path) -> None:
