@@ -18,10 +18,6 @@ from typing import TextIO
 from assetflow.run.steplog import LOG_LIMIT, StepLog
 
 _local = threading.local()
-LOG_BYTES = 64_000_000
-"""About so much is kept of what one attempt writes."""
-
-FULL = "\n[assetflow: the log is full; what comes after is left out]\n"
 _STARTED_BY = "_assetflow_log"
 """The attribute of a thread that holds the log of the step that started it."""
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from assetflow.run.capture import LOG_BYTES
+from assetflow.run.steplog import LOG_LIMIT
 from tests.end_to_end.citizens import DYING, GOOD, HANGING, LEAVING, RAISING, RETURNING, Citizen, module
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -60,7 +60,7 @@ def judge(folder: Any, citizens: tuple[Citizen, ...], found: dict[str, Any], mar
     assert wrong == []
     assert {found[one.name]["state"] for one in GOOD} == {"materialized"}
     logs = sum(file.stat().st_size for file in folder.path.glob(".assetflow/runs/*/*.log"))
-    assert logs < (len(citizens) + 1) * 1_000_000 + 6 * LOG_BYTES
+    assert logs < (len(citizens) + 1) * 1_000_000 + 6 * LOG_LIMIT
     assert [*folder.path.glob(".assetflow/data/tmp/*")] == []
 
 
