@@ -149,9 +149,13 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
             is_retryable = is_retryable and bench.debugger is None  # who has looked at it wants it to be over
             bench.look(call.asset, error)
             failure = step_error(error, bench.root)
+            try:
+                _await_permit(call)  # what was read has its numbers then, or is thrown away, and so is the failure
+            except Denied:
+                return NodeResult(task, started, time.time(), call.seconds, is_denied=True)
             if failure.text:
-                write_to_log(failure.text + task.inputs_text)
-            return NodeResult(task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
+                write_to_log(failure.text + call.task.inputs_text)
+            return NodeResult(call.task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 
 def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
