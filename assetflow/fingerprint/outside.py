@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from types import ModuleType
 
-WITHOUT_MEANING = frozenset(["_thread.lock", "_thread.RLock", "builtins.object", "threading.Condition"])
-"""Types whose objects carry nothing that a result could depend on."""
+WITHOUT_MEANING = frozenset(["_thread.lock", "_thread.RLock", "builtins.object", "threading.Condition", "os._Environ"])
+"""Types whose objects carry nothing that a result could depend on.
+
+The environment has another content in each process, so it counts by the names that `env=` declares."""
 
 _HEAP_TYPE = 1 << 9  # set for all classes but those that are compiled into Python or a library
 _READS_NO_DOCS = frozenset([

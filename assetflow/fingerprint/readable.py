@@ -8,6 +8,8 @@ from hashlib import blake2b
 from types import FunctionType, ModuleType
 from typing import cast
 
+from assetflow.fingerprint.outside import WITHOUT_MEANING, name_of
+
 LONGEST = 2000
 _SECRET = re.compile(r"secret|token|passw|pwd|credential|api_?key|private_?key|dsn", re.IGNORECASE)
 _DEEPEST = 40
@@ -64,6 +66,8 @@ def _object(value: object, roots: tuple[str, ...], above: tuple[int, ...], depth
     if isinstance(value, (FunctionType, type, ModuleType)):
         what = "class" if isinstance(value, type) else "module" if isinstance(value, ModuleType) else "function"
         yield f"<{what} {getattr(value, '__qualname__', value.__name__)}>"
+    elif name_of(kind) in WITHOUT_MEANING:
+        yield f"{kind.__qualname__}()"
     elif kind.__name__.startswith("Secret"):
         yield f"{kind.__qualname__}(hidden)"
     elif hasattr(kind, "__members__") and hasattr(value, "_value_"):

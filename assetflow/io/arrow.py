@@ -14,12 +14,10 @@ from assetflow.io.base import Want
 from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
 from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
-from assetflow.io.layout import logical_type, plain_array, plain_schema, plain_type, typed_array, values_check
+from assetflow.io.layout import find_type, logical_type, plain_array, values_check
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-__all__ = ["plain_array", "plain_schema", "plain_type", "typed_array"]  # the stores take these with the rest from here
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def _as_form(table: pa.Table, want: Want, key: str) -> object:
     if form == "arrow":
         return table
     if form in ("polars", "polars_lazy"):
-        frame = _polars(key, form).from_arrow(table)
+        frame = _polars(key, form).from_arrow(_without_wide_decimals(table))
         return frame.lazy() if form == "polars_lazy" else frame
     if form == "duckdb":
         from assetflow.io.connection import relation_of
@@ -132,6 +130,15 @@ def _polars(key: str, form: str) -> Any:
             fix="pip install 'assetflow[polars]'",
         ) from error
     return pl
+
+
+def _without_wide_decimals(table: pa.Table) -> pa.Table:
+    """The table, unless it has a type that polars panics about, or takes for one that it panics about later."""
+    import pyarrow as pa
+
+    if any(find_type(kind, pa.types.is_decimal256) is not None for kind in cast("list[Any]", table.schema.types)):
+        raise ValueError("polars has no decimals of 256 bits")
+    return table
 
 
 def _fails(table: pa.Table, column: str, want: Want) -> bool:

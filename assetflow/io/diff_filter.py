@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from assetflow.errors import QueryError
-from assetflow.io.arrow import plain_array, plain_type
+from assetflow.io.layout import plain_array, plain_type
 
 _NOT_OF_A_ROW = {"WINDOW": "looks at other rows (OVER)", "SUBQUERY": "holds a query"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assetflow.io.arrow import plain_array, plain_type
+from assetflow.io.layout import plain_array, plain_type
 
 _UNITS = ("s", "ms", "us", "ns")
 

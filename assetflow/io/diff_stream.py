@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from assetflow.io import arrow
+from assetflow.io import arrow, layout
 from assetflow.io.base import Want
 from assetflow.io.diff_results import RowDiff
 from assetflow.io.diff_rows import Pair, export_names
@@ -30,7 +30,7 @@ def types_of(storage: Storage, version: Version) -> dict[str, Any]:
         reader: Any = storage.read(version, Want("reader"))
         schema = reader.schema
         reader.close()
-    return {one.name: arrow.plain_type(one.type) for one in schema}
+    return {one.name: layout.plain_type(one.type) for one in schema}
 
 
 def rehashed(storage: Storage, old: Version, new: Version) -> Version:
@@ -152,7 +152,7 @@ def is_unique(array: Any) -> bool:
     """Whether no value is there twice, and none is null."""
     import pyarrow.compute as pc
 
-    plain = arrow.plain_array(array, arrow.plain_type(array.type))
+    plain = layout.plain_array(array, layout.plain_type(array.type))
     compute: Any = pc
     if plain.null_count or not len(plain):  # a column of the type null can be asked for nothing more
         return plain.null_count == 0
@@ -167,5 +167,5 @@ def unlikeliness(name: str, asset: str) -> int:
 
 
 def _plain(array: Any, kind: Any) -> Any:
-    found = arrow.plain_array(array, arrow.plain_type(array.type))
+    found = layout.plain_array(array, layout.plain_type(array.type))
     return found if found.type == kind else found.cast(kind)

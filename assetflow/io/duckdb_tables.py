@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetflow.errors import CannotStore, DamagedVersion
 from assetflow.files import Files, storage_error
-from assetflow.io import arrow
+from assetflow.io import arrow, layout
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.duckdb_views import Origin, Surface, apply, digest_of, names_of, parquet_origin
 from assetflow.io.hashing import TableHasher, algorithm_of
@@ -308,7 +308,7 @@ class DuckDBIO:
         import duckdb
         import pyarrow as pa
 
-        wanted, rows = arrow.plain_schema(schema), 0
+        wanted, rows = layout.plain_schema(schema), 0
         with damage(version):
             categories = categories_of(version, directory)
             try:
@@ -370,7 +370,7 @@ def _physical_schema(schema: Any, key: str) -> Any:
         raise CannotStore(f"`{key}` has no columns, and DuckDB has no such tables", fix='store it with io="parquet"')
     used: set[str] = set()
     fields: list[Any] = []
-    for field in arrow.plain_schema(schema):
+    for field in layout.plain_schema(schema):
         name = stem = field.name.replace("\0", "_") or "column"  # DuckDB ends a name there
         number = 1
         while name.lower() in used:
@@ -413,7 +413,7 @@ def _refuse(kind: object, column: str, key: str) -> Any:
 def _to_physical(pa: Any, batch: Any, physical: Any) -> Any:
     columns: list[Any] = []
     for array, field in zip(batch.columns, physical, strict=True):
-        plain = arrow.plain_array(array, arrow.plain_type(array.type))
+        plain = layout.plain_array(array, layout.plain_type(array.type))
         columns.append(plain if plain.type == field.type else _cast(pa, plain, field.type))
     return pa.RecordBatch.from_arrays(columns, schema=physical)
 

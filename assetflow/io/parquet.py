@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExact, StorageFailed
 from assetflow.files import Files, says_nothing_of, storage_error
-from assetflow.io import arrow
+from assetflow.io import arrow, layout
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.handover import Handed
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
-from assetflow.io.layout import refuse_unwritable
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
 from assetflow.model.records import Version
 
@@ -58,8 +57,8 @@ class ParquetIO:
         known = value if isinstance(value, Handed) else None
         stream = arrow.open_table(value, target.key) if known is None else known.stream()
         hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema, target.key)
-        plain = arrow.plain_schema(stream.schema)
-        refuse_unwritable(plain, target.key)
+        plain = layout.plain_schema(stream.schema)
+        layout.refuse_unwritable(plain, target.key)
         rows = 0
         about = {"asset": target.key, "partition": target.partition}
         path = target.directory / DATA
@@ -189,7 +188,7 @@ class Categories:
         column: Any = batch.column(position)
         if column.dictionary.equals(before):
             return before
-        plain = [arrow.plain_array(one, arrow.plain_type(one.type)) for one in (before, column.dictionary)]
+        plain = [layout.plain_array(one, layout.plain_type(one.type)) for one in (before, column.dictionary)]
         found = pa.concat_arrays(plain).unique()
         index = column.type.index_type
         room = 2 ** (index.bit_width - (0 if pa.types.is_unsigned_integer(index) else 1))
@@ -214,7 +213,7 @@ class Categories:
         make: Any = pa.LargeListArray
         lists: list[Any] = []  # one row: each column has a number of categories of its own
         for values in self._found.values():
-            plain = arrow.plain_array(values, arrow.plain_type(values.type))
+            plain = layout.plain_array(values, layout.plain_type(values.type))
             lists.append(make.from_arrays(pa.array([0, len(values)], pa.int64()), plain))
         batch: Any = pa.RecordBatch.from_arrays(lists, names=list(self._found))
         sink = pa.BufferOutputStream()
@@ -246,7 +245,7 @@ def typed_batches(pa: Any, plain: Any, schema: Any, categories: Mapping[str, Any
         pieces = [pa.RecordBatch.from_arrays([pa.array([], field.type) for field in plain.schema], schema=plain.schema)]
     for piece in pieces:
         columns = [
-            arrow.typed_array(column, field.type, categories.get(field.name))
+            layout.typed_array(column, field.type, categories.get(field.name))
             for column, field in zip(piece.columns, schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -324,7 +323,7 @@ def _batches(version: Version, directory: Path, schema: Any, *, in_memory: bool)
             rows += plain.num_rows
             yield from typed_batches(pa, plain.select(schema.names), schema, categories)
         if not metadata.num_row_groups:
-            yield from typed_batches(pa, arrow.plain_schema(schema).empty_table(), schema, categories)
+            yield from typed_batches(pa, layout.plain_schema(schema).empty_table(), schema, categories)
         if schema.names and rows != version.rows:
             raise ValueError(f"{rows} rows instead of {version.rows}")
 
@@ -413,7 +412,7 @@ def _parquet_writer(out: Any, schema: pa.Schema, key: str) -> Generator[Any]:
 def _write_block(writer: Any, batch: Any, plain: Any) -> None:
     import pyarrow as pa
 
-    columns = [arrow.plain_array(column, field.type) for column, field in zip(batch.columns, plain, strict=True)]
+    columns = [layout.plain_array(column, field.type) for column, field in zip(batch.columns, plain, strict=True)]
     table: Any = pa.Table.from_arrays(columns, schema=plain)
     if batch.num_rows:
         writer.write_table(table, row_group_size=BLOCK_ROWS)

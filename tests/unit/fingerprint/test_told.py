@@ -90,6 +90,27 @@ def test_long_values_are_cut_and_still_tell_apart(fingerprint: Fingerprint) -> N
 @pytest.mark.parametrize(
     "main",
     [
+        "import os\nget = os.environ.get\ndef f(): return get('PLACE_TOLD')\n",
+        "import os\nENV = os.environ\ndef f(): return ENV['PLACE_TOLD']\n",
+        "from os import environ\nHELD = {'env': environ}\ndef f(): return HELD['env']['PLACE_TOLD']\n",
+        "import functools, os\nget = functools.partial(os.environ.get, 'PLACE_TOLD')\ndef f(): return get()\n",
+    ],
+)
+def test_a_name_for_the_environment_does_not_bring_in_all_of_it(
+    fingerprint: Fingerprint, main: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(main)
+    monkeypatch.setenv("PLACE_TOLD", "sesame")
+    after = fingerprint(main)
+
+    assert before.digest == after.digest
+    assert not before.notes
+    assert not any("sesame" in one.text for one in after.sources.values())
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
         "import os\nX = os.environ.get('HOME', 'sesame')\ndef f(): return X\n",
         "API_KEY = 'sesame'\ndef f(): return API_KEY\n",
         "X = {'password': 'sesame'}\ndef f(): return X\n",

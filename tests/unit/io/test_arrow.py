@@ -207,6 +207,16 @@ def test_a_table_arrives_in_every_form() -> None:
         through(table, "bytes")
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("kind", [pa.decimal256(60, 2), pa.list_(pa.decimal256(60, 2))], ids=str)
+def test_decimals_that_polars_does_not_have_are_refused_with_or_without_rows(kind: pa.DataType, rows: int) -> None:
+    table = pa.table({"id": pa.array([1] * rows, "int64"), "wide": pa.nulls(rows, kind)})
+
+    for form in ("polars", "polars_lazy"):
+        with pytest.raises(ContractBroken, match="column `wide` of `orders` cannot arrive as"):
+            through(table, form)
+
+
 POLARS = {
     "plain": pl.DataFrame({"a": [1, None], "t": ["x", "é"], "f": [1.5, float("nan")]}),
     "dates": pl.DataFrame({"d": [dt.date(2024, 1, 1)], "z": [dt.datetime(2024, 1, 1, tzinfo=UTC)]}),
