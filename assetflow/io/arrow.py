@@ -14,10 +14,12 @@ from assetflow.io.base import Want
 from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
 from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
-from assetflow.io.layout import find_type, logical_type, plain_array, values_check
+from assetflow.io.layout import has_wide_decimals, logical_type, plain_array, values_check
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_LARGE_BYTES = 16 << 20  # of a table whose memory is given back to the system rather than kept for the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def forms_of(stream: TableStream, want: Want, key: str) -> object:
         return pa.RecordBatchReader.from_batches(stream.schema, stream.batches)
     table = stream.read_all()
     try:
-        return _as_form(table, want, key)
+        found = _as_form(table, want, key)
     except _foreign_errors() as error:
         where = next(
             (f"column `{one}` of `{key}`" for one in table.column_names if _fails(table, one, want)), f"`{key}`"
@@ -91,6 +93,13 @@ def forms_of(stream: TableStream, want: Want, key: str) -> object:
             facts=(f"reason:   {_first_line(error)}",),
             fix="annotate the parameter as `pa.Table`, or cast the column where it is made",
         ) from error
+    is_large = table.nbytes > _LARGE_BYTES
+    del table
+    if is_large:
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()
+    return found
 
 
 def _as_form(table: pa.Table, want: Want, key: str) -> object:
@@ -102,7 +111,9 @@ def _as_form(table: pa.Table, want: Want, key: str) -> object:
     if form == "arrow":
         return table
     if form in ("polars", "polars_lazy"):
-        frame = _polars(key, form).from_arrow(_without_wide_decimals(table))
+        if has_wide_decimals(table.schema):  # polars panics about them, or takes them and panics later
+            raise ValueError("polars has no decimals of 256 bits")
+        frame = _polars(key, form).from_arrow(table)
         return frame.lazy() if form == "polars_lazy" else frame
     if form == "duckdb":
         from assetflow.io.connection import relation_of
@@ -130,15 +141,6 @@ def _polars(key: str, form: str) -> Any:
             fix="pip install 'assetflow[polars]'",
         ) from error
     return pl
-
-
-def _without_wide_decimals(table: pa.Table) -> pa.Table:
-    """The table, unless it has a type that polars panics about, or takes for one that it panics about later."""
-    import pyarrow as pa
-
-    if any(find_type(kind, pa.types.is_decimal256) is not None for kind in cast("list[Any]", table.schema.types)):
-        raise ValueError("polars has no decimals of 256 bits")
-    return table
 
 
 def _fails(table: pa.Table, column: str, want: Want) -> bool:

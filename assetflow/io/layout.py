@@ -65,7 +65,7 @@ def logical_type(kind: Any, column: str, key: str) -> Any:
     import pyarrow as pa
 
     types: Any = pa.types
-    if (inner := find_type(kind, lambda one: one is not kind and isinstance(one, pa.BaseExtensionType))) is not None:
+    if (inner := _find(kind, lambda one: one is not kind and isinstance(one, pa.BaseExtensionType))) is not None:
         raise NotExact(
             f"column `{column}` of `{key}` has {inner} inside {kind}, and would come back without it",
             fix=f"cast the column so that it holds {plain_type(inner)}, or give those values a column of their own",
@@ -160,7 +160,7 @@ def refuse_unwritable(schema: pa.Schema, key: str) -> None:
         CannotStore: a column has such a type, at any depth.
     """
     for field in schema:
-        kind = find_type(field.type, lambda one: _why_not(one) is not None)
+        kind = _find(field.type, lambda one: _why_not(one) is not None)
         if kind is not None:
             what, way = cast("tuple[str, str]", _why_not(kind))
             raise CannotStore(
@@ -196,8 +196,8 @@ def values_check(kind: Any, column: str, key: str) -> Callable[[Any], None] | No
     import pyarrow as pa
 
     types: Any = pa.types
-    has_days = find_type(kind, types.is_date64) is not None
-    has_seconds = find_type(kind, lambda one: types.is_timestamp(one) and one.unit == "s") is not None
+    has_days = _find(kind, types.is_date64) is not None
+    has_seconds = _find(kind, lambda one: types.is_timestamp(one) and one.unit == "s") is not None
     if not has_days and not has_seconds:
         return None
 
@@ -255,7 +255,14 @@ def _leaves(array: Any) -> list[Any]:
     return found
 
 
-def find_type(kind: Any, is_wanted: Callable[[Any], bool]) -> Any:
+def has_wide_decimals(schema: pa.Schema) -> bool:
+    """Whether there are decimals of 256 bits in a column, at any depth."""
+    import pyarrow as pa
+
+    return any(_find(kind, pa.types.is_decimal256) is not None for kind in cast("list[Any]", schema.types))
+
+
+def _find(kind: Any, is_wanted: Callable[[Any], bool]) -> Any:
     """The first type that is wanted, of this one and of those inside it at any depth, or None."""
     import pyarrow as pa
 
