@@ -38,6 +38,10 @@ class Watcher:
         self.plan: Plan | None = None
         self.run_id = 0
 
+    def queued(self, behind: str) -> None:
+        """Write what is waited for, also where nothing else is written."""
+        self.screen.note((f"waiting for {behind}",))
+
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Remember the plan."""
         self.run_id, self.plan = run_id, plan

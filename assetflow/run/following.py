@@ -59,6 +59,9 @@ class _Followers:
         if self._hooks is not None:
             self._hooks.run_started(run_id, plan, workers)
 
+    def queued(self, behind: str) -> None:
+        self._watcher.queued(behind)
+
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         for one in self._all:
             one.step_started(asset, reasons)

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from assetflow.catalog.locks import FileLock
 from assetflow.errors import AssetflowError, RunConflict
 from assetflow.files import storage_error
 from assetflow.load.settings import Settings
+from assetflow.model.records import Run
 
 
 def run_lock(settings: Settings, env: str) -> FileLock:
@@ -27,8 +28,12 @@ def store_lock(settings: Settings) -> FileLock:
 
 
 @contextmanager
-def environment_lock(settings: Settings, wait_s: float, *, verb: str = "materialize") -> Generator[None]:
+def environment_lock(
+    settings: Settings, wait_s: float, *, verb: str = "materialize", on_wait: Callable[[str], None] | None = None
+) -> Generator[None]:
     """Hold the environment for as long as the block takes: no run begins in it meanwhile.
+
+    `on_wait` is told once who holds it, when there is somebody to wait for and time to do so.
 
     Raises:
         RunConflict: another process holds it for longer than `wait_s`.
@@ -37,7 +42,8 @@ def environment_lock(settings: Settings, wait_s: float, *, verb: str = "material
     lock = run_lock(settings, settings.env)
     note = json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": time.time()})
     try:
-        is_mine = lock.acquire(wait_s=wait_s, note=note)
+        tell = None if on_wait is None or wait_s <= 0 else lambda: on_wait("".join(_holder(settings, lock)[:2]))
+        is_mine = lock.acquire(wait_s=wait_s, note=note, on_wait=tell)
     except OSError as error:
         raise storage_error("locking the environment with", lock.path, error) from error
     if not is_mine:
@@ -56,7 +62,8 @@ def user_name() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _conflict(settings: Settings, lock: FileLock, verb: str) -> RunConflict:
+def _holder(settings: Settings, lock: FileLock) -> tuple[str, str, Run | None]:
+    """The run that holds the environment in words, what is known of its process, and itself if the catalog has it."""
     from assetflow.run.cancelling import running_in
 
     who, run = "", None
@@ -66,7 +73,11 @@ def _conflict(settings: Settings, lock: FileLock, verb: str) -> RunConflict:
         who = f" (pid {holder['pid']}, {holder['user']}@{holder['host']}) since {since}"
     with suppress(AssetflowError):  # a catalog that cannot be read is no reason to say less than that
         run = running_in(settings, lock)
-    name = "another run" if run is None else f"run #{run.run_id}"
+    return "another run" if run is None else f"run #{run.run_id}", who, run
+
+
+def _conflict(settings: Settings, lock: FileLock, verb: str) -> RunConflict:
+    name, who, run = _holder(settings, lock)
     end = "" if run is None else f", or end it: assetflow cancel {run.run_id}"
     return RunConflict(
         f"{name} is materializing in env {settings.env}{who}",

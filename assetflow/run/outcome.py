@@ -203,6 +203,10 @@ class NextTry:
 class Observer(Protocol):
     """Who watches a run. All calls come from the thread that coordinates it."""
 
+    def queued(self, behind: str) -> None:
+        """The run does not begin yet: it waits for another one in this environment, `run #41 (pid 7, …)`."""
+        ...
+
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """The run exists and begins."""
         ...
@@ -246,6 +250,9 @@ class Observer(Protocol):
 
 class SilentObserver:
     """Watches and says nothing."""
+
+    def queued(self, behind: str) -> None:
+        """Nothing."""
 
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """Nothing."""

@@ -110,7 +110,7 @@ def _carry_out(
 ) -> RunResult:
     loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
-        stack.enter_context(environment_lock(settings, request.wait_s))
+        stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
         stack.enter_context(_keeping_versions(settings))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)

@@ -185,6 +185,8 @@ def test_two_command_lines_at_once(folder: Any) -> None:
         second = folder.run("materialize")
         states = folder.states()
         with folder.start("materialize", "--wait", "1m") as third:
+            assert third.stderr is not None
+            told = third.stderr.readline()
             (folder.path / "go").touch()
             waited, _ = third.communicate(timeout=60)
         first.communicate(timeout=60)
@@ -193,6 +195,7 @@ def test_two_command_lines_at_once(folder: Any) -> None:
     assert "error[AF301]" in second.err
     assert f"pid {first.pid}" in second.err
     assert "--wait" in second.err
+    assert f"waiting for run #1 (pid {first.pid}, " in told
     assert states["cleaned"] == "running"
     assert (first.returncode, third.returncode) == (0, 0)
     assert "nothing to do" in waited
