@@ -117,10 +117,9 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
         return code
     except AssetflowError as error:
         return _failed(screen, schema, error, session)
-    except KeyboardInterrupt:
-        screen.note(
-            ("interrupted: what was built is kept",) if schema in ("materialize", "retry") else ("interrupted",)
-        )
+    except KeyboardInterrupt as stop:
+        kept = ": what was built is kept" if schema in ("materialize", "retry") else ""
+        screen.note((str(stop) or f"interrupted{kept}",))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
         if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps it where a class is being made

@@ -162,6 +162,12 @@ def materialize(session: Session, options: Namespace) -> Answer:
             timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
             debugger=debugger,
         )
+    except KeyboardInterrupt as stop:
+        if not watcher.run_id:
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted: run #{watcher.run_id}; what was built is kept (go on: assetflow retry {watcher.run_id})"
+        ) from stop
     finally:
         watcher.close()
         if debugger is not None:

@@ -104,7 +104,7 @@ def test_what_the_second_interrupt_gives_up_has_not_failed(cli: Cli, interrupted
     (interrupted / "end").touch()
 
     assert screen.code == 130
-    assert screen.err.splitlines()[-1] == "interrupted: what was built is kept"
+    assert screen.err.splitlines()[-1] == "interrupted: run #1; what was built is kept (go on: assetflow retry 1)"
     assert states(cli) == {"first": "missing", "second": "missing"}
     assert cli("runs", "show", "1", "--json").document["data"]["attempts"][0]["state"] == "cancelled"
 
