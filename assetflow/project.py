@@ -28,6 +28,7 @@ from assetflow.model.records import Attempt, Run, Version
 from assetflow.observing import Observing
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.lateness import late_causes
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
@@ -162,15 +163,19 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
 
-    def status(self, expression: Expression = None) -> Status:
-        """Content and freshness of the selected assets. Sources with a version function are not asked."""
+    def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
+        """Content and freshness of the selected assets. Sources with a version function are not asked.
+
+        `now` (UTC seconds; default: the time of the call) is what deadlines are held against.
+        """
+        now = time.time() if now is None else now
         with self._catalog() as catalog:
             world = self._survey(catalog, ask=False).world
             attempts = self._attempts(catalog)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
             plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
-        rows = self._statuses(world, plan, attempts)
+        rows = self._statuses(world, plan, attempts, now)
         if expression:
             wanted = set(
                 parse_selection(selection_text(expression)).select(
@@ -182,14 +187,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         running = last if last is not None and last.state == "running" else None
         return Status(self.env, tuple(rows), running, last, () if self.env in known else known)
 
-    def show(self, key: str) -> AssetView:
-        """All about one asset.
+    def show(self, key: str, *, now: float | None = None) -> AssetView:
+        """All about one asset; `now` as in `status`.
 
         Raises:
             NoSuchAsset: there is no such asset.
         """
         found = self.graph.resolve(key)
-        status = self.status()[found]
+        status = self.status(now=now)[found]
         history = self.history(found)
         below = self.graph.walk([found], up=False) - {found}
         return AssetView(
@@ -421,16 +426,17 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return with_failures(plan, attempts)
 
     def _statuses(
-        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]
+        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float
     ) -> list[AssetStatus]:
-        times, now = data_times(world), time.time()
-        rows: list[AssetStatus] = []
-        states = content_states(plan, attempts)
-        for step in plan:
-            attempt = attempts.get((step.asset, step.partition))
-            fresh = freshness_state(step.spec.freshness, times.get(step.asset), now)
-            rows.append(AssetStatus(step.spec, states[step.asset], step, attempt, fresh))
-        return rows
+        times, states = data_times(world), content_states(plan, attempts)
+        last = {step.asset: attempts.get((step.asset, step.partition)) for step in plan}
+        fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
+        tried = {key: attempt for key, attempt in last.items() if attempt is not None}
+        late = late_causes(world, plan.steps, states, tried, fresh, now)
+        return [
+            AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
+            for key, step in plan.steps.items()
+        ]
 
     def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""

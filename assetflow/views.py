@@ -14,6 +14,7 @@ from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, worst
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
@@ -27,7 +28,8 @@ class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
     state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source. It is one word for
-    both what the asset needs and what became of the last attempt; `content` is the first of these alone.
+    both what the asset needs and what became of the last attempt; `content` is the first of these alone. `late` is why
+    it is overdue, or has a deadline and no data.
     """
 
     spec: AssetSpec
@@ -35,6 +37,7 @@ class AssetStatus:
     step: Step
     attempt: Attempt | None
     freshness: FreshnessState
+    late: LateCause | None = None
 
     @property
     def head(self) -> Head | None:
@@ -86,6 +89,11 @@ class Status:
     def overdue(self) -> tuple[AssetKey, ...]:
         """The assets whose data is older than their policy allows, the latest first."""
         return tuple(worst({row.spec.key: row.freshness for row in self.rows}))
+
+    @property
+    def late_roots(self) -> tuple[LateRoot, ...]:
+        """What makes assets late, with the assets that it explains; what explains most comes first."""
+        return late_roots({row.spec.key: row.late for row in self.rows if row.late is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ def status_document(status: Status) -> Document:
         "env": status.env,
         "counts": dict(status.counts),
         "overdue": list(status.overdue),
+        "late_roots": [root.to_json() for root in status.late_roots],
         "running": None if status.running is None else run_document(status.running),
         "last_run": None if status.last_run is None else run_document(status.last_run),
         "assets": [asset_document(row) for row in status.rows],
@@ -41,6 +42,7 @@ def asset_document(row: AssetStatus) -> Document:
         "rows": None if found is None else found.version.rows,
         "bytes": None if found is None else found.version.size_bytes,
         "updated_at": time_or_none(updated_at(found)),
+        "last_good_at": time_or_none(last_good_at(found)),
         "changed_at": None if found is None else iso(found.version.created_at),
         "run": None if found is None else found.trace.run_id,
         "timeliness": str(fresh.timeliness),
@@ -49,6 +51,7 @@ def asset_document(row: AssetStatus) -> Document:
         "deadline": time_or_none(fresh.deadline),
         "late_seconds": fresh.late_s,
         "because": fresh.because,
+        "late": None if row.late is None else row.late.to_json(),
         "last_attempt": None if row.attempt is None else attempt_document(row.attempt),
         "group": spec.group,
         "owners": list(spec.owners),
@@ -164,6 +167,11 @@ def check_document(outcome: CheckOutcome) -> Document:
 def updated_at(found: Head | None) -> float | None:
     """When the current version of an asset was last computed or observed."""
     return None if found is None else found.trace.finished_at
+
+
+def last_good_at(found: Head | None) -> float | None:
+    """When the current version of an asset was made, or last found to be what its inputs give."""
+    return None if found is None else max(found.trace.finished_at, found.verified_at)
 
 
 def time_or_none(moment: float | None) -> str | None:

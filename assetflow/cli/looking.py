@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection, selection_text
 from assetflow.cli.documents import asset_document, status_document
+from assetflow.cli.render_freshness import freshness_below, freshness_table, with_deadline
 from assetflow.cli.render_status import (
     asset_table,
     counts_line,
-    freshness_below,
-    freshness_table,
     home_lines,
     sorted_rows,
     status_table,
@@ -38,7 +37,7 @@ def home(session: Session, options: Namespace) -> Answer:
 
         hint: Line = (dim(" no project here; make one with "), "assetflow init shop")
         return Answer(dict, text=main_help(), hints=(hint,))
-    status = project.status()
+    status = project.status(now=session.now)
 
     def data() -> object:
         return {"project": project.name, "root": str(project.root), **status_document(status)}
@@ -48,7 +47,7 @@ def home(session: Session, options: Namespace) -> Answer:
 
 def ls(session: Session, options: Namespace) -> Answer:
     """The selected assets, one in each row."""
-    status = session.project().status(selection_text(options))
+    status = session.project().status(selection_text(options), now=session.now)
     rows = sorted_rows(status.rows, options.sort)
     return Answer(
         lambda: {"env": status.env, "assets": [asset_document(row) for row in rows]},
@@ -60,11 +59,11 @@ def ls(session: Session, options: Namespace) -> Answer:
 
 def status(session: Session, options: Namespace) -> Answer:
     """What is current, stale, failed or late, and why."""
-    found = session.project().status(selection_text(options))
+    found = session.project().status(selection_text(options), now=session.now)
     _warn_of_unknown_versions(session, found)
     rows = found.rows
     if options.freshness:
-        rows = tuple(row for row in rows if row.spec.freshness is not None)
+        rows = with_deadline(rows)
         table, below = freshness_table(rows, session), freshness_below(rows, found, session)
     else:
         table, below = status_table(rows, session, is_verbose=bool(options.verbose)), _below(session, options, found)
@@ -116,7 +115,7 @@ def _ls_options(parser: ArgumentParser) -> None:
 
 def _status_options(parser: ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("--freshness", action="store_true", help="deadlines of the assets that have one")
+    parser.add_argument("--freshness", action="store_true", help="the assets that have a deadline: when, how late, and why")
     parser.add_argument(
         "--exit-code",
         action="store_true",
@@ -142,6 +141,7 @@ COMMANDS = {
         (
             ("assetflow status", "every asset: state, and why"),
             ("assetflow status is:failed", "those that failed last"),
+            ("assetflow status --freshness", "what is late, and what makes it so"),
             ("assetflow status --freshness --exit-code", "for a monitor: exit 4 when something is late"),
         ),
     ),

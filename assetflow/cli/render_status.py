@@ -206,54 +206,6 @@ def present_reasons(row: AssetStatus) -> list[str]:
     return [reason.text for reason in row.step.reasons if row.state == "failed" or reason.code != "failed_last"]
 
 
-def freshness_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
-    """One row for each asset that has a freshness policy."""
-    columns = (
-        Column("asset", "ASSET"),
-        Column("timeliness", "TIME"),
-        Column("deadline", "DUE"),
-        Column("late_seconds", "LATE", is_right=True),
-        Column("as_of", "DATA OF", leave=1),
-        Column("because", "BECAUSE OF", leave=2),
-        Column("policy", "POLICY", leave=3),
-    )
-    return Table(
-        columns,
-        tuple(
-            (
-                cell(row.spec.key, strong(row.spec.key)),
-                cell(str(row.freshness.timeliness), _timeliness(row.freshness)),
-                cell(iso(row.freshness.deadline) or None, clock.clock(row.freshness.deadline)),
-                cell(row.freshness.late_s, words(row.freshness.late_s) if row.freshness.late_s > 0 else "–"),
-                cell(iso(row.freshness.as_of) or None, clock.clock(row.freshness.as_of)),
-                cell(row.freshness.because),
-                cell(str(row.spec.freshness)),
-            )
-            for row in rows
-        ),
-    )
-
-
-def _timeliness(fresh: FreshnessState) -> Piece:
-    word = str(fresh.timeliness)
-    if word == "on_time":
-        return Span("✓ on time", "good")
-    return state_words(word) if word in ("due", "overdue") else dim(word)
-
-
-def freshness_below(rows: Sequence[AssetStatus], status: Status, clock: Clock) -> tuple[Line, ...]:
-    """Counts, the next deadline, and what to do about what is late."""
-    late = [row for row in rows if str(row.freshness.timeliness) == "overdue"]
-    coming = [row.freshness.deadline for row in rows if row not in late and row.freshness.deadline is not None]
-    without = sum(row.spec.freshness is None and not row.spec.is_source for row in status.rows)
-    parts = [f"{len(late)} overdue"]
-    if coming:
-        parts.append(f"next due {clock.clock(min(coming))}")
-    if without:
-        parts.append(f"{without} without deadline")
-    return ((dim(" " + " · ".join(parts)),),)
-
-
 # ---------------------------------------------------------------------------------------------------------- home
 
 
@@ -308,8 +260,7 @@ def _trouble(rows: Sequence[AssetStatus], place: Place, limit: int = 5) -> list[
             found.append((state_mark("failed"), key, why_text(row), f"assetflow logs {key}"))
     for row in rows:
         if str(row.freshness.timeliness) == "overdue":
-            because = row.freshness.because
-            text = f"{words(row.freshness.late_s)} late" + (f", because of {because}" if because else "")
+            text = f"{words(row.freshness.late_s)} late" + ("" if row.late is None else f": {row.late.words}")
             found.append((state_mark("overdue"), row.spec.key, text, f"assetflow show {row.spec.key}"))
     for row in rows:
         if row.state == "stale":

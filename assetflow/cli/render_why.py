@@ -27,6 +27,7 @@ from assetflow.cli.text import (
 )
 from assetflow.cli.verbs import BY_NAME
 from assetflow.explaining.answer import CodeEvidence, DataEvidence
+from assetflow.model.durations import words as duration
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -197,6 +198,8 @@ def _foot(found: Why, session: Session) -> list[tuple[str, list[Piece]]]:
         more = [f"and {len(found.not_causes) - 5} more"] if len(found.not_causes) > 5 else []
         rows.append(("not a cause", list(_dotted([*found.not_causes[:5], *more]))))
     rows.extend(("note", [note]) for note in found.notes)
+    if found.late is not None and found.late_s > 0:
+        rows.append(("overdue", [bad(f"{duration(found.late_s)}:"), found.late.words]))
     if found.standing is not None:
         rows += _standing(found.standing, found, session)
     ways = _ways_out(found)

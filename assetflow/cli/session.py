@@ -136,18 +136,24 @@ class Session:
                 self._zone = _zone(name)
         return self._zone
 
+    @property
+    def asked_zone(self) -> str:
+        """The zone of `--tz` or `--utc`; empty when nobody asked for one."""
+        return "UTC" if self.options.utc else self.options.tz or ""
+
     def clock(self, moment: float | None) -> str:
         """`13:40 today`, `22 Nov 13:40`, or `22 Nov 2025` for another year; a dash for nothing."""
-        if moment is None:
-            return "–"
+        return "–" if moment is None else _moment_words(moment, self.now, self.zone())
+
+    def clock_in(self, moment: float | None, zone: str, *, is_named: bool = False) -> str:
+        """`clock` in the zone of this name, maybe with its short name of that day; empty is the zone of the screen."""
+        if moment is None or not zone:
+            return self.clock(moment)
         from datetime import UTC, datetime
 
-        zone = self.zone()
-        then = datetime.fromtimestamp(moment, UTC).astimezone(zone)
-        today = datetime.fromtimestamp(self.now, UTC).astimezone(zone)
-        if then.date() == today.date():
-            return f"{then:%H:%M} today"
-        return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y}"
+        found = _zone(zone)
+        text = _moment_words(moment, self.now, found)
+        return f"{text} {datetime.fromtimestamp(moment, UTC).astimezone(found):%Z}" if is_named else text
 
     def place(self, file: str, line: int = 0) -> str:
         """`assets/marts.py:24`: a place in the project, relative to its folder where it lies in it."""
@@ -164,6 +170,16 @@ def no_such_verb(name: str) -> UsageError:
     near = near_names(name, [word for verb in SHOWN for word in (verb.name, *verb.aliases)], 1)
     fix = f"did you mean `assetflow {near[0]}`?" if near else "assetflow --help lists the verbs"
     return UsageError(f"there is no verb `{name}`", fix=fix)
+
+
+def _moment_words(moment: float, now: float, zone: tzinfo | None) -> str:
+    from datetime import UTC, datetime
+
+    then = datetime.fromtimestamp(moment, UTC).astimezone(zone)
+    today = datetime.fromtimestamp(now, UTC).astimezone(zone)
+    if then.date() == today.date():
+        return f"{then:%H:%M} today"
+    return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y}"
 
 
 def _zone(name: str) -> tzinfo:

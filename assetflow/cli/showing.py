@@ -22,7 +22,7 @@ _REJECTED = 3
 
 def show(session: Session, options: Namespace) -> Answer:
     """Everything about one asset."""
-    view = session.project().show(options.asset)
+    view = session.project().show(options.asset, now=session.now)
     lines = show_lines(view, session, with_code=options.code, with_schema=options.schema or options.verbose)
 
     def data() -> object:

@@ -23,7 +23,7 @@ def why(session: Session, options: Namespace) -> Answer:
             )
         other = session.project().why_not(options.asset)
         return Answer(other.to_json, why_not_lines(other, session))
-    found = session.project().why(options.asset, against=options.against)
+    found = session.project().why(options.asset, against=options.against, now=session.now)
     return Answer(found.to_json, why_lines(found, session), causes_table(found))
 
 

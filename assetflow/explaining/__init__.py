@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assetflow.explaining.answer import Why, WhyNot
     from assetflow.explaining.evidence import Library
     from assetflow.io.diff_results import TableDiff, ValueDiff
-    from assetflow.views import HistoryEntry
+    from assetflow.views import HistoryEntry, Status
 
 
 class Explaining:
@@ -48,6 +48,10 @@ class Explaining:
         """What `materialize` would do."""
         raise NotImplementedError
 
+    def status(self, expression: str | Iterable[str] | None = None, *, now: float | None = None) -> Status:
+        """Content and freshness of the selected assets."""
+        raise NotImplementedError
+
     def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
         """How the head of an asset moved."""
         raise NotImplementedError
@@ -60,12 +64,13 @@ class Explaining:
 
     # -- explaining
 
-    def why(self, key: str, *, against: str | None = None) -> Why:
+    def why(self, key: str, *, against: str | None = None, now: float | None = None) -> Why:
         """Why an asset would run, or would not: the root causes, each with the evidence, and the way from it.
 
         Code is shown as the lines that changed, an input as the columns and rows that changed. With `against` the
         current version is compared with another one (`"orders@3"`, `"3"`, `"HEAD~1"`, `"run:41"`, `"prod"`) instead of
-        with what is there now.
+        with what is there now. An asset that is late also says by how much at `now` (UTC seconds; default: the time of
+        the call), and what makes it so.
 
         Raises:
             NoSuchAsset: there is no such asset.
@@ -76,9 +81,10 @@ class Explaining:
         found, named = self._split(key)
         if against is None and named is None:
             plan = self.plan(found)
+            late = None if plan[found].spec.freshness is None else self.status(found, now=now)[found]
             with self._catalog() as catalog:
                 last = next(iter(self.history(found, 1)), None)
-                return explained(plan, found, self._library(catalog), last)
+                return explained(plan, found, self._library(catalog), last, late)
         other = against if against is not None else key.partition("@")[2]
         _, name = self._split(other if other.startswith(f"{found}@") else f"{found}@{other}")
         with self._catalog() as catalog:

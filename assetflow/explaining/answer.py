@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assetflow.model.keys import AssetKey
+from assetflow.plan.lateness import LateCause
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ class Why:
     action: what a plan would do with it (run, maybe, link, current, pinned, blocked); `source` for a source, `compared`
     with `against`. `maybe_skipped` are the upstreams whose content decides whether it runs at all; `below` counts the
     assets downstream that may follow. `not_causes` are things that one might suspect, and that did not change. `link`
-    is the version that fits again.
+    is the version that fits again. `late_s` is by how much the data is older than its policy allows, in seconds, and
+    `late` what makes it so; that is no cause for which the asset would run.
     """
 
     asset: AssetKey
@@ -147,6 +149,8 @@ class Why:
     notes: tuple[str, ...] = ()
     link: int | None = None
     can_accept: bool = False
+    late_s: float = 0.0
+    late: LateCause | None = None
 
     def to_json(self) -> dict[str, object]:
         """The answer as JSON-able values."""
@@ -155,7 +159,8 @@ class Why:
             "causes": [one.to_json() for one in self.causes],
             "current": None if self.standing is None else self.standing.to_json(),
             "maybe_skipped": list(self.maybe_skipped), "downstream": self.below, "not_causes": list(self.not_causes),
-            "notes": list(self.notes), "link_version": self.link,
+            "notes": list(self.notes), "link_version": self.link, "late_seconds": self.late_s,
+            "late": None if self.late is None else self.late.to_json(),
         }  # fmt: skip
 
 

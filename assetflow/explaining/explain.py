@@ -18,14 +18,16 @@ from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action
 
 if TYPE_CHECKING:
-    from assetflow.views import HistoryEntry
+    from assetflow.views import AssetStatus, HistoryEntry
 
 _BY_EDIT = frozenset(["code_changed", "helper_changed", "config_changed", "dependency_changed"])
 _UNTOLD = frozenset(["failed", "blocked", "drift", "lost", "evicted"])
 
 
-def explained(plan: Plan, key: AssetKey, library: Library, last: HistoryEntry | None) -> Why:
-    """Why a plan does with an asset what it does."""
+def explained(
+    plan: Plan, key: AssetKey, library: Library, last: HistoryEntry | None, status: AssetStatus | None = None
+) -> Why:
+    """Why a plan does with an asset what it does; with a `status`, also why it is late."""
     step = plan.steps[key]
     causes = causes_of([one for one in roots(plan, key) if one.reason.code != "pinned"], library)
     spec = step.spec
@@ -40,6 +42,7 @@ def explained(plan: Plan, key: AssetKey, library: Library, last: HistoryEntry | 
         not_causes=_not_causes(plan, step, codes), notes=tuple(notes),
         link=None if step.link is None else step.link.version.number,
         can_accept=bool(codes) and codes <= _BY_EDIT and step.head is not None and step.action is Action.RUN,
+        late_s=0.0 if status is None else status.freshness.late_s, late=None if status is None else status.late,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Freshness
+from assetflow.model.records import Trace
 from assetflow.plan.planner import World
 from assetflow.plan.staleness import Content, digest_of
 
@@ -58,7 +59,7 @@ def data_times(world: World) -> dict[AssetKey, tuple[float, AssetKey]]:
             continue
         trace = head.trace
         inputs = [one for one in spec.inputs if one.mode != "order"]
-        if not inputs or trace.metadata.get("assetflow/as_of") == "given":
+        if not inputs or given_time(trace):
             found[key] = (trace.started_at if trace.as_of is None else trace.as_of, key)
             continue
         recorded = {(one.parameter, one.upstream): one.digest for one in trace.inputs}
@@ -75,6 +76,11 @@ def data_times(world: World) -> dict[AssetKey, tuple[float, AssetKey]]:
         time, _, because = min(times)
         found[key] = (time, because)
     return found
+
+
+def given_time(trace: Trace) -> bool:
+    """Whether the asset said the time of its data itself."""
+    return trace.metadata.get("assetflow/as_of") == "given"
 
 
 def freshness_state(policy: Freshness | None, as_of: tuple[float, AssetKey] | None, now: float) -> FreshnessState:

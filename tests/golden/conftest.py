@@ -86,20 +86,20 @@ class Cafe:
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self._capsys = root, capsys
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str, at: float = NOW - 600) -> None:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        os.utime(path, (NOW - 600, NOW - 600))
+        os.utime(path, (at, at))
 
     def change(self, old: str, new: str, name: str = "assets.py") -> None:
         text = (self.root / name).read_text(encoding="utf-8")
         assert old in text
         self.write(name, text.replace(old, new))
 
-    def run(self, *arguments: str, now: float = NOW + LATER_S) -> str:
+    def run(self, *arguments: str, now: float = NOW + LATER_S, zone: str = "--utc") -> str:
         """The whole screen of a command, with what differs between two runs replaced."""
-        code = main([*arguments, "--utc"], now=now)
+        code = main([*arguments, *([zone] if zone else [])], now=now)
         captured = self._capsys.readouterr()
         words = [f"'{word}'" if " " in word else word for word in arguments]
         parts = [f"$ {' '.join(['assetflow', *words])}\n", captured.out]
