@@ -610,3 +610,25 @@ SELECT min(env_id) FROM env
 
 -- forget_lost_runs: traces of runs that are not known are of no run
 UPDATE trace SET run_id = NULL WHERE run_id NOT IN (SELECT run_id FROM run)
+
+-- count_runs: how many runs of an environment ended in each state; those that go on are not counted
+SELECT r.state, count(*) FROM run r JOIN env e USING (env_id) WHERE e.name = ? AND r.state <> 'running' GROUP BY r.state
+
+-- count_attempts: how many attempts of an environment ended in each state, by the bound (in seconds) that they kept to,
+-- with the sum of their times in whole microseconds, which no order of adding changes
+SELECT state,
+       CASE WHEN seconds <= 0.1 THEN 0.1 WHEN seconds <= 0.5 THEN 0.5 WHEN seconds <= 1 THEN 1.0
+            WHEN seconds <= 5 THEN 5.0 WHEN seconds <= 15 THEN 15.0 WHEN seconds <= 60 THEN 60.0
+            WHEN seconds <= 300 THEN 300.0 WHEN seconds <= 900 THEN 900.0 WHEN seconds <= 3600 THEN 3600.0
+            WHEN seconds <= 14400 THEN 14400.0 END AS bound,
+       count(*), count(seconds), coalesce(sum(CAST(round(1e6 * seconds) AS INTEGER)), 0)
+FROM (
+    SELECT t.state, max(0.0, t.finished_at - t.started_at) AS seconds
+    FROM attempt t JOIN run r USING (run_id) JOIN env e USING (env_id)
+    WHERE e.name = ? AND t.state <> 'running'
+)
+GROUP BY state, bound
+
+-- count_versions: how many versions have bytes in the store, in each state, and how many bytes, as far as is known
+SELECT state, count(*), coalesce(sum(size_bytes), 0) FROM version
+WHERE location <> '' AND state IN ('live', 'condemned', 'rejected') GROUP BY state

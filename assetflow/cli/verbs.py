@@ -37,6 +37,7 @@ VERBS = (
         "the last runs, one of them, or how two differ",
         "running",
     ),
+    Verb("look", "metrics", (), "[-o FILE]", "the project as it is now, as OpenMetrics text", "measuring"),
     Verb("look", "config", (), "", "every setting and where its value comes from", "starting"),
     Verb("do", "plan", (), "[SELECTION…]", "what would run, and why; nothing is changed", "planning"),
     Verb("do", "materialize", ("mat", "run"), "[SELECTION…]", "run what is not current", "planning"),

@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
+from assetflow.load.settings import Settings
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.graph import AssetGraph
 
 if TYPE_CHECKING:
     from assetflow.observing.follow import LogLines
+    from assetflow.observing.metrics import Metrics
     from assetflow.observing.runs import RunComparison
+    from assetflow.views import Status
 
 
 class Observing:
     """The verbs of a project that look at its runs."""
 
     graph: AssetGraph
+    settings: Settings
 
     # -- what the project provides
 
     def _catalog(self) -> AbstractContextManager[Catalog]:
+        raise NotImplementedError
+
+    def status(self, *, now: float | None = None) -> Status:
+        """Content and freshness of all assets."""
         raise NotImplementedError
 
     def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
@@ -37,6 +45,21 @@ class Observing:
         raise NotImplementedError
 
     # -- observing
+
+    def metrics(self, *, now: float | None = None) -> Metrics:
+        """The project as it is at `now` (UTC seconds; default: the time of the call): `metrics().text` is OpenMetrics.
+
+        States are those of `status`; counts come from the catalog, with as many statements for a thousand assets as for
+        ten. Sources with a version function are not asked.
+        """
+        from assetflow.catalog.counting import Counting
+        from assetflow.observing.metrics import metrics
+
+        now = time.time() if now is None else now
+        status = self.status(now=now)
+        with self._catalog() as catalog:
+            totals = Counting(catalog.database).totals(self.settings.env)
+        return metrics(self.settings.name, status, totals, now)
 
     def compare_runs(self, old: int, new: int) -> RunComparison:
         """How two runs differ: which assets they had, how these ended, their rows, and how long they took.

@@ -43,7 +43,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         [], ["ls"], ["status"], ["status", "--freshness"], ["plan"], ["show", "total"], ["history", "total"],
         ["lineage"], ["lineage", "--format", "svg"], ["materialize"], ["runs"], ["logs"], ["config"], ["explain"],
         ["completion", "bash"], ["__complete", "bash", "assetflow plan d"], ["ls", "--json"], ["plan", "--help"],
-        ["why", "total"], ["why", "--not", "total"], ["why", "total", "--against", "1"], ["check"],
+        ["why", "total"], ["why", "--not", "total"], ["why", "total", "--against", "1"], ["check"], ["metrics"],
     ],
     ids=" ".join,
 )  # fmt: skip
