@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, object]
 
+_GOOD = frozenset(["materialized", "unchanged", "linked", "cut_off"])
+
 
 def status_document(status: Status) -> Document:
     """The data of `status` and of the home screen."""
@@ -42,7 +44,7 @@ def asset_document(row: AssetStatus) -> Document:
         "rows": None if found is None else found.version.rows,
         "bytes": None if found is None else found.version.size_bytes,
         "updated_at": time_or_none(updated_at(found)),
-        "last_good_at": time_or_none(last_good_at(found)),
+        "last_good_at": time_or_none(last_good_at(row)),
         "changed_at": None if found is None else iso(found.version.created_at),
         "run": None if found is None else found.trace.run_id,
         "timeliness": str(fresh.timeliness),
@@ -169,9 +171,12 @@ def updated_at(found: Head | None) -> float | None:
     return None if found is None else found.trace.finished_at
 
 
-def last_good_at(found: Head | None) -> float | None:
+def last_good_at(row: AssetStatus) -> float | None:
     """When the current version of an asset was made, or last found to be what its inputs give."""
-    return None if found is None else max(found.trace.finished_at, found.verified_at)
+    if row.head is None:
+        return None
+    last = row.attempt.finished_at if row.attempt is not None and row.attempt.state in _GOOD else None
+    return max(row.head.trace.finished_at, row.head.verified_at, last or 0.0)
 
 
 def time_or_none(moment: float | None) -> str | None:

@@ -115,7 +115,9 @@ def _ls_options(parser: ArgumentParser) -> None:
 
 def _status_options(parser: ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("--freshness", action="store_true", help="the assets that have a deadline: when, how late, and why")
+    parser.add_argument(
+        "--freshness", action="store_true", help="the assets that have a deadline: when, how late, and why"
+    )
     parser.add_argument(
         "--exit-code",
         action="store_true",

@@ -45,7 +45,8 @@ def write_whole(path: Path, text: str) -> None:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise NotWritable(
-            f"{path} cannot be written: {error.strerror}", fix="name a file in a folder that is there and yours: -o FILE"
+            f"{path} cannot be written: {error.strerror}",
+            fix="name a file in a folder that is there and yours: -o FILE",
         ) from error
 
 

@@ -40,8 +40,7 @@ def with_deadline(rows: Iterable[AssetStatus]) -> tuple[AssetStatus, ...]:
 
 def freshness_table(rows: Sequence[AssetStatus], place: Zones) -> Table:
     """One row for each of these assets, which have a policy."""
-    zones = {_zone(row, place) for row in rows}
-    shared = zones.pop() if len(zones) == 1 else None
+    shared = _shared_zone(rows, place)
     columns = (
         Column("asset", "ASSET"),
         Column("deadline", f"DUE ({shared})" if shared else "DUE"),
@@ -61,7 +60,7 @@ def _cells(row: AssetStatus, place: Zones, *, is_shared: bool) -> tuple[Cell, ..
     return (
         cell(row.spec.key, strong(row.spec.key)),
         cell(iso(fresh.deadline) or None, place.clock_in(fresh.deadline, zone, is_named=not is_shared)),
-        cell(iso(last_good_at(row.head)) or None, place.clock(last_good_at(row.head))),
+        cell(iso(last_good_at(row)) or None, place.clock(last_good_at(row))),
         cell(fresh.late_s, _late(row)),
         cell(None if row.late is None else row.late.words, "" if row.late is None else row.late.words),
         cell(str(fresh.timeliness), _timeliness(row)),
@@ -75,6 +74,12 @@ def _zone(row: AssetStatus, place: Zones) -> str:
     """The zone in which a deadline is told: that of a cron policy, unless another was asked for."""
     policy = row.spec.freshness
     return place.asked_zone or ("" if policy is None or policy.by is None else policy.tz)
+
+
+def _shared_zone(rows: Iterable[AssetStatus], place: Zones) -> str | None:
+    """The zone of all deadlines, empty for that of the screen; None when they have several."""
+    zones = {_zone(row, place) for row in rows}
+    return zones.pop() if len(zones) == 1 else None
 
 
 def _late(row: AssetStatus) -> Piece:
@@ -102,7 +107,9 @@ def freshness_below(rows: Sequence[AssetStatus], status: Status, place: Zones) -
     if coming:
         first = min(coming, key=lambda row: (row.freshness.deadline or _LAST, row.spec.key))
         same = sum(row.freshness.deadline == first.freshness.deadline for row in coming)
-        parts.append(f"{same} due next at {_due(first, place)}")
+        is_named = _shared_zone(rows, place) is None
+        due = place.clock_in(first.freshness.deadline, _zone(first, place), is_named=is_named)
+        parts.append(f"{same} due next at {due}")
     if unknown:
         parts.append(f"{unknown} without data")
     if without:
@@ -110,16 +117,13 @@ def freshness_below(rows: Sequence[AssetStatus], status: Status, place: Zones) -
     return [(dim(" " + " · ".join(parts)),), *_roots(status, place)]
 
 
-def _due(row: AssetStatus, place: Zones) -> str:
-    return place.clock_in(row.freshness.deadline, _zone(row, place), is_named=not place.asked_zone)
-
-
 def _roots(status: Status, place: Place) -> list[Line]:
     lines: list[Line] = []
     roots = status.late_roots
     for root in roots[:_MOST_ROOTS]:
         told: list[Piece] = [*f"{root.cause.words} · {count(len(root.assets), 'asset')} →".split()]
-        lines += wrapped((head(" root cause: "),), [*told, *root.fix.split()], width=place.width, separator=" ")
+        told += root.fix.replace(", then ", ",\0then ").split("\0")  # a command is not broken, so that it can be copied
+        lines += wrapped((head(" root cause: "),), told, width=place.width, separator=" ")
     if len(roots) > _MOST_ROOTS:
         lines.append((dim(f"   … {count(len(roots) - _MOST_ROOTS, 'more root cause')}: --json has all"),))
     return lines

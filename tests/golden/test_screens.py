@@ -167,16 +167,22 @@ def test_data_that_is_too_old(cafe, golden: Golden, monkeypatch) -> None:
     golden("status_overdue", cafe.run("status", "--freshness", "--format", "table", now=now))
     golden("show_overdue", cafe.run("show", "revenue", now=now))
     golden("why_overdue", cafe.run("why", "revenue", now=now))
+    golden("metrics", cafe.run("metrics", now=now))
+    golden("metrics_file", cafe.run("metrics", "-o", "cafe.prom", now=now))
+    golden("metrics_nowhere", cafe.run("metrics", "-o", "nowhere/cafe.prom", now=now))
+    golden("metrics_no_table", cafe.run("metrics", "--format", "csv", now=now))
 
 
 def test_deadlines_in_the_zones_of_their_policies_and_what_makes_assets_late(cafe, golden: Golden, monkeypatch) -> None:
     from datetime import timedelta
 
     london = 'freshness=Freshness(by="0 8 * * *", tz="Europe/London")'
-    cafe.change('checks=[row_count(1)])', f"checks=[row_count(1)], {london})")
+    cafe.change("checks=[row_count(1)])", f"checks=[row_count(1)], {london})")
     cafe.change('@asset(group="staging",', f'@asset(group="staging", {london},')
     cafe.change('@asset(group="marts")\ndef menu', '@asset(group="marts", freshness=Freshness(within="30d"))\ndef menu')
-    cafe.write("assetflow.toml", (cafe.root / "assetflow.toml").read_text().replace("\n\n", '\ntz = "Asia/Tokyo"\n\n', 1))
+    cafe.write(
+        "assetflow.toml", (cafe.root / "assetflow.toml").read_text().replace("\n\n", '\ntz = "Asia/Tokyo"\n\n', 1)
+    )
     built(cafe)
     now = 1772717402.0 + timedelta(days=3).total_seconds()
     monkeypatch.setattr("time.time", lambda: now)

@@ -96,6 +96,7 @@ def test_a_project_of_300_assets_works_and_its_verbs_ask_as_much_as_those_of_10(
             "status": spy.statements(project.status),
             "plan": spy.statements(project.plan),
             "no-op": spy.statements(project.materialize),
+            "metrics": spy.statements(project.metrics),
             "selection": spy.statements(lambda project=project: project.select("is:stale")),
         }
         assert set(workspace.states().values()) == {"source", "current"}
