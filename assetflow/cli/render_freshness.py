@@ -27,7 +27,7 @@ class Zones(Place, Protocol):
         ...
 
     def clock_in(self, moment: float | None, zone: str, *, is_named: bool = False) -> str:
-        """A moment as text in the zone of this name; empty is the zone of the screen. `is_named` adds its short name."""
+        """A moment as text in the zone of this name; empty is the one of the screen. `is_named` adds its short name."""
         ...
 
 

@@ -76,7 +76,7 @@ def _of_assets(rows: Sequence[AssetStatus], base: Mapping[str, str], now: float)
         return Family(f"assetflow_{name}", "gauge", text, tuple(samples), unit)
 
     yield Family(
-        "assetflow_asset_state", "gauge", "1 for the state that the content of an asset is in; other states are absent.",
+        "assetflow_asset_state", "gauge", "1 for the state of content that an asset is in; the others are absent.",
         tuple(Sample({**base, "asset": row.spec.key, "state": row.state}, 1) for row in rows),
     )  # fmt: skip
     yield Family(
@@ -124,7 +124,7 @@ def _of_history(totals: Totals, base: Mapping[str, str]) -> Iterable[Family]:
               STORED, totals.version_bytes, "bytes")  # fmt: skip
 
 
-def _by(  # noqa: PLR0913 - the parts of a family
+def _by(
     name: str, kind: str, text: str, base: Mapping[str, str], label: str, values: Sequence[str],
     counts: Mapping[str, int], unit: str = "",
 ) -> Family:  # fmt: skip

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Folder
-from tests.unit.observing.openmetrics_grammar import read
+from tests.unit.observing.openmetrics_grammar import Labels, read
+
+Series = tuple[str, Labels]
 
 LATE = """
 import pandas as pd
@@ -115,7 +117,7 @@ def test_totals_never_fall_while_runs_go_on_and_every_file_is_whole(make_folder:
     folder = make_folder()
     folder.write("assets.py", SLOW)
     target = folder.path / "shop.prom"
-    before: dict[object, float] = {}
+    before: dict[Series, float] = {}
     seen: list[float] = []
     for turn in range(2):
         for path in folder.path.glob("go_*"):
@@ -131,15 +133,15 @@ def test_totals_never_fall_while_runs_go_on_and_every_file_is_whole(make_folder:
         assert folder.run("metrics", "-q", "-o", str(target)).code == 0
         before = _not_fallen(target, before)
 
-    runs = {dict(labels)["state"]: value for (name, labels), value in before.items() if name == "assetflow_runs_total"}  # pyright: ignore
+    runs = {dict(labels)["state"]: value for (name, labels), value in before.items() if name == "assetflow_runs_total"}
     assert runs["failed"] == 2
     assert len(set(seen)) > 3, "the totals were looked at while they grew"
     assert [path.name for path in folder.path.glob(".*.tmp")] == []
 
 
-def _not_fallen(target: Path, before: dict[object, float]) -> dict[object, float]:
+def _not_fallen(target: Path, before: dict[Series, float]) -> dict[Series, float]:
     families = read(target.read_text(encoding="utf-8"))
-    now: dict[object, float] = {
+    now: dict[Series, float] = {
         key: value
         for family in families.values()
         if family.kind in ("counter", "histogram")

@@ -196,7 +196,7 @@ def test_saved_selections_and_states_select(built: Path, cli) -> None:
 
 
 def test_a_bug_becomes_a_report_and_not_a_traceback(project: Path, cli, monkeypatch) -> None:
-    def broken(*_: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("assetflow.project.Project.status", broken)
@@ -226,7 +226,7 @@ def test_a_report_keeps_values_of_set_to_itself(project: Path, cli, monkeypatch)
 
 
 def test_an_interrupt_exits_with_130(built: Path, cli, monkeypatch) -> None:
-    def interrupted(*_: object) -> object:
+    def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("assetflow.project.Project.status", interrupted)

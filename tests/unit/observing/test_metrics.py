@@ -248,7 +248,7 @@ def test_a_project_without_runs_has_metrics(workspace: Workspace) -> None:
         "# TYPE a gauge\n# UNIT a seconds\n# HELP a h\na 1\n# EOF\n",
         "# TYPE a info\n# HELP a h\na_info 1\n# EOF\n",
         "# TYPE a gauge\n# HELP a h\na 1 \n# EOF\n",
-        '# TYPE a_s histogram\n# HELP a_s h\na_s_bucket{le="1.0"} 2\na_s_bucket{le="+Inf"} 1\na_s_count 1\na_s_sum 1\n# EOF\n',
+        '# TYPE a histogram\n# HELP a h\na_bucket{le="1.0"} 2\na_bucket{le="+Inf"} 1\na_count 1\na_sum 1\n# EOF\n',
         "# TYPE a counter\n# HELP a h\na_total 1\n# TYPE a_total gauge\n# HELP a_total h\na_total 1\n# EOF\n",
     ],
 )
