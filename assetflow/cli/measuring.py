@@ -62,5 +62,6 @@ COMMANDS = {
             ("assetflow metrics", "OpenMetrics text"),
             ("assetflow metrics -q -o /var/lib/node_exporter/shop.prom", "for the textfile collector, from cron"),
         ),
+        ("openmetrics",),
     ),
 }

@@ -212,7 +212,7 @@ def test_a_bug_becomes_a_report_and_not_a_traceback(project: Path, cli, monkeypa
 
 
 def test_a_bug_as_a_document(project: Path, cli, monkeypatch) -> None:
-    monkeypatch.setattr("assetflow.project.Project.status", lambda *_: 1 / 0)
+    monkeypatch.setattr("assetflow.project.Project.status", lambda *_, **__: 1 / 0)
     screen = cli("ls", "--json")
 
     assert screen.document["error"]["code"] == "AF900"

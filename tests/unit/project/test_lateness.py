@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from typing import TYPE_CHECKING
 
@@ -210,3 +211,91 @@ def test_why_says_that_an_asset_is_late_though_it_is_current(
     assert shop.project().why("archive").late is None
     assert main(["-C", str(shop.root), "why", "report"]) == 0
     assert "overdue         2 d: raw has no newer data" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------- against what really happens
+
+HELD_BACK = {"unavailable", "failed", "blocked", "stale", "missing"}
+
+
+class Story:
+    """A random project to which random things happen, and that can be mended: then everything is built that can be."""
+
+    def __init__(self, workspace: Workspace, seed: int) -> None:
+        self.workspace, self.chance = workspace, random.Random(seed)
+        self.inputs: dict[str, list[str]] = {}
+        for number in range(6):
+            above = [*(f"s{n}" for n in range(3)), *self.inputs]
+            self.inputs[f"a{number}"] = self.chance.sample(above, self.chance.choice([0, 1, 1, 2, 2]))
+        self.text = {key: "return 1" for key in self.inputs}
+        self.pinned: set[str] = set()
+        self.edits = 0
+        for number in range(3):
+            touched(workspace, f"s{number}.csv", self.chance.choice([3.0, 0.1]))
+        self.write()
+
+    def write(self) -> None:
+        lines = [f's{n} = source("s{n}", path="s{n}.csv")' for n in range(3)]
+        for key, inputs in self.inputs.items():
+            given = ", ".join(f"{one}: object" for one in inputs)
+            lines.append(f'@asset(freshness=Freshness(within="24h"))\ndef {key}({given}) -> int:\n    {self.text[key]}')
+        self.workspace.assets("\n\n".join(lines))
+
+    def edit(self, key: str, *, fails: bool = False) -> None:
+        self.edits += 1
+        self.text[key] = f"raise ValueError({self.edits})" if fails else f"return {self.edits}"
+        self.write()
+
+    def happen(self) -> None:
+        key = self.chance.choice([*self.inputs])
+        match self.chance.choice(["edit", "break", "deliver", "touch", "age", "pin", "build", "build one", "lose"]):
+            case "edit":
+                self.edit(key)
+            case "break":
+                self.edit(key, fails=True)
+            case "deliver" | "touch" | "age" as what:
+                name = f"s{self.chance.randrange(3)}.csv"
+                rows = self.chance.randrange(1, 50) if what == "deliver" else 1
+                touched(self.workspace, name, 3.0 if what == "age" else 0.2, rows)
+            case "pin" if self.workspace.project().status()[key].head is not None:
+                self.workspace.project().pin(key)
+                self.pinned.add(key)
+            case "build":
+                self.workspace.materialize()
+            case "build one":
+                self.workspace.materialize(key)
+            case "lose":
+                (self.workspace.root / f"s{self.chance.randrange(3)}.csv").unlink(missing_ok=True)
+            case _:
+                pass
+
+    def mend(self) -> None:
+        """Repair what fails, bring back what is gone, and build everything; pins stay."""
+        for key, text in self.text.items():
+            if text.startswith("raise"):
+                self.edit(key)
+        for number in range(3):
+            if not (self.workspace.root / f"s{number}.csv").exists():
+                touched(self.workspace, f"s{number}.csv", 0.0, rows=99)  # another delivery than the one that is gone
+        self.workspace.materialize().raise_for_status()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_what_is_held_back_is_in_time_once_it_is_built_and_what_has_old_data_is_late_still(
+    workspace: Workspace, seed: int
+) -> None:
+    story = Story(workspace, seed)
+    for _ in range(7):
+        story.happen()
+    now = time.time()
+    before = workspace.project().status(now=now)
+    told = {row.spec.key: row.late for row in before if row.late is not None}
+    assert told.keys() == {
+        row.spec.key for row in before if str(row.freshness.timeliness) in ("overdue", "unknown")
+    }  # fmt: skip
+    story.mend()
+
+    after = set(workspace.project().status(now=now).overdue)
+    for key, cause in told.items():
+        assert (cause.kind in HELD_BACK) != (key in after), (key, cause.words)
+        assert cause.asset in workspace.project().select(f"+{key}"), "it lies above the asset, or is it"
