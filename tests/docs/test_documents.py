@@ -50,7 +50,7 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]?|\d\d:\d\d(:\d\d)?([.,]\d+)?Z?"), "#"),
     (re.compile(r"\d{1,2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b( \d{4}\b)?"), "#"),
     (re.compile(r"[\d.,]+ ?(ms|s|min|h|d|B|kB|MB)\b"), "#"),
-    (re.compile(r"\b(today|yesterday|ago|just now)\b|\(saved ≈[^)\n]*\)"), "#"),
+    (re.compile(r"\b(today|yesterday|ago|just now|GMT|BST)\b|\(saved ≈[^)\n]*\)"), "#"),
 )  # fmt: skip
 
 

@@ -292,6 +292,14 @@ def test_a_file_is_whole_readable_by_others_and_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.prom"]
 
 
+def test_who_reads_the_file_while_it_is_written_sees_the_one_before(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.prom", "one\n")
+    with (tmp_path / "a.prom").open() as reader:
+        write_whole(tmp_path / "a.prom", "two\n")
+
+        assert reader.read() == "one\n"
+
+
 def test_a_file_that_cannot_be_written_leaves_the_one_before_and_no_draft(tmp_path: Path) -> None:
     with pytest.raises(NotWritable, match="cannot be written"):
         write_whole(tmp_path / "missing" / "a.prom", "x")
