@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from assetflow.catalog.catalog import Catalog
 from assetflow.cli.main import main
+from assetflow.model.keys import AssetKey
+from assetflow.model.records import Attempt
+from assetflow.run.locks import run_lock
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -125,6 +129,46 @@ def test_of_a_failure_and_something_that_was_not_run_the_failure_is_the_cause(sh
     shop.materialize("rates", with_upstream=False)
 
     assert causes(shop) == {"revenue": "orders is stale (raw v1 → new content)", "report": "rates failed (run #2)"}
+
+
+def test_what_runs_now_is_waited_for(shop: Workspace) -> None:
+    touched(shop, "raw.csv", 0.2, rows=2)
+    project = shop.project()
+    lock = run_lock(project.settings, project.env)
+    assert lock.acquire()
+    catalog = Catalog(project.settings.catalog_path, write=True)
+    run_id, _ = catalog.begin_run("dev", selection="", cause="cli", user="ann", host="desk", pid=1, at=time.time())
+    catalog.save_attempts("dev", [Attempt(run_id, AssetKey("orders"), "", 1, "running", time.time(), None)])
+    catalog.close()
+
+    assert causes(shop) == dict.fromkeys(("revenue", "report"), "orders is running (run #2)")
+    assert list(fixes(shop).values()) == ["assetflow logs 2 -f"]
+    lock.release()
+    assert set(causes(shop).values()) == {"orders died (run #2)"}, "its process is gone"
+
+
+def test_what_an_asset_comes_after_holds_it_back_only_when_it_cannot_be_built(workspace: Workspace) -> None:
+    workspace.assets("""
+    raw = source("raw", path="raw.csv")
+
+    @asset
+    def vacuum() -> int:
+        return 1
+
+    @asset(deps=["vacuum"], freshness=Freshness(within="24h"))
+    def orders(raw: Rows) -> Rows:
+        return raw
+    """)
+    touched(workspace, "raw.csv", 3.0)
+    workspace.materialize().raise_for_status()
+    touched(workspace, "raw.csv", 0.2, rows=2)
+    workspace.edit("return 1", "return 2")
+    assert causes(workspace) == {"orders": "orders is stale (raw v1 → new content)"}
+
+    workspace.edit("return 2", "raise ValueError('no')")
+    workspace.materialize()
+    assert workspace.states()["orders"] == "blocked"
+    assert causes(workspace) == {"orders": "vacuum failed (run #2)"}
 
 
 def test_a_source_that_is_gone_comes_before_all_else(shop: Workspace) -> None:
