@@ -86,7 +86,9 @@ def _of_assets(rows: Sequence[AssetStatus], base: Mapping[str, str], now: float)
     yield gauge("freshness_lag_seconds", "Age of the data behind an asset.", lambda row: _lag(row, now), "seconds")
     yield gauge("deadline_timestamp_seconds", "When the asset is, or was, due.", lambda row: row.freshness.deadline,
                 "seconds")  # fmt: skip
-    yield gauge("overdue", "1 where data is older than its policy allows, else 0; absent without a policy.", _overdue)
+    yield gauge(
+        "overdue", "1 where data is older than its policy allows, else 0; absent without policy or data.", _overdue
+    )
     yield gauge("updated_timestamp_seconds", "When the current version was made or observed.",
                 lambda row: None if row.head is None else row.head.trace.finished_at, "seconds")  # fmt: skip
     yield gauge("rows", "Rows of the current version.", lambda row: None if row.head is None else row.head.version.rows)
@@ -152,7 +154,8 @@ def _lag(row: AssetStatus, now: float) -> float | None:
 
 
 def _overdue(row: AssetStatus) -> float | None:
-    return None if row.spec.freshness is None else float(str(row.freshness.timeliness) == "overdue")
+    word = str(row.freshness.timeliness)
+    return None if word in ("no_policy", "unknown") else float(word == "overdue")
 
 
 def _declared(row: AssetStatus) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Attempt
+from assetflow.model.records import Attempt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness, freshness_state, given_time
 from assetflow.plan.planner import Step, World
@@ -61,7 +61,7 @@ class LateCause:
             case LateKind.SOURCE:
                 return f"{self.asset} has no newer data"
             case LateKind.UNASKED:
-                return f"{self.asset} had no newer data when it was last asked"
+                return f"{self.asset} {self.note or 'had no newer data when it was last asked'}"
             case LateKind.UNAVAILABLE:
                 return f"{self.asset} is not there{note}"
             case LateKind.FAILED:
@@ -93,7 +93,8 @@ class LateRoot:
     def fix(self) -> str:
         """What to do about it; a command, where one does it."""
         key, run = self.cause.asset, self.cause.run
-        below = f"assetflow materialize {key}" + ("" if self.assets == (key,) else "+")
+        is_alone = self.assets == (key,) and self.cause.kind not in (LateKind.SOURCE, LateKind.UNASKED)
+        below = f"assetflow materialize {key}" + ("" if is_alone else "+")
         match self.cause.kind:
             case LateKind.SOURCE:
                 return f"put newer data there, then {below}"
@@ -170,14 +171,15 @@ def _at_best(
             could[key] = as_of
         else:
             could[key] = now if deciding is None else could[deciding]
-        oldest[key] = _end(spec, states) if deciding is None else oldest[deciding]
+        oldest[key] = _end(spec, states, head) if deciding is None else oldest[deciding]
     return could, oldest
 
 
-def _end(spec: AssetSpec, states: Mapping[AssetKey, str]) -> LateCause:
+def _end(spec: AssetSpec, states: Mapping[AssetKey, str], head: Head | None) -> LateCause:
+    if spec.is_source and spec.source is not None and spec.source.has_token:
+        return LateCause(LateKind.UNASKED, spec.key, None, "was never asked" if head is None else "")
     if spec.is_source:
-        is_asked = spec.source is not None and spec.source.has_token
-        return LateCause(LateKind.UNASKED if is_asked else LateKind.SOURCE, spec.key)
+        return LateCause(LateKind.SOURCE, spec.key)
     return LateCause(LateKind.PINNED if states.get(spec.key) == "pinned" else LateKind.MADE, spec.key)
 
 

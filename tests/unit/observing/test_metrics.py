@@ -229,10 +229,11 @@ def test_any_text_in_a_label_or_a_help_is_read_back_as_it_was(samples: list[tupl
 
 
 def test_a_project_without_runs_has_metrics(workspace: Workspace) -> None:
-    workspace.assets("@asset\ndef one() -> int:\n    return 1\n")
+    workspace.assets("@asset(freshness=Freshness(within='1h'))\ndef one() -> int:\n    return 1\n")
     found = read(workspace.project().metrics().text)
 
     assert by(found["assetflow_asset_state"], "asset", "state") == {("one", "missing"): 1}
+    assert "assetflow_overdue" not in found, "without data nobody can say"
     assert set(by(found["assetflow_materializations"], "result").values()) == {0}
     assert "assetflow_rows" not in found, "a family without samples is left out"
 

@@ -208,12 +208,13 @@ def test_an_asset_that_makes_its_data_itself_is_late_until_it_is_forced(workspac
 
 def test_a_source_that_only_runs_ask_says_when_it_was_asked(workspace: Workspace) -> None:
     workspace.assets("""
-    feed = source("feed", version=lambda: "one", load=lambda: 1)
+    feed = source("feed", version=lambda: "one", load=lambda: 1, freshness=Freshness(within="1h"))
 
     @asset(freshness=Freshness(within="1h"))
     def after(feed: int) -> int:
         return feed
     """)
+    assert causes(workspace) == {"feed": "feed was never asked", "after": "after was never made"}
     workspace.materialize().raise_for_status()
     (root,) = workspace.project().status(now=time.time() + 7200).late_roots
 
@@ -271,7 +272,7 @@ class Story:
         for number in range(6):
             above = [*(f"s{n}" for n in range(3)), *self.inputs]
             self.inputs[f"a{number}"] = self.chance.sample(above, self.chance.choice([0, 1, 1, 2, 2]))
-        self.text = {key: "return 1" for key in self.inputs}
+        self.text = dict.fromkeys(self.inputs, "return 1")
         self.pinned: set[str] = set()
         self.edits = 0
         for number in range(3):
