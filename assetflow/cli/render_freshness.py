@@ -12,7 +12,7 @@ from assetflow.cli.text import Line, Piece, bad, count, dim, head, iso, state_wo
 from assetflow.model.durations import words
 
 if TYPE_CHECKING:
-    from assetflow.project import AssetStatus, Status
+    from assetflow.views import AssetStatus, Status
 
 _MOST_ROOTS = 5
 _LAST = float("inf")
