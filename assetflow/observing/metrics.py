@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.counting import BOUNDS, Times, Totals
+from assetflow.model.keys import split_slot
 from assetflow.observing.openmetrics import Family, Sample, exposition
 
 if TYPE_CHECKING:
@@ -72,16 +73,16 @@ def metrics(project: str, status: Status, totals: Totals, now: float, most: int 
 def _of_assets(rows: Sequence[AssetStatus], base: Mapping[str, str], now: float) -> Iterable[Family]:
     def gauge(name: str, text: str, value: Callable[[AssetStatus], float | None], unit: str = "") -> Family:
         found = [(row, value(row)) for row in rows]
-        samples = (Sample({**base, "asset": row.spec.key}, one) for row, one in found if one is not None)
+        samples = (Sample({**base, **_named(row)}, one) for row, one in found if one is not None)
         return Family(f"assetflow_{name}", "gauge", text, tuple(samples), unit)
 
     yield Family(
         "assetflow_asset_state", "gauge", "1 for the state of content that an asset is in; the others are absent.",
-        tuple(Sample({**base, "asset": row.spec.key, "state": row.state}, 1) for row in rows),
+        tuple(Sample({**base, **_named(row), "state": row.state}, 1) for row in rows),
     )  # fmt: skip
     yield Family(
         "assetflow_asset_labels", "gauge", "1 for each asset, with what was declared of it as labels.",
-        tuple(Sample({**base, "asset": row.spec.key, **_declared(row)}, 1) for row in rows),
+        tuple(Sample({**base, **_named(row), **_declared(row)}, 1) for row in rows),
     )  # fmt: skip
     yield gauge("freshness_lag_seconds", "Age of the data behind an asset.", lambda row: _lag(row, now), "seconds")
     yield gauge("deadline_timestamp_seconds", "When the asset is, or was, due.", lambda row: row.freshness.deadline,
@@ -147,6 +148,12 @@ def _histogram(times: Times | None, base: Mapping[str, str], result: str) -> Ite
     yield Sample({**labels, "le": "+Inf"}, found.timed, "_bucket")
     yield Sample(labels, found.timed, "_count")
     yield Sample(labels, found.sum_us / 1e6, "_sum")
+
+
+def _named(row: AssetStatus) -> dict[str, str]:
+    """The labels that name an asset, or one of its partitions."""
+    asset, partition = split_slot(row.spec.key)
+    return {"asset": asset, "partition": partition} if partition else {"asset": asset}
 
 
 def _lag(row: AssetStatus, now: float) -> float | None:

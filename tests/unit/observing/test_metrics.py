@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, strategies as st
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.counting import BOUNDS, Counting
+from assetflow.catalog.counting import BOUNDS, Counting, Totals
 from assetflow.catalog.rows import queries
 from assetflow.cli.measuring import write_whole
 from assetflow.errors import NotWritable
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import Attempt
 from assetflow.observing.metrics import metrics
 from assetflow.observing.openmetrics import Family, Sample, exposition
@@ -205,6 +206,18 @@ def test_tags_that_would_be_one_label_are_two(workspace: Workspace) -> None:
 
     tags = {name: value for name, value in labels if name.startswith("tag_")}
     assert tags == {"tag_a_b": "1", "tag_a_b_": "2", "tag_a_b__": "3", "tag_bare": "true"}
+
+
+def test_a_partition_has_a_label_of_its_own_whatever_its_key(shop: Workspace) -> None:
+    status = shop.project().status()
+    row = status["orders"]
+    keys = ["2026-01-05", 'a "quoted" \\ [one]\nmore']
+    rows = tuple(replace(row, spec=replace(row.spec, key=slot(AssetKey("orders"), key))) for key in keys)
+    found = metrics("shop", replace(status, rows=rows), Totals({}, {}, {}, {}, {}), time.time())
+
+    text = read(found.text)
+    assert set(by(text["assetflow_asset_state"], "asset", "partition")) == {("orders", key) for key in keys}
+    assert set(by(text["assetflow_rows"], "asset", "partition")) == {("orders", key) for key in keys}
 
 
 odd = st.text(max_size=20) | st.sampled_from(
