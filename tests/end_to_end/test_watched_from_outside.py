@@ -96,7 +96,9 @@ def test_a_failure_is_named_with_its_run_in_every_place_that_says_that_an_asset_
 
     screen = late.run("status", "--freshness", "--format", "table", "--exit-code")
     assert screen.code == 4
-    assert "root cause: cleaned failed (run #2) · 2 assets → assetflow logs cleaned, then" in screen.out
+    words = " ".join(screen.out.split())
+    fix = "assetflow logs cleaned, then assetflow materialize cleaned+"
+    assert f"root cause: cleaned failed (run #2) · 2 assets → {fix}" in words
     assert "2 overdue · 1 without deadline" not in screen.out, "cleaned has no deadline either"
     assert "2 overdue · 2 without deadline" in screen.out
     assert "cleaned failed (run #2)" in late.run("why", "report").out
@@ -110,7 +112,7 @@ def test_a_zone_that_is_asked_for_is_the_zone_of_all_times(late: Folder) -> None
     assert "DUE (Europe/London)" in own
     assert "08:00" in own
     assert "DUE (Asia/Tokyo)" in asked
-    assert "08:00" not in asked
+    assert "17:00" in asked or "16:00" in asked, "eight in London, in winter or in summer"
 
 
 def test_totals_never_fall_while_runs_go_on_and_every_file_is_whole(make_folder: Callable[[], Folder]) -> None:
