@@ -1,0 +1,208 @@
+"""One round over the jobs: what each is up to, and taking up the tick that is due.
+
+A tick is claimed in one transaction before its run begins, by a process that holds the lock of the job meanwhile. So a
+claimed tick whose lock is free is of a process that died: without a run it is taken up once more, with one it ends as
+that run did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from assetflow.automation.due import Decision, decide, due_ticks, next_ticks, settled
+from assetflow.automation.locks import job_lock
+from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.ticks import Ticks
+from assetflow.errors import Superseded, UsageError, near_names
+from assetflow.load.settings import Settings
+from assetflow.model.jobs import CLAIMED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
+
+_CHANGED_TIMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job and what is recorded of its schedule. `is_busy`: a process is at one of its ticks now.
+
+    `schedule` is None before a round has seen it. `claimed` is the tick that waits or runs, or whose process is gone.
+    `held_until` is the instant that the clock has yet to reach, when it is behind what was already accounted for.
+    """
+
+    job: Job
+    schedule: Schedule | None
+    claimed: Tick | None
+    last: Tick | None
+    missed: int
+    is_busy: bool
+    is_due: bool
+    next: int | None
+    held_until: int | None = None
+
+    @property
+    def word(self) -> str:
+        """off, running, paused, held or on."""
+        if not self.job.enabled:
+            return "off"
+        if self.is_busy:
+            return "running"
+        if self.schedule is not None and self.schedule.is_paused:
+            return "paused"
+        return "held" if self.held_until is not None else "on"
+
+
+def job_named(settings: Settings, name: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known = {job.name: job for job in jobs_of(settings.jobs)}
+    if name in known:
+        return known[name]
+    near = near_names(name, known, 1)
+    fix = f"did you mean `{near[0]}`?" if near else "assetflow schedule ls lists the jobs"
+    if not known:
+        fix = f'declare one in the project file: [jobs.{name}] with cron = "0 6 * * *"'
+    raise UsageError(f"there is no job `{name}`", fix=fix)
+
+
+def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[JobState, ...]:
+    """What every job is up to. Changes nothing."""
+    jobs = jobs_of(settings.jobs)
+    if not jobs:
+        return ()
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        ticks = Ticks(catalog)
+        schedules, claimed, last, missed = ticks.schedules(), ticks.claimed(), ticks.last(), ticks.missed(missed_since)
+    found: list[JobState] = []
+    for job in jobs:
+        is_busy = job_lock(settings, job.name).is_held_by_anyone()
+        found.append(
+            _state(job, schedules.get(job.name), claimed.get(job.name), last.get(job.name), missed.get(job.name, 0),
+                   now, is_busy=is_busy)
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _state(
+    job: Job, schedule: Schedule | None, claimed: Tick | None, last: Tick | None, missed: int, now: float, *,
+    is_busy: bool,
+) -> JobState:  # fmt: skip
+    is_new = schedule is None or schedule.is_off
+    due = iter(()) if schedule is None or is_new else due_ticks(schedule.cron, schedule.tz, schedule.mark, now)
+    is_due = job.enabled and not is_busy and (claimed is not None or next(due, None) is not None)
+    held = None if schedule is None or is_new or schedule.mark <= now else schedule.mark
+    after = now if held is None else max(now, held)
+    upcoming = next_ticks(job.cron, job.tz, after)[0] if job.enabled else None
+    return JobState(job, schedule, claimed, last, missed, is_busy, is_due, upcoming, held)
+
+
+def see(settings: Settings, now: float) -> None:
+    """Record the schedules that are new, were changed, switched on or off: they count from now.
+
+    A schedule that was changed is left alone until the ticks that were due before have been taken up.
+    """
+    jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled}
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        schedules = Ticks(catalog).schedules()
+    seen = list(_seen(jobs, schedules, now))
+    if not seen:
+        return
+    with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+        Ticks(catalog).put(seen)
+
+
+def _seen(jobs: dict[str, Job], schedules: dict[str, Schedule], now: float) -> Iterable[Schedule]:
+    for name, job in jobs.items():
+        known = schedules.get(name)
+        if known is None:
+            yield Schedule(name, job.cron, job.tz, now, int(now))
+        elif known.is_off:
+            yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)), is_off=False)
+        elif (known.cron, known.tz) != (job.cron, job.tz):
+            if next(due_ticks(known.cron, known.tz, known.mark, now), None) is None:
+                yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)))
+    for name, known in schedules.items():
+        if name not in jobs and not known.is_off:
+            yield replace(known, is_off=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a round did for one job: the tick that is to run now, what it recorded, and whether more are due."""
+
+    tick: Tick | None = None
+    missed: Tick | None = None
+    ended: Tick | None = None
+    is_more: bool = False
+
+
+def take(catalog: Catalog, job: Job, now: float) -> Taken:
+    """Take up what is due of a job, and record what is not run. The caller holds the lock of the job.
+
+    Raises:
+        Superseded: the schedule is changed again and again while this looks at it.
+    """
+    for _ in range(_CHANGED_TIMES):
+        try:
+            return _take(catalog, job, now)
+        except Superseded:  # somebody paused it in between: look again
+            continue
+    raise Superseded(f"the schedule `{job.name}` is being changed", fix="run the command again")
+
+
+def _take(catalog: Catalog, job: Job, now: float) -> Taken:
+    ticks = Ticks(catalog)
+    seen = ticks.schedules().get(job.name)
+    if seen is None or seen.is_off:
+        return Taken()
+    left, ended = ticks.claimed().get(job.name), None
+    if left is not None:
+        run = None if left.run_id is None else catalog.run(left.run_id)
+        ended = settled(left, None if run is None else run.state)
+    due = due_ticks(seen.cron, seen.tz, seen.mark, now)
+    again = [] if left is None or ended is not None else [left.scheduled]
+    decision = decide(chain(again, due), job.catchup, now, is_paused=seen.is_paused)
+    missed = _missed(seen, decision, left if again else None)
+    claim = None if decision.runs is None else _claim(job.name, decision)
+    if ended is None and missed is None and claim is None:
+        return Taken()
+    mark = seen.mark if decision.mark is None else decision.mark
+    tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now)
+    return Taken(tick, missed, ended, decision.is_more)
+
+
+def _claim(job: str, decision: Decision) -> Tick:
+    scheduled = decision.runs or 0
+    return Tick(job, scheduled, CLAIMED, decision.policy, scheduled)
+
+
+def _missed(seen: Schedule, decision: Decision, left: Tick | None) -> Tick | None:
+    gap = decision.missed
+    if gap is None:
+        return None
+    notes = [f"paused by {seen.paused_by}"] if decision.policy == PAUSED else []
+    if left is not None and left.scheduled == gap.first:
+        notes.append("its process ended before a run began")
+    return Tick(seen.job, gap.first, MISSED, decision.policy, gap.last, gap.count, "; ".join(notes))
+
+
+def resume(settings: Settings, job: Job, now: float) -> tuple[bool, Tick | None]:
+    """Let a schedule go on from now; whether it was paused or held, and the ticks that it missed meanwhile.
+
+    One that is held because the clock was ahead goes on from now as well: ticks that come are run, whatever was
+    recorded of them as missed.
+    """
+    see(settings, now)
+    with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+        ticks = Ticks(catalog)
+        seen = ticks.schedules().get(job.name)
+        if seen is None or seen.is_off or not (seen.is_paused or seen.mark > now):
+            return False, None
+        decision = decide(due_ticks(seen.cron, seen.tz, seen.mark, now), job.catchup, now, is_paused=True)
+        missed = _missed(seen, decision, None)
+        ticks.resume(job.name, missed, int(now), now)
+        return True, missed
