@@ -92,11 +92,11 @@ def _state(
     is_busy: bool,
 ) -> JobState:  # fmt: skip
     is_new = schedule is None or schedule.is_off
-    due = iter(()) if schedule is None or is_new else due_ticks(schedule.cron, schedule.tz, schedule.mark, now)
-    is_due = job.enabled and not is_busy and (claimed is not None or next(due, None) is not None)
+    has_due = claimed is not None or (schedule is not None and not is_new and _is_due(schedule, now))
     held = None if schedule is None or is_new or schedule.mark <= now else schedule.mark
     after = now if held is None else max(now, held)
     upcoming = next_ticks(job.cron, job.tz, after)[0] if job.enabled else None
+    is_due = job.enabled and not is_busy and has_due
     return JobState(job, schedule, claimed, last, missed, is_busy, is_due, upcoming, held)
 
 
@@ -122,12 +122,15 @@ def _seen(jobs: dict[str, Job], schedules: dict[str, Schedule], now: float) -> I
             yield Schedule(name, job.cron, job.tz, now, int(now))
         elif known.is_off:
             yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)), is_off=False)
-        elif (known.cron, known.tz) != (job.cron, job.tz):
-            if next(due_ticks(known.cron, known.tz, known.mark, now), None) is None:
-                yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)))
+        elif (known.cron, known.tz) != (job.cron, job.tz) and not _is_due(known, now):
+            yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)))
     for name, known in schedules.items():
         if name not in jobs and not known.is_off:
             yield replace(known, is_off=True)
+
+
+def _is_due(schedule: Schedule, now: float) -> bool:
+    return next(due_ticks(schedule.cron, schedule.tz, schedule.mark, now), None) is not None
 
 
 @dataclass(frozen=True, slots=True)

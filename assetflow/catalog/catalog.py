@@ -175,7 +175,7 @@ class Catalog:
 
     # -- writing
 
-    def begin_run(
+    def begin_run(  # noqa: PLR0913 - the columns of a run, all by keyword
         self,
         env: str,
         *,

@@ -25,7 +25,7 @@ class Ticks:
     def schedules(self) -> dict[str, Schedule]:
         """The schedules that were ever seen, by job."""
         rows = cast("list[tuple[Any, ...]]", self._database.rows("schedules"))
-        return {row[0]: Schedule(*row[:5], bool(row[5]), *row[6:]) for row in rows}
+        return {row[0]: replace(Schedule(*row), is_off=bool(row[5])) for row in rows}
 
     def claimed(self) -> dict[str, Tick]:
         """The tick of each job that waits or runs, or whose process is gone."""

@@ -115,8 +115,8 @@ class _Voice:
         """Say what became of it."""
         found = tick_answer(answer)
         if found is None:
-            self._tell({"event": "lost", "job": job, "exit_code": code},
-                       (" ✗ ", strong(job), f"  its process ended with exit code {code}; the tick is taken up again"))  # fmt: skip
+            text = f"  its process ended with exit code {code}; the tick is taken up again"
+            self._tell({"event": "lost", "job": job, "exit_code": code}, (" ✗ ", strong(job), text))
             return False
         for key in ("ended", "missed", "tick"):
             if found.get(key) is not None:
@@ -151,7 +151,7 @@ def _status(session: Session, options: Namespace) -> Answer:
     states = look(settings, now)
     coming = min(((one.next, one.job.name) for one in states if one.next is not None), default=None)
     words = daemon_words(session, found)
-    rows: list[tuple[str, Line | str]] = [("next", "nothing" if coming is None else f"{coming[1]} {session.clock(coming[0])}")]  # fmt: skip
+    rows = [("next", "nothing" if coming is None else f"{coming[1]} {session.clock(coming[0])}")]
     running = [one.job.name for one in states if one.is_busy]
     rows += [("at work", ", ".join(running))] if running else []
     return Answer(

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from assetflow.model.jobs import Tick
 
 _RECENT_S = 7 * 86_400.0
-_STATES = {"on": ("●", "good"), "running": ("▶", "head"), "paused": ("·", "warn"), "held": ("⏱", "warn"), "off": ("○", "dim")}  # fmt: skip
+_STATES = {
+    "on": ("●", "good"), "running": ("▶", "head"), "paused": ("·", "warn"), "held": ("⏱", "warn"), "off": ("○", "dim"),
+}  # fmt: skip
 _ENDS = {"done": ("✓", "good"), "failed": ("✗", "bad"), "claimed": ("▶", "head"), "missed": ("·", "warn")}
 NO_JOBS: Line = (" no jobs; declare one in the project file: ", strong('[jobs.nightly] with cron = "0 6 * * *"'))
 
@@ -67,8 +69,9 @@ def _ls(session: Session, options: Namespace) -> Answer:
     if not states:
         return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, [NO_JOBS])
     columns = (
-        Column("job", "JOB"), Column("cron", "CRON"), Column("tz", "ZONE", leave=2), Column("select", "SELECTION", leave=3, least=12),
-        Column("next_at", "NEXT"), Column("last", "LAST"), Column("state", "STATE"), Column("missed", "MISSED", is_right=True),
+        Column("job", "JOB"), Column("cron", "CRON"), Column("tz", "ZONE", leave=2),
+        Column("select", "SELECTION", leave=3, least=12), Column("next_at", "NEXT"), Column("last", "LAST"),
+        Column("state", "STATE"), Column("missed", "MISSED", is_right=True),
     )  # fmt: skip
     rows = tuple(_row(session, state, recent.get(state.job.name, 0)) for state in states)
     below: list[Line] = [(dim(f" {count(len(states), 'job')} · {daemon_words(session, runner)} · missed: in 7 days"),)]
@@ -88,7 +91,8 @@ def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
     mark, style = _STATES[state.word]
     shown_last: Line | None = None
     if last is not None:
-        shown_last = (_end_mark(last.state), f" {'' if last.run_id is None else f'#{last.run_id} '}", session.clock(last.scheduled))  # fmt: skip
+        run = "" if last.run_id is None else f"#{last.run_id} "
+        shown_last = (_end_mark(last.state), f" {run}{session.clock(last.scheduled)}")
     return (
         cell(job.name, strong(job.name)),
         cell(job.cron),
@@ -169,8 +173,8 @@ def _history(session: Session, options: Namespace, name: str) -> Answer:
         job_named(settings, name)  # a job that is gone may have a history, one that never was has none
         return Answer(lambda: {"job": name, "ticks": []}, [(f" nothing has become of `{name}` yet",)])
     columns = (
-        Column("scheduled_at", "DUE"), Column("state", "STATE"), Column("count", "TICKS", is_right=True), Column("run", "RUN", is_right=True),
-        Column("policy", "POLICY"), Column("note", "NOTE", least=16),
+        Column("scheduled_at", "DUE"), Column("state", "STATE"), Column("count", "TICKS", is_right=True),
+        Column("run", "RUN", is_right=True), Column("policy", "POLICY"), Column("note", "NOTE", least=16),
     )  # fmt: skip
     rows = tuple(
         (
@@ -205,7 +209,8 @@ def _pause(session: Session, options: Namespace, name: str) -> Answer:
     see(settings, now)
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         is_new = Ticks(catalog).pause(name, user_name(), now)
-    line: Line = (" ", strong(name), " is paused" if is_new else " was paused already", dim(" · its ticks are missed meanwhile"))  # fmt: skip
+    said = " is paused" if is_new else " was paused already"
+    line: Line = (" ", strong(name), said, dim(" · its ticks are missed meanwhile"))
     return Answer(
         lambda: {"job": name, "paused": True, "changed": is_new},
         [line],
@@ -286,13 +291,15 @@ def tick_line(one: Document) -> Line:
     facts += [f"{count(one['count'], 'tick')} missed: {one['policy']}"] if one["state"] == "missed" else []
     facts += [one["note"]] if one["note"] else []
     note = " · ".join(facts)
-    return (" ", _end_mark(one["state"]), " ", strong(one["job"]), f"  {times}  ", bad(note) if one["state"] == "failed" else dim(note))  # fmt: skip
+    shown = bad(note) if one["state"] == "failed" else dim(note)
+    return (" ", _end_mark(one["state"]), " ", strong(one["job"]), f"  {times}  ", shown)
 
 
 def tick_words(options: Namespace, name: str) -> list[str]:
     """The call that takes up one tick of a job, with the options that this call was given."""
     found = again("__tick", name, "--json")
-    for flag, value in (("-C", options.project), ("-e", options.env), ("--now", getattr(options, "now", None)), ("--tz", options.tz)):  # fmt: skip
+    given = (("-C", options.project), ("-e", options.env), ("--now", options.now), ("--tz", options.tz))
+    for flag, value in given:
         found += [] if value is None else [flag, value]
     return [*found, *(["--utc"] if options.utc else [])]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from typing import Any, cast
 
 LATEST, ALL, NONE = "latest", "all", "none"
 PAUSED = "paused"
@@ -77,7 +77,7 @@ def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     """The jobs of the table `[jobs]` of the settings, by name."""
     found: list[Job] = []
     for name, values in sorted(settings.items()):
-        known = {key: value for key, value in values.items() if key != "max_active_runs"}
-        config = MappingProxyType(dict(known.pop("config", None) or {}))  # pyright: ignore
-        found.append(Job(name, config=config, **known))  # pyright: ignore
+        known = dict(cast("Mapping[str, Any]", values))  # the schema has checked what they are
+        known.pop("max_active_runs", None)
+        found.append(Job(name, **known))
     return tuple(found)
