@@ -18,7 +18,7 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
 from assetflow.errors import Superseded, UsageError, near_names
 from assetflow.load.settings import Settings
-from assetflow.model.jobs import CLAIMED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
+from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
 
 _CHANGED_TIMES = 5
 
@@ -107,12 +107,19 @@ def see(settings: Settings, now: float) -> None:
     """
     jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled}
     with closing(Catalog(settings.catalog_path)) as catalog:
-        schedules = Ticks(catalog).schedules()
+        schedules, claimed = Ticks(catalog).schedules(), Ticks(catalog).claimed()
     seen = list(_seen(jobs, schedules, now))
     if not seen:
         return
+    left = [
+        replace(tick, state=FAILED, note="its process ended, and the job was off then")
+        for one in seen
+        if (tick := claimed.get(one.job)) is not None
+        and schedules[one.job].is_off
+        and not job_lock(settings, one.job).is_held_by_anyone()
+    ]
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-        Ticks(catalog).put(seen)
+        Ticks(catalog).put(seen, left, now)
 
 
 def _seen(jobs: dict[str, Job], schedules: dict[str, Schedule], now: float) -> Iterable[Schedule]:
@@ -166,7 +173,8 @@ def _take(catalog: Catalog, job: Job, now: float) -> Taken:
     if left is not None:
         run = None if left.run_id is None else catalog.run(left.run_id)
         ended = settled(left, None if run is None else run.state)
-    due = due_ticks(seen.cron, seen.tz, seen.mark, now)
+    known = ticks.known_after(job.name, seen.mark)
+    due = (tick for tick in due_ticks(seen.cron, seen.tz, seen.mark, now) if tick not in known)
     again = [] if left is None or ended is not None else [left.scheduled]
     decision = decide(chain(again, due), job.catchup, now, is_paused=seen.is_paused)
     missed = _missed(seen, decision, left if again else None)
@@ -207,5 +215,17 @@ def resume(settings: Settings, job: Job, now: float) -> tuple[bool, Tick | None]
             return False, None
         decision = decide(due_ticks(seen.cron, seen.tz, seen.mark, now), job.catchup, now, is_paused=True)
         missed = _missed(seen, decision, None)
-        ticks.resume(job.name, missed, int(now), now)
+        cut = [_cut(one, seen, int(now)) for one in ticks.missed_across(job.name, int(now))]
+        ended = ticks.claimed().get(job.name)
+        if ended is not None and (ended.scheduled <= now or job_lock(settings, job.name).is_held_by_anyone()):
+            ended = None
+        if ended is not None:
+            ended = replace(ended, state=FAILED, note="its process ended, and the clock was ahead then")
+        ticks.resume(job.name, missed=missed, cut=cut, ended=ended, mark=int(now), at=now)
         return True, missed
+
+
+def _cut(row: Tick, seen: Schedule, until: int) -> Tick:
+    """A row of missed ticks as far as they are up to an instant."""
+    kept = list(due_ticks(seen.cron, seen.tz, row.scheduled - 1, until)) or [row.scheduled]
+    return replace(row, last=kept[-1], count=len(kept))

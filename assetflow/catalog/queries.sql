@@ -647,6 +647,19 @@ ON CONFLICT (job, scheduled) DO UPDATE SET state = 'missed', policy = excluded.p
     count = excluded.count, note = excluded.note, ended_at = excluded.ended_at
 WHERE state = 'claimed' AND run_id IS NULL
 
+-- known_after: the ticks after an instant that something became of already
+SELECT scheduled FROM tick WHERE job = ? AND scheduled > ? ORDER BY scheduled
+
+-- missed_across: ticks that were missed on both sides of an instant
+SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at
+FROM tick WHERE job = ?1 AND state = 'missed' AND scheduled <= ?2 AND last > ?2
+
+-- forget_missed: ticks after an instant are not missed
+DELETE FROM tick WHERE job = ? AND state = 'missed' AND scheduled > ?
+
+-- shorten_missed: fewer ticks in a row were missed
+UPDATE tick SET last = ?, count = ? WHERE job = ? AND scheduled = ? AND state = 'missed'
+
 -- tick_begins: the run that a tick became
 UPDATE tick SET run_id = ? WHERE job = ? AND scheduled = ? AND tries = ? AND state = 'claimed' AND run_id IS NULL
 

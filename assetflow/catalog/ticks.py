@@ -43,13 +43,23 @@ class Ticks:
         """The ticks of a job, newest first."""
         return self._ticks("ticks_of", job, limit)
 
+    def known_after(self, job: str, mark: int) -> frozenset[int]:
+        """The ticks after an instant that something became of already: the clock was ahead, and was said to be."""
+        return frozenset(cast("int", row[0]) for row in self._database.rows("known_after", job, mark))
+
+    def missed_across(self, job: str, instant: int) -> list[Tick]:
+        """The rows of missed ticks with some up to an instant and others after it."""
+        return self._ticks("missed_across", job, instant)
+
     # -- writing
 
-    def put(self, schedules: Iterable[Schedule]) -> None:
-        """Record schedules as they are now."""
+    def put(self, schedules: Iterable[Schedule], ended: Iterable[Tick], at: float) -> None:
+        """Record schedules as they are now, and how claimed ticks ended of jobs that nobody runs any more."""
         with self._database.transaction():
             for one in schedules:
                 self._put(one)
+            for tick in ended:
+                self._end(tick, at)
 
     def take(
         self, seen: Schedule, *, mark: int, missed: Tick | None, claim: Tick | None, ended: Tick | None, at: float
@@ -93,10 +103,21 @@ class Ticks:
                 self._put(replace(found, paused_at=at, paused_by=by))
             return not found.is_paused
 
-    def resume(self, job: str, missed: Tick | None, mark: int, at: float) -> None:
-        """Let a schedule go on from `mark`. What it `missed` meanwhile is recorded."""
+    def resume(
+        self, job: str, *, missed: Tick | None, cut: Iterable[Tick], ended: Tick | None, mark: int, at: float
+    ) -> None:
+        """Let a schedule go on from `mark`: what it `missed` meanwhile is recorded; what it missed after is forgotten.
+
+        `cut` are rows of missed ticks, as far as they are up to the mark; `ended` is a claimed tick after it, as it
+        ends.
+        """
         with self._database.transaction():
             found = self.schedules()[job]
+            self._database.change("forget_missed", job, mark)
+            if ended is not None:
+                self._end(ended, at)
+            for one in cut:
+                self._database.change("shorten_missed", one.last, one.count, job, one.scheduled)
             if missed is not None:
                 self._database.change(
                     "miss_ticks", job, missed.scheduled, missed.policy, missed.last, missed.count, missed.note, at
