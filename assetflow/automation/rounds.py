@@ -7,12 +7,12 @@ that run did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from assetflow.automation.due import Decision, decide, due_ticks, next_ticks, settled
+from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
 from assetflow.automation.locks import job_lock
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
@@ -76,28 +76,22 @@ def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[
         return ()
     with closing(Catalog(settings.catalog_path)) as catalog:
         ticks = Ticks(catalog)
-        schedules, claimed, last, missed = ticks.schedules(), ticks.claimed(), ticks.last(), ticks.missed(missed_since)
+        schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
+        last, missed = ticks.last(), ticks.missed(missed_since)
     found: list[JobState] = []
     for job in jobs:
+        schedule, tick = schedules.get(job.name), claimed.get(job.name)
         is_busy = job_lock(settings, job.name).is_held_by_anyone()
+        is_due, held, upcoming = False, None, None
+        if job.enabled:
+            if schedule is not None and not schedule.is_off:
+                held = schedule.mark if schedule.mark > now else None
+                is_due = not is_busy and (tick is not None or _is_due(schedule, now, ahead.get(job.name)))
+            upcoming = next_ticks(job.cron, job.tz, now if held is None else held)[0]
         found.append(
-            _state(job, schedules.get(job.name), claimed.get(job.name), last.get(job.name), missed.get(job.name, 0),
-                   now, is_busy=is_busy)
-        )  # fmt: skip
+            JobState(job, schedule, tick, last.get(job.name), missed.get(job.name, 0), is_busy, is_due, upcoming, held)
+        )
     return tuple(found)
-
-
-def _state(
-    job: Job, schedule: Schedule | None, claimed: Tick | None, last: Tick | None, missed: int, now: float, *,
-    is_busy: bool,
-) -> JobState:  # fmt: skip
-    is_new = schedule is None or schedule.is_off
-    has_due = claimed is not None or (schedule is not None and not is_new and _is_due(schedule, now))
-    held = None if schedule is None or is_new or schedule.mark <= now else schedule.mark
-    after = now if held is None else max(now, held)
-    upcoming = next_ticks(job.cron, job.tz, after)[0] if job.enabled else None
-    is_due = job.enabled and not is_busy and has_due
-    return JobState(job, schedule, claimed, last, missed, is_busy, is_due, upcoming, held)
 
 
 def see(settings: Settings, now: float) -> None:
@@ -107,8 +101,9 @@ def see(settings: Settings, now: float) -> None:
     """
     jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled}
     with closing(Catalog(settings.catalog_path)) as catalog:
-        schedules, claimed = Ticks(catalog).schedules(), Ticks(catalog).claimed()
-    seen = list(_seen(jobs, schedules, now))
+        ticks = Ticks(catalog)
+        schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
+    seen = list(_seen(jobs, schedules, ahead, now))
     if not seen:
         return
     left = [
@@ -122,22 +117,30 @@ def see(settings: Settings, now: float) -> None:
         Ticks(catalog).put(seen, left, now)
 
 
-def _seen(jobs: dict[str, Job], schedules: dict[str, Schedule], now: float) -> Iterable[Schedule]:
+def _seen(
+    jobs: Mapping[str, Job], schedules: Mapping[str, Schedule], ahead: Mapping[str, set[int]], now: float
+) -> Iterator[Schedule]:
     for name, job in jobs.items():
         known = schedules.get(name)
         if known is None:
             yield Schedule(name, job.cron, job.tz, now, int(now))
         elif known.is_off:
             yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)), is_off=False)
-        elif (known.cron, known.tz) != (job.cron, job.tz) and not _is_due(known, now):
+        elif (known.cron, known.tz) != (job.cron, job.tz) and not _is_due(known, now, ahead.get(name)):
             yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)))
     for name, known in schedules.items():
         if name not in jobs and not known.is_off:
             yield replace(known, is_off=True)
 
 
-def _is_due(schedule: Schedule, now: float) -> bool:
-    return next(due_ticks(schedule.cron, schedule.tz, schedule.mark, now), None) is not None
+def _is_due(schedule: Schedule, now: float, ahead: set[int] | None) -> bool:
+    return next(_due(schedule, now, ahead), None) is not None
+
+
+def _due(schedule: Schedule, now: float, ahead: set[int] | None) -> Iterator[int]:
+    """The ticks that something has to become of."""
+    found = due_ticks(schedule.cron, schedule.tz, schedule.mark, now)
+    return found if not ahead else (tick for tick in found if tick not in ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class Taken:
     """What a round did for one job: the tick that is to run now, what it recorded, and whether more are due."""
 
     tick: Tick | None = None
-    missed: Tick | None = None
+    missed: tuple[Tick, ...] = ()
     ended: Tick | None = None
     is_more: bool = False
 
@@ -173,13 +176,12 @@ def _take(catalog: Catalog, job: Job, now: float) -> Taken:
     if left is not None:
         run = None if left.run_id is None else catalog.run(left.run_id)
         ended = settled(left, None if run is None else run.state)
-    known = ticks.known_after(job.name, seen.mark)
-    due = (tick for tick in due_ticks(seen.cron, seen.tz, seen.mark, now) if tick not in known)
+    ahead = ticks.ahead().get(job.name)
     again = [] if left is None or ended is not None else [left.scheduled]
-    decision = decide(chain(again, due), job.catchup, now, is_paused=seen.is_paused)
-    missed = _missed(seen, decision, left if again else None)
+    decision = decide(chain(again, _due(seen, now, ahead)), job.catchup, now, is_paused=seen.is_paused)
+    missed = _missed(seen, decision, ahead, left if again else None)
     claim = None if decision.runs is None else _claim(job.name, decision)
-    if ended is None and missed is None and claim is None:
+    if ended is None and not missed and claim is None:
         return Taken()
     mark = seen.mark if decision.mark is None else decision.mark
     tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now)
@@ -191,17 +193,35 @@ def _claim(job: str, decision: Decision) -> Tick:
     return Tick(job, scheduled, CLAIMED, decision.policy, scheduled)
 
 
-def _missed(seen: Schedule, decision: Decision, left: Tick | None) -> Tick | None:
+def _missed(seen: Schedule, decision: Decision, ahead: set[int] | None, left: Tick | None = None) -> tuple[Tick, ...]:
+    """The rows of the ticks that a decision misses: one, unless something became of some between them already."""
     gap = decision.missed
     if gap is None:
-        return None
-    notes = [f"paused by {seen.paused_by}"] if decision.policy == PAUSED else []
-    if left is not None and left.scheduled == gap.first:
-        notes.append("its process ended before a run began")
-    return Tick(seen.job, gap.first, MISSED, decision.policy, gap.last, gap.count, "; ".join(notes))
+        return ()
+    paused = [f"paused by {seen.paused_by}"] if decision.policy == PAUSED else []
+    rows: list[Tick] = []
+    for part in _parts(seen, gap, ahead):
+        died = ["its process ended before a run began"] if left is not None and left.scheduled == part.first else []
+        note = "; ".join([*paused, *died])
+        rows.append(Tick(seen.job, part.first, MISSED, decision.policy, part.last, part.count, note))
+    return tuple(rows)
 
 
-def resume(settings: Settings, job: Job, now: float) -> tuple[bool, Tick | None]:
+def _parts(seen: Schedule, gap: Gap, ahead: set[int] | None) -> list[Gap]:
+    between = sorted(tick for tick in ahead or () if gap.first < tick < gap.last)
+    if not between:
+        return [gap]
+    parts: list[Gap] = []
+    start = gap.first - 1
+    for end in [*between, gap.last + 1]:
+        inside = list(due_ticks(seen.cron, seen.tz, start, end - 1))
+        if inside:
+            parts.append(Gap(inside[0], inside[-1], len(inside)))
+        start = end
+    return parts
+
+
+def resume(settings: Settings, job: Job, now: float) -> tuple[bool, tuple[Tick, ...]]:
     """Let a schedule go on from now; whether it was paused or held, and the ticks that it missed meanwhile.
 
     One that is held because the clock was ahead goes on from now as well: ticks that come are run, whatever was
@@ -212,9 +232,10 @@ def resume(settings: Settings, job: Job, now: float) -> tuple[bool, Tick | None]
         ticks = Ticks(catalog)
         seen = ticks.schedules().get(job.name)
         if seen is None or seen.is_off or not (seen.is_paused or seen.mark > now):
-            return False, None
-        decision = decide(due_ticks(seen.cron, seen.tz, seen.mark, now), job.catchup, now, is_paused=True)
-        missed = _missed(seen, decision, None)
+            return False, ()
+        ahead = ticks.ahead().get(job.name)
+        decision = decide(_due(seen, now, ahead), job.catchup, now, is_paused=True)
+        missed = _missed(seen, decision, ahead)
         cut = [_cut(one, seen, int(now)) for one in ticks.missed_across(job.name, int(now))]
         ended = ticks.claimed().get(job.name)
         if ended is not None and (ended.scheduled <= now or job_lock(settings, job.name).is_held_by_anyone()):

@@ -647,8 +647,8 @@ ON CONFLICT (job, scheduled) DO UPDATE SET state = 'missed', policy = excluded.p
     count = excluded.count, note = excluded.note, ended_at = excluded.ended_at
 WHERE state = 'claimed' AND run_id IS NULL
 
--- known_after: the ticks after an instant that something became of already
-SELECT scheduled FROM tick WHERE job = ? AND scheduled > ? ORDER BY scheduled
+-- ahead: the ticks that something became of already, and that lie after what is accounted for
+SELECT s.job, t.scheduled FROM schedule s CROSS JOIN tick t ON t.job = s.job AND t.scheduled > s.mark
 
 -- missed_across: ticks that were missed on both sides of an instant
 SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at

@@ -43,9 +43,12 @@ class Ticks:
         """The ticks of a job, newest first."""
         return self._ticks("ticks_of", job, limit)
 
-    def known_after(self, job: str, mark: int) -> frozenset[int]:
-        """The ticks after an instant that something became of already: the clock was ahead, and was said to be."""
-        return frozenset(cast("int", row[0]) for row in self._database.rows("known_after", job, mark))
+    def ahead(self) -> dict[str, set[int]]:
+        """The ticks after the mark of their job that something became of already: the clock was ahead once."""
+        found: dict[str, set[int]] = {}
+        for job, scheduled in cast("list[tuple[str, int]]", self._database.rows("ahead")):
+            found.setdefault(job, set()).add(scheduled)
+        return found
 
     def missed_across(self, job: str, instant: int) -> list[Tick]:
         """The rows of missed ticks with some up to an instant and others after it."""
@@ -62,7 +65,7 @@ class Ticks:
                 self._end(tick, at)
 
     def take(
-        self, seen: Schedule, *, mark: int, missed: Tick | None, claim: Tick | None, ended: Tick | None, at: float
+        self, seen: Schedule, *, mark: int, missed: Iterable[Tick], claim: Tick | None, ended: Tick | None, at: float
     ) -> Tick | None:
         """Record what was decided of the ticks up to `mark`, all or nothing; the tick that is claimed now.
 
@@ -76,14 +79,8 @@ class Ticks:
                 raise Superseded(f"the schedule `{seen.job}` was changed meanwhile; nothing was recorded")
             if ended is not None:
                 self._end(ended, at)
-            if missed is not None:
-                self._must(
-                    self._database.change(
-                        "miss_ticks", seen.job, missed.scheduled, missed.policy, missed.last, missed.count,
-                        missed.note, at,
-                    ),
-                    missed,
-                )  # fmt: skip
+            for tick in missed:
+                self._must(self._miss(tick, at), tick)
             if claim is None:
                 return None
             row = self._database.row("claim_tick", claim.job, claim.scheduled, claim.policy, at)
@@ -104,7 +101,7 @@ class Ticks:
             return not found.is_paused
 
     def resume(
-        self, job: str, *, missed: Tick | None, cut: Iterable[Tick], ended: Tick | None, mark: int, at: float
+        self, job: str, *, missed: Iterable[Tick], cut: Iterable[Tick], ended: Tick | None, mark: int, at: float
     ) -> None:
         """Let a schedule go on from `mark`: what it `missed` meanwhile is recorded; what it missed after is forgotten.
 
@@ -118,11 +115,14 @@ class Ticks:
                 self._end(ended, at)
             for one in cut:
                 self._database.change("shorten_missed", one.last, one.count, job, one.scheduled)
-            if missed is not None:
-                self._database.change(
-                    "miss_ticks", job, missed.scheduled, missed.policy, missed.last, missed.count, missed.note, at
-                )
+            for tick in missed:
+                self._miss(tick, at)
             self._put(replace(found, paused_at=None, paused_by="", mark=mark))
+
+    def _miss(self, tick: Tick, at: float) -> int:
+        return self._database.change(
+            "miss_ticks", tick.job, tick.scheduled, tick.policy, tick.last, tick.count, tick.note, at
+        )
 
     def _end(self, tick: Tick, at: float) -> None:
         self._database.change("end_tick", tick.state, tick.note, at, tick.job, tick.scheduled, tick.tries)

@@ -118,9 +118,8 @@ class _Voice:
             text = f"  its process ended with exit code {code}; the tick is taken up again"
             self._tell({"event": "lost", "job": job, "exit_code": code}, (" ✗ ", strong(job), text))
             return False
-        for key in ("ended", "missed", "tick"):
-            if found.get(key) is not None:
-                self._tell({"event": "tick", **found[key]}, tick_line(found[key]))
+        for one in found["ticks"]:
+            self._tell({"event": "tick", **one}, tick_line(one))
         return True
 
     def problem(self, error: AssetflowError) -> None:

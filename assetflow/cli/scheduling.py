@@ -226,7 +226,7 @@ def _resume(session: Session, options: Namespace, name: str) -> Answer:
     now = given_now(session, options.now, settings.tz)
     was_held, missed = resume(settings, job, now)
     upcoming = next_ticks(job.cron, job.tz, now)[0]
-    passed = 0 if missed is None else missed.count
+    passed = sum(one.count for one in missed)
     line: Line = (" ", strong(name), f" goes on · next {session.clock(upcoming)}" if was_held else " was not paused",
                   dim(f" · {count(passed, 'tick')} missed meanwhile" if passed else ""))  # fmt: skip
     return Answer(
@@ -254,8 +254,8 @@ def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
         is_more = state.is_due
         while is_more:
             document = _one(session, options, state.job.name)
-            done += [one for key in ("ended", "missed", "tick") if (one := document.get(key)) is not None]
-            is_more = document.get("more", False)
+            done += document["ticks"]
+            is_more = document["more"]
     states = look(settings, now)
     return _ran(session, done, busy, [one for one in states if name in (None, one.job.name)])
 

@@ -14,6 +14,7 @@ from assetflow.catalog.ticks import Ticks
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
 from assetflow.cli.moments import given_now
+from assetflow.cli.render_errors import error_lines
 from assetflow.cli.text import iso
 from assetflow.errors import AssetflowError
 from assetflow.files import storage_error
@@ -38,7 +39,7 @@ def tick(session: Session, options: Namespace) -> Answer:
     except OSError as error:
         raise storage_error("locking a job with", lock.path, error) from error
     if not is_mine:
-        return Answer(lambda: {"job": job.name, "busy": True, "tick": None, "missed": None, "more": False}, text="")
+        return Answer(lambda: {"job": job.name, "busy": True, "ticks": [], "more": False}, text="")
     with lock:
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
             taken = take(catalog, job, now)
@@ -63,7 +64,7 @@ def _run(session: Session, job: Job, tick: Tick) -> Tick:
     try:
         return _carry_out(session, job, tick)
     except AssetflowError as error:
-        session.screen.error(session.verb.name, error, session.root_text)
+        session.screen.notes(error_lines(error, session.root_text))
         return replace(tick, state=FAILED, note=SECRETS.text(error.what))
     except KeyboardInterrupt:
         return replace(tick, state=FAILED, note="it was interrupted")
@@ -91,9 +92,7 @@ def _document(job: Job, taken: Taken, done: Tick | None) -> dict[str, object]:
     return {
         "job": job.name,
         "busy": False,
-        "tick": None if done is None else tick_document(done),
-        "missed": None if taken.missed is None else tick_document(taken.missed),
-        "ended": None if taken.ended is None else tick_document(taken.ended),
+        "ticks": [tick_document(one) for one in (taken.ended, *taken.missed, done) if one is not None],
         "more": taken.is_more,
     }
 

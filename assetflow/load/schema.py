@@ -130,11 +130,11 @@ class _Retention(BaseModel):
 
 
 def _job_zone(value: str) -> str:
-    if value == "local":
-        raise ValueError(
-            'a job needs a time zone with a name, such as "Europe/London" or "UTC": "local" differs by machine'
-        )
-    return _zone(value)
+    """A zone with a name: what `local` is differs from machine to machine."""
+    try:
+        return _zone("" if value == "local" else value)
+    except ValueError as error:
+        raise ValueError(f'`{value}` is not the name of a time zone; write "Europe/London" or "UTC"') from error
 
 
 def _cron(value: str) -> str:
