@@ -174,7 +174,7 @@ def _history(session: Session, options: Namespace, name: str) -> Answer:
         return Answer(lambda: {"job": name, "ticks": []}, [(f" nothing has become of `{name}` yet",)])
     columns = (
         Column("scheduled_at", "DUE"), Column("state", "STATE"), Column("count", "TICKS", is_right=True),
-        Column("run", "RUN", is_right=True), Column("policy", "POLICY"), Column("note", "NOTE", least=16),
+        Column("run", "RUN", is_right=True), Column("policy", "POLICY", leave=1), Column("note", "NOTE", least=16),
     )  # fmt: skip
     rows = tuple(
         (

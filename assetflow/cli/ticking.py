@@ -65,9 +65,20 @@ def _run(session: Session, job: Job, tick: Tick) -> Tick:
         return _carry_out(session, job, tick)
     except AssetflowError as error:
         session.screen.notes(error_lines(error, session.root_text))
-        return replace(tick, state=FAILED, note=SECRETS.text(error.what))
+        return replace(tick, state=FAILED, note=SECRETS.text(_why(error)))
     except KeyboardInterrupt:
         return replace(tick, state=FAILED, note="it was interrupted")
+
+
+def _why(error: AssetflowError) -> str:
+    """`shop.py:12: cannot be imported`: the first of the problems, when there are several."""
+    from assetflow.errors import ProjectLoadError
+
+    if not isinstance(error, ProjectLoadError) or not error.problems:
+        return error.what
+    first, *others = error.problems
+    place = "" if first.where is None else f"{first.where}: "
+    return f"{place}{first.what}{f' (and {len(others)} more)' if others else ''}"
 
 
 def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
