@@ -73,7 +73,8 @@ class World:
 
     def _process(self, job: Job, kill_share: float) -> bool:
         """What a process does for one tick; whether another is due."""
-        dies = self._chosen.choice(STEPS) if self._chosen.random() < kill_share else ""
+        share = min(1.0, 4 * kill_share) if self.models[job.name].open is not None else kill_share  # misfortunes gather
+        dies = self._chosen.choice(STEPS) if self._chosen.random() < share else ""
         lock = job_lock(self.settings, job.name)
         self._must(lock.acquire(), f"{job.name} is held by a process that died")
         with lock, self._catalog() as catalog:
@@ -141,9 +142,10 @@ class World:
             self.counts["clock set back"] += 1
 
     def _somebody_acts(self) -> None:
-        if self._chosen.random() > 0.02:
+        held = [name for name, model in self.models.items() if model.is_held(self.now)]
+        if self._chosen.random() > (0.1 if held else 0.02):
             return
-        name = self._chosen.choice(list(self.models))
+        name = self._chosen.choice(held or list(self.models))
         model = self.models[name]
         if model.is_paused or (model.is_held(self.now) and self._chosen.random() < 0.5):
             self._resume(name)
