@@ -143,17 +143,18 @@ class World:
 
     def _somebody_acts(self) -> None:
         held = [name for name, model in self.models.items() if model.is_held(self.now)]
-        if self._chosen.random() > (0.1 if held else 0.02):
+        if held and self._chosen.random() < 0.2:
+            self._resume(self._chosen.choice(held))
+        if self._chosen.random() > 0.02:
             return
-        name = self._chosen.choice(held or list(self.models))
-        model = self.models[name]
-        if model.is_paused or (model.is_held(self.now) and self._chosen.random() < 0.5):
+        name = self._chosen.choice(list(self.models))
+        if self.models[name].is_paused:
             self._resume(name)
-        else:
-            with self._catalog() as catalog:
-                Ticks(catalog).pause(name, "ann", self.now)
-            model.is_paused = True
-            self.counts["paused"] += 1
+            return
+        with self._catalog() as catalog:
+            Ticks(catalog).pause(name, "ann", self.now)
+        self.models[name].is_paused = True
+        self.counts["paused"] += 1
 
     def _resume(self, name: str) -> None:
         resume(self.settings, self.jobs[name], self.now)
