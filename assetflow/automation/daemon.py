@@ -118,14 +118,22 @@ def _sleep(wake: int, seconds: float) -> None:
 
 @contextmanager
 def _woken_by_signals(stop: Callable[[int, FrameType | None], None]) -> Generator[int]:
-    """A descriptor that is readable when a signal came: one to end, a child's end, or SIGHUP to look at once."""
+    """A descriptor that is readable when a signal came: one to end, a child's end, or SIGUSR1 to look at once.
+
+    What whoever started this process has it ignore, as `nohup` does, it ignores.
+    """
     reading, writing = os.pipe()  # which no child inherits
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
     handlers = {
-        signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGCHLD: _only_wake, signal.SIGHUP: _only_wake,
+        signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: stop, signal.SIGCHLD: _only_wake,
+        signal.SIGUSR1: _only_wake,
     }  # fmt: skip
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in handlers.items()
+        if number is signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN
+    }
     wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield reading

@@ -50,7 +50,7 @@ def test_a_claim_its_misses_and_the_mark_are_one(catalog: Catalog) -> None:
 @pytest.mark.parametrize("change", [{"mark": 99}, {"paused_at": 1.0}])
 def test_nothing_is_taken_of_a_schedule_that_is_not_as_it_was_seen(catalog: Catalog, change: dict[str, float]) -> None:
     with pytest.raises(Superseded, match="was changed meanwhile"):
-        take(catalog, replace(SEEN, **change), CLAIM, MISSED)  # pyright: ignore[reportArgumentType]
+        take(catalog, replace(SEEN, **change), CLAIM, MISSED)
 
     assert Ticks(catalog).of("nightly") == []
 
