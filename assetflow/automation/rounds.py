@@ -7,16 +7,17 @@ that run did.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
-from assetflow.automation.locks import job_lock
+from assetflow.automation.locks import job_lock, note_of_this_process
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
 from assetflow.errors import Superseded, UsageError, near_names
+from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
 
@@ -145,12 +146,40 @@ def _due(schedule: Schedule, now: float, ahead: set[int] | None) -> Iterator[int
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a round did for one job: the tick that is to run now, what it recorded, and whether more are due."""
+    """What was done for one job: the tick that was taken up, what was recorded beside, and whether more are due."""
 
     tick: Tick | None = None
     missed: tuple[Tick, ...] = ()
     ended: Tick | None = None
     is_more: bool = False
+
+
+def take_up(
+    settings: Settings, job: Job, now: float, carry_out: Callable[[Tick], Tick], clock: Callable[[], float]
+) -> Taken | None:
+    """Take up what is due of a job in this process; None when another one is at one of its ticks.
+
+    `carry_out` runs a claimed tick and gives it back as it ended, whatever goes wrong. `clock` says when that was.
+
+    Raises:
+        NotWritable: the folder of the project cannot be written.
+    """
+    lock = job_lock(settings, job.name)
+    try:
+        is_mine = lock.acquire(note=note_of_this_process(now))
+    except OSError as error:
+        raise storage_error("locking a job with", lock.path, error) from error
+    if not is_mine:
+        return None
+    with lock:
+        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+            taken = take(catalog, job, now)
+        if taken.tick is None:
+            return taken
+        done = carry_out(taken.tick)
+        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+            Ticks(catalog).end(done, clock())
+        return replace(taken, tick=done)
 
 
 def take(catalog: Catalog, job: Job, now: float) -> Taken:

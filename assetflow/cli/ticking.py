@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser, Namespace
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assetflow.automation.locks import job_lock, note_of_this_process
-from assetflow.automation.rounds import Taken, job_named, take
-from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.ticks import Ticks
+from assetflow.automation.rounds import Taken, job_named, take_up
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
 from assetflow.cli.moments import given_now
 from assetflow.cli.render_errors import error_lines
 from assetflow.cli.text import iso
 from assetflow.errors import AssetflowError
-from assetflow.files import storage_error
 from assetflow.model.jobs import DONE, FAILED, Job, Tick
 from assetflow.model.secrets import SECRETS
 
@@ -33,28 +29,11 @@ def tick(session: Session, options: Namespace) -> Answer:
     settings = session.settings()
     job = job_named(settings, options.job)
     now = given_now(session, options.now, settings.tz)
-    lock = job_lock(settings, job.name)
-    try:
-        is_mine = lock.acquire(note=note_of_this_process(session.now))
-    except OSError as error:
-        raise storage_error("locking a job with", lock.path, error) from error
-    if not is_mine:
+    clock = time.time if options.now is None else lambda: now
+    taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
+    if taken is None:
         return Answer(lambda: {"job": job.name, "busy": True, "ticks": [], "more": False}, text="")
-    with lock:
-        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-            taken = take(catalog, job, now)
-        done = None if taken.tick is None else _run(session, job, taken.tick)
-        if done is not None:
-            ended_at = now if options.now is not None else _clock()
-            with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-                Ticks(catalog).end(done, ended_at)
-    return Answer(lambda: _document(job, taken, done), text="")
-
-
-def _clock() -> float:
-    import time
-
-    return time.time()
+    return Answer(lambda: _document(job, taken), text="")
 
 
 def _run(session: Session, job: Job, tick: Tick) -> Tick:
@@ -99,13 +78,9 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
     return replace(tick, state=FAILED, run_id=result.run_id, note=SECRETS.text(failure.what))
 
 
-def _document(job: Job, taken: Taken, done: Tick | None) -> dict[str, object]:
-    return {
-        "job": job.name,
-        "busy": False,
-        "ticks": [tick_document(one) for one in (taken.ended, *taken.missed, done) if one is not None],
-        "more": taken.is_more,
-    }
+def _document(job: Job, taken: Taken) -> dict[str, object]:
+    ticks = [one for one in (taken.ended, *taken.missed, taken.tick) if one is not None]
+    return {"job": job.name, "busy": False, "ticks": [tick_document(one) for one in ticks], "more": taken.is_more}
 
 
 def tick_document(tick: Tick) -> dict[str, object]:
