@@ -28,7 +28,7 @@ from assetflow.catalog.rows import (
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Tick
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
 Slot = tuple[AssetKey, str]
@@ -56,6 +56,7 @@ class Catalog:
     def __init__(self, path: Path, *, write: bool = False) -> None:
         self.database = Database(path, write=write)
         self._assets: dict[str, int] = {}
+        self._parts: dict[tuple[int, str], int] = {}
         self._envs: dict[str, int] = {}
         self._nodes: set[str] = set()
 
@@ -279,9 +280,10 @@ class Catalog:
             self._add_sources(traces, sources)
             for trace in traces:
                 asset_id = self._asset(trace.asset, at)
-                version_id, number, _, _ = self._version(asset_id, 0, trace, None, at)
+                part_id = self._part(asset_id, trace.partition)
+                version_id, number, _, _ = self._version(asset_id, part_id, trace, None, at)
                 self.database.change("reject_version", at, version_id)
-                self._add_trace(asset_id, 0, version_id, run_id, trace, at)
+                self._add_trace(asset_id, part_id, version_id, run_id, trace, at)
                 numbers.append(number)
         return numbers
 
@@ -318,7 +320,7 @@ class Catalog:
 
     def _commit_one(self, env_id: int, run_id: int | None, trace: NewTrace, at: float) -> Committed:
         asset_id = self._asset(trace.asset, at)
-        part_id = 0  # every key carries a partition from the first day; unpartitioned assets use partition 0
+        part_id = self._part(asset_id, trace.partition)
         now = cast("tuple[int, str, int] | None", self.database.row("head_now", env_id, asset_id, part_id))
         version_id, number, data_hash, is_new = self._version(asset_id, part_id, trace, now, at)
         trace_id = self._add_trace(asset_id, part_id, version_id, run_id, trace, at)
@@ -338,10 +340,12 @@ class Catalog:
         )  # fmt: skip
         trace_id = cast("tuple[int]", row)[0]
         for one in trace.inputs:
-            upstream = self._asset(one.upstream, at)
+            key, partition = split_slot(one.upstream)
+            upstream = self._asset(key, at)
             self.database.change(
-                "add_trace_input", trace_id, one.parameter, upstream, one.mode, one.digest, one.version_number
-            )
+                "add_trace_input", trace_id, one.parameter, upstream, self._part(upstream, partition), one.mode,
+                one.digest, one.version_number,
+            )  # fmt: skip
         return trace_id
 
     def _version(
@@ -380,12 +384,13 @@ class Catalog:
 
     def _save_attempt(self, env_id: int, attempt: Attempt, number: int | None) -> None:
         asset_id = self._asset(attempt.asset, attempt.started_at or 0.0)
+        part_id = self._part(asset_id, attempt.partition)
         version = attempt.version_number if number is None else number
         self.database.change(
-            "save_attempt", attempt.run_id, asset_id, 0, attempt.number, attempt.state, attempt.started_at,
+            "save_attempt", attempt.run_id, asset_id, part_id, attempt.number, attempt.state, attempt.started_at,
             attempt.finished_at, version, attempt_facts(attempt),
         )  # fmt: skip
-        self.database.change("save_last_attempt", env_id, asset_id, 0, attempt.run_id, attempt.number)
+        self.database.change("save_last_attempt", env_id, asset_id, part_id, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
         texts = definition_texts(trace)
@@ -418,6 +423,15 @@ class Catalog:
     def _asset(self, key: AssetKey, at: float) -> int:
         return self._number(self._assets, key, "asset_id", "add_asset", (key, at))
 
+    def _part(self, asset_id: int, key: str) -> int:
+        """The number of a partition of an asset, given out now if it has none; 0 for an asset without partitions."""
+        if not key:
+            return 0
+        if (asset_id, key) not in self._parts:
+            found = self.database.row("part_id", asset_id, key) or self.database.row("add_part", asset_id, key)
+            self._parts[asset_id, key] = cast("tuple[int]", found)[0]
+        return self._parts[asset_id, key]
+
     def _env(self, name: str) -> int:
         return self._number(self._envs, name, "env_id", "add_env", (name,))
 
@@ -435,6 +449,7 @@ class Catalog:
         except BaseException:
             # Numbers given out in a transaction that was undone are not theirs any more.
             self._assets.clear()
+            self._parts.clear()
             self._envs.clear()
             self._nodes.clear()
             raise

@@ -55,11 +55,12 @@ WHERE t.run_id = ?
 ORDER BY t.trace_id
 
 -- inputs_of: what these traces (a JSON list of numbers) read
-SELECT i.trace_id, i.parameter, u.key, i.mode, i.digest, i.number
+SELECT i.trace_id, i.parameter, u.key, p.key, i.mode, i.digest, i.number
 FROM json_each(?) wanted
 JOIN trace_in i ON i.trace_id = wanted.value
 JOIN asset u ON u.asset_id = i.up_asset_id
-ORDER BY i.trace_id, i.parameter
+JOIN part p ON p.part_id = i.lo
+ORDER BY i.trace_id, i.parameter, i.up_asset_id, i.lo
 
 -- history: every move of the head of an asset in an environment, newest first
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
@@ -198,7 +199,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING trace_id
 
 -- add_trace_input: one thing that a trace read
-INSERT INTO trace_in (trace_id, parameter, up_asset_id, mode, digest, number) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO trace_in (trace_id, parameter, up_asset_id, lo, hi, mode, digest, number) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)
 
 -- next_seq: count one more commit
 UPDATE counter SET value = value + 1 WHERE name = 'seq' RETURNING value
@@ -412,7 +413,8 @@ SELECT part_id FROM part WHERE asset_id = ? AND key = ?
 INSERT INTO part (asset_id, key) VALUES (?, ?) RETURNING part_id
 
 -- number_of_content: the newest version of an asset that has this content; one whose bytes are there comes first
-SELECT number FROM version JOIN asset USING (asset_id) WHERE asset.key = ? AND part_id = 0 AND data_hash = ? AND state <> 'rejected'
+SELECT number FROM version v JOIN asset a USING (asset_id) JOIN part p ON p.part_id = v.part_id
+WHERE a.key = ? AND p.key = ? AND v.data_hash = ? AND v.state <> 'rejected'
 ORDER BY state = 'live' DESC, number DESC LIMIT 1
 
 -- pins: the heads of an environment that runs leave alone

@@ -21,6 +21,7 @@ from assetflow.catalog.journal import Journal, JournalContent, Record, read_jour
 from assetflow.catalog.rows import columns_json, definition_texts, discovered_json, queries
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NewTrace, NewVersion, TraceInput
 
 _LOOSE = (
@@ -206,7 +207,7 @@ class _Draft:
         asset_id = self._asset(trace.asset, at)
         part_id = self._part(asset_id, trace.partition)
         inputs = [
-            (given.parameter, self._asset(given.upstream, at), given.mode, given.digest, self._number_of(given))
+            (given.parameter, *self._numbers(given.upstream, at), given.mode, given.digest, self._number_of(given))
             for given in trace.inputs
         ]
         made = self._all(
@@ -226,9 +227,16 @@ class _Draft:
             self._connection.execute(self._queries["add_trace_input"], (added[0][0], *values))
         return number
 
+    def _numbers(self, name: AssetKey, at: float) -> tuple[int, int]:
+        """The numbers of an asset and of its partition."""
+        key, partition = split_slot(name)
+        asset_id = self._asset(key, at)
+        return asset_id, self._part(asset_id, partition)
+
     def _number_of(self, given: TraceInput) -> int | None:
         """The number that the version has now which was read, if that can be told: numbers may be others than then."""
-        found = self._all("number_of_content", given.upstream, given.digest) if given.mode == "value" else []
+        wanted = (*split_slot(given.upstream), given.digest)
+        found = self._all("number_of_content", *wanted) if given.mode == "value" else []
         return found[0][0] if found else None
 
     def _fp(self, trace: NewTrace) -> int:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from assetflow.errors import DamagedCatalog
 from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import (
     NOTHING_DISCOVERED,
     Attempt,
@@ -70,10 +70,11 @@ def queries() -> dict[str, str]:
 
 
 def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]:
-    """Rows of `head_inputs` or `inputs_of`, grouped by trace."""
+    """Rows of `inputs_of`, grouped by trace."""
     grouped: defaultdict[int, list[TraceInput]] = defaultdict(list)
-    for trace_id, parameter, upstream, mode, digest, number in rows:
-        grouped[trace_id].append(TraceInput(parameter, AssetKey(upstream), mode, digest, number))
+    for trace_id, parameter, upstream, partition, mode, digest, number in rows:
+        read = slot(AssetKey(upstream), partition)
+        grouped[trace_id].append(TraceInput(parameter, read, mode, digest, number))
     return {trace_id: tuple(found) for trace_id, found in grouped.items()}
 
 

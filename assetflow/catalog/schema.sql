@@ -106,7 +106,7 @@ CREATE TABLE trace (
 );
 CREATE INDEX trace_by_key ON trace (asset_id, part_id, input_key);
 
--- lo and hi bound a range of upstream partitions (both 0 without partitions); n counts them.
+-- lo and hi bound a range of upstream partitions by their numbers (both 0 without partitions); n counts them.
 CREATE TABLE trace_in (
     trace_id    INTEGER NOT NULL REFERENCES trace,
     parameter   TEXT NOT NULL,

@@ -15,6 +15,23 @@ AssetKey = NewType("AssetKey", str)
 UNPARTITIONED = ""
 """The partition key of an asset that has no partitions."""
 
+
+def slot(asset: AssetKey, partition: str) -> AssetKey:
+    """The name of an asset partition, `orders[2026-01-05]`; of an asset without partitions its key.
+
+    Graphs, plans and runs have these names as keys; no key of an asset has a bracket in it.
+    """
+    return AssetKey(f"{asset}[{partition}]") if partition else asset
+
+
+def split_slot(name: AssetKey) -> tuple[AssetKey, str]:
+    """The asset key and the partition key that `slot` put together."""
+    if not name.endswith("]"):
+        return name, UNPARTITIONED
+    asset, _, partition = name[:-1].partition("[")
+    return AssetKey(asset), partition
+
+
 _PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,62}\Z")
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))])

@@ -36,7 +36,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class TraceInput:
-    """What a trace read: `version_number` of `upstream` by `parameter`; `digest` is the part of it that mattered."""
+    """What a trace read: `version_number` of `upstream` by `parameter`; `digest` is the part of it that mattered.
+
+    An upstream with partitions is named with the one that was read: `orders[2026-01-05]`.
+    """
 
     parameter: str
     upstream: AssetKey

@@ -10,7 +10,7 @@ from functools import cached_property
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.declare import LAST_GOOD
 from assetflow.model.garbage import garbage_kept
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.causes import RootCause, root_causes
@@ -55,8 +55,8 @@ class World:
     discovered: Discovered | None = None
 
     def head(self, key: AssetKey) -> Head | None:
-        """The head of an unpartitioned asset."""
-        return self.heads.get((key, UNPARTITIONED))
+        """The head of an asset, or of an asset partition by the name of its slot."""
+        return self.heads.get(split_slot(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Step:
 
     @property
     def asset(self) -> AssetKey:
-        """The asset key."""
+        """The asset key, or the name of the slot of an asset with partitions."""
         return self.spec.key
 
     @property
@@ -103,7 +103,7 @@ class Step:
     def to_json(self) -> dict[str, object]:
         """The step as JSON-able values."""
         return {
-            "asset": self.asset,
+            "asset": split_slot(self.asset)[0],
             "partition": self.partition or None,
             "action": str(self.action),
             "reasons": [reason.to_json() for reason in self.reasons],
@@ -324,7 +324,7 @@ def _pass(
             head, spec = world.head(key), world.graph.specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
-                spec, UNPARTITIONED, decision.action, decision.reasons, head, decision.link,
+                spec, split_slot(key)[1], decision.action, decision.reasons, head, decision.link,
                 pin=world.pins.get(key), is_lost=key in world.lost,
                 is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
                 seen="" if head is None else seen_words(head.trace, world.discovered),
@@ -379,7 +379,7 @@ def _decide(
         spec,
         world.head(key),
         contents,
-        traces.get((key, UNPARTITIONED), {}),
+        traces.get(split_slot(key), {}),
         is_forced=key in forced,
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),

@@ -12,6 +12,7 @@ from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.fingerprint.hashing import SCHEME
 from assetflow.fingerprint.migrate import same_meaning
 from assetflow.model.code import CodeSource
+from assetflow.model.keys import slot
 from assetflow.model.records import Head, Trace
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
@@ -27,23 +28,24 @@ def aliased(
     """
     now = SCHEME.decode()
     other = {
-        slot: head
-        for slot, head in heads.items()
-        if head.trace.scheme not in ("", now) and slot[0] in graph.specs and not graph.specs[slot[0]].is_source
+        names: head
+        for names, head in heads.items()
+        if head.trace.scheme not in ("", now) and (key := slot(*names)) in graph.specs
+        if not graph.specs[key].is_source
     }
     if not other:
         return {}
     kept = catalog.sources(digest for head in other.values() for digest in head.trace.code_parts.values())
     found: dict[Slot, Head] = {}
-    for slot, head in other.items():
-        spec, trace = graph.specs[slot[0]], head.trace
+    for names, head in other.items():
+        spec, trace = graph.specs[slot(*names)], head.trace
         if same_meaning(trace.code_parts, kept, spec.code_parts or {}, code):
             key = _key_under(spec, trace)
             if key is not None:
                 as_now = replace(
                     trace, input_key=key, code=spec.code, code_parts=spec.code_parts or {}, scheme=now
                 )  # fmt: skip
-                found[slot] = replace(head, trace=as_now)
+                found[names] = replace(head, trace=as_now)
     return found
 
 

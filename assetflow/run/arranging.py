@@ -9,7 +9,7 @@ from pathlib import Path
 from random import random
 
 from assetflow.errors import DamagedVersion
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Head, Version
 from assetflow.model.spec import InputSpec
 from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
@@ -126,7 +126,7 @@ class Judge:
     def decide(self, key: AssetKey, ahead: Mapping[AssetKey, Version] = NOTHING) -> Decision:
         """Whether the asset has to run, on what is current, and on what is `ahead` of it."""
         spec = self._world.graph.specs[key]
-        traces, contents = self.traces.get((key, UNPARTITIONED), {}), self._pinned.contents(spec, ahead)
+        traces, contents = self.traces.get(split_slot(key), {}), self._pinned.contents(spec, ahead)
         is_forced, is_lost = key in self._forced, key in self._world.lost
         return decide(
             spec, self._pinned.heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,

@@ -29,6 +29,9 @@ class EventStream:
         self._seq = 0
         self._run_id: int | None = None
 
+    def queued(self, behind: str) -> None:
+        """Nothing: what waits has no number yet, and so no event of its own."""
+
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """The plan's counts."""
         self._run_id = run_id

@@ -10,7 +10,7 @@ from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.handover import FORMS
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
@@ -38,12 +38,12 @@ class Pinned:
         self._world, self._loaded = world, loaded
         self._observations, self._forced, self._log_folder = observations, forced, log_folder
         self._rejected: dict[AssetKey, dict[str, Version]] = {}
-        self.heads: dict[AssetKey, Head] = {key: head for (key, _), head in world.heads.items()}
+        self.heads: dict[AssetKey, Head] = {slot(*names): head for names, head in world.heads.items()}
 
     def reject(self, versions: Iterable[Version]) -> None:
         """Remember versions that checks refused, so that the same content is not kept twice."""
         for version in versions:
-            self._rejected.setdefault(version.asset, {})[version.data_hash] = version
+            self._rejected.setdefault(slot(version.asset, version.partition), {})[version.data_hash] = version
 
     def contents(self, spec: AssetSpec, ahead: Mapping[AssetKey, Version] = NOTHING) -> dict[AssetKey, Content | None]:
         """The content of each input now; None where there is none yet. `ahead` are versions that are yet to come."""

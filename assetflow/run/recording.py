@@ -11,7 +11,7 @@ from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.errors import Superseded
 from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
 from assetflow.run.outcome import StepOutcome
@@ -110,7 +110,7 @@ def attempt_of(
     """The record of an outcome as of now; `result` is what was computed, if anything was."""
     now = time.time()
     return Attempt(
-        run_id, outcome.asset, UNPARTITIONED, outcome.attempts, outcome.state,
+        run_id, *split_slot(outcome.asset), outcome.attempts, outcome.state,
         now if result is None else result.started_at, now, outcome.version,
         tuple(reason.to_json() for reason in outcome.reasons),
         None if outcome.error is None else outcome.error.to_json(), outcome.checks, outcome.seconds,
@@ -137,9 +137,10 @@ def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
 
 def linked(key: AssetKey, found: Trace, inputs: tuple[TraceInput, ...], seen: int | None) -> NewTrace:
     """The trace that says: this earlier result is what the definition of now and these inputs give."""
+    asset, partition = split_slot(key)
     return NewTrace(
-        key, found.input_key, found.code, found.code_parts, found.config, inputs, "link", found.started_at,
-        found.finished_at, found.as_of, found.metadata, None, found.version_id, seen, packages=found.packages,
+        asset, found.input_key, found.code, found.code_parts, found.config, inputs, "link", found.started_at,
+        found.finished_at, found.as_of, found.metadata, None, found.version_id, seen, partition, found.packages,
         files=found.files, env_vars=found.env_vars, notes=found.notes, scheme=found.scheme,
         code_version=found.code_version, discovered=found.discovered,
     )  # fmt: skip
@@ -149,10 +150,11 @@ def computed(
     key: AssetKey, origin: Origin, made: Made, result: NodeResult, reuse: int | None, seen: int | None
 ) -> NewTrace:  # fmt: skip
     """The trace of a computation. `reuse` is the version that has the same content, when no new one is stored."""
+    asset, partition = split_slot(key)
     return NewTrace(
-        key, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
+        asset, origin.input_key, origin.code, origin.code_parts, origin.config, origin.inputs, "run",
         result.started_at, result.finished_at, made.as_of, made.metadata, made.version, reuse, seen,
-        packages=origin.packages, files=origin.files, env_vars=origin.env_vars, notes=origin.notes,
+        partition, origin.packages, files=origin.files, env_vars=origin.env_vars, notes=origin.notes,
         scheme=origin.scheme, code_version=origin.code_version, is_anew=made.is_unread,
         discovered=result.discovered,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from assetflow.errors import Superseded
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, NewTrace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.estimate import start_order
@@ -145,7 +145,7 @@ class Runner:
         planned = [key for node in self._nodes.values() for key in node.keys]
         self._judge.traces = self._world.traces(planned)
         checked = [key for key in planned if any(check.blocking for check in self._world.graph.specs[key].checks)]
-        self._pinned.reject(self._catalog.rejected_versions(checked) if checked else ())
+        self._pinned.reject(self._catalog.rejected_versions({split_slot(key)[0] for key in checked}) if checked else ())
         for name, node in self._nodes.items():
             if not node.waits_for:
                 self._make_ready(name, self._rank[name])
@@ -252,7 +252,7 @@ class Runner:
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
             self._observer.step_started(key, node.reasons[key])
         started = [
-            Attempt(self._run_id, key, UNPARTITIONED, node.attempt, "running", now, None,
+            Attempt(self._run_id, *split_slot(key), node.attempt, "running", now, None,
                     reasons=tuple(reason.to_json() for reason in node.reasons[key]))
             for key in node.keys
         ]  # fmt: skip
@@ -452,7 +452,7 @@ class Runner:
             self._record()
 
     def _take_commit(self, one: Pending, trace: NewTrace, done: Committed) -> None:
-        key, outcome = trace.asset, one.outcome
+        key, outcome = one.outcome.asset, one.outcome
         if not done.moved:
             error = Superseded(
                 f"another run moved {key} while this one computed it; its version stays current",

@@ -24,7 +24,7 @@ from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.model.checks import ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
 from assetflow.model.secrets import SECRETS
 from assetflow.model.spec import AssetSpec
@@ -332,8 +332,8 @@ def _write(bench: Workbench, call: _Call, parts: Iterable[_Part]) -> None:
         with call.timed("write"):
             part.staged = bench.storage.write(
                 value if part.handed is None else part.handed,
-                key=part.key,
-                partition=UNPARTITIONED,
+                key=split_slot(part.key)[0],
+                partition=split_slot(part.key)[1],
                 io=part.output.io,
                 io_is_explicit=part.output.io_is_explicit,
                 declared=call.node.return_form,

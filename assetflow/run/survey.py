@@ -22,7 +22,7 @@ from assetflow.io.inspect import way_back
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Discovered, Doubt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
@@ -112,29 +112,31 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     declared = DeclaredNow(root, catalog.database.path, remembered := _Remembered(catalog), time.time_ns())
     graph = graph.having(declared.look(graph.specs.values()))
     heads.update(aliased(graph, heads, catalog, code))
-    doubts = {key: doubt for (key, partition), doubt in catalog.doubts(env).items() if partition == UNPARTITIONED}
-    pins = {key: pin for (key, partition), pin in Pointers(catalog).pins(env).items() if partition == UNPARTITIONED}
+    doubts = {slot(*names): doubt for names, doubt in catalog.doubts(env).items()}
+    pins = {slot(*names): pin for names, pin in Pointers(catalog).pins(env).items()}
+    here = {name: head for names, head in heads.items() if (name := slot(*names)) in graph.specs}
     lost = frozenset(
-        key
-        for (key, _), head in heads.items()
-        if head.version.io != "source" and key in graph.specs and not storage.exists(head.version)
+        name for name, head in here.items() if head.version.io != "source" and not storage.exists(head.version)
     )
-    heads_here = [head for (key, _), head in heads.items() if key in graph.specs]
-    seen, reread = discovered_now(heads_here if discover else None, root, remembered)
+    seen, reread = discovered_now(here.values() if discover else None, root, remembered)
     sources = {key: spec for key, spec in graph.specs.items() if spec.is_source}
     observer = _SourceObserver(heads, load, earlier, remembered)
     now = {key: observer.look(spec) for key, spec in sources.items()}
 
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
+        assets = dict.fromkeys(split_slot(key)[0] for key in keys)
         return {
-            (key, partition): _Live(
-                found, storage, graph.specs[key], heads.get((key, partition)), doubts.get(key), seen
-            )
-            for (key, partition), found in catalog.traces(keys, env).items()
+            names: _Live(found, storage, graph.specs[name], heads.get(names), doubts.get(name), seen)
+            for names, found in catalog.traces(assets, env).items()
+            if (name := slot(*names)) in graph.specs
         }
 
-    unsteady = frozenset((key, input_key) for key, partition, input_key in catalog.unsteady() if not partition)
-    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, catalog.durations, seen)
+    def durations(keys: list[AssetKey]) -> Mapping[AssetKey, float]:
+        found = catalog.durations(dict.fromkeys(split_slot(key)[0] for key in keys))
+        return {key: found[asset] for key in keys if (asset := split_slot(key)[0]) in found}
+
+    unsteady = frozenset((slot(key, partition), input_key) for key, partition, input_key in catalog.unsteady())
+    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, seen)
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
     known = {**remembered.known, **found}
     return Survey(world, observer.observations, tuple(found.values()), observer.asked, observer.times, known)
