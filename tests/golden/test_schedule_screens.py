@@ -37,6 +37,7 @@ def test_jobs_and_their_ticks(cafe, golden: Golden) -> None:
     golden("schedule_ls_nothing", cafe.run("schedule", "ls"))
     with_jobs(cafe)
     golden("schedule_ls_new", cafe.run("schedule", "ls", "--format", "table"))
+    golden("home_jobs", cafe.run())
     golden("schedule_tick_nothing", cafe.run("schedule", "tick"))
     later = "2026-03-06T00:10Z"
     golden("schedule_tick", cafe.run("schedule", "tick", "hourly", "-q", "--now", later))
