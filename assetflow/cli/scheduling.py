@@ -239,6 +239,8 @@ def _resume(session: Session, options: Namespace, name: str) -> Answer:
 
 def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
     """Run what is due now, of one job or of all, one after the other; each in a process of its own."""
+    if options.progress == "jsonl":
+        raise UsageError("the events of several runs are no answer", fix="assetflow runs show RUN --events --json")
     settings = session.settings()
     now = given_now(session, options.now, settings.tz)
     if name is not None:
@@ -305,9 +307,9 @@ def tick_words(options: Namespace, name: str) -> list[str]:
 
 
 def tick_answer(text: str) -> Document | None:
-    """What `__tick` answered; None when that is not an answer."""
+    """What `__tick` answered, behind whatever code wrote that was imported there; None when there is no answer."""
     try:
-        data = json.loads(text)["data"]
+        data = json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"]
         return cast("Document", data) if data["job"] else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -193,6 +193,14 @@ def test_code_that_does_not_load_fails_the_tick_and_says_why(folder: Folder) -> 
     assert "assets.py:1" in answer.err
 
 
+def test_code_that_prints_when_it_is_imported_is_in_nobodys_way(folder: Folder) -> None:
+    folder.write(
+        "assets.py", "import os\nprint('hello')\nos.write(1, b'hello')\n" + (folder.path / "assets.py").read_text()
+    )
+
+    assert tick(folder, "2026-03-02T07:00Z", "nightly") == [("nightly", "03-02T07:00", "done", 1, "latest")]
+
+
 # -- the daemon
 
 
