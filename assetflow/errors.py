@@ -344,9 +344,9 @@ class CodeNotSeen(DefinitionError):
 
 
 class RunConflict(AssetflowError):
-    """Another run is materializing in the same environment.
+    """Another run is materializing in the same environment, or another daemon waits for the ticks of the project.
 
-    Wait for it with `--wait 5m`, or run again when it has finished: what it built will then be current.
+    Wait for a run with `--wait 5m`, or run again when it has finished: what it built will then be current.
     """
 
     code = "AF301"

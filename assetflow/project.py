@@ -23,6 +23,7 @@ from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
+from assetflow.model.jobs import Tick
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run, Version
 from assetflow.observing import Observing
@@ -299,6 +300,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         retries: int | None = None,
         timeout_s: float | None = None,
         debugger: Debugger | None = None,
+        tick: Tick | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
@@ -308,7 +310,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries.
+        after the other in this thread, without retries. `tick` is the tick of a job that this run is of.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -323,7 +325,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {}, debugger,
+            retries, timeout_s, config or {}, debugger, tick,
         )  # fmt: skip
         found: Survey | None = None
         if not config:

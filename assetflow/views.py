@@ -262,11 +262,16 @@ def history_entries(
                 None if before is None else before.version.rows,
                 schema_change(before, head),
                 reason_code(attempts.get(run_id), head),
-                f"{run.user}@{run.host}" if run is not None else _mover(head),
+                _author(run) if run is not None else _mover(head),
                 place == 0,
             )
         )
     return tuple(entries)
+
+
+def _author(run: Run) -> str:
+    """`ann@laptop`, or for a run that nobody started by hand `schedule nightly`."""
+    return run.trigger if run.trigger.startswith("schedule ") else f"{run.user}@{run.host}"
 
 
 Expression = str | Iterable[str] | None

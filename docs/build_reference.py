@@ -169,6 +169,7 @@ MEANINGS = {
     "resources": "Fields of `Resource` classes: `[resources.HttpClient]`. Environment variables come first.",
     "pools": "How many slots each pool has: `[pools]` with `warehouse = 2`. Assets take them with `pool=`.",
     "selections": 'Saved selections: `nightly = "tag:nightly+"` is selected by `:nightly`.',
+    "jobs": "What is run when it is due, such as `[jobs.nightly]`: see below.",
 }
 DEFAULTS_MEANINGS = {
     "retry": "A number of retries, or a table with `times`, `delay` (such as `30s`), `backoff`, `max_delay` "
@@ -182,13 +183,28 @@ DEFAULTS_MEANINGS = {
     "isolation": "`process` gives each asset a process of its own. See [how assets run](../execution.md).",
     "pool": "The pool that an asset takes a slot of, or a table of pools and how many slots.",
 }
+JOB_MEANINGS = {
+    "select": "The selection that is run. Default: everything.",
+    "cron": "When it is due: five fields, or a name such as `@daily`. It must be there.",
+    "tz": "The time zone of the expression, such as `Europe/London`. Default: `UTC`.",
+    "catchup": "What becomes of ticks that nobody took up in time: `latest` (the default) runs the newest, `all` runs "
+    "every one in order, `none` runs none. What is not run is recorded as missed.",
+    "max_active_runs": "1: a job has one run at a time. Other numbers are refused.",
+    "config": "Fields of the `Config` of assets for these runs, as in `[config]`: `[jobs.nightly.config.rates]`.",
+    "env": "The environment that it runs in. Default: the one of who runs it.",
+    "enabled": "`false` switches the schedule off; when it is switched on again, it counts from then.",
+}
 
 
 def configuration_page() -> str:
     """Every key of the project file with its type, its default and what it means."""
     from dataclasses import MISSING, fields
 
-    from assetflow.load.schema import _Defaults, _Layer  # pyright: ignore[reportPrivateUsage] - the schema is the source
+    from assetflow.load.schema import (  # the schema is the source
+        _Defaults,  # pyright: ignore[reportPrivateUsage]
+        _Job,  # pyright: ignore[reportPrivateUsage]
+        _Layer,  # pyright: ignore[reportPrivateUsage]
+    )
     from assetflow.load.settings import ENVIRONMENT_KEYS, Settings
 
     built_in = {one.name: one.default for one in fields(Settings) if one.default is not MISSING}
@@ -198,6 +214,7 @@ def configuration_page() -> str:
         variable = f"`ASSETFLOW_{name.upper()}`" if name in ENVIRONMENT_KEYS else ""
         rows.append((f"`{name}`", _type_words(_Layer, name), default, variable, MEANINGS[name]))
     below = [(f"`{name}`", _type_words(_Defaults, name), DEFAULTS_MEANINGS[name]) for name in _Defaults.model_fields]
+    of_jobs = [(f"`{name}`", _type_words(_Job, name), JOB_MEANINGS[name]) for name in _Job.model_fields]
     return "\n".join([
         "# Configuration",
         "",
@@ -211,6 +228,10 @@ def configuration_page() -> str:
         "## Keys of `[defaults]` and `[groups.NAME]`",
         "",
         *_table(("key", "type", "meaning"), below),
+        "",
+        "## Keys of `[jobs.NAME]`",
+        "",
+        *_table(("key", "type", "meaning"), of_jobs),
     ])  # fmt: skip
 
 

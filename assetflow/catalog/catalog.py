@@ -27,6 +27,7 @@ from assetflow.catalog.rows import (
 )
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
+from assetflow.model.jobs import Tick
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
@@ -175,7 +176,7 @@ class Catalog:
 
     # -- writing
 
-    def begin_run(
+    def begin_run(  # noqa: PLR0913 - the columns of a run, all by keyword
         self,
         env: str,
         *,
@@ -186,10 +187,15 @@ class Catalog:
         pid: int,
         at: float,
         assets: Iterable[AssetKey] = (),
+        tick: Tick | None = None,
     ) -> tuple[int, list[int]]:
         """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`.
 
-        `assets` are those that the run may speak of: their numbers are given out at once.
+        `assets` are those that the run may speak of: their numbers are given out at once. `tick` is the tick of a job
+        that becomes this run.
+
+        Raises:
+            Superseded: the tick has been taken up by another process: there is no new run.
         """
         with self._writing():
             env_id = self._env(env)
@@ -197,7 +203,12 @@ class Catalog:
                 self._asset(key, at)
             dead = self._end_dead_runs(env_id, at)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
-        return cast("tuple[int]", row)[0], dead
+            run_id = cast("tuple[int]", row)[0]
+            if tick is not None and not self.database.change(
+                "tick_begins", run_id, tick.job, tick.scheduled, tick.tries
+            ):
+                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
+        return run_id, dead
 
     def end_dead_runs(self, env: str, at: float) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""

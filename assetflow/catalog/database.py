@@ -31,7 +31,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_S = 30.0
 
 

@@ -47,6 +47,8 @@ _TABLES = {
     "revoked": ("trace_id",),
     "unsteady": ("asset_id", "part_id", "input_key"),
     "counter": ("name",),
+    "schedule": ("job",),
+    "tick": ("job", "scheduled"),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
 

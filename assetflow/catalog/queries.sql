@@ -632,3 +632,60 @@ GROUP BY state, bound
 -- count_versions: how many versions have bytes in the store, in each state, and how many bytes, as far as is known
 SELECT state, count(*), coalesce(sum(size_bytes), 0) FROM version
 WHERE location <> '' AND state IN ('live', 'condemned', 'rejected') GROUP BY state
+
+-- schedules: what is recorded of the schedules of jobs
+SELECT job, cron, tz, since, mark, is_off, paused_at, paused_by FROM schedule
+
+-- put_schedule: a schedule as it is now
+INSERT INTO schedule (job, cron, tz, since, mark, is_off, paused_at, paused_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (job) DO UPDATE SET cron = excluded.cron, tz = excluded.tz, since = excluded.since, mark = excluded.mark,
+    is_off = excluded.is_off, paused_at = excluded.paused_at, paused_by = excluded.paused_by
+
+-- move_mark: ticks up to an instant are accounted for, unless that is not how far they were seen to be
+UPDATE schedule SET mark = ? WHERE job = ? AND mark = ? AND (paused_at IS NOT NULL) = ?
+
+-- claimed_ticks: the ticks that wait or run, of all jobs
+SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at
+FROM tick WHERE state = 'claimed' ORDER BY scheduled, job
+
+-- last_ticks: of each job the newest tick that somebody took up
+SELECT job, max(scheduled), state, policy, last, count, note, run_id, tries, claimed_at, ended_at
+FROM tick WHERE state <> 'missed' GROUP BY job
+
+-- missed_ticks: how many ticks of each job were missed, of those that were recorded at or after a time
+SELECT job, sum(count) FROM tick WHERE state = 'missed' AND ended_at >= ? GROUP BY job
+
+-- ticks_of: the newest ticks of a job
+SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at
+FROM tick WHERE job = ? ORDER BY scheduled DESC LIMIT ?
+
+-- claim_tick: take up a tick, for the first time or because who took it up died before its run began
+INSERT INTO tick (job, scheduled, state, policy, last, note, tries, claimed_at)
+VALUES (?1, ?2, 'claimed', ?3, ?2, '', 1, ?4)
+ON CONFLICT (job, scheduled) DO UPDATE SET policy = excluded.policy, tries = tries + 1, claimed_at = excluded.claimed_at
+WHERE state = 'claimed' AND run_id IS NULL RETURNING tries
+
+-- miss_ticks: ticks in a row that will not run
+INSERT INTO tick (job, scheduled, state, policy, last, count, note, ended_at) VALUES (?, ?, 'missed', ?, ?, ?, ?, ?)
+ON CONFLICT (job, scheduled) DO UPDATE SET state = 'missed', policy = excluded.policy, last = excluded.last,
+    count = excluded.count, note = excluded.note, ended_at = excluded.ended_at
+WHERE state = 'claimed' AND run_id IS NULL
+
+-- ahead: the ticks that something became of already, and that lie after what is accounted for
+SELECT s.job, t.scheduled FROM schedule s CROSS JOIN tick t ON t.job = s.job AND t.scheduled > s.mark
+
+-- missed_across: ticks that were missed on both sides of an instant
+SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at
+FROM tick WHERE job = ?1 AND state = 'missed' AND scheduled <= ?2 AND last > ?2
+
+-- forget_missed: ticks after an instant are not missed
+DELETE FROM tick WHERE job = ? AND state = 'missed' AND scheduled > ?
+
+-- shorten_missed: fewer ticks in a row were missed
+UPDATE tick SET last = ?, count = ? WHERE job = ? AND scheduled = ? AND state = 'missed'
+
+-- tick_begins: the run that a tick became
+UPDATE tick SET run_id = ? WHERE job = ? AND scheduled = ? AND tries = ? AND state = 'claimed' AND run_id IS NULL
+
+-- end_tick: what became of a tick that somebody had taken up
+UPDATE tick SET state = ?, note = ?, ended_at = ? WHERE job = ? AND scheduled = ? AND tries = ? AND state = 'claimed'

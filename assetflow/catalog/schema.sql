@@ -1,5 +1,5 @@
--- The catalog, version 5. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts and the
--- state of versions. A change here needs a file in migrations/; a test holds the two against each other.
+-- The catalog, version 6. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- ticks and the state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -217,6 +217,36 @@ CREATE TABLE file_state (
     digest      TEXT NOT NULL,
     recorded_ns INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- When the schedule of a job was first seen as it is, the instant up to which its ticks are accounted for (it never
+-- goes back by itself), and who paused it.
+CREATE TABLE schedule (
+    job       TEXT PRIMARY KEY,
+    cron      TEXT NOT NULL,
+    tz        TEXT NOT NULL,
+    since     REAL NOT NULL,
+    mark      INTEGER NOT NULL,
+    is_off    INTEGER NOT NULL DEFAULT 0,
+    paused_at REAL,
+    paused_by TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+
+-- What became of every instant at which a job was due. Missed ticks in a row are one row: from scheduled to last.
+CREATE TABLE tick (
+    job        TEXT NOT NULL,
+    scheduled  INTEGER NOT NULL,
+    state      TEXT NOT NULL,
+    policy     TEXT NOT NULL,
+    last       INTEGER NOT NULL,
+    count      INTEGER NOT NULL DEFAULT 1,
+    note       TEXT NOT NULL DEFAULT '',
+    run_id     INTEGER,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    claimed_at REAL,
+    ended_at   REAL,
+    PRIMARY KEY (job, scheduled)
+) WITHOUT ROWID;
+CREATE INDEX tick_claimed ON tick (job) WHERE state = 'claimed';
 
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
@@ -48,14 +49,20 @@ class Checking:
         """What the code of the selected assets, and of the helpers that they reach, says against them.
 
         Types that cannot fit, SQL that cannot be read, and reads of the clock, of chance, of the environment, of the
-        network and of files, each with its place. No data is read; user code is imported only when it changed.
+        network and of files, each with its place. Without a selection also the jobs that can run nothing. No data is
+        read; user code is imported only when it changed.
 
         Raises:
             ProjectLoadError: the project does not load; everything that is wrong is in `problems`.
         """
+        from assetflow.checking.jobs import job_findings
         from assetflow.checking.static import look
 
-        return look(self.settings.root, self.graph, self.select(expression))
+        found = look(self.settings.root, self.graph, self.select(expression))
+        if expression is not None or not self.settings.jobs:
+            return found
+        jobs = tuple(job_findings(self.settings, self.select))
+        return replace(found, findings=(*jobs, *found), schedules=found.schedules + len(self.settings.jobs))
 
     def verify(
         self,

@@ -166,6 +166,10 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         words = before[place + 1 :]
         wants_run = words == ["show"] or (words[:1] == ["compare"] and len(words) < 3)
         return ["ls", "show", "compare"] if not words else _runs(_project_folder(before)) if wants_run else []
+    if verb.name == "daemon":
+        return ["run", "status", "stop"] if not before[place + 1 :] else []
+    if verb.name == "schedule":
+        return _schedule_words(before, place)
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
@@ -174,6 +178,21 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
     if verb.name in ("show", "history", "preview", "logs", "why"):
         return [spec.key for spec in specs]
     return selection_words(specs, current)
+
+
+def _schedule_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `schedule`, and behind most of them the names of the jobs."""
+    words = before[place + 1 :]
+    if not words:
+        return ["ls", "next", "tick", "pause", "resume", "history"]
+    if len(words) > 1 or words[0] == "ls":
+        return []
+    from assetflow.load.settings import read_settings
+
+    try:
+        return read_settings(_project_folder(before)).jobs
+    except AssetflowError:
+        return []
 
 
 def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:

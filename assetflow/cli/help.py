@@ -13,7 +13,7 @@ EXAMPLES = (
     ("assetflow ls --json | jq .data", "every verb speaks JSON"),
 )
 
-SECTIONS = {"start": "Start", "look": "Look", "do": "Do", "care": "Look after"}
+SECTIONS = {"start": "Start", "look": "Look", "do": "Do", "time": "Over time", "care": "Look after"}
 
 
 def main_help(*, everything: bool = False) -> str:

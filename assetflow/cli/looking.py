@@ -21,6 +21,7 @@ from assetflow.errors import ProjectNotFound
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
+    from assetflow.load.settings import Settings
     from assetflow.project import AssetStatus, Status
 
 SORTS = ("topo", "name", "age", "size", "duration")
@@ -42,7 +43,17 @@ def home(session: Session, options: Namespace) -> Answer:
     def data() -> object:
         return {"project": project.name, "root": str(project.root), **status_document(status)}
 
-    return Answer(data, home_lines(status, project.name, session))
+    return Answer(data, home_lines(status, project.name, session, _jobs(project.settings)))
+
+
+def _jobs(settings: Settings) -> str:
+    """` · 2 jobs (daemon not running)`; nothing in a project without."""
+    amount = sum(job.get("enabled", True) is True for job in settings.jobs.values())
+    if not amount:
+        return ""
+    from assetflow.automation.locks import daemon_lock
+
+    return f" · {count(amount, 'job')}" + ("" if daemon_lock(settings).is_held_by_anyone() else " (daemon not running)")
 
 
 def ls(session: Session, options: Namespace) -> Answer:

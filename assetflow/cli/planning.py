@@ -214,7 +214,7 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         text=text,
         hints=render_run.next_lines(result, _logged(project, result)),
         exit_code=_exit_code(result),
-        failure=_failure(result, options),
+        failure=failure_of(result, is_alone=options.only),
         ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
     )
 
@@ -241,7 +241,7 @@ def _logged(project: Project, result: RunResult) -> set[AssetKey]:
     return {log.asset for log in project.logs(result.run_id) if log.asset in failed and log.text.strip()}
 
 
-def _failure(result: RunResult, options: Namespace) -> AssetflowError | None:
+def failure_of(result: RunResult, *, is_alone: bool = False) -> AssetflowError | None:
     """What a failed run is called in one line; None when it was fine."""
     if result.ok:
         return None
@@ -251,7 +251,7 @@ def _failure(result: RunResult, options: Namespace) -> AssetflowError | None:
     failed = [outcome.asset for outcome in result if outcome.state in ("failed", "rejected")]
     blocked = sum(outcome.state == "blocked" for outcome in result)
     if not failed and (absent := _absent(result)):
-        return _not_run(result, absent, is_alone=options.only)
+        return _not_run(result, absent, is_alone=is_alone)
     named = ", ".join(f"`{key}`" for key in failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
     what = f"{named} failed" if failed else "nothing failed"
     codes = {outcome.error.code for outcome in result if outcome.error is not None}

@@ -209,10 +209,10 @@ def present_reasons(row: AssetStatus) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- home
 
 
-def home_lines(status: Status, name: str, place: Place) -> list[Line]:
-    """Counts, what is wrong with the command that tells more, and what to do next."""
+def home_lines(status: Status, name: str, place: Place, jobs: str = "") -> list[Line]:
+    """Counts, what is wrong with the command that tells more, and what to do next. `jobs` says who runs them."""
     own = [row for row in status.rows if not row.spec.is_source]
-    title: list[Piece] = [" ", strong(name), f" · env {status.env} · {count(len(own), 'asset')}"]
+    title: list[Piece] = [" ", strong(name), f" · env {status.env} · {count(len(own), 'asset')}{jobs}"]
     if status.running is not None:
         title += [" · ", Span(f"▶ run #{status.running.run_id} since {place.clock(status.running.started_at)}", "head")]
     elif status.last_run is not None:

@@ -92,6 +92,7 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
         Column("blocked", "BLOCK", is_right=True),
         Column("env", "ENV", leave=2),
         Column("by", "BY", leave=4),
+        Column("trigger", "CAUSE", leave=5),
         Column("selection", "SELECTION", leave=3, least=12),
     )
 
@@ -112,6 +113,7 @@ def runs_table(found: Sequence[Run], session: Session) -> Table:
                 cell(amount(run, ("blocked",))),
                 cell(run.env),
                 cell(_by(run)),
+                cell(run.trigger),
                 cell(run.selection or None, run.selection or (None if run.state == LOST else dim("all"))),
             )
             for run in found
@@ -132,6 +134,11 @@ def _by(run: Run) -> str | None:
     return None if run.state == LOST else f"{run.user}@{run.host}"
 
 
+def _cause(run: Run) -> str:
+    """` · schedule nightly`; nothing for what somebody ran."""
+    return "" if run.trigger in ("cli", "") else f" · {run.trigger}"
+
+
 def _comparison(session: Session, old: int, new: int) -> Answer:
     found = session.project().compare_runs(old, new)
     return Answer(
@@ -142,7 +149,11 @@ def _comparison(session: Session, old: int, new: int) -> Answer:
 def _run(session: Session, run_id: int, options: Namespace) -> Answer:
     project = session.project()
     run, attempts = project.run_details(run_id)
-    known: Line = (f" · {session.clock(run.started_at)}", f" · {_took(run) or 'not finished'} · {_by(run)}")
+    known: Line = (
+        f" · {session.clock(run.started_at)}",
+        f" · {_took(run) or 'not finished'} · {_by(run)}",
+        _cause(run),
+    )
     if run.state == LOST:  # its times are guesses from what was made in it
         known = (" · only its number is known",)
     title: Line = (

@@ -28,6 +28,7 @@ class Session:
         self.verb, self.command, self.options, self.screen, self.now = verb, command, options, screen, now
         self._began = time.perf_counter()
         self._project: Project | None = None
+        self._settings: Settings | None = None
         self._zone: tzinfo | None = None
 
     @classmethod
@@ -87,7 +88,8 @@ class Session:
         from assetflow.load.settings import read_settings
 
         given = {} if self.options.env is None else {"env": self.options.env}
-        return read_settings(Path(self.options.project or "."), given)
+        self._settings = read_settings(Path(self.options.project or "."), given)
+        return self._settings
 
     def close(self) -> None:
         """Close the project, if one was opened."""
@@ -130,8 +132,9 @@ class Session:
         """
         if self._zone is None:
             name = "UTC" if self.options.utc else self.options.tz
-            if name is None and self._project is not None and self._project.settings.tz != "local":
-                name = self._project.settings.tz
+            known = self._settings if self._project is None else self._project.settings
+            if name is None and known is not None and known.tz != "local":
+                name = known.tz
             if name is not None:
                 self._zone = _zone(name)
         return self._zone

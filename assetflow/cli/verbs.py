@@ -52,9 +52,19 @@ VERBS = (
     Verb("do", "accept", (), "SELECTION…", "an edit changes no result: what there is stands for it", "marking"),
     Verb("do", "invalidate", (), "SELECTION…", "what was computed does not count; it runs again", "marking"),
     Verb("do", "mark", (), "SELECTION…", "overrule the planner: current or stale, with a reason", "marking"),
+    Verb(
+        "time",
+        "schedule",
+        (),
+        "[ls | next JOB | tick [JOB] | pause JOB | resume JOB | history JOB]",
+        "the jobs: when they are due, and what became of each time",
+        "scheduling",
+    ),
+    Verb("time", "daemon", (), "run | status | stop", "run the jobs when they are due", "daemon"),
     Verb("care", "gc", (), "", "delete the versions that nothing needs", "caring"),
     Verb("care", "doctor", (), "", "look for damage in what is stored, and mend it", "caring"),
     Verb("", "__complete", (), "", "", "completing"),
+    Verb("", "__tick", (), "JOB", "", "ticking"),
 )
 """Every verb, in the order of the help. Those without a section are hidden."""
 

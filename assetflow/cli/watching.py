@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from assetflow.cli.again import again
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection
 from assetflow.cli.render_errors import error_lines
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from assetflow.cli.session import Session
 
 _POLL_S = 0.25
-_START = "import sys; sys.path.append(sys.argv.pop(1)); from assetflow.cli.main import run; run()"
-_HOME = str(Path(__file__).parents[2])
 
 Document = Mapping[str, object]
 
@@ -38,7 +36,7 @@ class _Call:
 
     def words(self, verb: str) -> list[str]:
         given = self.options
-        words = [sys.executable, "-P", "-c", _START, _HOME, verb, *given.selection]
+        words = again(verb, *given.selection)
         for flag, value in (("-C", given.project), ("-e", given.env), ("--tz", given.tz)):
             words += [] if value is None else [flag, value]
         return [*words, *(["--utc"] if given.utc else [])]

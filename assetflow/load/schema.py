@@ -29,7 +29,7 @@ from assetflow.model.keys import parse_label
 from assetflow.model.policies import jitter_share
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools")
+_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools", "jobs")
 """The tables whose entries have their own origin; layers are merged entry by entry."""
 
 
@@ -129,6 +129,46 @@ class _Retention(BaseModel):
     grace: Annotated[float, BeforeValidator(seconds)] = 86_400.0
 
 
+def _job_zone(value: str) -> str:
+    """A zone with a name: what `local` is differs from machine to machine."""
+    try:
+        return _zone("" if value == "local" else value)
+    except ValueError as error:
+        raise ValueError(f'`{value}` is not the name of a time zone; write "Europe/London" or "UTC"') from error
+
+
+def _cron(value: str) -> str:
+    from assetflow.partitions.cron import check_cron
+
+    if problem := check_cron(value):
+        raise ValueError(f'{problem}; write five fields, such as "0 6 * * 1-5" for 06:00 on working days')
+    return value
+
+
+def _selection(value: str) -> str:
+    from assetflow.plan.selection import parse_selection
+
+    return _words(parse_selection)(value) if value else value
+
+
+def _one_run(value: object) -> object:
+    if value != 1:
+        raise ValueError("a job has one run at a time, because the runs of an environment take turns; leave it out")
+    return value
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    select: Annotated[str, AfterValidator(_selection)] | None = None
+    cron: Annotated[str, AfterValidator(_cron)] | None = None
+    tz: Annotated[str, AfterValidator(_job_zone)] | None = None
+    catchup: Literal["latest", "all", "none"] | None = None
+    max_active_runs: Annotated[int | None, BeforeValidator(_one_run)] = None
+    config: Tables | None = None
+    env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
+    enabled: bool | None = None
+
+
 class _Layer(BaseModel):
     """One file, or the variables, or the flags: every key may be left out."""
 
@@ -156,6 +196,7 @@ class _Layer(BaseModel):
     resources: Tables | None = None
     pools: dict[Label, Annotated[int, Field(ge=1)]] | None = None
     selections: dict[str, str] | None = None
+    jobs: dict[Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "job")))], _Job] | None = None
 
 
 def merged_settings(
@@ -172,6 +213,7 @@ def merged_settings(
     for file in (project_file, LOCAL_FILE):
         if file in texts:
             _merge(merged, origins, *_file_layer(file, texts[file], problems))
+    problems += _unscheduled(cast("Mapping[str, Mapping[str, object]]", merged.get("jobs", {})), origins)
     home = {"home_env": merged["env"]} if "env" in merged else {}
     for values, origin in ((variables, _variable), (overrides, _flag)):
         layer = _validated(dict(values), lambda path, origin=origin: origin(path[0]), problems)
@@ -179,6 +221,19 @@ def merged_settings(
     if problems:
         raise ProjectLoadError(sorted(problems, key=_order))
     return {**merged, **home, "origins": origins}
+
+
+def _unscheduled(jobs: Mapping[str, Mapping[str, object]], origins: Mapping[str, str]) -> list[DefinitionError]:
+    """The jobs that no file gives a cron expression: `assetflow.local.toml` alone may well leave it out."""
+    problems: list[DefinitionError] = []
+    for name, job in jobs.items():
+        if "cron" not in job:
+            known = next((text for key, text in origins.items() if key.startswith(f"jobs.{name}.")), "")
+            file, _, line = known.rpartition(":")
+            where = Location(file, int(line)) if file and line.isdigit() else None
+            fix = 'say when it is due, such as cron = "0 6 * * *" for every day at 06:00'
+            problems.append(BadConfig(f"the job `{name}` has no `cron`", fix=fix, where=where))
+    return problems
 
 
 def _order(problem: DefinitionError) -> tuple[str, int, int, str]:
@@ -285,7 +340,7 @@ def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
     known: Mapping[str, object] = _Layer.model_fields
     if parents:
         inner = {"retry": _Retry, "retention": _Retention}
-        known = inner.get(parents[-1], _Defaults).model_fields
+        known = (_Job if parents[0] == "jobs" else inner.get(parents[-1], _Defaults)).model_fields
     near = None if key == "tool" else did_you_mean(key, known)
     inside = f" in `{'.'.join(parents)}`" if parents else ""
     fix = f"known keys{inside}: {', '.join(known)}"

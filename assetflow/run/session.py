@@ -18,6 +18,7 @@ from assetflow.files import names_disk_errors, storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
+from assetflow.model.jobs import Tick
 from assetflow.model.keys import AssetKey
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import AssetGraph
@@ -71,6 +72,7 @@ class Request:
     timeout_s: float | None = None
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     debugger: Debugger | None = None
+    tick: Tick | None = None
 
 
 @names_disk_errors
@@ -179,12 +181,13 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
-        cause="cli",
+        cause="cli" if request.tick is None else f"schedule {request.tick.job}",
         user=user_name(),
         host=platform.node(),
         pid=os.getpid(),
         at=time.time(),
         assets=[step.asset for step in plan if step.action is not Action.CURRENT],
+        tick=request.tick,
     )
     code = {str(step.asset): step.spec.code for step in plan if step.action is not Action.CURRENT}
     asked = Asked(

@@ -22,7 +22,7 @@ _SLOT = ("env_id", "asset_id", "part_id")
 _KEYS = {name: (f"{name}_id",) for name in ("asset", "part", "env", "fp", "version", "trace")} | {
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"), "head": _SLOT, "head_log": (*_SLOT, "seq"),
     "pin": _SLOT, "counter": ("name",), "node": ("digest",), "invalidation": _SLOT, "revoked": ("trace_id",),
-    "unsteady": (*_SLOT[1:], "input_key"),
+    "unsteady": (*_SLOT[1:], "input_key"), "schedule": ("job",), "tick": ("job", "scheduled"),
 }  # fmt: skip
 _ADDED = {"fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None}}
 _HEADS = """SELECT e.name, a.key, v.number, h.seq, v.location FROM head h JOIN env e USING (env_id) JOIN asset a

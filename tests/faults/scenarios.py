@@ -11,11 +11,17 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from assetflow import Project, files
+from assetflow.automation.rounds import see, take_up
+from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.ticks import Ticks
+from assetflow.load.settings import Settings
+from assetflow.model.jobs import Job, Tick
 from tests.faults import project as workload
 
 
@@ -196,6 +202,46 @@ def rebuild_and_materialize(project: Project, acks: Acks) -> None:
     materialize(project, acks)
 
 
+JOB = Job("nightly", "0 6 * * *")
+SEEN, DUE = 1_772_323_200, 1_772_604_000
+"""When the job is first seen, 1 March 2026 at midnight, and the fourth time that it is due after that, 06:00."""
+
+
+def with_a_job(project: Project, acks: Acks) -> None:
+    """One version of all, a source that has changed since, and a job that was seen days ago."""
+    stale(project, acks)
+    see(scheduled(project), SEEN)
+
+
+def tick(project: Project, acks: Acks) -> None:
+    """Take up what is due: three ticks are missed, the fourth is run."""
+    settings = scheduled(project)
+
+    def carry_out(one: Tick) -> Tick:
+        acks.materialized(project, result := project.materialize(executor="inline", tick=one))
+        return replace(one, state="done", run_id=result.run_id)
+
+    if take_up(settings, JOB, DUE, carry_out, lambda: DUE) is None:
+        raise RuntimeError("the job is held by a process that died")
+
+
+def tick_and_materialize(project: Project, acks: Acks) -> None:
+    """The next round; then each tick must have its run or its miss, whoever died when."""
+    tick(project, acks)
+    with closing(Catalog(project.settings.catalog_path)) as catalog:
+        missed_and_last = [(one.state, one.count, one.run_id) for one in reversed(Ticks(catalog).of(JOB.name))]
+        runs = [run.run_id for run in catalog.runs(100) if run.trigger == f"schedule {JOB.name}"]
+    [missed, (state, count, run_id)] = missed_and_last
+    if missed != ("missed", 3, None) or state not in ("done", "failed") or count != 1 or runs != [run_id][: len(runs)]:
+        raise RuntimeError(f"P11: the ticks are {missed_and_last}, the runs {runs}")
+    materialize(project, acks)
+
+
+def scheduled(project: Project) -> Settings:
+    """The settings with the job in them."""
+    return replace(project.settings, jobs={JOB.name: {"cron": JOB.cron}})
+
+
 OLD_CATALOG = Path(__file__).parents[1] / "unit" / "catalog" / "catalog_v1.sql"
 
 
@@ -232,6 +278,7 @@ SCENARIOS = {
         Scenario("migration", old_catalog, materialize),
         Scenario("rollback", two_generations, rollback, needs="rollback", ends_newest=False),
         Scenario("pin", two_generations, pin_and_unpin, needs="pin", recover=unpin_and_materialize),
+        Scenario("tick", with_a_job, tick, recover=tick_and_materialize),
         Scenario("gc", many_generations, collect, needs="gc"),
         Scenario("gc-rolled-back", rolled_back, collect, needs="gc", ends_newest=False),
         Scenario("doctor-fix", two_generations, repair, needs="mend", harm=damage, damaged=("left@2",)),

@@ -64,6 +64,16 @@ def test_what_could_stand_at_the_end(built: Path, line: str, expected: list[str]
     assert candidates(line) == expected
 
 
+def test_jobs_are_offered_where_one_is_wanted(built: Path) -> None:
+    file = built / "assetflow.toml"
+    file.write_text(file.read_text() + '\n[jobs.nightly]\ncron = "@daily"\n[jobs.hourly]\ncron = "@hourly"\n')
+
+    assert candidates("assetflow schedule pa") == ["pause"]
+    assert candidates("assetflow schedule pause ") == ["hourly", "nightly"]
+    assert candidates("assetflow schedule ls ") == []
+    assert candidates("assetflow daemon ") == ["run", "status", "stop"]
+
+
 def test_assets_of_a_manifest_that_is_out_of_date_are_offered(project: Path) -> None:
     (project / "assets.py").write_text("raise RuntimeError('user code was imported')")
 

@@ -1,0 +1,47 @@
+"""The locks of jobs and of the daemon. Held means alive: the kernel frees them with the process, however it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+
+from assetflow.catalog.locks import FileLock
+from assetflow.load.settings import Settings
+from assetflow.run.locks import user_name
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, as far as it is known."""
+
+    pid: int
+    user: str
+    host: str
+    since: float
+
+
+def job_lock(settings: Settings, job: str) -> FileLock:
+    """Held by the process that takes up a tick of a job, from before it is claimed until its end is recorded."""
+    return FileLock(settings.state_path / "locks" / f"job-{job}.lock")
+
+
+def daemon_lock(settings: Settings) -> FileLock:
+    """Held by the daemon of a project."""
+    return FileLock(settings.state_path / "locks" / "daemon.lock")
+
+
+def note_of_this_process(now: float) -> str:
+    """What this process writes into a lock that it takes."""
+    return json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": now})
+
+
+def holder(lock: FileLock) -> Holder | None:
+    """Who holds a lock now; None when nobody does, or nothing is known of who does yet."""
+    if not lock.is_held_by_anyone():
+        return None
+    try:
+        return Holder(**json.loads(lock.note()))
+    except (ValueError, TypeError):  # it has not written its note yet
+        return None

@@ -1,0 +1,281 @@
+"""One round over the jobs: what each is up to, and taking up the tick that is due.
+
+A tick is claimed in one transaction before its run begins, by a process that holds the lock of the job meanwhile. So a
+claimed tick whose lock is free is of a process that died: without a run it is taken up once more, with one it ends as
+that run did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
+from assetflow.automation.locks import job_lock, note_of_this_process
+from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.ticks import Ticks
+from assetflow.errors import Superseded, UsageError, near_names
+from assetflow.files import storage_error
+from assetflow.load.settings import Settings
+from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
+
+_CHANGED_TIMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job and what is recorded of its schedule. `is_busy`: a process is at one of its ticks now.
+
+    `schedule` is None before a round has seen it. `claimed` is the tick that waits or runs, or whose process is gone.
+    `held_until` is the instant that the clock has yet to reach, when it is behind what was already accounted for.
+    """
+
+    job: Job
+    schedule: Schedule | None
+    claimed: Tick | None
+    last: Tick | None
+    missed: int
+    is_busy: bool
+    is_due: bool
+    next: int | None
+    held_until: int | None = None
+
+    @property
+    def word(self) -> str:
+        """off, running, paused, held or on."""
+        if not self.job.enabled:
+            return "off"
+        if self.is_busy:
+            return "running"
+        if self.schedule is not None and self.schedule.is_paused:
+            return "paused"
+        return "held" if self.held_until is not None else "on"
+
+
+def job_named(settings: Settings, name: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known = {job.name: job for job in jobs_of(settings.jobs)}
+    if name in known:
+        return known[name]
+    near = near_names(name, known, 1)
+    fix = f"did you mean `{near[0]}`?" if near else "assetflow schedule ls lists the jobs"
+    if not known:
+        fix = f'declare one in the project file: [jobs.{name}] with cron = "0 6 * * *"'
+    raise UsageError(f"there is no job `{name}`", fix=fix)
+
+
+def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[JobState, ...]:
+    """What every job is up to. Changes nothing."""
+    jobs = jobs_of(settings.jobs)
+    if not jobs:
+        return ()
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        ticks = Ticks(catalog)
+        schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
+        last, missed = ticks.last(), ticks.missed(missed_since)
+    found: list[JobState] = []
+    for job in jobs:
+        schedule, tick = schedules.get(job.name), claimed.get(job.name)
+        is_busy = job_lock(settings, job.name).is_held_by_anyone()
+        is_due, held, upcoming = False, None, None
+        if job.enabled:
+            if schedule is not None and not schedule.is_off:
+                held = schedule.mark if schedule.mark > now else None
+                is_due = not is_busy and (tick is not None or _is_due(schedule, now, ahead.get(job.name)))
+            upcoming = next_ticks(job.cron, job.tz, now if held is None else held)[0]
+        found.append(
+            JobState(job, schedule, tick, last.get(job.name), missed.get(job.name, 0), is_busy, is_due, upcoming, held)
+        )
+    return tuple(found)
+
+
+def see(settings: Settings, now: float) -> None:
+    """Record the schedules that are new, were changed, switched on or off: they count from now.
+
+    A schedule that was changed is left alone until the ticks that were due before have been taken up.
+    """
+    jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled}
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        ticks = Ticks(catalog)
+        schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
+    seen = list(_seen(jobs, schedules, ahead, now))
+    if not seen:
+        return
+    left = [
+        replace(tick, state=FAILED, note="its process ended, and the job was off then")
+        for one in seen
+        if (tick := claimed.get(one.job)) is not None
+        and schedules[one.job].is_off
+        and not job_lock(settings, one.job).is_held_by_anyone()
+    ]
+    with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+        Ticks(catalog).put(seen, left, now)
+
+
+def _seen(
+    jobs: Mapping[str, Job], schedules: Mapping[str, Schedule], ahead: Mapping[str, set[int]], now: float
+) -> Iterator[Schedule]:
+    for name, job in jobs.items():
+        known = schedules.get(name)
+        if known is None:
+            yield Schedule(name, job.cron, job.tz, now, int(now))
+        elif known.is_off:
+            yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)), is_off=False)
+        elif (known.cron, known.tz) != (job.cron, job.tz) and not _is_due(known, now, ahead.get(name)):
+            yield replace(known, cron=job.cron, tz=job.tz, since=now, mark=max(known.mark, int(now)))
+    for name, known in schedules.items():
+        if name not in jobs and not known.is_off:
+            yield replace(known, is_off=True)
+
+
+def _is_due(schedule: Schedule, now: float, ahead: set[int] | None) -> bool:
+    return next(_due(schedule, now, ahead), None) is not None
+
+
+def _due(schedule: Schedule, now: float, ahead: set[int] | None) -> Iterator[int]:
+    """The ticks that something has to become of."""
+    found = due_ticks(schedule.cron, schedule.tz, schedule.mark, now)
+    return found if not ahead else (tick for tick in found if tick not in ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was done for one job: the tick that was taken up, what was recorded beside, and whether more are due."""
+
+    tick: Tick | None = None
+    missed: tuple[Tick, ...] = ()
+    ended: Tick | None = None
+    is_more: bool = False
+
+
+def take_up(
+    settings: Settings, job: Job, now: float, carry_out: Callable[[Tick], Tick], clock: Callable[[], float]
+) -> Taken | None:
+    """Take up what is due of a job in this process; None when another one is at one of its ticks.
+
+    `carry_out` runs a claimed tick and gives it back as it ended, whatever goes wrong. `clock` says when that was.
+
+    Raises:
+        NotWritable: the folder of the project cannot be written.
+    """
+    lock = job_lock(settings, job.name)
+    try:
+        is_mine = lock.acquire(note=note_of_this_process(now))
+    except OSError as error:
+        raise storage_error("locking a job with", lock.path, error) from error
+    if not is_mine:
+        return None
+    with lock:
+        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+            taken = take(catalog, job, now)
+        if taken.tick is None:
+            return taken
+        done = carry_out(taken.tick)
+        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+            Ticks(catalog).end(done, clock())
+        return replace(taken, tick=done)
+
+
+def take(catalog: Catalog, job: Job, now: float) -> Taken:
+    """Take up what is due of a job, and record what is not run. The caller holds the lock of the job.
+
+    Raises:
+        Superseded: the schedule is changed again and again while this looks at it.
+    """
+    for _ in range(_CHANGED_TIMES):
+        try:
+            return _take(catalog, job, now)
+        except Superseded:  # somebody paused it in between: look again
+            continue
+    raise Superseded(f"the schedule `{job.name}` is being changed", fix="run the command again")
+
+
+def _take(catalog: Catalog, job: Job, now: float) -> Taken:
+    ticks = Ticks(catalog)
+    seen = ticks.schedules().get(job.name)
+    if seen is None or seen.is_off:
+        return Taken()
+    left, ended = ticks.claimed().get(job.name), None
+    if left is not None:
+        run = None if left.run_id is None else catalog.run(left.run_id)
+        ended = settled(left, None if run is None else run.state)
+    ahead = ticks.ahead().get(job.name)
+    again = [] if left is None or ended is not None else [left.scheduled]
+    decision = decide(chain(again, _due(seen, now, ahead)), job.catchup, now, is_paused=seen.is_paused)
+    missed = _missed(seen, decision, ahead, left if again else None)
+    claim = None if decision.runs is None else _claim(job.name, decision)
+    if ended is None and not missed and claim is None:
+        return Taken()
+    mark = seen.mark if decision.mark is None else decision.mark
+    tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now)
+    return Taken(tick, missed, ended, decision.is_more)
+
+
+def _claim(job: str, decision: Decision) -> Tick:
+    scheduled = decision.runs or 0
+    return Tick(job, scheduled, CLAIMED, decision.policy, scheduled)
+
+
+def _missed(seen: Schedule, decision: Decision, ahead: set[int] | None, left: Tick | None = None) -> tuple[Tick, ...]:
+    """The rows of the ticks that a decision misses: one, unless something became of some between them already."""
+    gap = decision.missed
+    if gap is None:
+        return ()
+    paused = [f"paused by {seen.paused_by}"] if decision.policy == PAUSED else []
+    rows: list[Tick] = []
+    for part in _parts(seen, gap, ahead):
+        died = ["its process ended before a run began"] if left is not None and left.scheduled == part.first else []
+        note = "; ".join([*paused, *died])
+        rows.append(Tick(seen.job, part.first, MISSED, decision.policy, part.last, part.count, note))
+    return tuple(rows)
+
+
+def _parts(seen: Schedule, gap: Gap, ahead: set[int] | None) -> list[Gap]:
+    between = sorted(tick for tick in ahead or () if gap.first < tick < gap.last)
+    if not between:
+        return [gap]
+    parts: list[Gap] = []
+    start = gap.first - 1
+    for end in [*between, gap.last + 1]:
+        inside = list(due_ticks(seen.cron, seen.tz, start, end - 1))
+        if inside:
+            parts.append(Gap(inside[0], inside[-1], len(inside)))
+        start = end
+    return parts
+
+
+def resume(settings: Settings, job: Job, now: float) -> tuple[bool, tuple[Tick, ...]]:
+    """Let a schedule go on from now; whether it was paused or held, and the ticks that it missed meanwhile.
+
+    One that is held because the clock was ahead goes on from now as well: ticks that come are run, whatever was
+    recorded of them as missed.
+    """
+    see(settings, now)
+    with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+        ticks = Ticks(catalog)
+        seen = ticks.schedules().get(job.name)
+        if seen is None or seen.is_off or not (seen.is_paused or seen.mark > now):
+            return False, ()
+        ahead = ticks.ahead().get(job.name)
+        decision = decide(_due(seen, now, ahead), job.catchup, now, is_paused=True)
+        missed = _missed(seen, decision, ahead)
+        cut = [_cut(one, seen, int(now)) for one in ticks.missed_across(job.name, int(now))]
+        ended = ticks.claimed().get(job.name)
+        if ended is not None and (ended.scheduled <= now or job_lock(settings, job.name).is_held_by_anyone()):
+            ended = None
+        if ended is not None:
+            ended = replace(ended, state=FAILED, note="its process ended, and the clock was ahead then")
+        ticks.resume(job.name, missed=missed, cut=cut, ended=ended, mark=int(now), at=now)
+        return True, missed
+
+
+def _cut(row: Tick, seen: Schedule, until: int) -> Tick:
+    """A row of missed ticks as far as they are up to an instant."""
+    kept = list(due_ticks(seen.cron, seen.tz, row.scheduled - 1, until)) or [row.scheduled]
+    return replace(row, last=kept[-1], count=len(kept))

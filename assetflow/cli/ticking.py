@@ -1,0 +1,108 @@
+"""`__tick`: takes up one tick of a job in this process and runs it. The daemon and `schedule tick` start it."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from assetflow.automation.rounds import Taken, job_named, take_up
+from assetflow.cli.answer import Answer
+from assetflow.cli.command import Command
+from assetflow.cli.moments import given_now
+from assetflow.cli.render_errors import error_lines
+from assetflow.cli.text import iso
+from assetflow.errors import AssetflowError
+from assetflow.model.jobs import DONE, FAILED, Job, Tick
+from assetflow.model.secrets import SECRETS
+
+if TYPE_CHECKING:
+    from assetflow.cli.session import Session
+
+_WAIT_S = 86_400.0
+"""A tick waits so long for another run in its environment, then it has failed."""
+
+
+def tick(session: Session, options: Namespace) -> Answer:
+    """Take up the tick of a job that is due, and run it. Nothing is due while another process is at one of them."""
+    settings = session.settings()
+    job = job_named(settings, options.job)
+    now = given_now(session, options.now, settings.tz)
+    clock = time.time if options.now is None else lambda: now
+    taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
+    if taken is None:
+        return Answer(lambda: {"job": job.name, "busy": True, "ticks": [], "more": False}, text="")
+    return Answer(lambda: _document(job, taken), text="")
+
+
+def _run(session: Session, job: Job, tick: Tick) -> Tick:
+    """The tick as it ended. Whatever goes wrong, it has ended when this returns, or the process with it."""
+    if job.env is not None:
+        session.options.env = job.env
+    try:
+        return _carry_out(session, job, tick)
+    except AssetflowError as error:
+        session.screen.notes(error_lines(error, session.root_text))
+        return replace(tick, state=FAILED, note=SECRETS.text(_why(error)))
+    except KeyboardInterrupt:
+        return replace(tick, state=FAILED, note="it was interrupted")
+
+
+def _why(error: AssetflowError) -> str:
+    """`shop.py:12: cannot be imported`: the first of the problems, when there are several."""
+    from assetflow.errors import ProjectLoadError
+
+    if not isinstance(error, ProjectLoadError) or not error.problems:
+        return error.what
+    first, *others = error.problems
+    place = "" if first.where is None else f"{first.where}: "
+    return f"{place}{first.what}{f' (and {len(others)} more)' if others else ''}"
+
+
+def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
+    from assetflow.cli.planning import failure_of
+    from assetflow.cli.progress import watcher_for
+
+    project = session.project()
+    watcher = watcher_for(session.options.progress or "auto", session.screen, project.root)
+    try:
+        result = project.materialize(
+            job.select or None, config=job.config or None, wait_s=_WAIT_S, observer=watcher, tick=tick
+        )
+    finally:
+        watcher.close()
+    failure = failure_of(result)
+    if failure is None:
+        return replace(tick, state=DONE, run_id=result.run_id, note="" if result.run_id else "nothing to do")
+    return replace(tick, state=FAILED, run_id=result.run_id, note=SECRETS.text(failure.what))
+
+
+def _document(job: Job, taken: Taken) -> dict[str, object]:
+    ticks = [one for one in (taken.ended, *taken.missed, taken.tick) if one is not None]
+    return {"job": job.name, "busy": False, "ticks": [tick_document(one) for one in ticks], "more": taken.is_more}
+
+
+def tick_document(tick: Tick) -> dict[str, object]:
+    """One tick, or the ticks in a row that were missed together."""
+    return {
+        "job": tick.job,
+        "scheduled_at": iso(tick.scheduled),
+        "last_scheduled_at": iso(tick.last),
+        "count": tick.count,
+        "state": tick.state,
+        "policy": tick.policy,
+        "run": tick.run_id,
+        "note": tick.note or None,
+        "tries": tick.tries,
+        "claimed_at": None if tick.claimed_at is None else iso(tick.claimed_at),
+        "ended_at": None if tick.ended_at is None else iso(tick.ended_at),
+    }
+
+
+def _options(parser: ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB")
+    parser.add_argument("--now", metavar="TIME")
+
+
+COMMANDS = {"__tick": Command(tick, _options)}

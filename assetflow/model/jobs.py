@@ -1,0 +1,83 @@
+"""Jobs and their ticks as values: what is to be run when, and what became of each time that it was due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+LATEST, ALL, NONE = "latest", "all", "none"
+PAUSED = "paused"
+"""What is recorded in the place of a policy when ticks pass while somebody has the schedule paused."""
+
+CLAIMED, DONE, FAILED, MISSED = "claimed", "done", "failed", "missed"
+"""The states of a tick. One that is claimed is waiting or running; the others are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A selection with a schedule, as the project file has it. `catchup` is latest, all or none."""
+
+    name: str
+    cron: str
+    tz: str = "UTC"
+    select: str = ""
+    catchup: str = LATEST
+    config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    env: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is recorded of the schedule of a job. Instants are whole UTC seconds.
+
+    `since` is when it was first seen with this expression; ticks up to `mark` are accounted for, and none before it is
+    ever due again. `is_off` says that the project had no such job, or not enabled, when that was last looked at.
+    """
+
+    job: str
+    cron: str
+    tz: str
+    since: float
+    mark: int
+    is_off: bool = False
+    paused_at: float | None = None
+    paused_by: str = ""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody paused it."""
+        return self.paused_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One instant at which a job was due, and what became of it.
+
+    Ticks in a row that were missed for one reason are one: `last` is the last of them, `count` how many they are.
+    `policy` is the one that was applied. `tries` counts how often a process took it up; `run_id` is the run that it
+    became, or None when there was nothing to do, or it never began.
+    """
+
+    job: str
+    scheduled: int
+    state: str
+    policy: str
+    last: int
+    count: int = 1
+    note: str = ""
+    run_id: int | None = None
+    tries: int = 0
+    claimed_at: float | None = None
+    ended_at: float | None = None
+
+
+def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
+    """The jobs of the table `[jobs]` of the settings, by name."""
+    found: list[Job] = []
+    for name, values in sorted(settings.items()):
+        known = dict(cast("Mapping[str, Any]", values))  # the schema has checked what they are
+        known.pop("max_active_runs", None)
+        found.append(Job(name, **known))
+    return tuple(found)
