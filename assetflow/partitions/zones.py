@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from assetflow.errors import DefinitionError, did_you_mean
+from assetflow.errors import BadDeclaration, did_you_mean
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S = 86_400
@@ -22,14 +22,14 @@ def zone(name: str) -> ZoneInfo:
     """The time zone of that name in the zone database of this machine.
 
     Raises:
-        DefinitionError: there is none.
+        BadDeclaration: there is none.
     """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown; a path that leaves the database; a folder of it
         pass
     near = did_you_mean(name, available_timezones())
-    raise DefinitionError(
+    raise BadDeclaration(
         f"there is no time zone `{name}`",
         facts=[near] if near else (),
         fix='write a name of the IANA database, such as "Europe/London" or "UTC"',
