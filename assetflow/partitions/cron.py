@@ -147,11 +147,13 @@ def check_cron(expression: str) -> str | None:
             croniter.expand(" ".join(alone))
         except (CroniterError, ValueError, TypeError):
             return problem
+    day, weekday = fields[2].upper(), fields[4].upper()
+    if ("W" in day or "#" in weekday or "L" in weekday) and not {day, weekday} & {"*", "?"}:
+        return f"the day field `{day}` and the weekday field `{weekday}` do not go together; write two expressions"
     try:
         possible = croniter.is_valid(expression, strict=True)
-        croniter.expand(expression)
     except (CroniterError, ValueError, TypeError):
-        return f"`{expression}` cannot be read: its day and weekday fields do not go together"
+        return f"`{expression}` cannot be read"
     return None if possible else f"`{expression}` never fires: no month that it names has such a day"
 
 

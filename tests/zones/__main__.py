@@ -1,4 +1,4 @@
-"""`python -m tests.zones --windows 100000 --seed 7 [--json]`: exit code 1 when ticks or partitions are not the oracle's."""
+"""`python -m tests.zones --windows 100000 --seed 7 [--json]`: exit code 1 when there is a mismatch."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ import numpy as np
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTES_OF_A_DAY = 1440
-NAMES = {name: str(number) for number, name in enumerate("SUN MON TUE WED THU FRI SAT".split())} | {
-    name: str(number + 1) for number, name in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split())
-}
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+NAMES = {name: str(place) for names, low in ((WEEKDAYS, 0), (MONTHS, 1)) for place, name in enumerate(names, low)}
 ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -107,7 +107,7 @@ def walk(zone: str, start: datetime, minutes: int) -> Walk:
     """What clocks show at each minute. Only the direction from instants to walls is used."""
     place = ZoneInfo(zone)
     first = (start - EPOCH) // timedelta(minutes=1)
-    zero = datetime(1970, 1, 1)
+    zero = EPOCH.replace(tzinfo=None)
     walls = [
         ((start + timedelta(minutes=number)).astimezone(place).replace(tzinfo=None) - zero) // timedelta(minutes=1)
         for number in range(minutes)
