@@ -53,7 +53,8 @@ def texts(mapping: Mapping | None, up: Definition, down: Definition, text: str) 
         (TimeWindow(-6, 0), DAYS, DAYS, "2026-03-22", "2026-03-20..2026-03-22", "2026-03-20..2026-03-28"),
         (TimeWindow(-1, 1), DAYS, DAYS, "2026-04-19", "2026-04-18..2026-04-20", "2026-04-17..2026-04-19"),
         (TimeWindow(-2, -1), DAYS, DAYS, "2026-04-05", "2026-04-03..2026-04-04", "2026-04-04..2026-04-06"),
-        (TimeWindow(-2), ODD_DAYS, ODD_DAYS, "2026-03-30", "2026-03-28, 2026-03-30", "2026-03-28, 2026-03-30..2026-04-01"),
+        (TimeWindow(-2), ODD_DAYS, ODD_DAYS, "2026-03-30", "2026-03-28, 2026-03-30",
+         "2026-03-28, 2026-03-30..2026-04-01"),
         (None, Hourly("2026-03-20"), DAYS, "2026-04-01", "2026-04-01T00..2026-04-01T23", "2026-04-01"),
         (None, DAYS, Monthly("2026-01"), "2026-03", "2026-03-20..2026-03-31", "2026-03"),
         (None, DAYS, Weekly("2026-01-01"), "2026-W14", "2026-03-30..2026-04-05", "2026-W14"),
@@ -69,7 +70,8 @@ def texts(mapping: Mapping | None, up: Definition, down: Definition, text: str) 
          "2026-03-23T0600..2026-04-06T0600"),
         (Identity(), DAYS, Daily("2026-03-20", tz="America/New_York"), "2026-04-02", "2026-04-02", "2026-04-02"),
         (None, PORTS, Static(["ORD", "MIA", "JFK"]), "ORD..JFK", "JFK, ORD", "ORD, JFK"),
-        (StaticMap({"east": ["JFK"], "west": ["LAX", "ORD"]}), PORTS, Static(["east", "west"]), "west", "LAX..ORD", "west"),
+        (StaticMap({"east": ["JFK"], "west": ["LAX", "ORD"]}), PORTS, Static(["east", "west"]), "west",
+         "LAX..ORD", "west"),
         (None, DAYS, Whole(), "*", "2026-03-20..2026-04-19", ""),
         (All(), DAYS, PORTS, "JFK", "2026-03-20..2026-04-19", "JFK..ORD"),
         (Latest(), DAYS, PORTS, "JFK", "2026-04-19", "JFK..ORD"),
@@ -77,7 +79,8 @@ def texts(mapping: Mapping | None, up: Definition, down: Definition, text: str) 
         (PreviousSelf(), DAYS, DAYS, "2026-03-20", "", ""),
         (None, Multi({"day": DAYS, "port": PORTS}), DAYS, "2026-04-01", "2026-04-01|*", "2026-04-01"),
         (None, DAYS, Multi({"day": DAYS, "port": PORTS}), "2026-04-01|JFK", "2026-04-01", "2026-04-01|*"),
-        (None, Multi({"day": DAYS, "port": PORTS}), Monthly("2026-01"), "2026-03", "2026-03-20..2026-03-31|*", "2026-03"),
+        (None, Multi({"day": DAYS, "port": PORTS}), Monthly("2026-01"), "2026-03",
+         "2026-03-20..2026-03-31|*", "2026-03"),
         (TimeWindow(-6), Multi({"day": DAYS, "port": PORTS}), Multi({"port": PORTS, "day": DAYS}), "JFK|2026-04-10",
          "2026-04-04..2026-04-10|JFK", "JFK|2026-04-04..2026-04-16"),
         (None, Multi({"day": DAYS, "port": PORTS}), PORTS, "LAX", "2026-03-20..2026-04-19|LAX", "LAX"),
@@ -225,7 +228,7 @@ def test_needs_that_make_no_sense(needs: object) -> None:
 @pytest.mark.parametrize(
     ("mapping", "up", "down", "what"),
     [
-        (None, DAYS, PORTS, "daily partitions (start 2026-03-20) and static partitions (JFK, LAX, ORD) have nothing in common"),
+        (None, DAYS, PORTS, f"{DAYS} and {PORTS} have nothing in common"),
         (None, Static(["a"]), Static(["b"]), "static partitions (a) and static partitions (b) have nothing in common"),
         (TimeWindow(-6), PORTS, PORTS, "static partitions (JFK, LAX, ORD) are not windows of time"),
         (Identity(), DAYS, Monthly("2026"), "daily partitions (start 2026-03-20) and monthly partitions (start 2026-01)"
@@ -238,8 +241,10 @@ def test_needs_that_make_no_sense(needs: object) -> None:
         (Axis("hour"), FLIGHTS, DAYS, "the axes of the product are port, day, not `hour`"),
         (Axis("port"), FLIGHTS, FLIGHTS, "one axis goes between a product and a definition without axes"),
         (Axes({"who": All()}), FLIGHTS, OTHERS, "the products share day, not `who`"),
-        (Axes({"port": TimeWindow()}), FLIGHTS, FLIGHTS, "on the axis `port`: static partitions (JFK, LAX, ORD) are not windows of time"),
-        (None, TWO_TIMES, Hourly("2026"), "more than one axis of partitions by day and week and port goes with hourly partitions (start 2026-01-01T00)"),
+        (Axes({"port": TimeWindow()}), FLIGHTS, FLIGHTS,
+         "on the axis `port`: static partitions (JFK, LAX, ORD) are not windows of time"),
+        (None, TWO_TIMES, Hourly("2026"),
+         "more than one axis of partitions by day and week and port goes with hourly partitions (start 2026-01-01T00)"),
     ],
 )  # fmt: skip
 def test_a_mapping_that_does_not_fit_is_refused(
