@@ -184,10 +184,11 @@ class DateDefinition(CalendarDefinition):
 
 
 def day_at(tz: str, seconds: int) -> int:
-    """The date, as `date.toordinal` counts, between whose midnights an instant lies."""
+    """The date, as `date.toordinal` counts, between whose midnights an instant lies.
+
+    It is the one that clocks show, or a later one where they went back over its midnight.
+    """
     found = wall_at(tz, instant_of(seconds)).toordinal()
-    while midnight(tz, found) > seconds:
-        found -= 1
     while midnight(tz, found + 1) <= seconds:
         found += 1
     return found

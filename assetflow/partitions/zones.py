@@ -98,7 +98,7 @@ def first_instant(name: str, wall: datetime) -> datetime:
         return instant
     early = wall.replace(tzinfo=place, fold=1).astimezone(UTC)
     low, high = sorted((seconds_of(early), seconds_of(instant)))
-    return instant_of(change_between(name, low - 1, high))
+    return instant_of(change_between(name, low, high))
 
 
 def gap_days(name: str, instant: datetime) -> tuple[date, date]:

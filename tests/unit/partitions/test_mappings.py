@@ -212,7 +212,7 @@ def test_a_hundred_thousand_partitions_are_mapped_as_one_run() -> None:
         ("all", 7, 7, True), ("all", 7, 6, False), ("all", 0, 0, True),
         (3, 7, 3, True), (3, 7, 2, False), (3, 2, 2, True), (3, 2, 1, False), (0, 7, 0, True),
         (0.9, 10, 9, True), (0.9, 10, 8, False), (0.9, 7, 6, False), (0.9, 7, 7, True), (0.9, 0, 0, True),
-        (0.1, 1000, 100, True), (0.1, 1000, 99, False), (1.0, 3, 3, True), (1.0, 3, 2, False), (0.7, 10, 7, True),
+        (0.1, 1000, 100, True), (0.1, 1000, 99, False), (1.0, 3, 3, True), (1.0, 3, 2, False), (0.07, 100, 7, True),
     ],
 )  # fmt: skip
 def test_needs(needs: object, wanted: int, there: int, expected: bool) -> None:
@@ -255,6 +255,15 @@ def test_a_mapping_that_does_not_fit_is_refused(
 
     assert raised.value.what == what
     assert raised.value.fix
+
+
+def test_a_change_of_what_does_not_exist_yet_touches_nothing() -> None:
+    tomorrow = FLIGHTS.of({"day": DAYS.clip(Ordinals.of(DAYS.ordinal("2026-05-01"))), "port": Ordinals.run(0, 3)})
+    ends = side(FLIGHTS), side(PORTS)
+
+    assert tomorrow
+    assert Axis("port").downstream(tomorrow, *ends) == EMPTY
+    assert All().downstream(tomorrow, *ends) == EMPTY
 
 
 def test_a_window_that_ends_before_it_begins_is_refused() -> None:

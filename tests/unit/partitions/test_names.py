@@ -78,7 +78,7 @@ def test_a_combination_has_a_key_a_time_and_a_place_on_each_axis() -> None:
 AXES = {
     "port": PORTS,
     "day": DAYS,
-    "hour": Daily("2026-01-03", tz="Europe/London"),
+    "then": Daily("1965-01-03", end="1965-01-20", tz="Europe/London"),
     "who": Dynamic("who").with_keys(["a", "b"]),
 }
 

@@ -86,6 +86,14 @@ def test_a_minute_that_comes_twice_belongs_to_the_hour_that_began_before_it() ->
     assert hours_of(hours, "2006-10-29T00-0230") == 1
 
 
+def test_a_day_goes_on_while_clocks_show_the_day_before_again() -> None:
+    days = Daily("2006-01-01", tz="America/St_Johns")
+    again = utc("2006-10-29T03:00")
+
+    assert local(again, "America/St_Johns") == "2006-10-28T23:30-03:30"
+    assert days.key(days.partition_at(again)) == "2006-10-29"
+
+
 def test_a_date_that_a_zone_left_out_is_no_partition() -> None:
     days = Daily("2011-12-28", end="2012-01-02", tz="Pacific/Apia")
 
