@@ -114,13 +114,12 @@ class _Counts:
         return self.years[year]
 
     def odd_days(self, year: int) -> set[int]:
-        """Days whose ticks are not simply the times of the expression."""
+        """Days whose ticks are not simply the times of the expression: a change of clocks lies in them or ends them."""
         changes = [change for near in (year - 1, year, year + 1) for change in changes_in(self.tz, near)]
         return {
             day
             for second, _, _ in changes
-            for edge in (wall_at(self.tz, instant_of(second - 1)), wall_at(self.tz, instant_of(second)))
-            for day in range(edge.toordinal() - 1, edge.toordinal() + 2)
+            for day in range(wall_at(self.tz, instant_of(second - 1)).toordinal(), day_at(self.tz, second) + 1)
         }
 
     def list_of(self, day: int) -> tuple[int, ...]:
