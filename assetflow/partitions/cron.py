@@ -29,6 +29,7 @@ from assetflow.partitions.zones import (
     offset_at,
     seconds_of,
     wall_at,
+    zone,
 )
 
 _FIELDS = ("minute", "hour", "day", "month", "weekday")
@@ -121,6 +122,7 @@ def ticks(expression: str, tz: str, after: datetime, until: datetime) -> Iterato
         ['28 01:30', '29 01:00']
     """
     times = read_cron(expression)
+    zone(tz)
     after, until = after.astimezone(UTC), until.astimezone(UTC)
     if times.real_hours:
         return _real_ticks(times, tz, after, until)
@@ -182,7 +184,7 @@ def read_cron(expression: str) -> CronTimes:
         months=frozenset(int(month) for month in months) if months else None,
         weekdays=frozenset(int(day) for day in weekdays) if weekdays else None,
         nth=frozenset(
-            (day, 0 if str(count) == "l" else int(count)) for day, counts in numbered.items() for count in counts
+            (int(day), 0 if str(count) == "l" else int(count)) for day, counts in numbered.items() for count in counts
         ),
         month_end="l" in days,
         nearest=" ".join(["0", "0", *fields[2:]]) if nearest else None,

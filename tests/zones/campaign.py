@@ -58,7 +58,7 @@ class Report:
             self.examples.append(what)
 
     def to_json(self) -> dict[str, object]:
-        facts = dict(vars(self))
+        facts: dict[str, object] = dict(vars(self))
         return facts | {"zones": len(self.zones), "seconds": round(self.seconds, 1), "shapes": len(SHAPES)}
 
 

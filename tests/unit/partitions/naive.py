@@ -19,9 +19,8 @@ REACH_OF_AN_AXIS = 6
 
 
 def key_or_none(definition: Definition, ordinal: int) -> str | None:
-    names = {Static: "names", Dynamic: "added"}.get(type(definition))
-    if names is not None:
-        known = getattr(definition, names)
+    if isinstance(definition, (Static, Dynamic)):
+        known = definition.names if isinstance(definition, Static) else definition.added
         return known[ordinal] if 0 <= ordinal < len(known) else None
     return definition.key(ordinal)
 
@@ -93,7 +92,7 @@ def _reads(mapping: Mapping, reader: int, known: frozenset[int], existing: froze
         return {one for one in wide if has(up, one)}
     if isinstance(mapping, StaticMap):
         named = mapping.reads.get(key_or_none(down, reader) or "", ())
-        return {one for one in known if key_or_none(up, one) in named and has(up, one)}
+        return {one for one in known if (key_or_none(up, one) or "") in named and has(up, one)}
     if isinstance(mapping, All):
         return existing
     if isinstance(mapping, Latest):

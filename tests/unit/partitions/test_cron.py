@@ -161,7 +161,7 @@ def test_an_unreadable_expression_is_refused_before_the_first_tick() -> None:
 
 def test_an_unknown_zone_is_refused_with_the_nearest() -> None:
     with pytest.raises(BadDeclaration) as raised:
-        [*ticks("0 6 * * *", "Europe/Londn", utc("2026-01-01"), utc("2026-01-02"))]
+        ticks("0 6 * * *", "Europe/Londn", utc("2026-01-01"), utc("2026-01-02"))
 
     assert raised.value.facts == ("did you mean `Europe/London`?",)
 

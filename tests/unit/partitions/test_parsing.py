@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from assetflow.errors import UsageError
 from assetflow.partitions.cron_windows import Cron
@@ -9,7 +9,7 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.hours import Hourly
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.named import Dynamic, Static, Whole
-from assetflow.partitions.ordinals import Ordinals
+from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.partitions.windows import Daily, Monthly, Weekly
 from tests.unit.partitions.times import utc
 
@@ -141,6 +141,28 @@ def test_only_the_one_form_is_a_key(key: str, meant: str) -> None:
         DAYS.ordinal(key)
 
     assert raised.value.fix == f"did you mean `{meant}`?"
+
+
+EVERYTHING: list[Definition] = [
+    DAYS, HOURS, PORTS, FLIGHTS, CUSTOMERS, Whole(), Weekly("2026-01-01"), Monthly("2026-01", tz="Asia/Kathmandu"),
+    Cron("0 6 * * 1-5", start="2026-01-01", tz="Europe/London"), Dynamic("empty"), Daily("2030-01-01"),
+]  # fmt: skip
+PARTS = ["2026", "-01", "-W02", "-05", "T06", ":30", "Z", "-0500", "..", "|", "*", "latest", ":7", ",", " ", "JFK",
+         "day=", "0001", "9999", "-12-31", "=", "-", "0", "acme", "é", "\0"]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.sampled_from(EVERYTHING), st.lists(st.sampled_from(PARTS), max_size=8).map("".join))
+def test_any_text_names_existing_partitions_or_is_refused_with_a_fix(definition: Definition, text: str) -> None:
+    fix: str | None = None
+    found = EMPTY
+    try:
+        found = definition.parse(text, NOW)
+    except UsageError as error:
+        fix = error.fix
+
+    assert fix or found or not definition.keys_until(NOW)
+    assert found <= definition.keys_until(NOW)
 
 
 DEFINITIONS = [DAYS, HOURS, PORTS, FLIGHTS, CUSTOMERS, Weekly("2026-01-01"), Cron("*/45 * * * *", start="2026-01-01")]
