@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import ClassVar
 
@@ -60,6 +60,10 @@ class Definition(ABC):
     def keys(self, ordinals: Ordinals) -> Iterator[str]:
         """The keys of a set, in order."""
         return (self.key(ordinal) for ordinal in ordinals)
+
+    def ordinals(self, keys: Iterable[str]) -> Ordinals:
+        """The set that has these keys, in any order."""
+        return Ordinals.of(*(self.ordinal(key) for key in keys))
 
     def text(self, ordinals: Ordinals) -> str:
         """A set as text: `2026-01-01..2026-01-31, 2026-02-03`; `parse` reads it. Empty for the empty set."""

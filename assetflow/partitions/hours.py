@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from assetflow.partitions.moments import key_of
-from assetflow.partitions.windows import CalendarDefinition
+from assetflow.partitions.windows import CalendarDefinition, TimeDefinition, midnight
 from assetflow.partitions.zones import changes_in, instant_of, offset_at, seconds_of
 
 _HOUR_S = 3600
@@ -31,19 +31,41 @@ class Hourly(CalendarDefinition):
 
     def start_of(self, ordinal: int) -> int:
         """The first second of a partition."""
-        pieces = _pieces_near(self.tz, ordinal * _HOUR_S)
-        opened, phase, base = pieces[max(bisect_right(pieces, ordinal, key=lambda piece: piece[2]) - 1, 0)]
-        return max(opened, ((opened + phase) // _HOUR_S + ordinal - base) * _HOUR_S - phase)
+        return _start_of(self.tz, ordinal)
 
     def ordinal_at(self, seconds: int) -> int:
         """The partition whose window has this second."""
-        pieces = _pieces_near(self.tz, seconds)
-        opened, phase, base = pieces[bisect_right(pieces, seconds, key=lambda piece: piece[0]) - 1]
-        return base + (seconds + phase) // _HOUR_S - (opened + phase) // _HOUR_S
+        return _ordinal_at(self.tz, seconds)
 
     def key(self, ordinal: int) -> str:
         """The hour at which it begins."""
         return key_of(self.tz, self.start_of(ordinal), minutes=False)
+
+    def ordinal(self, key: str) -> int:
+        """The partition that has this key. The keys of one day are made together."""
+        try:
+            found = _keys_of_day(self.tz, date.fromisoformat(key[:10]).toordinal()).get(key)
+        except (ValueError, OverflowError):  # no date, or one at the end of the calendar
+            found = None
+        return TimeDefinition.ordinal(self, key) if found is None else found
+
+
+def _start_of(tz: str, ordinal: int) -> int:
+    pieces = _pieces_near(tz, ordinal * _HOUR_S)
+    opened, phase, base = pieces[max(bisect_right(pieces, ordinal, key=lambda piece: piece[2]) - 1, 0)]
+    return max(opened, ((opened + phase) // _HOUR_S + ordinal - base) * _HOUR_S - phase)
+
+
+def _ordinal_at(tz: str, seconds: int) -> int:
+    pieces = _pieces_near(tz, seconds)
+    opened, phase, base = pieces[bisect_right(pieces, seconds, key=lambda piece: piece[0]) - 1]
+    return base + (seconds + phase) // _HOUR_S - (opened + phase) // _HOUR_S
+
+
+@lru_cache(maxsize=1024)
+def _keys_of_day(tz: str, day: int) -> dict[str, int]:
+    hours = range(_ordinal_at(tz, midnight(tz, day)), _ordinal_at(tz, midnight(tz, day + 1)))
+    return {key_of(tz, _start_of(tz, hour), minutes=False): hour for hour in hours}
 
 
 def _pieces_near(tz: str, seconds: int) -> tuple[Piece, ...]:

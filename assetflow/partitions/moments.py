@@ -55,11 +55,11 @@ def key_of(tz: str, seconds: int, *, minutes: bool) -> str:
         minutes: write `T0600`; else minutes stand only where they are not zero.
     """
     local = instant_of(seconds).astimezone(zone(tz))
-    text = f"{local:%Y-%m-%dT%H}".rjust(13, "0")
+    text = f"{local.year:04}-{local.month:02}-{local.day:02}T{local.hour:02}"
     if minutes or local.minute or local.second:
-        text += f"{local:%M}"
+        text += f"{local.minute:02}"
     if local.second:
-        text += f"{local:%S}"
+        text += f"{local.second:02}"
     first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
     assert first is not None
     assert second is not None
@@ -69,6 +69,8 @@ def key_of(tz: str, seconds: int, *, minutes: bool) -> str:
 def _walls(parts: dict[str, str | None]) -> tuple[int, int]:
     """First and one past the last second that clocks show, as if they were in UTC."""
     year = int(parts["year"] or "")
+    if not 1 < year < 9999:
+        raise ValueError(year)  # a window of it, or its neighbour, would leave the calendar
     if parts["week"]:
         monday = datetime.fromisocalendar(year, int(parts["week"]), 1)
         return _count(monday), _count(monday + timedelta(days=7))

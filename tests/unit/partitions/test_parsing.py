@@ -79,6 +79,8 @@ def test_a_text_names_partitions(definition: Definition, text: str, expected: st
         (DAYS, "2026/01/03", "`2026/01/03` is not a time", "did you mean `2026-01-03`?"),
         (DAYS, "20260103", "`20260103` is not a time", "did you mean `2026-01-03`?"),
         (DAYS, "2026-02-30", "there is no date `2026-02-30`", "write one of the calendar, such as 2026-01-31"),
+        (HOURS, "9999-12-31T05", "there is no date `9999-12-31T05`", "write one of the calendar, such as 2026-01-31"),
+        (HOURS, "0001-01-01T05", "there is no date `0001-01-01T05`", "write one of the calendar, such as 2026-01-31"),
         (DAYS, "yesterday", "`yesterday` is not a time",
          "write a year, month, day or hour: 2026, 2026-01, 2026-01-31, 2026-01-31T06"),
         (DAYS, "2026-03..2026-01", "`2026-03..2026-01` ends before it begins", "did you mean `2026-01..2026-03`?"),
@@ -123,6 +125,13 @@ def test_a_partition_that_does_not_exist_says_why(text: str, fact: str) -> None:
         DAYS.parse(text, NOW)
 
     assert raised.value.facts == (fact,)
+
+
+@pytest.mark.parametrize("key", ["9999-12-31T05", "0001-01-01", "0001-01-01T00", "9999-12", "9998-12-31T2", ""])
+@pytest.mark.parametrize("definition", [DAYS, HOURS, Monthly("2026"), Cron("0 6 * * *", start="2026")])
+def test_a_key_at_the_ends_of_the_calendar_is_refused(definition: Definition, key: str) -> None:
+    with pytest.raises(UsageError):
+        definition.ordinal(key)
 
 
 def test_beyond_the_end_is_not_called_the_future() -> None:

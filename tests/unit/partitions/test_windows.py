@@ -5,6 +5,7 @@ import pytest
 from assetflow.errors import BadDeclaration, UsageError
 from assetflow.partitions.cron_windows import Cron
 from assetflow.partitions.hours import Hourly
+from assetflow.partitions.ordinals import Ordinals
 from assetflow.partitions.windows import Daily, Monthly, TimeDefinition, Weekly
 from tests.unit.partitions.times import hours_of, local, utc
 
@@ -129,6 +130,14 @@ def test_one_partition_begins_where_the_last_one_ends(definition: TimeDefinition
         assert definition.window(ordinal + number + 1).start == window.end
         assert definition.partition_at(window.start) == ordinal + number
         assert definition.partition_at(window.end) == ordinal + number + 1
+
+
+@pytest.mark.parametrize("definition", [definition for definition, _, _ in GRAINS])
+def test_keys_of_many_partitions_lead_back_to_them(definition: TimeDefinition) -> None:
+    low = definition.keys_until(NOW).first
+    some = Ordinals.joined([(low, low + 100), (low + 110, low + 120)])
+
+    assert definition.ordinals(reversed([*definition.keys(some)])) == some
 
 
 def test_a_partition_exists_when_it_has_ended() -> None:
