@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from assetflow.errors import DefinitionError
+from assetflow.errors import BadDeclaration
 from assetflow.partitions.zones import (
     LAST_YEAR,
     changes_in,
@@ -29,6 +29,7 @@ from assetflow.partitions.zones import (
     offset_at,
     seconds_of,
     wall_at,
+    zone,
 )
 
 _FIELDS = ("minute", "hour", "day", "month", "weekday")
@@ -42,7 +43,8 @@ _MINUTE = timedelta(minutes=1)
 class CronTimes:
     """A cron expression as read: minutes and hours in order, and the days, where None means every one.
 
-    `special` is the expression of days that only croniter can walk (`L`, `15W`, `5#2`), or None.
+    `nth` holds weekdays with their number in the month, where 0 is the last (`5#2`, `L5`); `month_end` is `L`.
+    `nearest` is the expression of days that croniter walks (`15W`, the working day nearest to the 15th), or None.
     """
 
     minutes: tuple[int, ...]
@@ -51,21 +53,34 @@ class CronTimes:
     days: frozenset[int] | None
     months: frozenset[int] | None
     weekdays: frozenset[int] | None
-    special: str | None
+    nth: frozenset[tuple[int, int]]
+    month_end: bool
+    nearest: str | None
 
     def fires_on(self, day: date) -> bool:
         """Whether the day, month and weekday fields take a date; when day and weekday are both given, one is enough."""
         if self.months is not None and day.month not in self.months:
             return False
-        by_weekday = self.weekdays is not None and day.isoweekday() % 7 in self.weekdays
         if self.days is None:
-            return self.weekdays is None or by_weekday
-        return day.day in self.days or by_weekday
+            return self.weekdays is None or self._on_weekday(day)
+        if day.day in self.days or (self.month_end and (day + _DAY).day == 1):
+            return True
+        return self.weekdays is not None and self._on_weekday(day)
+
+    def _on_weekday(self, day: date) -> bool:
+        weekday = day.isoweekday() % 7
+        if self.weekdays is None or weekday not in self.weekdays:
+            return False
+        if not self.nth:
+            return True
+        return (weekday, (day.day + 6) // 7) in self.nth or (
+            (weekday, 0) in self.nth and (day + 7 * _DAY).month != day.month
+        )
 
     def dates(self, first: date, last: date) -> Iterator[date]:
         """Every date from `first` to `last`, both included, on which it fires, in order."""
-        if self.special is not None:
-            yield from _special_dates(self.special, first, last)
+        if self.nearest is not None:
+            yield from _nearest_dates(self.nearest, first, last)
             return
         for number in range(first.toordinal(), last.toordinal() + 1):
             day = date.fromordinal(number)
@@ -99,7 +114,7 @@ def ticks(expression: str, tz: str, after: datetime, until: datetime) -> Iterato
         Aware datetimes in UTC, each later than the one before.
 
     Raises:
-        DefinitionError: the expression cannot be read, or there is no such zone.
+        BadDeclaration: the expression cannot be read, or there is no such zone.
 
     Example:
         >>> span = datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC)
@@ -107,6 +122,7 @@ def ticks(expression: str, tz: str, after: datetime, until: datetime) -> Iterato
         ['28 01:30', '29 01:00']
     """
     times = read_cron(expression)
+    zone(tz)
     after, until = after.astimezone(UTC), until.astimezone(UTC)
     if times.real_hours:
         return _real_ticks(times, tz, after, until)
@@ -133,11 +149,13 @@ def check_cron(expression: str) -> str | None:
             croniter.expand(" ".join(alone))
         except (CroniterError, ValueError, TypeError):
             return problem
+    day, weekday = fields[2].upper(), fields[4].upper()
+    if ("W" in day or "#" in weekday or "L" in weekday) and not {day, weekday} & {"*", "?"}:
+        return f"the day field `{day}` and the weekday field `{weekday}` do not go together; write two expressions"
     try:
         possible = croniter.is_valid(expression, strict=True)
-        croniter.expand(expression)
     except (CroniterError, ValueError, TypeError):
-        return f"`{expression}` cannot be read: its day and weekday fields do not go together"
+        return f"`{expression}` cannot be read"
     return None if possible else f"`{expression}` never fires: no month that it names has such a day"
 
 
@@ -146,30 +164,34 @@ def read_cron(expression: str) -> CronTimes:
     """A cron expression as sets of numbers.
 
     Raises:
-        DefinitionError: it cannot be read.
+        BadDeclaration: it cannot be read.
     """
     from croniter import croniter
 
     problem = check_cron(expression)
     if problem is not None:
-        raise DefinitionError(problem, fix='write five fields, such as "0 6 * * 1-5" for 06:00 on working days')
+        raise BadDeclaration(problem, fix='write five fields, such as "0 6 * * 1-5" for 06:00 on working days')
     lists, numbered = croniter.expand(expression)
     minutes, hours, days, months, weekdays = ([item for item in field if item != "*"] for field in lists)
     fields = expression.split()
     alias = len(fields) == 1
-    special = bool(numbered) or "l" in days or (not alias and "W" in fields[2].upper())
+    nearest = not alias and "W" in fields[2].upper()
     return CronTimes(
         minutes=tuple(sorted(int(minute) for minute in minutes)) or tuple(range(60)),
         hours=tuple(sorted(int(hour) for hour in hours)) or tuple(range(24)),
         real_hours=not hours or (not alias and fields[1].startswith("*")),
-        days=None if special or not days else frozenset(int(day) for day in days),
-        months=None if special or not months else frozenset(int(month) for month in months),
-        weekdays=None if special or not weekdays else frozenset(int(day) for day in weekdays),
-        special=" ".join(["0", "0", *fields[2:]]) if special else None,
+        days=frozenset(int(day) for day in days if day != "l") if days else None,
+        months=frozenset(int(month) for month in months) if months else None,
+        weekdays=frozenset(int(day) for day in weekdays) if weekdays else None,
+        nth=frozenset(
+            (int(day), 0 if str(count) == "l" else int(count)) for day, counts in numbered.items() for count in counts
+        ),
+        month_end="l" in days,
+        nearest=" ".join(["0", "0", *fields[2:]]) if nearest else None,
     )
 
 
-def _special_dates(expression: str, first: date, last: date) -> Iterator[date]:
+def _nearest_dates(expression: str, first: date, last: date) -> Iterator[date]:
     from croniter import CroniterBadDateError, croniter
 
     start = datetime(first.year, first.month, first.day) - _MINUTE  # noqa: DTZ001 - a wall has no zone
