@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.model.keys import AssetKey, slot, split_slot
-from assetflow.model.records import Attempt
 from tests.unit.catalog.build import ORDERS, REPORT, attempt, begin, commit, new_trace, new_version, read
 
 MONDAY, TUESDAY = "2026-01-05", "2026-01-06|JFK"
@@ -81,13 +80,13 @@ def test_a_number_of_a_partition_that_was_undone_is_given_out_anew(catalog: Cata
     class Stop(Exception):
         pass
 
-    def stopping() -> Iterator[Attempt]:
-        yield attempt(1, ORDERS, partition=MONDAY)
+    def stopping() -> Iterator[tuple[str, int, int, int, int, str, int]]:
+        yield ("a.csv", 1, 1, 1, 1, "digest", 1)
         raise Stop
 
     begin(catalog)
     with suppress(Stop):
-        catalog.commit("dev", None, [new_trace(ORDERS, "b", partition=MONDAY)], 5.0, stopping())
+        catalog.commit("dev", None, [new_trace(ORDERS, "b", partition=MONDAY)], 5.0, files=stopping())
     commit(catalog, ORDERS, "c", partition=TUESDAY)
     commit(catalog, ORDERS, "d", partition=MONDAY)
 
