@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         schema as schema,
         unique as unique,
     )
-    from assetflow.model.context import Context as Context
+    from assetflow.model.context import Context as Context, Partition as Partition
     from assetflow.model.declare import (
         In as In,
         Out as Out,
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from assetflow.model.hooks import Event as Event, on as on
     from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
+    from assetflow.partitions.cron_windows import Cron as Cron
+    from assetflow.partitions.hours import Hourly as Hourly
+    from assetflow.partitions.multi import Multi as Multi
+    from assetflow.partitions.named import Static as Static
+    from assetflow.partitions.windows import Daily as Daily, Monthly as Monthly, Weekly as Weekly
     from assetflow.project import Project as Project
 
 __version__ = "0.1.0"
@@ -43,17 +48,25 @@ _HOMES = {
     "CheckResult": "assetflow.model.checks",
     "Config": "assetflow.model.settings",
     "Context": "assetflow.model.context",
+    "Cron": "assetflow.partitions.cron_windows",
     "Cue": "assetflow.model.policies",
+    "Daily": "assetflow.partitions.windows",
     "Event": "assetflow.model.hooks",
     "Freshness": "assetflow.model.policies",
+    "Hourly": "assetflow.partitions.hours",
     "In": "assetflow.model.declare",
+    "Monthly": "assetflow.partitions.windows",
+    "Multi": "assetflow.partitions.multi",
     "Out": "assetflow.model.declare",
+    "Partition": "assetflow.model.context",
     "Project": "assetflow.project",
     "Resource": "assetflow.model.settings",
     "Result": "assetflow.model.declare",
     "Retry": "assetflow.model.policies",
     "Secret": "assetflow.model.settings",
     "Skip": "assetflow.model.declare",
+    "Static": "assetflow.partitions.named",
+    "Weekly": "assetflow.partitions.windows",
     "accepted_values": "assetflow.model.checks",
     "asset": "assetflow.model.declare",
     "assets": "assetflow.model.declare",

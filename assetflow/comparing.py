@@ -112,6 +112,11 @@ class Comparing:
 
     def _sides(self, old: str, new: str | None) -> tuple[Version, Version]:
         key, named = self._split(old)
+        if key in self.graph.specs and self.graph.specs[key].partitions is not None:
+            raise UsageError(
+                f"{key} has partitions, and each has versions of its own",
+                fix=f'name one: assetflow diff "{key}[...]"',
+            )
         if new is not None:
             return self._version(key, named), self._version(*self._split(new))
         if named is not None:

@@ -230,6 +230,7 @@ class Marking:
             raise UsageError(
                 f"{sources[0]} is a source, and is what it is", fix="name the assets that are made of it: not is:source"
             )
+        self.graph.refuse_partitions(own, "accept and invalidate")
         return own
 
 

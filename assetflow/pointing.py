@@ -415,7 +415,9 @@ class Pointing:
     def _chosen(self, selection: Expression) -> tuple[AssetKey, ...]:
         if not selection_text(selection).strip():
             raise UsageError("say which assets", fix="name one, or write a selection such as tag:gold")
-        return self.select(selection)
+        found = self.select(selection)
+        self.graph.refuse_partitions((key for key in found if self.graph.specs[key].partitions), "pin and rollback")
+        return found
 
     def _refuse_sources(self, keys: Iterable[AssetKey], what: str) -> None:
         source = next((key for key in keys if self.graph.specs[key].is_source), None)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,11 +25,11 @@ from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Tick
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Run, Version
 from assetflow.observing import Observing
 from assetflow.plan.freshness import data_times, freshness_state
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.lateness import late_causes
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
@@ -44,10 +45,10 @@ from assetflow.views import (
     Expression,
     Facts,
     HistoryEntry,
-    LogFile,
     Status,
     content_states,
     history_entries,
+    rolled_up,
     selection_text,
     source_text,
     with_failures,
@@ -151,16 +152,27 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         """
         return self._select(self.graph, expression)
 
-    def plan(self, expression: Expression = None, *, force: bool = False, with_upstream: bool = True) -> Plan:
+    def plan(
+        self,
+        expression: Expression = None,
+        *,
+        partitions: str | None = None,
+        force: bool = False,
+        with_upstream: bool = True,
+    ) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
         manifest = self._manifest
+        slots = self._slots(self.graph, self.select(expression), partitions)
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
-            found = self._survey(catalog, ask=True)
-            plan = self._plan(found.world, expression, force, with_upstream, {})
+            found = self._survey(catalog, ask=True, graph=slots.graph)
+            plan = self._plan(found.world, slots.targets, expression, force, with_upstream, {})
+            plan = replace(plan, partitions=partitions)
             if plan.run:
                 plan = with_failures(plan, catalog.last_attempts(self.env))
-        if not (expression or force) and with_upstream:
+        if (
+            not (expression or force or slots.graph is not self.graph) and with_upstream
+        ):  # tomorrow there are more partitions
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
 
@@ -170,12 +182,14 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `now` (UTC seconds; default: the time of the call) is what deadlines are held against.
         """
         now = time.time() if now is None else now
+        slots = self._slots(self.graph, self.graph.order, None)
         with self._catalog() as catalog:
-            world = self._survey(catalog, ask=False).world
+            world = self._survey(catalog, ask=False, graph=slots.graph).world
             attempts = self._attempts(catalog)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
-            plan = self._plan(world, None, False, True, attempts)  # looks up traces, so the catalog is still open
+            # It looks up traces, so the catalog is still open.
+            plan = self._plan(world, slots.targets, None, False, True, attempts)
         rows = self._statuses(world, plan, attempts, now)
         if expression:
             wanted = set(
@@ -216,7 +230,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         found = self.graph.resolve(key)
         with self._catalog() as catalog:
             heads = catalog.history(self.env, found, limit + 1)
-            attempts = {attempt.run_id: attempt for attempt in catalog.attempts_of(found, 10 * limit)}
+            attempts = {(one.run_id, one.partition): one for one in catalog.attempts_of(found, 10 * limit)}
             runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
         return history_entries(heads, attempts, runs, limit)
 
@@ -260,28 +274,6 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         except OSError as error:
             raise UsageError(f"the events of run #{run_id} cannot be read: {error.strerror}") from error
 
-    def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
-        """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
-
-        Raises:
-            UsageError: there is no such run, or none yet.
-        """
-        with self._catalog() as catalog:
-            if run_id is not None and catalog.run(run_id) is None:
-                raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
-            if key is not None:
-                found = self.graph.resolve(key)
-                attempts = [a for a in catalog.attempts_of(found, 1000) if run_id is None or a.run_id == run_id]
-                attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
-            elif run_id is not None:
-                attempts = catalog.attempts(run_id)
-            elif latest := catalog.runs(1):
-                attempts = catalog.attempts(latest[0].run_id)
-            else:
-                raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
-        logs = {log.path: log for attempt in attempts if (log := self._log(attempt)) is not None}
-        return tuple(logs.values())
-
     # -- doing
 
     def materialize(  # noqa: PLR0913 - the settings of a run, all by keyword
@@ -301,9 +293,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         timeout_s: float | None = None,
         debugger: Debugger | None = None,
         tick: Tick | None = None,
+        partitions: str | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
+        `partitions` says which of those that exist now are meant (`2026-01-01..2026-01-31`, `latest:7`; default: all);
+        assets without partitions that are made of all of them are then left out.
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
         environment; `retries` is how often a failed asset is tried again, whatever it declares. After
@@ -323,9 +318,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         began = time.monotonic()
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
+            partitions = saved.partitions
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {}, debugger, tick,
+            retries, timeout_s, config or {}, debugger, tick, partitions,
         )  # fmt: skip
         found: Survey | None = None
         if not config:
@@ -338,8 +334,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
-        targets = self._select(graph, expression)
-        return run_session(self.settings, loaded, graph, targets, self.storage, request, observer, found)
+        slots = self._slots(graph, self._select(graph, expression), partitions)
+        if slots.graph is not graph:
+            from assetflow.load.slotted import with_slots
+
+            loaded = with_slots(loaded, slots.graph.specs.values())
+        return run_session(self.settings, loaded, slots.graph, slots.targets, self.storage, request, observer, found)
 
     def cancel(self, run_id: int, *, at_once: bool = False) -> tuple[Run, bool]:
         """Stop a run of any environment that is going on in another process; see `run.cancelling.cancel`."""
@@ -359,9 +359,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         And whether no run died here that has yet to be tidied up after.
         """
+        slots = self._slots(self.graph, self.select(request.expression), request.partitions)
         with self._catalog() as catalog:
-            found = self._survey(catalog, ask=True)
-            plan = self._plan(found.world, request.expression, request.force, request.with_upstream, {})
+            found = self._survey(catalog, ask=True, graph=slots.graph)
+            plan = self._plan(
+                found.world, slots.targets, request.expression, request.force, request.with_upstream, {}
+            )  # fmt: skip
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 
@@ -383,10 +386,22 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         finally:
             catalog.close()
 
-    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+    def _slots(self, graph: AssetGraph, targets: tuple[AssetKey, ...], partitions: str | None) -> Slots:
+        """The asset partitions in the place of assets that have some; `partitions` is a user's text."""
+        if any(spec.partitions is not None for spec in graph.specs.values()):
+            from assetflow.plan.slots import asked_for, narrowed, slots_of
+
+            now = datetime.now(UTC)
+            chosen = targets if partitions is None else narrowed(graph, targets)
+            return slots_of(graph, chosen, asked_for(partitions, now), now)
+        if partitions is not None:
+            raise UsageError("no asset of this project has partitions", fix="leave -p out")
+        return Slots(graph, targets)
+
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: AssetGraph | None = None) -> Survey:
         return survey(
-            self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root, code=self._code,
-            discover=self.settings.discover,
+            graph or self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root,
+            code=self._code, discover=self.settings.discover,
         )  # fmt: skip
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
@@ -414,12 +429,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     def _plan(
         self,
         world: World,
+        targets: tuple[AssetKey, ...],
         expression: Expression,
         force: bool,
         with_upstream: bool,
         attempts: Mapping[tuple[AssetKey, str], Attempt],
     ) -> Plan:
-        targets = self.select(expression)
         forced = frozenset(targets) if force else frozenset[AssetKey]()
         text = selection_text(expression)
         plan = make_plan(
@@ -431,14 +446,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float
     ) -> list[AssetStatus]:
         times, states = data_times(world), content_states(plan, attempts)
-        last = {step.asset: attempts.get((step.asset, step.partition)) for step in plan}
+        last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
         fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
         tried = {key: attempt for key, attempt in last.items() if attempt is not None}
         late = late_causes(world, plan.steps, states, tried, fresh, now)
-        return [
+        rows = [
             AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
             for key, step in plan.steps.items()
         ]
+        return list(rolled_up(rows, self.graph.specs))
 
     def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""
@@ -456,24 +472,6 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if run.state == "running" and not self._is_alive(run.env):
             return replace(run, state="died")
         return run
-
-    def _log_path(self, attempt: Attempt) -> Path:
-        # The outputs of one function share its log.
-        spec = self.graph.specs.get(attempt.asset)
-        name = attempt.asset if spec is None or spec.is_source else spec.node
-        return self.settings.state_path / "runs" / str(attempt.run_id) / f"{name}.{attempt.number}.log"
-
-    def _log(self, attempt: Attempt) -> LogFile | None:
-        from assetflow.run.steplog import log_text
-
-        path = self._log_path(attempt)
-        try:
-            text = log_text(path)
-        except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
-            return None
-        except OSError as error:
-            raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
-        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
 
 
 def _counted(run: Run, catalog: Catalog) -> Run:

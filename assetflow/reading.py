@@ -13,7 +13,7 @@ from assetflow.errors import ContractBroken, DamagedVersion, NoSuchVersion, Sour
 from assetflow.io.columns import OF_INPUTS
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Head, Version
 from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
 from assetflow.plan.graph import AssetGraph
@@ -94,6 +94,9 @@ class Reading:
         current after that run), or behind the key: `"orders@3"`, `"orders@HEAD~1"`, `"orders@2026-11-20"` (at the end
         of that day), `"orders@run:41"`, `"orders@prod"` (of another environment).
 
+        Of an asset with partitions it is the rows of all that are current, in their order; `"orders[2026-11-20]"` is
+        one of them.
+
         A table arrives as a pandas frame, unless `as_` names another class (`pa.Table`, `pl.DataFrame`, `list[dict]`)
         or form (`"arrow"`). `columns` reads only these, in this order.
 
@@ -112,9 +115,9 @@ class Reading:
         found, name = self._split(key, version, as_of, run)
         plain = "as_='arrow'" if as_ is None else f"leave out as_: read({key!r}) gives what is stored"
         with _asked_for(found, plain):
-            if self.graph.specs[found].is_source and name is None:
+            if self.graph.specs[split_slot(found)[0]].is_source and name is None:
                 return self._read_source(found, want)
-            return self._read_version(self._version(found, name), want)
+            return self._read_asset(found, name, want)[0]
 
     def preview(
         self,
@@ -140,11 +143,10 @@ class Reading:
         want = Want("arrow", None if columns is None else tuple(columns))
         number: int | None = None
         with _asked_for(found, f"read it as it is: read({key!r})" if columns is None else "leave the columns out"):
-            if self.graph.specs[found].is_source and name is None:
+            if self.graph.specs[split_slot(found)[0]].is_source and name is None:
                 value: Any = self._read_source(found, want)
             else:
-                stored = self._version(found, name)
-                number, value = stored.number, self._read_version(stored, want)
+                value, number = self._read_asset(found, name, want)
         part = preview_rows(value, rows, tail=tail)
         names = tuple(part.column_names)
         types = tuple(str(field.type) for field in part.schema)
@@ -159,7 +161,7 @@ class Reading:
             NoSuchVersion: it has no such version, or none yet.
         """
         found, name = self._split(key)
-        if self.graph.specs[found].is_source and name is None:
+        if self.graph.specs[split_slot(found)[0]].is_source and name is None:
             return None
         return self._version(found, name).number
 
@@ -197,10 +199,13 @@ class Reading:
     def _table(
         self, name: str, then: VersionName | None, current: Callable[[], Mapping[AssetKey, Head]]
     ) -> TableRef:  # fmt: skip
+        from assetflow.io.base import Want
         from assetflow.io.sql import TableRef
 
         key, named = self._split(name)
-        if named is not None:
+        if key in self.graph.specs and self.graph.specs[key].partitions is not None:
+            return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"))[0])
+        if named is not None or key not in self.graph.specs:
             version = self._version(key, named)
         elif not self.graph.specs[key].is_source:
             head = current().get(key)
@@ -223,6 +228,26 @@ class Reading:
         with _asked_for(key, f"a query reads tables only; to look at it: assetflow preview {name}"):
             return self._read_source(key, want) if version is None else self._read_version(version, want)
 
+    def _read_asset(self, key: AssetKey, name: VersionName | None, want: Want) -> tuple[object, int | None]:
+        """The value, and the number of its version; of several partitions there is none."""
+        spec = self.graph.specs[split_slot(key)[0]]
+        if spec.partitions is None or key != spec.key:
+            version = self._version(key, name)
+            return self._read_version(version, want), version.number
+        if name is not None:
+            raise NoSuchVersion(
+                f"{key} has partitions, and each has versions of its own",
+                fix=f"name one of them: `{key}[...]@3`",
+            )
+        with self._catalog() as catalog:
+            heads = {part: head for (asset, part), head in catalog.heads(self.env).items() if asset == key and part}
+        if not heads:
+            raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+        from assetflow.io.parts import read_parts
+
+        ordered = sorted(heads, key=spec.partitions.ordinal)
+        return read_parts(self.storage, [self._usable(key, heads[part]) for part in ordered], want), None
+
     def _read_version(self, version: Version, want: Want) -> object:
         with advising(self._catalog, self.env, version):
             return self.storage.read(version, want)
@@ -231,7 +256,9 @@ class Reading:
         self, key: str, version: int | str | None = None, as_of: When | None = None, run: int | None = None
     ) -> tuple[AssetKey, VersionName | None]:
         """The asset that is meant, and the version: in the name itself, or given beside it; None is the current one."""
-        name, at, text = key.partition("@")
+        bracket = key.find("]") + 1
+        name, at, text = key[bracket:].partition("@")
+        name = key[:bracket] + name
         if at and not (version is None and as_of is None and run is None):
             raise NoSuchVersion(
                 f"`{key}` has a version, and another one is asked for", fix=f"leave one out: read({name!r}, ...)"
@@ -241,18 +268,24 @@ class Reading:
             if at
             else _one_of(version, as_of, run, zone_named(self.settings.tz))
         )
-        return self.graph.resolve(name), asked
+        asset, partition = split_slot(AssetKey(name))
+        found = self.graph.resolve(asset)
+        if partition and self.graph.specs[found].partitions is None:
+            raise NoSuchVersion(f"{found} has no partitions", fix=f"leave `[{partition}]` out")
+        return slot(found, partition), asked
 
     def _version(self, key: AssetKey, name: VersionName | None) -> Version:
-        if self.graph.specs[key].is_source:
+        if self.graph.specs[split_slot(key)[0]].is_source:
             raise _no_copies(key)
         with self._catalog() as catalog:
             if name is not None:
                 head = Pointers(catalog).find(self.env, key, name)
             else:
-                found = by_key(catalog.heads(self.env)).get(key)
+                found = catalog.heads(self.env).get(split_slot(key))
                 if found is None:
-                    raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+                    asset, partition = split_slot(key)
+                    fix = f"assetflow materialize {asset}{f' -p {partition!r}' if partition else ''}"
+                    raise NoSuchVersion(f"{key} has not been materialized", fix=fix)
                 head = found
         return self._usable(key, head)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, worst
@@ -29,7 +29,8 @@ class AssetStatus:
 
     state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source. It is one word for
     both what the asset needs and what became of the last attempt; `content` is the first of these alone. `late` is why
-    it is overdue, or has a deadline and no data.
+    it is overdue, or has a deadline and no data. Of an asset with partitions it is what most needs to be looked at;
+    `parts` counts them by their states, and `newest` is the newest head, with the rows and bytes of all together.
     """
 
     spec: AssetSpec
@@ -38,11 +39,13 @@ class AssetStatus:
     attempt: Attempt | None
     freshness: FreshnessState
     late: LateCause | None = None
+    parts: Mapping[str, int] = field(default_factory=dict[str, int])
+    newest: Head | None = None
 
     @property
     def head(self) -> Head | None:
         """What is current."""
-        return self.step.head
+        return self.newest if self.parts else self.step.head
 
     @property
     def content(self) -> str:
@@ -163,6 +166,38 @@ class LogFile:
     text: str
 
 
+_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current")
+
+
+def rolled_up(rows: Sequence[AssetStatus], specs: Mapping[AssetKey, AssetSpec]) -> Iterator[AssetStatus]:
+    """One row for each asset: those of its partitions, which stand together or apart, as one."""
+    together: dict[AssetKey, list[AssetStatus]] = {}
+    for row in rows:
+        together.setdefault(split_slot(row.spec.key)[0], []).append(row)
+    for key, found in together.items():
+        spec = specs[key]
+        if spec.partitions is None:
+            yield from found
+            continue
+        first = min(found, key=lambda row: _WORST.index(row.state))
+        heads = [row.head for row in found if row.head is not None]
+        newest = max(heads, key=lambda head: head.trace.finished_at, default=None)
+        if newest is not None:
+            rows_of = [head.version.rows for head in heads]
+            whole = replace(
+                newest.version,
+                rows=None if None in rows_of else sum(one or 0 for one in rows_of),
+                size_bytes=sum(head.version.size_bytes or 0 for head in heads),
+            )
+            newest = replace(newest, version=whole)
+        youngest = max(found, key=lambda row: row.freshness.as_of or 0.0)
+        parts = dict(Counter(row.state for row in found))
+        yield AssetStatus(
+            spec, first.state, replace(first.step, spec=spec), first.attempt, youngest.freshness, youngest.late, parts,
+            newest,
+        )  # fmt: skip
+
+
 def content_word(step: Step) -> str:
     """The word of the content axis for what an asset needs, whatever became of the last attempt."""
     if step.action is Action.BLOCKED:
@@ -186,7 +221,7 @@ def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str]
 
     def blocks(key: AssetKey) -> bool:
         """Whether what blocked an asset still does: it fails, was skipped without a version, or was not there."""
-        last = attempts.get((key, UNPARTITIONED))
+        last = attempts.get(split_slot(key))
         if states.get(key) in ("failed", "blocked"):
             return True
         if states.get(key) == "missing":
@@ -198,7 +233,7 @@ def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str]
         )
 
     for step in steps:
-        attempt = attempts.get((step.asset, step.partition))
+        attempt = attempts.get(split_slot(step.asset))
         seen[step.asset] = step
         states[step.asset] = _state(step, attempt, blocks)
     return states
@@ -248,12 +283,22 @@ def schema_change(before: Head | None, after: Head) -> tuple[str, ...]:
 
 
 def history_entries(
-    heads: Sequence[Head], attempts: Mapping[int, Attempt], runs: Mapping[int, Run], limit: int
+    heads: Sequence[Head], attempts: Mapping[tuple[int, str], Attempt], runs: Mapping[int, Run], limit: int
 ) -> tuple[HistoryEntry, ...]:
-    """The newest `limit` moves of a head; `heads` has one more where there is one, `attempts` and `runs` are by run."""
+    """The newest `limit` moves of the heads of an asset.
+
+    `heads` has one more where there is one; `attempts` are by run and partition, `runs` by run.
+    """
     entries: list[HistoryEntry] = []
+    before_of: dict[int, Head] = {}
+    later: dict[str, int] = {}
+    for place, head in enumerate(heads):
+        if (newer := later.get(head.trace.partition)) is not None:
+            before_of[newer] = head
+        later[head.trace.partition] = place
+    newest = {head.trace.partition: place for place, head in reversed([*enumerate(heads)])}
     for place, head in enumerate(heads[:limit]):
-        before = heads[place + 1] if place + 1 < len(heads) else None
+        before = before_of.get(place)
         run_id = head.trace.run_id or 0
         run = runs.get(run_id)
         entries.append(
@@ -261,9 +306,9 @@ def history_entries(
                 head,
                 None if before is None else before.version.rows,
                 schema_change(before, head),
-                reason_code(attempts.get(run_id), head),
+                reason_code(attempts.get((run_id, head.trace.partition)), head),
                 _author(run) if run is not None else _mover(head),
-                place == 0,
+                newest[head.trace.partition] == place,
             )
         )
     return tuple(entries)
@@ -350,7 +395,7 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
     """The plan with `failed_last` among the reasons of what failed when it was last tried."""
     steps = dict(plan.steps)
     for key, step in plan.steps.items():
-        attempt = attempts.get((key, step.partition))
+        attempt = attempts.get(split_slot(key))
         if step.action is not Action.RUN or attempt is None or not _is_about_now(step, attempt):
             continue
         if attempt.state in ("failed", "rejected"):

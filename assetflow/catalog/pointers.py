@@ -12,7 +12,7 @@ from typing import cast
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Head, Pin, TraceInput, Version
 from assetflow.model.versions import FORMS, VersionName
 
@@ -65,14 +65,15 @@ class Pointers:
         return {(pin.asset, pin.partition): pin for pin in found}
 
     def find(self, env: str, asset: AssetKey, name: VersionName) -> Head:
-        """The version of an asset that a name means, with the trace that led to it.
+        """The version of an asset, or of a slot, that a name means, with the trace that led to it.
 
         Raises:
             NoSuchVersion: there is none; the message says what there is.
         """
-        found = self.named(env, [asset], name).get((asset, UNPARTITIONED))
+        key, partition = split_slot(asset)
+        found = self.named(env, [key], name).get((key, partition))
         if found is None:
-            raise self.no_version(env, asset, name)
+            raise self.no_version(env, key, name)
         return found
 
     def named(self, env: str, assets: Sequence[AssetKey], name: VersionName) -> dict[Slot, Head]:

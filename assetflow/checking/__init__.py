@@ -93,6 +93,7 @@ class Checking:
             raise UsageError(f"a sample of {sample} assets is none", fix="give a number from 1, or leave it out")
         loaded = self._load()
         keys = [key for key in self.select(expression) if not self.graph.specs[key].is_source]
+        self.graph.refuse_partitions(keys, "verify")
         chosen, used = draw(keys, sample, seed)
         with self._catalog() as catalog:
             found = self._survey(catalog, ask=True)

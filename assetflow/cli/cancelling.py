@@ -109,6 +109,7 @@ def _request(session: Session, options: Namespace, asked: Asked, attempts: tuple
     found.executor = options.executor or asked.executor
     found.jobs = options.jobs or asked.workers
     found.fail_fast = asked.fail_fast
+    found.partitions = asked.partitions
     found.retries = asked.retries if options.retries is None else options.retries
     return found
 

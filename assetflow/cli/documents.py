@@ -40,7 +40,8 @@ def asset_document(row: AssetStatus) -> Document:
         "modifiers": [one.to_json() for one in row.modifiers],
         "reasons": [reason.to_json() for reason in row.step.reasons],
         "pin": None if row.step.pin is None else pin_document(row.step.pin),
-        "version": None if found is None else found.version.number,
+        "version": None if found is None or row.parts else found.version.number,
+        "partitions": dict(row.parts) or None,
         "rows": None if found is None else found.version.rows,
         "bytes": None if found is None else found.version.size_bytes,
         "updated_at": time_or_none(updated_at(found)),
@@ -140,6 +141,7 @@ def attempt_document(attempt: Attempt) -> Document:
     return {
         "run": attempt.run_id,
         "asset": attempt.asset,
+        "partition": attempt.partition or None,
         "number": attempt.number,
         "state": attempt.state,
         "started_at": time_or_none(attempt.started_at),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from assetflow.cli.session import Session
     from assetflow.observing.follow import LogLines
-    from assetflow.project import LogFile
+    from assetflow.views import LogFile
 
 _WIDE = 24
 

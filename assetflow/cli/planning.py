@@ -31,7 +31,9 @@ def plan(session: Session, options: Namespace) -> Answer:
     if (unchanged := _unchanged(session, options)) is not None:
         return unchanged
     project = session.project()
-    found = project.plan(selection_text(options), force=options.force, with_upstream=not options.only)
+    found = project.plan(
+        selection_text(options), partitions=options.partitions, force=options.force, with_upstream=not options.only
+    )
     if getattr(options, "output", None):
         _save(options, found)
     if has_summary():
@@ -60,8 +62,8 @@ def _against(session: Session, options: Namespace) -> Answer:
     """What is defined otherwise than elsewhere: what a merge would change there."""
     from assetflow.cli.render_plan import against_lines, against_table
 
-    if options.force or options.only or options.output:
-        raise UsageError("--against compares definitions: it takes no --force, --only or -o")
+    if options.force or options.only or options.output or options.partitions:
+        raise UsageError("--against compares definitions: it takes no --force, --only, -p or -o")
     found = session.project().against(options.against, selection_text(options))
     return Answer(
         lambda: {"project": session.project().name, **found.to_json()},
@@ -79,6 +81,7 @@ def _unchanged(session: Session, options: Namespace) -> Answer | None:
         or options.selection
         or options.force
         or options.only
+        or options.partitions
         or getattr(options, "output", None)
     ):
         return None
@@ -121,9 +124,9 @@ def _saved(options: Namespace) -> SavedPlan | None:
 
     from assetflow.plan.saved import read_saved_plan
 
-    if options.selection or options.force or options.only or options.set:
+    if options.selection or options.force or options.only or options.set or options.partitions:
         raise UsageError(
-            "--plan says what to do: it takes no selection, --force, --only or --set",
+            "--plan says what to do: it takes no selection, -p, --force, --only or --set",
             fix=f"assetflow materialize --plan {options.plan}",
         )
     return read_saved_plan(Path(options.plan))
@@ -161,6 +164,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
             retries=options.retries,
             timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
             debugger=debugger,
+            partitions=options.partitions,
         )
     except KeyboardInterrupt as stop:
         if not watcher.run_id:
@@ -321,6 +325,7 @@ def _command(options: Namespace) -> str:
     if getattr(options, "output", None):
         return shell([*words, "materialize", "--plan", options.output])
     words += ["materialize", *options.selection]
+    words += ["-p", options.partitions] if options.partitions else []
     words += ["--force"] if options.force else []
     words += ["--only"] if options.only else []
     return shell(words)
@@ -335,6 +340,9 @@ def _plan_options(parser: ArgumentParser) -> None:
 
 def _shared(parser: ArgumentParser) -> None:
     add_selection(parser)
+    parser.add_argument(
+        "-p", "--partitions", metavar="KEYS", help="such as 2026-01-05, 2026-01-01..2026-01-31, 2026-01 or latest:7"
+    )
     parser.add_argument("--force", action="store_true", help="run the selected assets though they are current")
     parser.add_argument("--only", action="store_true", help="the selection alone, on its inputs as they are")
     parser.add_argument(

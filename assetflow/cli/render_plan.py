@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetflow.cli.table import Column, Table, cell
@@ -24,6 +26,7 @@ from assetflow.cli.text import (
     wrapped,
 )
 from assetflow.model.durations import words
+from assetflow.model.keys import split_slot
 
 if TYPE_CHECKING:
     from assetflow.explaining.against import Against
@@ -52,8 +55,8 @@ def plan_lines(
         ("MAYBE", plan.maybe, "run only if the content above them really changes"),
         ("REUSE", plan.link, "an earlier result fits again; nothing is computed"),
     )
-    shown = [step for _, steps, _ in sections for step in steps[: max_rows or None]]
-    wide = min(max((cells(step.asset) for step in shown), default=0), 40)
+    shown = [one for _, steps, _ in sections for one in _folded(steps)[: max_rows or None]]
+    wide = min(max((cells(one.name) for one in shown), default=0), 40)
     for title, steps, meaning in sections:
         if steps:
             note = "" if title == "RUN" else f"   {meaning}"
@@ -100,22 +103,54 @@ def pinned_words(names: Sequence[str], limit: int = 4) -> str:
 
 def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, every_reason: bool) -> list[Line]:
     lines: list[Line] = []
-    shown = steps[: max_rows or None]
-    for step in shown:
-        estimate = step.estimate_s
+    folded = _folded(steps)
+    shown = folded[: max_rows or None]
+    for one in shown:
+        step, estimate = one.steps[0], one.estimate_s
         last = "" if estimate is None else words(estimate)
         room = max(12, width - wide - 6 - 9)
-        texts = [reason.text for reason in step.reasons]
+        texts = [*one.texts, *([count(len(one.steps), "partition")] if len(one.steps) > 1 else [])]
         first = " · ".join(texts[:1] if every_reason else texts)
-        key = step.asset + " " * max(0, wide - cells(step.asset))
+        key = one.name + " " * max(0, wide - cells(one.name))
         shown_first = first if every_reason else clip(first, room)
         space = " " * max(2, room - cells(shown_first) + 9 - cells(last))
         lines.append(("  ", _mark(step), " ", strong(key), "  ", shown_first, *((space, dim(last)) if last else ())))
         if every_reason:
             lines += [(" " * (wide + 6), text) for text in texts[1:]]
-    if len(steps) > len(shown):
-        lines.append((dim(f"  … {len(steps) - len(shown):,} more (--max-rows 0 shows all)"),))
+    if len(folded) > len(shown):
+        lines.append((dim(f"  … {len(folded) - len(shown):,} more (--max-rows 0 shows all)"),))
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """A step, or partitions of one asset that stand together for the same reasons."""
+
+    steps: tuple[Step, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        first, last = self.steps[0], self.steps[-1]
+        return first.asset if first is last else f"{first.asset[:-1]}..{last.partition}]"
+
+    @property
+    def estimate_s(self) -> float | None:
+        known = [step.estimate_s for step in self.steps if step.estimate_s is not None]
+        return sum(known) if known else None
+
+
+def _folded(steps: Sequence[Step]) -> list[_Folded]:
+    found: list[_Folded] = []
+    for step in steps:
+        mine = split_slot(step.asset)[0]
+        texts = tuple(re.sub(r"\[[^\]]*\]", "", one.text) if step.partition else one.text for one in step.reasons)
+        last = found[-1] if found and step.partition else None
+        if last is not None and split_slot(last.steps[0].asset)[0] == mine and last.texts == texts:
+            found[-1] = _Folded((*last.steps, step), texts)
+        else:
+            found.append(_Folded((step,), texts))
+    return found
 
 
 def _mark(step: Step) -> Span:

@@ -219,8 +219,10 @@ def _next(status: AssetStatus) -> list[Piece]:
 
 def history_table(entries: Sequence[HistoryEntry], place: Place) -> Table:
     """One row for each move of the head, newest first; the current one has an arrow."""
+    has_partitions = any(entry.head.trace.partition for entry in entries)
     columns = (
         Column("version", "VERSION"),
+        *([Column("partition", "PARTITION")] if has_partitions else ()),
         Column("when", "WHEN"),
         Column("run", "RUN", is_right=True, leave=3),
         Column("rows", "ROWS", is_right=True),
@@ -236,6 +238,7 @@ def history_table(entries: Sequence[HistoryEntry], place: Place) -> Table:
         tuple(
             (
                 cell(entry.head.version.number, _version_words(entry)),
+                *([cell(entry.head.trace.partition)] if has_partitions else ()),
                 cell(iso(entry.head.verified_at), place.clock(entry.head.verified_at)),
                 cell(
                     entry.head.trace.run_id, None if entry.head.trace.run_id is None else f"#{entry.head.trace.run_id}"

@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
+from assetflow.errors import NoSuchVersion
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Head
 from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
+from assetflow.plan.staleness import Action
 
 if TYPE_CHECKING:
     from assetflow.explaining.against import Against
@@ -44,7 +46,7 @@ class Explaining:
         """The assets that a selection names."""
         raise NotImplementedError
 
-    def plan(self, expression: str | Iterable[str] | None = None) -> Plan:
+    def plan(self, expression: str | Iterable[str] | None = None, *, partitions: str | None = None) -> Plan:
         """What `materialize` would do."""
         raise NotImplementedError
 
@@ -80,11 +82,12 @@ class Explaining:
 
         found, named = self._split(key)
         if against is None and named is None:
-            plan = self.plan(found)
-            late = None if plan[found].spec.freshness is None else self.status(found, now=now)[found]
+            asset, partition = split_slot(found)
+            plan = self.plan(asset, partitions=partition or None)
+            late = None if self.graph.specs[asset].freshness is None else self.status(asset, now=now)[asset]
             with self._catalog() as catalog:
-                last = next(iter(self.history(found, 1)), None)
-                return explained(plan, found, self._library(catalog), last, late)
+                last = None if partition else next(iter(self.history(asset, 1)), None)
+                return explained(plan, _shown(plan, found), self._library(catalog), last, late)
         other = against if against is not None else key.partition("@")[2]
         _, name = self._split(other if other.startswith(f"{found}@") else f"{found}@{other}")
         with self._catalog() as catalog:
@@ -145,3 +148,17 @@ class Explaining:
         if head is None:
             raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
         return head
+
+
+def _shown(plan: Plan, name: AssetKey) -> AssetKey:
+    """The slot to explain: itself, or of an asset with partitions the first that is not current, else the newest.
+
+    Raises:
+        NoSuchVersion: it has no partition yet.
+    """
+    if name in plan.steps:
+        return name
+    slots = [key for key in plan.steps if split_slot(key)[0] == name]
+    if not slots:
+        raise NoSuchVersion(f"{name} has no partition yet", fix="assetflow plan")
+    return next((key for key in slots if plan.steps[key].action is not Action.CURRENT), slots[-1])

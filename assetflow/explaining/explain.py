@@ -9,7 +9,7 @@ from assetflow.explaining.answer import Standing, Why
 from assetflow.explaining.evidence import Library, causes_of, head_reasons
 from assetflow.explaining.walk import Found, deciders, roots, steady
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
 from assetflow.model.versions import VersionName
@@ -38,7 +38,7 @@ def explained(
     codes = {cause.code for cause in causes if cause.asset == key}
     return Why(
         key, plan.env, _action(step), causes, None if step.head is None else _standing(step.head, last),
-        maybe_skipped=deciders(plan, step), below=len(library.graph.walk([key], up=False) - {key}),
+        maybe_skipped=deciders(plan, step), below=len(library.graph.walk([split_slot(key)[0]], up=False)) - 1,
         not_causes=_not_causes(plan, step, codes), notes=tuple(notes),
         link=None if step.link is None else step.link.version.number,
         can_accept=bool(codes) and codes <= _BY_EDIT and step.head is not None and step.action is Action.RUN,
@@ -52,7 +52,7 @@ def compared(key: AssetKey, now: Head, name: VersionName | None, library: Librar
         name = VersionName("back", "HEAD~1", 1)
     then = Pointers(library.catalog).find(env, key, name)
     spec, reasons = head_reasons(now, then)
-    declared = library.graph.specs[key]
+    declared = library.graph.specs[split_slot(key)[0]]
     step = Step(_placed(spec, declared), now.trace.partition, Action.CURRENT, tuple(reasons), then)
     digests = set((spec.code_parts or {}).values())
     texts: dict[str, CodeSource] = library.catalog.sources(digests)

@@ -105,6 +105,21 @@ def project_metadata(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
     return pa.schema(fields, cast("Any", metadata))
 
 
+def stacked_metadata(schema: pa.Schema, rows: int) -> Any:
+    """The metadata for tables of this schema under each other: a default index counts on through all of them."""
+    metadata: dict[bytes, bytes] = dict(schema.metadata or {})
+    if b"pandas" in metadata:
+        found: dict[str, Any] = json.loads(metadata[b"pandas"])
+        count: dict[str, Any] = {"kind": "range", "name": None, "start": 0, "stop": rows, "step": 1}
+        found["index_columns"] = [name if isinstance(name, str) else count for name in found["index_columns"]]
+        metadata[b"pandas"] = json.dumps(found).encode()
+    if NOTES in metadata:
+        notes: dict[str, Any] = json.loads(metadata[NOTES])
+        notes.pop("freq", None)
+        metadata[NOTES] = json.dumps(notes).encode()
+    return metadata
+
+
 def register_extensions() -> None:
     """Make Arrow know the types of pandas periods and intervals, which it must before it reads a schema with them."""
     import pandas.core.arrays.arrow.extension_types  # noqa: F401  # pyright: ignore[reportUnusedImport]

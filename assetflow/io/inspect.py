@@ -19,7 +19,7 @@ from assetflow.files import says_nothing_of, storage_error
 from assetflow.io.hashing import algorithm_of, file_hash
 from assetflow.io.sidecar import SIDECAR, read_sidecar
 from assetflow.model.code import note_from_json
-from assetflow.model.keys import AssetKey, parse_key
+from assetflow.model.keys import AssetKey, parse_key, slot, split_slot
 from assetflow.model.records import Discovered, NewTrace, NewVersion, TraceInput, Version
 
 _FOLDER = re.compile(r"[0-9a-z]{1,64}-[0-9a-f]{12}\Z")
@@ -176,7 +176,7 @@ def _told(location: str, key: AssetKey, facts: dict[str, Any]) -> Told:
         dict(facts["details"]),
     )  # fmt: skip
     inputs = tuple(
-        TraceInput(one["parameter"], parse_key(one["upstream"]), one["mode"], one["digest"], one["number"])
+        TraceInput(one["parameter"], _upstream(one["upstream"]), one["mode"], one["digest"], one["number"])
         for one in trace["inputs"]
     )
     made = NewTrace(
@@ -252,3 +252,9 @@ def _words(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{SIDECAR} does not say `{error.args[0]}`"
     return str(error) or f"{SIDECAR} cannot be read"
+
+
+def _upstream(text: str) -> AssetKey:
+    """The name of an asset, or of an asset partition."""
+    key, partition = split_slot(AssetKey(text))
+    return slot(parse_key(key), partition)

@@ -167,7 +167,7 @@ class Storage:
             return _new_version(staged, "", staged.size_bytes)
         identity = uuid4().hex[:12]
         digest = staged.data_hash.rpartition(":")[2][:16]
-        parent = Path(*staged.key.split("."), _folder_name(staged.partition))
+        parent = Path(*staged.key.split("."), folder_name(staged.partition))
         location = parent / f"{digest}-{identity}"
         manager = self._manager(staged.io)
         if hasattr(manager, "publish"):
@@ -469,7 +469,7 @@ def _as_version(staged: Staged, location: str) -> Version:
     )  # fmt: skip
 
 
-def _folder_name(partition: str) -> str:
+def folder_name(partition: str) -> str:
     """A folder name for a partition key: letters, digits, `-`, `_` and `.` stay, other bytes are written as `%41`."""
     if not partition:
         return "_"

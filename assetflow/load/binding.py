@@ -22,7 +22,7 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.forms import form_of
 from assetflow.load.given import Unmet
 from assetflow.load.live import Binding
-from assetflow.model.context import Context
+from assetflow.model.context import Context, Partition
 from assetflow.model.declare import In, SourceDefinition, place_of
 from assetflow.model.keys import AssetKey, last_name
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from assetflow.model.settings import Config
 
 _CONTEXT_TEXTS = ("Context", "af.Context", "assetflow.Context")
+_PARTITION_TEXTS = ("Partition", "af.Partition", "assetflow.Partition")
 _VARIABLE_POSITIONAL, _VARIABLE_KEYWORD = 0x04, 0x08  # flags of code objects: *args, **kwargs
 _NOT_PLAIN = (
     (0x200, "an async generator function", "return the value instead of yielding it, without `async`"),
@@ -203,7 +204,7 @@ class _Binder:
             return None
         return Binding(
             name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional,
-            accept=(more.accept or "") if more else "",
+            accept=(more.accept or "") if more else "", window=more.window if more else (0, 0),
         )  # fmt: skip
 
     def _special(self, name: str, annotation: object) -> Binding | None:
@@ -211,6 +212,8 @@ class _Binder:
         plain = without_none(annotation)
         if plain is Context or getattr(plain, "__forward_arg__", None) in _CONTEXT_TEXTS:
             return Binding(name, "context")
+        if plain is Partition or getattr(plain, "__forward_arg__", None) in _PARTITION_TEXTS:
+            return Binding(name, "partition")
         if form_of(annotation) == "connection":
             return Binding(name, "connection", form="connection")
         settings = sys.modules.get("assetflow.model.settings")  # when nothing imported it, nobody has such a class

@@ -24,6 +24,7 @@ from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
 from assetflow.load.hooks import live_hooks, with_assets
 from assetflow.load.live import LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
+from assetflow.load.partitioned import partition_problems
 from assetflow.load.resolve import NotDeclared, Project, Resolver
 from assetflow.load.settings import Settings
 from assetflow.load.values import resource_tables
@@ -65,6 +66,8 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     resources = resource_tables(given, _resource_classes(project, imported, hooks), project.problems)
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
+    if not project.problems:
+        project.problems += partition_problems(specs, project.nodes)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
@@ -112,6 +115,11 @@ def load_definitions(
     resources = resource_tables(None, _resource_classes(project, None), project.problems)
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
+    if (one := next((spec for spec in specs if spec.partitions is not None), None)) is not None:
+        raise UsageError(
+            f"{one.key} has partitions, which belong to a project",
+            fix=f'call the function itself: {one.key}(..., Partition("2026-01-05"))',
+        )
     _raise_problems(project.problems)
     outside = [_given_spec(name) for name in sorted(names - keys)]
     return Loaded((*outside, *specs), project.nodes, project.sources, resources, given=frozenset(map(AssetKey, names)))

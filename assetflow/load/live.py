@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assetflow.errors import BadConfig, ProjectLoadError
 from assetflow.model.checks import ReadyCheck
 from assetflow.model.code import CodeSource
+from assetflow.model.context import Partition
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Limits, Retry
@@ -25,8 +26,9 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), `connection` (DuckDB's), or of a hook `event`. `optional`: the parameter has a default.
-    `accept` is that of `In`.
+    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), or of a hook `event`. `optional`:
+    the parameter has a default. `accept` and `window` are those of `In`. `parts` are the slots of an upstream that are
+    read as one table; then there is no `upstream`.
     """
 
     parameter: str
@@ -37,6 +39,8 @@ class Binding:
     resource_class: type[Resource] | None = None
     optional: bool = False
     accept: str = ""
+    window: tuple[int, int] = (0, 0)
+    parts: tuple[AssetKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,10 @@ class LiveOutput:
 
 @dataclass(frozen=True, slots=True)
 class LiveNode:
-    """A function and everything that it takes and makes. `return_form` is None when the annotation says none."""
+    """A function and everything that it takes and makes. `return_form` is None when the annotation says none.
+
+    `partition` is the one that is made by a call, where there are some.
+    """
 
     function: Callable[..., object]
     outputs: tuple[LiveOutput, ...]
@@ -72,6 +79,7 @@ class LiveNode:
     retry: Retry | None = None
     config: Config | None = None
     limits: Limits = field(default_factory=Limits)
+    partition: Partition | None = None
 
     def checked_against(self) -> Iterator[AssetKey]:
         """What the checks of the outputs read, the outputs themselves included."""

@@ -256,7 +256,7 @@ class Resolver:
                     retries=retry.times if retry is not None else 0, code_version=counts.code_version, cue=counts.cue,
                     files=dict.fromkeys(counts.files, ""), env_vars=dict.fromkeys(counts.env, ""),
                     package_policy=_policies(defaults, counts.packages),
-                    limits=None if bounds == NO_LIMITS else bounds,
+                    limits=None if bounds == NO_LIMITS else bounds, partitions=definition.partitions,
                 )
             )  # fmt: skip
 
@@ -281,7 +281,14 @@ class Resolver:
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = [
-            InputSpec(one.parameter, one.upstream, "columns" if one.columns else "value", one.columns or (), one.accept)
+            InputSpec(
+                one.parameter,
+                one.upstream,
+                "columns" if one.columns else "value",
+                one.columns or (),
+                one.accept,
+                one.window,
+            )
             for one in bound.bindings
             if one.upstream is not None
         ]

@@ -7,9 +7,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
     from logging import Logger
 
     from assetflow.model.keys import AssetKey
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Which partition a call makes; take it as a parameter: `def orders(partition: Partition)`.
+
+    `start` and `end` bound its time, from and until, in the time zone of the definition; None where it is no time.
+    `axes` has the key on each axis of a product by the axis' name.
+    """
+
+    key: str
+    start: datetime | None = None
+    end: datetime | None = None
+    axes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Teller(Protocol):
@@ -47,7 +66,8 @@ class Context:
     """Take it as a parameter: `def orders(raw: pd.DataFrame, context: Context)`.
 
     `log` writes to the log of this attempt (`assetflow logs`); `run_id` is None outside a project; `attempt` counts
-    from 1. `teller` is what a run listens with: without one, `progress` and `step` do nothing.
+    from 1. `teller` is what a run listens with: without one, `progress` and `step` do nothing. `partition` is None for
+    an asset without partitions.
     """
 
     asset_key: AssetKey
@@ -57,6 +77,7 @@ class Context:
     attempt: int = 1
     metadata: dict[str, object] = field(default_factory=dict[str, object])
     teller: Teller = field(default_factory=_Nobody, repr=False, compare=False)
+    partition: Partition | None = None
 
     def add_metadata(self, **values: object) -> None:
         """Record JSON-able values with the version, as `Result(metadata=...)` does."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar, cast, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
 from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, limits
+
+if TYPE_CHECKING:
+    from assetflow.partitions.definition import Definition as Partitions
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -34,22 +37,35 @@ class In:
     `accept="last_good"` lets the asset run on the last good version of its upstream when that cannot be built in a run:
     it failed, a check rejected it, or something above it failed. Without it, the asset would not run either.
 
+    `window=-6` takes, of an upstream with the same partitions, the same one and the six before it, as one table in
+    their order; `window=(-1, -1)` the one before. Partitions that there are not are left out.
+
     Raises:
-        ValueError: there is no such `accept`.
+        ValueError: there is no such `accept`, or a window ends before it begins.
     """
 
     key: str | None = None
     columns: tuple[str, ...] | None = None
     accept: str | None = None
+    window: tuple[int, int] = (0, 0)
 
     def __init__(
-        self, key: str | None = None, *, columns: Iterable[str] | None = None, accept: str | None = None
+        self,
+        key: str | None = None,
+        *,
+        columns: Iterable[str] | None = None,
+        accept: str | None = None,
+        window: int | tuple[int, int] = 0,
     ) -> None:
         if accept not in (None, LAST_GOOD):
             raise ValueError(f'In(accept="{accept}") is not known; "{LAST_GOOD}" is')
         object.__setattr__(self, "key", key)
         object.__setattr__(self, "columns", None if columns is None else tuple(columns))
         object.__setattr__(self, "accept", accept)
+        first, last = (min(window, 0), max(window, 0)) if isinstance(window, int) else window
+        if first > last:
+            raise ValueError(f"In(window=({first}, {last})) ends before it begins")
+        object.__setattr__(self, "window", (first, last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +124,7 @@ class AssetDefinition:
     retry: Retry | None
     counts: Counts
     limits: Limits
+    partitions: Partitions | None
     file: str
     line: int
 
@@ -170,6 +187,7 @@ def asset(
     memory: str | int | None = None,
     isolation: str | None = None,
     pool: Pools | None = None,
+    partitions: Partitions | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -195,6 +213,7 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     memory: str | int | None = None,
     isolation: str | None = None,
     pool: Pools | None = None,
+    partitions: Partitions | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
@@ -212,6 +231,10 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     `timeout` ("10m") and `memory` ("2GB") bound the computation, which then has a process of its own; so has one with
     `isolation="process"`. `pool` names the pool whose slots it takes meanwhile, or says how many slots of which pools.
 
+    With `partitions`, such as `Daily("2026-01-01")`, the function is called once for each partition, which is versioned
+    by itself; a parameter annotated `Partition` says which one it is. An upstream with the same partitions arrives as
+    that partition, one without partitions as a whole.
+
     Example:
         >>> @asset(group="staging")
         ... def clean(raw: list[int]) -> list[int]:
@@ -225,7 +248,9 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
         counts = _counts(files, env, code_version, packages, cue)
         bounds = limits(timeout, memory, isolation, pool)
-        found = _asset_definition(fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds)
+        found = _asset_definition(
+            fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
+        )  # fmt: skip
         attach_definition(fn, found)
         return fn
 
@@ -250,6 +275,7 @@ def assets(  # noqa: PLR0913 - what can be said about it, all by keyword
     memory: str | int | None = None,
     isolation: str | None = None,
     pool: Pools | None = None,
+    partitions: Partitions | None = None,
 ) -> Callable[[F], F]:
     """Declare a function that makes several assets: it returns a mapping by key (or last name), or a tuple in order.
 
@@ -279,7 +305,9 @@ def assets(  # noqa: PLR0913 - what can be said about it, all by keyword
         )
         counts = _counts(files, env, code_version, packages, cue)
         bounds = limits(timeout, memory, isolation, pool)
-        found = _asset_definition(fn, filled, True, group, owners, tags, io, inputs, deps, retry, counts, bounds)
+        found = _asset_definition(
+            fn, filled, True, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
+        )  # fmt: skip
         attach_definition(fn, found)
         return fn
 
@@ -423,6 +451,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     retry: Retry | int | None,
     counts: Counts,
     bounds: Limits,
+    partitions: Partitions | None,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -438,6 +467,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         retry=Retry(retry) if isinstance(retry, int) else retry,
         counts=counts,
         limits=bounds,
+        partitions=partitions,
         file=file,
         line=line,
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from assetflow.model.code import CodeNote, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Cue, Freshness, Limits
+
+if TYPE_CHECKING:
+    from assetflow.partitions.definition import Definition as Partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class InputSpec:
 
     mode: `value` depends on the whole table, `columns` on the listed columns and the row count, `order` on nothing but
     having been built before (also what checks read), `version` on the token of a source without loading it. `accept` is
-    `last_good` where an earlier version of an upstream does that cannot be built.
+    `last_good` where an earlier version of an upstream does that cannot be built. `window` says which partitions of an
+    upstream with the same ones, from the first to the last beside the own one.
     """
 
     parameter: str
@@ -24,6 +29,7 @@ class InputSpec:
     mode: str = "value"
     columns: tuple[str, ...] = ()
     accept: str = ""
+    window: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class AssetSpec:
     the code. `packages` are the versions of the distributions that the code reaches, and `package_policy` says for each
     (`*`: for all others) which change counts. `files` maps what `files=` declares to the digest of its content, and
     `env_vars` what `env=` declares to a keyed digest of its value: both are empty texts until somebody looked. `limits`
-    is None where nothing is said.
+    and `partitions` are None where nothing is said. In a graph of slots `key` and `node` name one partition.
     """
 
     key: AssetKey
@@ -89,6 +95,7 @@ class AssetSpec:
     package_policy: Mapping[str, str] = field(default_factory=dict[str, str])
     cue: Cue | None = None
     limits: Limits | None = None
+    partitions: Partitions | None = None
 
     @property
     def is_source(self) -> bool:
@@ -102,7 +109,7 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         "key": spec.key, "kind": spec.kind, "node": spec.node, "group": spec.group, "io": spec.io,
         "file": spec.file, "line": spec.line, "code": spec.code,
         "inputs": [
-            [i.parameter, i.upstream, i.mode, list(i.columns), *([i.accept] if i.accept else [])] for i in spec.inputs
+            [i.parameter, i.upstream, i.mode, list(i.columns), *_rest(i)] for i in spec.inputs
         ],
     }  # fmt: skip
     optional: dict[str, object] = {
@@ -122,6 +129,8 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         found["limits"] = spec.limits.to_json()
     if spec.cue is not None:
         found["cue"] = spec.cue.to_json()
+    if spec.partitions is not None:
+        found["partitions"] = spec.partitions.to_json()
     if spec.source is not None:
         s = spec.source
         found["source"] = [s.path, s.format, s.ttl_s, dict(s.options), s.has_token, s.has_as_of, s.loadable]
@@ -130,13 +139,18 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
 
 def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     """The spec that `spec_to_json` wrote."""
-    from typing import Any, cast
+    from typing import cast
 
     get = cast("dict[str, Any]", found).get
     freshness, origin, cue, bounds = get("freshness"), get("source"), get("cue"), get("limits")
+    partitions: Partitions | None = None
+    if "partitions" in found:
+        from assetflow.partitions.forms import definition_from_json
+
+        partitions = definition_from_json(get("partitions", {}))
     return AssetSpec(
         key=AssetKey(get("key", "")), kind=get("kind", ""), node=get("node", ""),
-        inputs=tuple(InputSpec(p, AssetKey(u), m, tuple(c), *a) for p, u, m, c, *a in get("inputs", ())),
+        inputs=tuple(_input(one) for one in get("inputs", ())), partitions=partitions,
         group=get("group", ""), owners=tuple(get("owners", ())), tags=get("tags", {}),
         description=get("description", ""),
         io=get("io", ""), file=get("file", ""), line=get("line", 0), code=get("code", ""),
@@ -150,3 +164,17 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
         else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
         source=None if origin is None else SourceSpec(*origin),
     )  # fmt: skip
+
+
+def _rest(given: InputSpec) -> list[object]:
+    """What most inputs say nothing of."""
+    if given.window != (0, 0):
+        return [given.accept, *given.window]
+    return [given.accept] if given.accept else []
+
+
+def _input(values: list[Any]) -> InputSpec:
+    parameter, upstream, mode, columns, *rest = values
+    accept = str(rest[0]) if rest else ""
+    window = (int(rest[1]), int(rest[2])) if len(rest) > 1 else (0, 0)
+    return InputSpec(parameter, AssetKey(upstream), mode, tuple(columns), accept, window)

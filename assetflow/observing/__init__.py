@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
 from assetflow.load.settings import Settings
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.graph import AssetGraph
+from assetflow.run.steplog import log_path
+from assetflow.views import LogFile
 
 if TYPE_CHECKING:
     from assetflow.observing.follow import LogLines
@@ -41,9 +43,6 @@ class Observing:
         """One run and its attempts."""
         raise NotImplementedError
 
-    def _log_path(self, attempt: Attempt) -> Path:
-        raise NotImplementedError
-
     # -- observing
 
     def metrics(self, *, now: float | None = None) -> Metrics:
@@ -61,6 +60,28 @@ class Observing:
             totals = Counting(catalog.database).totals(self.settings.env)
         return metrics(self.settings.name, status, totals, now)
 
+    def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
+        """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
+
+        Raises:
+            UsageError: there is no such run, or none yet.
+        """
+        with self._catalog() as catalog:
+            if run_id is not None and catalog.run(run_id) is None:
+                raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
+            if key is not None:
+                found = self.graph.resolve(key)
+                attempts = [a for a in catalog.attempts_of(found, 1000) if run_id is None or a.run_id == run_id]
+                attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
+            elif run_id is not None:
+                attempts = catalog.attempts(run_id)
+            elif latest := catalog.runs(1):
+                attempts = catalog.attempts(latest[0].run_id)
+            else:
+                raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
+        logs = {log.path: log for attempt in attempts if (log := self._log(attempt)) is not None}
+        return tuple(logs.values())
+
     def compare_runs(self, old: int, new: int) -> RunComparison:
         """How two runs differ: which assets they had, how these ended, their rows, and how long they took.
 
@@ -75,7 +96,7 @@ class Observing:
             def rows(attempt: Attempt) -> int | None:
                 if attempt.version_number is None:
                     return None
-                version = catalog.version(attempt.asset, attempt.version_number, UNPARTITIONED)
+                version = catalog.version(attempt.asset, attempt.version_number, attempt.partition)
                 return None if version is None else version.rows
 
             return compared(runs[0][0], runs[1][0], _last(runs[0][1]), _last(runs[1][1]), rows)
@@ -104,6 +125,25 @@ class Observing:
 
         return followed(found, look, self._log_path, wait)
 
+    def _log_path(self, attempt: Attempt) -> Path:
+        # The outputs of one function share its log.
+        spec = self.graph.specs.get(attempt.asset)
+        name = attempt.asset if spec is None or spec.is_source else AssetKey(spec.node)
+        node = slot(name, attempt.partition)
+        return log_path(self.settings.state_path / "runs", attempt.run_id, node, attempt.number)
+
+    def _log(self, attempt: Attempt) -> LogFile | None:
+        from assetflow.run.steplog import log_text
+
+        path = self._log_path(attempt)
+        try:
+            text = log_text(path)
+        except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
+            return None
+        except OSError as error:
+            raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
+        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
+
     def _followed_run(self, run_id: int | None, asset: AssetKey | None) -> int:
         with self._catalog() as catalog:
             if run_id is not None:
@@ -131,6 +171,7 @@ def _last(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
     """The last attempt at each asset, in the order in which the run had them."""
     found: dict[str, Attempt] = {}
     for attempt in attempts:
-        if attempt.asset not in found or attempt.number >= found[attempt.asset].number:
-            found[attempt.asset] = attempt
+        name = slot(attempt.asset, attempt.partition)
+        if name not in found or attempt.number >= found[name].number:
+            found[name] = attempt
     return found

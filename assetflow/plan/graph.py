@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
@@ -112,6 +113,19 @@ class AssetGraph:
             )
         raise no_such_asset(self, name)
 
+    def refuse_partitions(self, keys: Iterable[AssetKey], verb: str) -> None:
+        """Raise when one of the assets has partitions, or reads some: the verb does not know them yet.
+
+        Raises:
+            UsageError: one has.
+        """
+        for key in keys:
+            for one in (key, *self._upstream[key]):
+                if self.specs[one].partitions is not None:
+                    what = "has partitions" if one == key else f"reads partitions of {one}"
+                    fix = f"leave it out: not {key}" if verb != "verify" else "materialize --force makes it again"
+                    raise UsageError(f"{key} {what}, which `{verb}` cannot do yet", fix=fix)
+
     def _repr_html_(self) -> str:
         from assetflow.plan.picture import svg
 
@@ -124,6 +138,14 @@ def no_such_asset(graph: AssetGraph, name: str, fix: str | None = None) -> NoSuc
     facts = [f"similar: {', '.join(f'`{key}`' for key in near)}"] if near else []
     default = f"did you mean `{near[0]}`?" if near else "`assetflow ls` lists the assets"
     return NoSuchAsset(f"no asset matches `{name}`", facts=facts, fix=fix or default)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """A graph of asset partitions (`orders[2026-01-05]`) in the place of assets, and the targets in it."""
+
+    graph: AssetGraph
+    targets: tuple[AssetKey, ...]
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:

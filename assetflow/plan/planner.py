@@ -124,6 +124,8 @@ class Plan:
     targets: tuple[AssetKey, ...]
     steps: Mapping[AssetKey, Step]
     workers: int = 1
+    partitions: str | None = None
+    """Which partitions were asked for, as a user's text."""
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())

@@ -24,6 +24,7 @@ class SavedPlan:
     force: bool
     with_upstream: bool
     steps: Mapping[str, Mapping[str, object]]
+    partitions: str | None = None
 
     def must_be(self, plan: Plan) -> None:
         """Nothing, when the plan of now decides the same of the same.
@@ -58,6 +59,7 @@ def saved_plan(plan: Plan, *, force: bool, with_upstream: bool) -> dict[str, obj
         "selection": plan.selection,
         "force": force,
         "only": not with_upstream,
+        **({} if plan.partitions is None else {"partitions": plan.partitions}),
         "steps": {str(step.asset): _facts(step) for step in plan},
         "plan": plan.to_json(),
     }
@@ -77,8 +79,10 @@ def read_saved_plan(path: Path) -> SavedPlan:
         raise UsageError(f"{path} is not a plan that this assetflow wrote", fix=f"assetflow plan -o {path}")
     try:
         steps = {str(key): dict(facts) for key, facts in cast("dict[str, dict[str, object]]", stored["steps"]).items()}
+        partitions = stored.get("partitions")
         return SavedPlan(
-            str(stored["env"]), str(stored["selection"]), bool(stored["force"]), not stored["only"], steps
+            str(stored["env"]), str(stored["selection"]), bool(stored["force"]), not stored["only"], steps,
+            None if partitions is None else str(partitions),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not a whole plan", fix=f"assetflow plan -o {path}") from error

@@ -9,11 +9,12 @@ computing; otherwise the asset runs.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_discoveries, moved_packages, texts
@@ -209,7 +210,10 @@ def changed_inputs(head: Head | None, known: Iterable[tuple[InputSpec, Content]]
 def upstream_runs(waiting: Iterable[AssetKey]) -> Reason:
     """The reason of an asset that may be cut off: it waits for the content of these upstreams."""
     names = tuple(dict.fromkeys(waiting))
-    return Reason("upstream_runs", "← " + ", ".join(names), {"inputs": list(names)}, is_root=False)
+    assets = Counter(split_slot(name)[0] for name in names)
+    shown = [name for name in names if assets[split_slot(name)[0]] == 1]
+    shown += [f"{asset} ({count} partitions)" for asset, count in assets.items() if count > 1]
+    return Reason("upstream_runs", "← " + ", ".join(shown), {"inputs": list(names)}, is_root=False)
 
 
 def _code_reason(spec: AssetSpec, head: Head) -> Reason:

@@ -15,13 +15,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from assetflow.model.hooks import Event
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import CheckOutcome
 from assetflow.run.capture import writing_to
 from assetflow.run.failure import step_error
+from assetflow.run.steplog import log_path
 
 if TYPE_CHECKING:
     from assetflow.load.live import LiveHook
-    from assetflow.model.keys import AssetKey
     from assetflow.plan.planner import Plan
     from assetflow.plan.staleness import Reason
     from assetflow.run.outcome import NextTry, RunResult, StepOutcome
@@ -186,7 +187,7 @@ class HookThread:
         said = None if error is None else f"{error.type}: {error.message}" if error.code == "AF160" else error.message
         about = f"{', '.join(outcome.blocked_by)} failed" if outcome.blocked_by else said or outcome.message
         first = about.partition("\n")[0]
-        log = self._setup.runs / str(self._run_id) / f"{self._setup.nodes[outcome.asset]}.{outcome.attempts}.log"
+        log = log_path(self._setup.runs, self._run_id, self._node(outcome.asset), outcome.attempts)
         return replace(
             self._event("", f"{outcome.asset} {outcome.state}{f': {first}' if first else ''}", outcome.state),
             asset=outcome.asset, version=outcome.version, rows=outcome.rows, seconds=outcome.total_s,
@@ -195,6 +196,11 @@ class HookThread:
             traceback="" if error is None else error.text, checks=outcome.checks, blocked_by=outcome.blocked_by,
             attempt=outcome.attempts, log=log if log.is_file() else None,
         )  # fmt: skip
+
+    def _node(self, asset: AssetKey) -> str:
+        """The name of the function that makes it, or of that for one partition."""
+        key, partition = split_slot(asset)
+        return slot(AssetKey(self._setup.nodes[key]), partition)
 
     def _place(self, file: str, line: int | None) -> str:
         path = Path(file)

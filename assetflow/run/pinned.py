@@ -10,12 +10,13 @@ from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.handover import FORMS
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
-from assetflow.model.keys import AssetKey, slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
 from assetflow.plan.staleness import Content, digest_of, input_key
 from assetflow.run.ahead import Started
+from assetflow.run.steplog import log_path
 from assetflow.run.task import Origin, Task
 
 NOTHING: Mapping[AssetKey, Version] = {}
@@ -97,8 +98,9 @@ class Pinned:
             suspects={key: heads[key].version for key in whole if key in self._forced},
             origins={} if ahead else self.origins(keys),
             permit=None if started is None else started.permit,
-            log_file=self._log_folder / str(run_id) / f"{name}.{attempt}.log",
+            log_file=log_path(self._log_folder, run_id, name, attempt),
             rejected={key: self._rejected[key] for key in keys if key in self._rejected},
+            slots=tuple(specs[key] for key in keys) if _has_slots(specs[keys[0]]) else (),
         )
 
     def origins(self, keys: Iterable[AssetKey]) -> dict[AssetKey, Origin]:
@@ -125,6 +127,10 @@ class Pinned:
             if one.mode != "order" and time_of_data is not None:
                 times.append(time_of_data)
         return min(times, default=None)
+
+
+def _has_slots(spec: AssetSpec) -> bool:
+    return any(split_slot(key)[1] for key in (spec.key, *(one.upstream for one in spec.inputs)))
 
 
 def taken_in_memory(loaded: Loaded, nodes: Iterable[str], *, apart: bool) -> dict[AssetKey, set[str]]:

@@ -25,6 +25,7 @@ class Asked:
     retries: int | None = None
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     code: Mapping[str, str] = field(default_factory=dict[str, str])
+    partitions: str | None = None
 
 
 def save_request(folder: Path, asked: Asked) -> None:

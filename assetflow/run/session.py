@@ -19,7 +19,7 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import Tick
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
@@ -73,6 +73,7 @@ class Request:
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     debugger: Debugger | None = None
     tick: Tick | None = None
+    partitions: str | None = None
 
 
 @names_disk_errors
@@ -154,7 +155,7 @@ def _carry_out(
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
             result = runner.run(run_id, watcher, request.began)
         record.take(result)
-        if problem := present(settings, graph, catalog, storage):
+        if problem := present(settings, AssetGraph(loaded.specs), catalog, storage):
             watcher.warn(problem)
     _back_up(settings, watcher)
     watcher.run_finished(result)
@@ -186,13 +187,14 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
         host=platform.node(),
         pid=os.getpid(),
         at=time.time(),
-        assets=[step.asset for step in plan if step.action is not Action.CURRENT],
+        assets=[*dict.fromkeys(split_slot(step.asset)[0] for step in plan if step.action is not Action.CURRENT)],
         tick=request.tick,
     )
-    code = {str(step.asset): step.spec.code for step in plan if step.action is not Action.CURRENT}
+    code = {str(split_slot(step.asset)[0]): step.spec.code for step in plan if step.action is not Action.CURRENT}
     asked = Asked(
         request.expression or "", request.force, request.with_upstream, request.executor, request.workers,
         request.fail_fast, request.retries, request.config, code,
+        request.partitions,
     )  # fmt: skip
     save_request(settings.state_path / "runs" / str(run_id), asked)
     return run_id

@@ -18,6 +18,7 @@ from assetflow.errors import AssetFailed, AssetflowError, WrongReturn
 from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
+from assetflow.io.parts import read_parts
 from assetflow.io.sources import FileState, read_source
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
@@ -194,9 +195,15 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         if kept is None and version is not None and version.location.startswith(AHEAD):
             raise Denied  # it gave way to others, and is not in the store yet
         return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
+    if binding.parts:
+        want = Want(binding.form or "python", binding.columns, call.connection)
+        return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+    if binding.kind == "partition":
+        return call.node.partition
     if binding.kind == "context":
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
-        return Context(call.asset, logger, task.run_id, task.env, task.attempt, call.metadata, call.teller)
+        asset, partition = split_slot(call.asset)[0], call.node.partition
+        return Context(asset, logger, task.run_id, task.env, task.attempt, call.metadata, call.teller, partition)
     if binding.kind == "config":
         return call.node.config
     if binding.kind == "resource" and binding.resource_class is not None:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from assetflow.io.storage import folder_name
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS, after_key, is_open_key
 
 LOG_LIMIT = 10_000_000
@@ -25,6 +27,13 @@ _LINE = 1 << 16
 _BACK = 4096
 """Of a line that does not end, so many characters are kept back: a secret may be coming."""
 _CHUNK = 1 << 20
+
+
+def log_path(runs: Path, run_id: int, node: str, attempt: int) -> Path:
+    """Where the log of an attempt at a function lies, or at one partition of it."""
+    base, partition = split_slot(AssetKey(node))
+    name = f"{base}[{folder_name(partition)}]" if partition else base
+    return runs / str(run_id) / f"{name}.{attempt}.log"
 
 
 class StepLog:

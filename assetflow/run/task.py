@@ -11,6 +11,7 @@ from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, TraceInput, Version
+from assetflow.model.spec import AssetSpec
 from assetflow.run.ahead import Permit
 from assetflow.run.outcome import StepError, inputs_words
 
@@ -58,7 +59,8 @@ class Task:
     `suspects` are current versions that were asked to be made again: their stored bytes are looked at before they are
     kept. `origins` say of each output what it is made of. With a `permit` it is started ahead: see `run.ahead`.
     `rejected` are versions by data hash that checks refused: the same content is not kept twice. In another process
-    inputs are `on_files` by the location of their versions, and so are outputs that are `wanted` left.
+    inputs are `on_files` by the location of their versions, and so are outputs that are `wanted` left. `slots` are the
+    specs of outputs that are partitions, or are made of some: another process knows the assets alone.
     """
 
     node: str
@@ -75,6 +77,7 @@ class Task:
     on_files: Mapping[str, OnFile] = field(default_factory=dict[str, OnFile])
     wanted: frozenset[AssetKey] = frozenset()
     rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
+    slots: tuple[AssetSpec, ...] = ()
 
     @property
     def input_rows(self) -> dict[AssetKey, int]:

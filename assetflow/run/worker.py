@@ -23,6 +23,8 @@ from typing import Any, NoReturn, cast
 from assetflow.errors import PlanMoved
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
+from assetflow.load.slotted import with_slots
+from assetflow.model.keys import split_slot
 from assetflow.run import kernel
 from assetflow.run.capture import capturing
 from assetflow.run.discovered import Discovery
@@ -174,10 +176,12 @@ class _Child:
         task, began = order.task, time.time()
         try:
             self._must_be_planned(task)
-            settings, loaded, storage = self._settings, self._loaded, storage_of(self._settings, order.owner)
+            settings, storage = self._settings, storage_of(self._settings, order.owner)
+            loaded = with_slots(self._loaded, task.slots) if task.slots else self._loaded
+            specs = {**self._specs, **{spec.key: spec for spec in task.slots}} if task.slots else self._specs
             files = FileHandover(task, storage)
             bench = Workbench(
-                settings.root, loaded, self._specs, storage, self._resources, files,
+                settings.root, loaded, specs, storage, self._resources, files,
                 discovery=Discovery(settings, {}, loaded.code_sources) if settings.discover else None,
                 report=self.report, is_stopping=lambda: self._is_asked, log_descriptor=self._output,
             )  # fmt: skip
@@ -197,7 +201,7 @@ class _Child:
             PlanMoved: a file was saved between the planning and the start of this process.
         """
         for key, origin in task.origins.items():
-            spec = self._specs.get(key)
+            spec = self._specs.get(split_slot(key)[0])
             if spec is None or spec.code != origin.code or dict(spec.config or {}) != dict(origin.config):
                 raise PlanMoved(f"the code of {key} changed while the run was going on", fix="run the command again")
 

@@ -1,0 +1,68 @@
+"""Several versions read as one table: the partitions of an asset under each other, in the order in which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from assetflow.errors import ContractBroken
+from assetflow.io.arrow import TableStream, forms_of, is_instance
+from assetflow.io.base import Want
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from assetflow.io.storage import Storage
+    from assetflow.model.records import Version
+
+
+def read_parts(storage: Storage, versions: Sequence[Version], want: Want) -> object:
+    """The rows of these versions of one asset as one table, in the form that is wanted.
+
+    The columns are in the order of the first version. A column may have types that one of them holds without loss,
+    such as integers where another partition has a missing value and so floats. pandas gets a default index where the
+    partitions had one, else their labels one after the other.
+
+    Raises:
+        ContractBroken: one of them is no table, or the columns or their types do not go together.
+        DamagedVersion: the bytes of one are not what was written.
+    """
+    import pyarrow as pa
+
+    key, tables = versions[0].asset, list[pa.Table]()
+    for version in versions:
+        found = storage.read(version, replace(want, form="arrow"))
+        if not is_instance(found, "pyarrow", "Table"):
+            raise ContractBroken(
+                f"`{key}[{version.partition}]` is no table, so several partitions cannot be read as one",
+                fix=f"return a table from `{key}`, or take one partition of it",
+            )
+        tables.append(cast("pa.Table", found))
+    whole = _under_each_other(tables, versions)
+    return forms_of(TableStream(whole.schema, iter(whole.to_batches())), want, key)
+
+
+def _under_each_other(tables: Sequence[pa.Table], versions: Sequence[Version]) -> pa.Table:
+    import pyarrow as pa
+
+    from assetflow.io.frames import stacked_metadata
+
+    names, key = tables[0].column_names, versions[0].asset
+    for table, version in zip(tables, versions, strict=True):
+        if set(table.column_names) != set(names):
+            odd = sorted(set(table.column_names) ^ set(names))
+            raise ContractBroken(
+                f"`{key}[{versions[0].partition}]` and `{key}[{version.partition}]` have other columns",
+                facts=(f"not in both: {', '.join(odd)}",),
+                fix=f"materialize both with the code of now: assetflow materialize {key} --force",
+            )
+    try:
+        whole: Any = pa.concat_tables([table.select(names) for table in tables], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise ContractBroken(
+            f"the partitions of `{key}` have types that do not go together",
+            facts=(f"reason:   {str(error).splitlines()[0]}",),
+            fix=f"cast the column where `{key}` is made, so that it has one type in every partition",
+        ) from error
+    return whole.replace_schema_metadata(stacked_metadata(tables[0].schema, whole.num_rows))
