@@ -329,7 +329,7 @@ class Pointing:
                     raise Superseded("assets moved in the meantime; nothing was changed", fix="look, and do it again")
                 self._check_bytes(Pointers(catalog), again, reads=False)
                 self._repoint(catalog, again, cause, reason, pins_all=pins_all)
-                problem = present(self.settings, self.graph, catalog, self.storage)
+                problem = present(self.settings, self.graph.specs, catalog, self.storage)
             finally:
                 catalog.close()
         return replace(shown, done=True, warnings=(problem,) if problem else ())

@@ -376,7 +376,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             from assetflow.run.presenting import present
 
             with self._catalog() as catalog:
-                present(self.settings, self.graph, catalog, self.storage)
+                present(self.settings, self.graph.specs, catalog, self.storage)
 
     @contextmanager
     def _catalog(self) -> Generator[Catalog]:

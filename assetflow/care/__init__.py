@@ -106,4 +106,4 @@ def show_what_is_left(settings: Settings, graph: AssetGraph, storage: Storage) -
     from assetflow.run.presenting import present_everywhere
 
     with closing(Catalog(settings.catalog_path)) as catalog:
-        return present_everywhere(settings, graph, catalog, storage)
+        return present_everywhere(settings, graph.specs, catalog, storage)

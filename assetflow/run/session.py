@@ -155,7 +155,7 @@ def _carry_out(
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
             result = runner.run(run_id, watcher, request.began)
         record.take(result)
-        if problem := present(settings, AssetGraph(loaded.specs), catalog, storage):
+        if problem := present(settings, {spec.key: spec for spec in loaded.specs}, catalog, storage):
             watcher.warn(problem)
     _back_up(settings, watcher)
     watcher.run_finished(result)
