@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from dataclasses import dataclass
 
 from assetflow.catalog.locks import FileLock
 from assetflow.load.settings import Settings
-from assetflow.run.locks import user_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,6 @@ def job_lock(settings: Settings, job: str) -> FileLock:
 def daemon_lock(settings: Settings) -> FileLock:
     """Held by the daemon of a project."""
     return FileLock(settings.state_path / "locks" / "daemon.lock")
-
-
-def note_of_this_process(now: float) -> str:
-    """What this process writes into a lock that it takes."""
-    return json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": now})
 
 
 def holder(lock: FileLock) -> Holder | None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
-from assetflow.automation.locks import job_lock, note_of_this_process
+from assetflow.automation.locks import job_lock
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
 from assetflow.errors import Superseded, UsageError, near_names
 from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
+from assetflow.run.locks import note_of_this_process
 
 _CHANGED_TIMES = 5
 

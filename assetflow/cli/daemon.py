@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, cast
 
-from assetflow.automation.locks import daemon_lock, holder, note_of_this_process
+from assetflow.automation.locks import daemon_lock, holder
 from assetflow.automation.rounds import JobState, look
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
@@ -30,6 +30,7 @@ from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.durations import seconds
+from assetflow.run.locks import note_of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,7 @@ def _stop(session: Session, options: Namespace) -> Answer:
                 f"the daemon (pid {found.pid}) is still ending: it waits for its runs to stop",
                 fix="wait for it: assetflow daemon stop --wait 10m",
             )
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # a lock of the kernel tells nobody that it is free
     return Answer(lambda: {"stopped": True, "pid": found.pid}, [(" ", good("●"), f" daemon stopped (pid {found.pid})")])
 
 

@@ -40,7 +40,7 @@ def environment_lock(
         NotWritable: the folder of the project cannot be written.
     """
     lock = run_lock(settings, settings.env)
-    note = json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": time.time()})
+    note = note_of_this_process(time.time())
     try:
         tell = None if on_wait is None or wait_s <= 0 else lambda: on_wait("".join(_holder(settings, lock)[:2]))
         is_mine = lock.acquire(wait_s=wait_s, note=note, on_wait=tell)
@@ -52,6 +52,11 @@ def environment_lock(
         yield
     finally:
         lock.release()
+
+
+def note_of_this_process(now: float) -> str:
+    """What this process writes into a lock that it takes at `now`: who it is."""
+    return json.dumps({"pid": os.getpid(), "user": user_name(), "host": platform.node(), "since": now})
 
 
 def user_name() -> str:
