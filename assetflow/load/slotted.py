@@ -20,7 +20,7 @@ def with_slots(loaded: Loaded, specs: Iterable[AssetSpec]) -> Loaded:
         base = split_slot(AssetKey(node))[0]
         if base in loaded.nodes and (node != base or any(_is_slot(one) for spec in together for one in spec.inputs)):
             found[node] = _slotted(loaded.nodes[base], together)
-    return replace(loaded, nodes=found) if len(found) > len(loaded.nodes) or found != loaded.nodes else loaded
+    return replace(loaded, nodes=found)
 
 
 def _by_node(specs: Iterable[AssetSpec]) -> Mapping[str, list[AssetSpec]]:

@@ -16,7 +16,7 @@ from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Mapping, Side, TimeWindow
-from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.partitions.ordinals import Ordinals
 from assetflow.plan.graph import AssetGraph, Slots
 
 
@@ -35,71 +35,91 @@ def slots_of(
     Raises:
         UsageError: an asset needs a partition of an upstream that has none there.
     """
-    existing = {
-        key: spec.partitions.keys_until(now) for key, spec in graph.specs.items() if spec.partitions is not None
-    }
-    needed = _needed(graph, targets, wanted, existing)
-    specs = [one for key in graph.order if key in needed for one in _specs(graph, key, needed, existing)]
-    names = tuple(
-        slot(key, partition) for key in targets for partition in _partitions(graph.specs[key], wanted, existing)
-    )
+    expansion = _Expansion(graph, now)
+    chosen = {key: expansion.chosen(key, wanted) for key in targets}
+    needed = expansion.needed(chosen)
+    specs = [one for key in graph.order if key in needed for one in expansion.specs(key, needed[key])]
+    names = tuple(slot(key, partition) for key, own in chosen.items() for partition in expansion.keys(key, own))
     return Slots(AssetGraph(specs), names)
 
 
-def _partitions(
-    spec: AssetSpec,
-    wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals],
-    existing: MappingOf[AssetKey, Ordinals],
-) -> Iterable[str]:
-    if spec.partitions is None:
-        return ("",)
-    return spec.partitions.keys(wanted(spec.key, spec.partitions, existing[spec.key]) & existing[spec.key])
+class _Expansion:
+    """What is known of the partitions of a graph at one instant, and how the ends of each edge belong together."""
 
+    def __init__(self, graph: AssetGraph, now: datetime) -> None:
+        self._graph = graph
+        self._sides = {
+            key: Side(spec.partitions, spec.partitions.keys_until(now))
+            for key, spec in graph.specs.items()
+            if spec.partitions is not None
+        }
+        self._mappings: dict[tuple[AssetKey, InputSpec], Mapping] = {}
 
-def _needed(
-    graph: AssetGraph,
-    targets: Iterable[AssetKey],
-    wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals],
-    existing: MappingOf[AssetKey, Ordinals],
-) -> dict[AssetKey, Ordinals | None]:
-    """What is needed of each asset: some of its partitions, or None for one that has no partitions."""
-    together: dict[str, list[AssetKey]] = {}
-    for key, spec in graph.specs.items():
-        together.setdefault(spec.node, []).append(key)
-    needed: dict[AssetKey, Ordinals | None] = {}
+    def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
+        """What is meant of a target: some of its partitions, or None for one that has no partitions."""
+        side = self._sides.get(key)
+        return None if side is None else wanted(key, side.definition, side.existing) & side.existing
 
-    def need(key: AssetKey, ordinals: Ordinals | None) -> None:
-        for one in together[graph.specs[key].node]:  # outputs of one function are made together
-            before = needed.get(one)
-            needed[one] = ordinals if before is None or ordinals is None else before | ordinals
+    def keys(self, key: AssetKey, own: Ordinals | None) -> Iterable[str]:
+        """The keys of these partitions; one empty text for an asset without."""
+        return ("",) if own is None else self._sides[key].definition.keys(own)
 
-    for key in targets:
-        definition = graph.specs[key].partitions
-        need(key, None if definition is None else wanted(key, definition, existing[key]) & existing[key])
-    for key in reversed(graph.order):
-        if key not in needed:
-            continue
-        own = needed[key]
-        for given in graph.specs[key].inputs:
-            need(given.upstream, _read(graph, key, given, own, existing))
-    return needed
+    def needed(self, chosen: MappingOf[AssetKey, Ordinals | None]) -> dict[AssetKey, Ordinals | None]:
+        """What is needed of each asset for what is chosen, in the way of `chosen`."""
+        together: dict[str, list[AssetKey]] = {}
+        for key, spec in self._graph.specs.items():
+            together.setdefault(spec.node, []).append(key)
+        found: dict[AssetKey, Ordinals | None] = {}
 
+        def need(key: AssetKey, ordinals: Ordinals | None) -> None:
+            for one in together[self._graph.specs[key].node]:  # outputs of one function are made together
+                before = found.get(one)
+                found[one] = ordinals if before is None or ordinals is None else before | ordinals
 
-def _read(
-    graph: AssetGraph,
-    key: AssetKey,
-    given: InputSpec,
-    own: Ordinals | None,
-    existing: MappingOf[AssetKey, Ordinals],
-) -> Ordinals | None:
-    """The partitions that these partitions of an asset read by one input; None of an upstream without partitions."""
-    up, down = graph.specs[given.upstream].partitions, graph.specs[key].partitions
-    if up is None:
-        return None
-    if down is None or own is None:
-        return existing[given.upstream]
-    sides = Side(up, existing[given.upstream]), Side(down, existing[key])
-    return mapping_of(given, up, down).upstream(own, *sides) & existing[given.upstream]
+        for key, own in chosen.items():
+            need(key, own)
+        for key in reversed(self._graph.order):
+            if key in found:
+                own = found[key]
+                for given in self._graph.specs[key].inputs:
+                    need(given.upstream, self._read(key, given, own))
+        return found
+
+    def specs(self, key: AssetKey, own: Ordinals | None) -> Iterable[AssetSpec]:
+        """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams."""
+        spec = self._graph.specs[key]
+        if own is None:
+            yield self._on_slots(key, spec, None)
+            return
+        for ordinal, partition in zip(own, self.keys(key, own), strict=True):
+            found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
+            yield self._on_slots(key, found, Ordinals.run(ordinal, ordinal + 1))
+
+    def _read(self, key: AssetKey, given: InputSpec, own: Ordinals | None) -> Ordinals | None:
+        """The partitions that these of an asset read by one input; None of an upstream without partitions."""
+        up, down = self._sides.get(given.upstream), self._sides.get(key)
+        if up is None or down is None or own is None:
+            return None if up is None else up.existing
+        if (key, given) not in self._mappings:
+            self._mappings[key, given] = mapping_of(given, up.definition, down.definition)
+        return self._mappings[key, given].upstream(own, up, down) & up.existing
+
+    def _on_slots(self, key: AssetKey, spec: AssetSpec, own: Ordinals | None) -> AssetSpec:
+        if not any(given.upstream in self._sides for given in spec.inputs):
+            return spec
+        inputs: list[InputSpec] = []
+        for given in spec.inputs:
+            read = self._read(key, given, own)
+            if read is None:
+                inputs.append(given)
+                continue
+            if not read and given.parameter:
+                raise UsageError(
+                    f"{spec.key} reads {given.upstream}, which has no partition there",
+                    fix=f"leave it out, or begin {given.upstream} earlier",
+                )
+            inputs += [replace(given, upstream=slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
+        return replace(spec, inputs=tuple(inputs))
 
 
 def mapping_of(given: InputSpec, up: Definition, down: Definition) -> Mapping:
@@ -109,44 +129,6 @@ def mapping_of(given: InputSpec, up: Definition, down: Definition) -> Mapping:
         BadDeclaration: they do not belong together.
     """
     return fitted(TimeWindow(*given.window) if given.window != (0, 0) else None, up, down)
-
-
-def _specs(
-    graph: AssetGraph,
-    key: AssetKey,
-    needed: MappingOf[AssetKey, Ordinals | None],
-    existing: MappingOf[AssetKey, Ordinals],
-) -> Iterable[AssetSpec]:
-    spec, own = graph.specs[key], needed[key]
-    if spec.partitions is None or own is None:
-        yield _on_slots(graph, spec, "", None, existing)
-        return
-    for ordinal in own:
-        partition = spec.partitions.key(ordinal)
-        found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
-        yield _on_slots(graph, found, key, Ordinals.run(ordinal, ordinal + 1), existing)
-
-
-def _on_slots(
-    graph: AssetGraph, spec: AssetSpec, asset: str, own: Ordinals | None, existing: MappingOf[AssetKey, Ordinals]
-) -> AssetSpec:  # fmt: skip
-    """The spec with the slots of its upstreams in their place."""
-    if all(graph.specs[given.upstream].partitions is None for given in spec.inputs):
-        return spec
-    inputs: list[InputSpec] = []
-    for given in spec.inputs:
-        definition = graph.specs[given.upstream].partitions
-        if definition is None:
-            inputs.append(given)
-            continue
-        read = _read(graph, AssetKey(asset or spec.key), given, own, existing) or EMPTY
-        if not read and given.parameter:
-            raise UsageError(
-                f"{spec.key} reads {given.upstream}, which has no partition there",
-                fix=f"leave it out, or begin {given.upstream} earlier",
-            )
-        inputs += [replace(given, upstream=slot(given.upstream, name)) for name in definition.keys(read)]
-    return replace(spec, inputs=tuple(inputs))
 
 
 def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, ...]:
