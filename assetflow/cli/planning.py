@@ -12,6 +12,7 @@ from assetflow.cli.render_plan import plan_lines, plan_table
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
+from assetflow.model.keys import split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.debugger import TerminalDebugger
@@ -276,7 +277,7 @@ def _not_run(result: RunResult, absent: list[AssetKey], *, is_alone: bool) -> As
         return ", ".join([f"`{key}`" for key in keys[:3]]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
     what = f"{named(blocked)} {'was' if len(blocked) == 1 else 'were'} not run: {named(absent)} "
-    again = shell(["assetflow", "materialize", *(f"+{key}" for key in blocked)])
+    again = shell(["assetflow", "materialize", *dict.fromkeys(f"+{split_slot(key)[0]}" for key in blocked)])
     return AssetFailed(
         f"{what}{'has' if len(absent) == 1 else 'have'} no version in env {result.env} yet",
         fix=f"leave out --only, or build what it needs too: {again}" if is_alone else None,

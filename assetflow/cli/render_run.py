@@ -22,11 +22,13 @@ from assetflow.cli.text import (
     dim,
     good,
     head,
+    shell,
     size,
     state_mark,
     strong,
 )
 from assetflow.model.durations import words
+from assetflow.model.keys import arguments_of
 
 if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
@@ -342,7 +344,7 @@ def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[L
     rows: list[tuple[Piece, ...]] = [(head("resume"), strong(f"assetflow retry {result.run_id}"), dim(what))]
     logged = [key for key in failed if key in with_log]
     raised = [key for key in failed if (error := result.outcomes[key].error) is not None and error.code == "AF160"]
-    commands = [f"assetflow materialize {key} --pdb" for key in raised[:1]]
+    commands = [shell(["assetflow", "materialize", *arguments_of(key), "--pdb"]) for key in raised[:1]]
     commands += [f"assetflow logs {result.run_id} {key}" for key in logged[:1]]
     lines = aligned(rows, gap=3, limit=80)
     if commands:  # a line of its own: it is longer than what the notes are aligned behind

@@ -28,6 +28,7 @@ from assetflow.cli.text import (
 from assetflow.cli.verbs import BY_NAME
 from assetflow.explaining.answer import CodeEvidence, DataEvidence
 from assetflow.model.durations import words as duration
+from assetflow.model.keys import arguments_of
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -239,7 +240,7 @@ def _ways_out(found: Why) -> list[str]:
         return [shell(["assetflow", "unpin", key])]
     if found.action not in ("run", "maybe", "link"):
         return []
-    ways = [shell(["assetflow", "materialize", key])]
+    ways = [shell(["assetflow", "materialize", *arguments_of(key)])]
     if found.can_accept and "accept" in BY_NAME:
         ways.append(f"{shell(['assetflow', 'accept', key])} (if this cannot change the result)")
     if found.can_accept:

@@ -32,6 +32,12 @@ def split_slot(name: AssetKey) -> tuple[AssetKey, str]:
     return AssetKey(asset), partition
 
 
+def arguments_of(name: AssetKey) -> list[str]:
+    """What a command is given for an asset, or for one partition of it: `orders -p 2026-01-05`."""
+    asset, partition = split_slot(name)
+    return [asset, "-p", partition] if partition else [asset]
+
+
 _PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,62}\Z")
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))])

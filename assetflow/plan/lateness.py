@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness, freshness_state, given_time
@@ -92,7 +92,7 @@ class LateRoot:
     @property
     def fix(self) -> str:
         """What to do about it; a command, where one does it."""
-        key, run = self.cause.asset, self.cause.run
+        key, run = split_slot(self.cause.asset)[0], self.cause.run
         is_alone = self.assets == (key,) and self.cause.kind not in (LateKind.SOURCE, LateKind.UNASKED)
         below = f"assetflow materialize {key}" + ("" if is_alone else "+")
         match self.cause.kind:

@@ -156,6 +156,17 @@ def test_a_partition_that_fails_blocks_only_what_reads_it(shop: Path) -> None:
     assert set(states(Project.load(shop).materialize()).values()) == {"materialized"}
 
 
+def test_commands_that_help_after_a_failure_name_the_partition(shop: Path) -> None:
+    from assetflow.cli.render_run import next_lines
+    from assetflow.cli.text import flat
+
+    (shop / "2026-02-02.txt").write_text("no number")
+    project = Project.load(shop)
+    lines = [flat(line) for line in next_lines(project.materialize("orders"))]
+
+    assert any("assetflow materialize orders -p 2026-02-02 --pdb" in line for line in lines)
+
+
 def test_combinations_of_a_day_and_a_name(shop: Path) -> None:
     (shop / "shop.py").write_text("""
 import pandas as pd
