@@ -10,7 +10,7 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
@@ -407,10 +407,12 @@ def _last_byte(path: Path) -> bytes:
 
 
 def _remove(path: Path) -> None:
+    """Remove it with all it contains; that somebody else removes the same things meanwhile is no failure."""
     if path.is_dir() and not path.is_symlink():
-        for entry in list(path.iterdir()):
-            _remove(entry)
-        path.rmdir()
+        with suppress(FileNotFoundError):
+            for entry in list(path.iterdir()):
+                _remove(entry)
+            path.rmdir()
         return
     if os.name == "nt" and path.exists():  # Windows does not remove what is read-only
         path.chmod(0o600)

@@ -330,7 +330,7 @@ class Storage:
             and (int(match[1]) not in alive_runs if dead_owner is None else match[2].startswith(dead_owner))
             and entry.name not in spared
         ]
-        loading = {entry: marker.read_text() for entry in dead if (marker := entry / _MARKERS["duckdb"]).exists()}
+        loading = {entry: table for entry in dead if (table := _text_of(entry / _MARKERS["duckdb"])) is not None}
         if loading and hasattr(self._manager("duckdb"), "drop"):
             try:
                 cast("DuckDBIO", self._manager("duckdb")).drop(loading.values())
@@ -481,3 +481,11 @@ def folder_name(partition: str) -> str:
 
     # `.`, `..`, `_` and very long keys: `%-` cannot begin the name of any other key.
     return f"%-{blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+
+def _text_of(path: Path) -> str | None:
+    """What a file says; None when it is not there, or has just been removed by another process."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None

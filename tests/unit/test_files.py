@@ -267,6 +267,32 @@ def test_a_copied_tree_has_all_files_and_a_removed_one_none(tmp_path: Path) -> N
     assert not target.exists()
 
 
+def test_two_may_remove_the_same_tree_at_once(tmp_path: Path) -> None:
+    files = Files()
+    failures: list[BaseException] = []
+    for round_ in range(30):
+        tree = tmp_path / str(round_)
+        for number in range(20):
+            (tree / f"d{number}").mkdir(parents=True)
+            (tree / f"d{number}" / "file").write_bytes(b"")
+        together = threading.Barrier(2)
+
+        def remove(tree: Path = tree, together: threading.Barrier = together) -> None:
+            together.wait()
+            try:
+                files.remove_tree(tree)
+            except AssetflowError as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=remove) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not tree.exists()
+    assert failures == []
+
+
 def test_removing_a_tree_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_bytes(b"")
