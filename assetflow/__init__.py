@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assetflow.errors import AssetflowError as AssetflowError
     from assetflow.memory import materialize as materialize
+    from assetflow.model.automation import (
+        RunRequest as RunRequest,
+        SensorContext as SensorContext,
+        job as job,
+        on_update as on_update,
+        schedule as schedule,
+        sensor as sensor,
+    )
     from assetflow.model.checks import (
         CheckResult as CheckResult,
         accepted_values as accepted_values,
@@ -63,7 +71,9 @@ _HOMES = {
     "Resource": "assetflow.model.settings",
     "Result": "assetflow.model.declare",
     "Retry": "assetflow.model.policies",
+    "RunRequest": "assetflow.model.automation",
     "Secret": "assetflow.model.settings",
+    "SensorContext": "assetflow.model.automation",
     "Skip": "assetflow.model.declare",
     "Static": "assetflow.partitions.named",
     "Weekly": "assetflow.partitions.windows",
@@ -73,11 +83,15 @@ _HOMES = {
     "check": "assetflow.model.checks",
     "foreign_key": "assetflow.model.checks",
     "in_range": "assetflow.model.checks",
+    "job": "assetflow.model.automation",
     "materialize": "assetflow.memory",
     "not_null": "assetflow.model.checks",
     "on": "assetflow.model.hooks",
+    "on_update": "assetflow.model.automation",
     "row_count": "assetflow.model.checks",
+    "schedule": "assetflow.model.automation",
     "schema": "assetflow.model.checks",
+    "sensor": "assetflow.model.automation",
     "source": "assetflow.model.declare",
     "unique": "assetflow.model.checks",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, command_of, parser_of
@@ -189,10 +189,12 @@ def _schedule_words(before: list[str], place: int) -> Iterable[str]:
         return []
     from assetflow.load.settings import read_settings
 
+    folder = _project_folder(before)
     try:
-        return read_settings(_project_folder(before)).jobs
+        jobs = [*read_settings(folder).jobs]
     except AssetflowError:
         return []
+    return [*jobs, *_cached(folder, "automation", {}).get("jobs", ())]
 
 
 def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:
@@ -230,17 +232,23 @@ def _project_folder(before: list[str]) -> Path:
 
 def _specs(folder: Path) -> tuple[AssetSpec, ...]:
     """The assets of the manifest, also when it is out of date; none when there is no project or no manifest."""
+    from assetflow.model.spec import spec_from_json
+
+    return tuple(spec_from_json(spec) for spec in _cached(folder, "specs", []))
+
+
+def _cached(folder: Path, key: str, otherwise: Any) -> Any:
+    """What the manifest has, also when it is out of date."""
     import json
 
     from assetflow.load.sealed import unsealed
     from assetflow.load.settings import find_project
-    from assetflow.model.spec import spec_from_json
 
     try:
         path = find_project(folder).parent / ".assetflow" / "cache" / "manifest-specs.json"
-        return tuple(spec_from_json(spec) for spec in json.loads(unsealed(path.read_bytes()))["specs"])
+        return json.loads(unsealed(path.read_bytes()))[key]
     except (AssetflowError, OSError, ValueError, KeyError, TypeError):
-        return ()  # a key press is no time for errors
+        return otherwise  # a key press is no time for errors
 
 
 def _environments(folder: Path) -> list[str]:

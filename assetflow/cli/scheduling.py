@@ -27,8 +27,9 @@ from assetflow.model.durations import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assetflow.automation.declared import Declared
     from assetflow.cli.session import Session
-    from assetflow.model.jobs import Tick
+    from assetflow.model.jobs import Job, Tick
 
 _RECENT_S = 7 * 86_400.0
 _STATES = {
@@ -60,14 +61,15 @@ def schedule(session: Session, options: Namespace) -> Answer:
 
 
 def _ls(session: Session, options: Namespace) -> Answer:
-    settings = session.settings()
+    known = session.declared()
+    settings = known.settings
     now = given_now(session, options.now, settings.tz)
     states = look(settings, now)
     with closing(Catalog(settings.catalog_path)) as catalog:
         recent = Ticks(catalog).missed(now - _RECENT_S)
     runner = holder(daemon_lock(settings))
     if not states:
-        return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, [NO_JOBS])
+        return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, unknown_lines(known) or [NO_JOBS])
     columns = (
         Column("job", "JOB"), Column("cron", "CRON"), Column("tz", "ZONE", leave=2),
         Column("select", "SELECTION", leave=3, least=12), Column("next_at", "NEXT"), Column("last", "LAST"),
@@ -76,6 +78,7 @@ def _ls(session: Session, options: Namespace) -> Answer:
     rows = tuple(_row(session, state, recent.get(state.job.name, 0)) for state in states)
     below: list[Line] = [(dim(f" {count(len(states), 'job')} · {daemon_words(session, runner)} · missed: in 7 days"),)]
     below += [_held(session, state) for state in states if state.held_until is not None]
+    below += unknown_lines(known)
     return Answer(
         lambda: {
             "daemon": holder_document(runner),
@@ -84,6 +87,37 @@ def _ls(session: Session, options: Namespace) -> Answer:
         table=Table(columns, rows),
         below=below,
     )
+
+
+def unknown_lines(known: Declared) -> list[Line]:
+    """That jobs of modules may be missing, because the project does not load."""
+    if known.is_whole:
+        return []
+    return [(warn(" the project does not load, so what its modules declare is not known: "), "assetflow check")]
+
+
+def named(known: Declared, name: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        UsageError: there is none.
+        ProjectLoadError: there is none in the project file, and the modules do not load.
+    """
+    if known.problem is not None and name not in known.settings.jobs:
+        raise known.problem
+    return job_named(known.settings, name)
+
+
+def _scheduled(known: Declared, name: str) -> Job:
+    """The job of this name, which has times.
+
+    Raises:
+        UsageError: there is none, or it has no times.
+    """
+    job = named(known, name)
+    if not job.cron:
+        raise UsageError(f"the job `{name}` has no times: it runs when assets were updated", fix="assetflow sensor ls")
+    return job
 
 
 def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
@@ -95,8 +129,8 @@ def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
         shown_last = (_end_mark(last.state), f" {run}{session.clock(last.scheduled)}")
     return (
         cell(job.name, strong(job.name)),
-        cell(job.cron),
-        cell(job.tz),
+        cell(job.cron or None),
+        cell(job.tz if job.cron else None),
         cell(job.select or None, job.select or dim("all")),
         cell(
             None if state.next is None else iso(state.next), None if state.next is None else session.clock(state.next)
@@ -137,7 +171,8 @@ def state_document(state: JobState, recent: int) -> Document:
     """One job with its schedule."""
     job, known = state.job, state.schedule
     return {
-        "job": job.name, "select": job.select, "cron": job.cron, "tz": job.tz, "catchup": job.catchup, "env": job.env,
+        "job": job.name, "select": job.select, "partitions": job.partitions, "cron": job.cron or None, "tz": job.tz,
+        "catchup": job.catchup, "env": job.env,
         "enabled": job.enabled, "state": state.word, "is_due": state.is_due,
         "next_at": None if state.next is None else iso(state.next),
         "last": None if state.last is None else tick_document(state.last),
@@ -150,8 +185,8 @@ def state_document(state: JobState, recent: int) -> Document:
 
 
 def _next(session: Session, options: Namespace, name: str) -> Answer:
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     found = next_ticks(job.cron, job.tz, now, options.limit or 5)
     columns = (Column("at", "UTC"), Column("local", f"IN {job.tz}"), Column("in", "IN", is_right=True))
@@ -166,11 +201,11 @@ def _next(session: Session, options: Namespace, name: str) -> Answer:
 
 
 def _history(session: Session, options: Namespace, name: str) -> Answer:
-    settings = session.settings()
-    with closing(Catalog(settings.catalog_path)) as catalog:
+    known = session.declared()
+    with closing(Catalog(known.settings.catalog_path)) as catalog:
         found = Ticks(catalog).of(name, options.limit or 20)
     if not found:
-        job_named(settings, name)  # a job that is gone may have a history, one that never was has none
+        named(known, name)  # a job that is gone may have a history, one that never was has none
         return Answer(lambda: {"job": name, "ticks": []}, [(f" nothing has become of `{name}` yet",)])
     columns = (
         Column("scheduled_at", "DUE"), Column("state", "STATE"), Column("count", "TICKS", is_right=True),
@@ -201,12 +236,12 @@ def _span(session: Session, one: Tick) -> str:
 def _pause(session: Session, options: Namespace, name: str) -> Answer:
     from assetflow.run.locks import user_name
 
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     if not job.enabled:
         raise UsageError(f"the job `{name}` is not enabled", fix=f"set enabled = true under [jobs.{name}]")
-    see(settings, now)
+    see(settings, now, is_whole=known.is_whole)
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         is_new = Ticks(catalog).pause(name, user_name(), now)
     said = " is paused" if is_new else " was paused already"
@@ -221,8 +256,8 @@ def _pause(session: Session, options: Namespace, name: str) -> Answer:
 def _resume(session: Session, options: Namespace, name: str) -> Answer:
     from assetflow.automation.rounds import resume
 
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     was_held, missed = resume(settings, job, now)
     upcoming = next_ticks(job.cron, job.tz, now)[0]
@@ -241,11 +276,12 @@ def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
     """Run what is due now, of one job or of all, one after the other; each in a process of its own."""
     if options.progress == "jsonl":
         raise UsageError("the events of several runs are no answer", fix="assetflow runs show RUN --events --json")
-    settings = session.settings()
+    known = session.declared()
+    settings = known.settings
     now = given_now(session, options.now, settings.tz)
     if name is not None:
-        job_named(settings, name)
-    see(settings, now)
+        named(known, name)
+    see(settings, now, is_whole=known.is_whole)
     done: list[Document] = []
     busy: list[str] = []
     for state in look(settings, now):

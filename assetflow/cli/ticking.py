@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assetflow.automation.calling import requested
 from assetflow.automation.rounds import Taken, job_named, take_up
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
@@ -26,8 +27,10 @@ _WAIT_S = 86_400.0
 
 def tick(session: Session, options: Namespace) -> Answer:
     """Take up the tick of a job that is due, and run it. Nothing is due while another process is at one of them."""
-    settings = session.settings()
-    job = job_named(settings, options.job)
+    known = session.declared()
+    if known.problem is not None and options.job not in known.settings.jobs:
+        raise known.problem
+    settings, job = known.settings, job_named(known.settings, options.job)
     now = given_now(session, options.now, settings.tz)
     clock = time.time if options.now is None else lambda: now
     taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
@@ -65,11 +68,15 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
     from assetflow.cli.progress import watcher_for
 
     project = session.project()
+    wanted = requested(project.settings, job, tick)
+    if wanted is None:
+        return replace(tick, state=DONE, note="nothing was asked for")
     watcher = watcher_for(session.options.progress or "auto", session.screen, project.root)
     try:
         result = project.materialize(
-            job.select or None, config=job.config or None, wait_s=_WAIT_S, observer=watcher, tick=tick
-        )
+            wanted.select or None, partitions=wanted.partitions, config=wanted.config or None, wait_s=_WAIT_S,
+            observer=watcher, tick=tick,
+        )  # fmt: skip
     finally:
         watcher.close()
     failure = failure_of(result)

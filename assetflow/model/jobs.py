@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from assetflow.model.automation import OnUpdate
+
 LATEST, ALL, NONE = "latest", "all", "none"
 PAUSED = "paused"
 """What is recorded in the place of a policy when ticks pass while somebody has the schedule paused."""
@@ -16,16 +18,22 @@ CLAIMED, DONE, FAILED, MISSED = "claimed", "done", "failed", "missed"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A selection with a schedule, as the project file has it. `catchup` is latest, all or none."""
+    """A selection with a schedule, as the project file or a module has it. `catchup` is latest, all or none.
+
+    `cron` is empty for a job that only `on_update` makes due. `is_function`: a function says what is run at a tick.
+    """
 
     name: str
-    cron: str
+    cron: str = ""
     tz: str = "UTC"
     select: str = ""
     catchup: str = LATEST
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     env: str | None = None
     enabled: bool = True
+    partitions: str | None = None
+    on_update: tuple[OnUpdate, ...] = ()
+    is_function: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +87,9 @@ def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     for name, values in sorted(settings.items()):
         known = dict(cast("Mapping[str, Any]", values))  # the schema has checked what they are
         known.pop("max_active_runs", None)
+        updates = cast("list[dict[str, Any]]", known.pop("on_update", ()))
+        known["on_update"] = tuple(
+            OnUpdate(tuple(one["assets"]), one.get("project") or "", one.get("env")) for one in updates
+        )
         found.append(Job(name, **known))
     return tuple(found)
