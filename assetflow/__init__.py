@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assetflow.automation.arriving import files_arrived as files_arrived
     from assetflow.errors import AssetflowError as AssetflowError
     from assetflow.memory import materialize as materialize
     from assetflow.model.automation import (
@@ -81,6 +82,7 @@ _HOMES = {
     "asset": "assetflow.model.declare",
     "assets": "assetflow.model.declare",
     "check": "assetflow.model.checks",
+    "files_arrived": "assetflow.automation.arriving",
     "foreign_key": "assetflow.model.checks",
     "in_range": "assetflow.model.checks",
     "job": "assetflow.model.automation",

@@ -27,6 +27,7 @@ from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Tick
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Run, Version
+from assetflow.model.sensors import Requested
 from assetflow.observing import Observing
 from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph, Slots
@@ -292,7 +293,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         retries: int | None = None,
         timeout_s: float | None = None,
         debugger: Debugger | None = None,
-        tick: Tick | None = None,
+        tick: Tick | Requested | None = None,
         partitions: str | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
@@ -305,7 +306,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries. `tick` is the tick of a job that this run is of.
+        after the other in this thread, without retries. `tick` is the tick of a job that this run is of, or a request.
 
         Raises:
             RunConflict: another run is going on in this environment.

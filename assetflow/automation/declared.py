@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Declared:
     """The settings with the jobs of modules beside those of the project file, and what the modules declared.
 
-    When the project does not load, `problem` says why. Then only the jobs of the project file are known.
+    `own` are the settings as the files have them: what is loaded is loaded with these. When the project does not load,
+    `problem` says why. Then only the jobs of the project file are known.
     """
 
     settings: Settings
+    own: Settings
     manifest: Manifest | None
     problem: ProjectLoadError | None = None
 
@@ -40,16 +42,16 @@ def declared(settings: Settings) -> Declared:
         try:
             manifest = refresh_in_child(settings)
         except ProjectLoadError as error:
-            return Declared(settings, None, error)
+            return Declared(settings, settings, None, error)
     return with_manifest(settings, manifest)
 
 
 def with_manifest(settings: Settings, manifest: Manifest | None) -> Declared:
     """What is declared, from a manifest that was read already; only the project file counts without one."""
     if manifest is None:
-        return Declared(settings, None)
+        return Declared(settings, settings, None)
     found = manifest.automation
     if not found.jobs:
-        return Declared(settings, manifest)
+        return Declared(settings, settings, manifest)
     origins = {**settings.origins, **{f"jobs.{name}": place for name, place in found.places.items()}}
-    return Declared(replace(settings, jobs={**settings.jobs, **found.jobs}, origins=origins), manifest)
+    return Declared(replace(settings, jobs={**settings.jobs, **found.jobs}, origins=origins), settings, manifest)

@@ -30,6 +30,7 @@ from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Tick
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
+from assetflow.model.sensors import Requested
 
 Slot = tuple[AssetKey, str]
 """An asset partition: key and partition key."""
@@ -187,12 +188,12 @@ class Catalog:
         pid: int,
         at: float,
         assets: Iterable[AssetKey] = (),
-        tick: Tick | None = None,
+        tick: Tick | Requested | None = None,
     ) -> tuple[int, list[int]]:
         """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`.
 
         `assets` are those that the run may speak of: their numbers are given out at once. `tick` is the tick of a job
-        that becomes this run.
+        that becomes this run, or the request for it.
 
         Raises:
             Superseded: the tick has been taken up by another process: there is no new run.
@@ -204,11 +205,18 @@ class Catalog:
             dead = self._end_dead_runs(env_id, at)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
-            if tick is not None and not self.database.change(
-                "tick_begins", run_id, tick.job, tick.scheduled, tick.tries
-            ):
-                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
+            self._begin_tick(tick, run_id)
         return run_id, dead
+
+    def _begin_tick(self, tick: Tick | Requested | None, run_id: int) -> None:
+        if isinstance(tick, Tick):
+            done = self.database.change("tick_begins", run_id, tick.job, tick.scheduled, tick.tries)
+            if not done:
+                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
+        elif tick is not None:
+            done = self.database.change("request_begins", run_id, tick.request_id, tick.tries)
+            if not done:
+                raise Superseded(f"this request of `{tick.sensor}` has been taken up by another process")
 
     def end_dead_runs(self, env: str, at: float) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""

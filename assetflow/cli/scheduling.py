@@ -274,13 +274,22 @@ def _resume(session: Session, options: Namespace, name: str) -> Answer:
 
 def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
     """Run what is due now, of one job or of all, one after the other; each in a process of its own."""
-    if options.progress == "jsonl":
-        raise UsageError("the events of several runs are no answer", fix="assetflow runs show RUN --events --json")
     known = session.declared()
-    settings = known.settings
-    now = given_now(session, options.now, settings.tz)
     if name is not None:
         named(known, name)
+    done, busy = take_ticks(session, options, known, name)
+    states = look(known.settings, given_now(session, options.now, known.settings.tz))
+    return _ran(session, done, busy, [one for one in states if name in (None, one.job.name)])
+
+
+def take_ticks(
+    session: Session, options: Namespace, known: Declared, name: str | None
+) -> tuple[list[Document], list[str]]:
+    """Run the ticks that are due, of one job or of all; what became of them, and the jobs that others are at."""
+    if options.progress == "jsonl":
+        raise UsageError("the events of several runs are no answer", fix="assetflow runs show RUN --events --json")
+    settings = known.settings
+    now = given_now(session, options.now, settings.tz)
     see(settings, now, is_whole=known.is_whole)
     done: list[Document] = []
     busy: list[str] = []
@@ -294,8 +303,7 @@ def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
             document = _one(session, options, state.job.name)
             done += document["ticks"]
             is_more = document["more"]
-    states = look(settings, now)
-    return _ran(session, done, busy, [one for one in states if name in (None, one.job.name)])
+    return done, busy
 
 
 def _ran(session: Session, done: Sequence[Document], busy: Sequence[str], states: Sequence[JobState]) -> Answer:
@@ -333,17 +341,17 @@ def tick_line(one: Document) -> Line:
     return (" ", _end_mark(one["state"]), " ", strong(one["job"]), f"  {times}  ", shown)
 
 
-def tick_words(options: Namespace, name: str) -> list[str]:
-    """The call that takes up one tick of a job, with the options that this call was given."""
-    found = again("__tick", name, "--json")
+def child_words(options: Namespace, verb: str, *arguments: str) -> list[str]:
+    """The call of a verb in a process of its own, with the options that this call was given."""
+    found = again(verb, *arguments, "--json")
     given = (("-C", options.project), ("-e", options.env), ("--now", options.now), ("--tz", options.tz))
     for flag, value in given:
         found += [] if value is None else [flag, value]
     return [*found, *(["--utc"] if options.utc else [])]
 
 
-def tick_answer(text: str) -> Document | None:
-    """What `__tick` answered, behind whatever code wrote that was imported there; None when there is no answer."""
+def child_answer(text: str) -> Document | None:
+    """What such a process answered, behind whatever code wrote that was imported there; None without an answer."""
     try:
         data = json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"]
         return cast("Document", data) if data["job"] else None
@@ -352,23 +360,33 @@ def tick_answer(text: str) -> Document | None:
 
 
 def _one(session: Session, options: Namespace, name: str) -> Document:
+    found, code = ask_child(session, options, "__tick", name)
+    if found is None:
+        raise InternalError(
+            f"the process that ran a tick of `{name}` ended with exit code {code} and no answer",
+            fix=f"its tick is taken up once more: assetflow schedule tick {name}",
+        )
+    return found
+
+
+def ask_child(
+    session: Session, options: Namespace, *words: str, timeout_s: float | None = None
+) -> tuple[Document | None, int]:
+    """What a verb answers in a process of its own, and its exit code; it is ended when that takes too long."""
     how = "none" if session.screen.is_quiet or session.screen.is_json else options.progress or "auto"
     with subprocess.Popen(
-        [*tick_words(options, name), "--progress", how], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        [*child_words(options, *words), "--progress", how], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         encoding="utf-8",
     ) as child:  # fmt: skip
         try:
+            out, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
             out, _ = child.communicate()
         except KeyboardInterrupt:  # it has it too, and is given the time to stop in good order
             child.communicate()
             raise
-    found = tick_answer(out)
-    if found is None:
-        raise InternalError(
-            f"the process that ran a tick of `{name}` ended with exit code {child.returncode} and no answer",
-            fix=f"its tick is taken up once more: assetflow schedule tick {name}",
-        )
-    return found
+    return child_answer(out), child.returncode
 
 
 def _options(parser: ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from assetflow.model.secrets import SECRETS
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
 
-_WAIT_S = 86_400.0
+WAIT_S = 86_400.0
 """A tick waits so long for another run in its environment, then it has failed."""
 
 
@@ -47,12 +47,12 @@ def _run(session: Session, job: Job, tick: Tick) -> Tick:
         return _carry_out(session, job, tick)
     except AssetflowError as error:
         session.screen.notes(error_lines(error, session.root_text))
-        return replace(tick, state=FAILED, note=SECRETS.text(_why(error)))
+        return replace(tick, state=FAILED, note=SECRETS.text(why(error)))
     except KeyboardInterrupt:
         return replace(tick, state=FAILED, note="it was interrupted")
 
 
-def _why(error: AssetflowError) -> str:
+def why(error: AssetflowError) -> str:
     """`shop.py:12: cannot be imported`: the first of the problems, when there are several."""
     from assetflow.errors import ProjectLoadError
 
@@ -74,7 +74,7 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
     watcher = watcher_for(session.options.progress or "auto", session.screen, project.root)
     try:
         result = project.materialize(
-            wanted.select or None, partitions=wanted.partitions, config=wanted.config or None, wait_s=_WAIT_S,
+            wanted.select or None, partitions=wanted.partitions, config=wanted.config or None, wait_s=WAIT_S,
             observer=watcher, tick=tick,
         )  # fmt: skip
     finally:

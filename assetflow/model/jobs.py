@@ -80,6 +80,11 @@ class Tick:
     claimed_at: float | None = None
     ended_at: float | None = None
 
+    @property
+    def cause(self) -> str:
+        """What a run says that it is of: `schedule nightly`."""
+        return f"schedule {self.job}"
+
 
 def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     """The jobs of the table `[jobs]` of the settings, by name."""

@@ -13,6 +13,81 @@ REQUESTED, QUIET, FAILED = "requested", "quiet", "failed"
 """How a look of a sensor ended: with requests, without, or not at all."""
 
 
+SENSOR, UPDATE, AUTO = "sensor", "update", "auto"
+"""Who asks for a run: a sensor, a job with `on_update`, or the round over assets with `auto=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorState:
+    """What is recorded of a sensor: where it got to, how often it looked, and when the last time. UTC seconds."""
+
+    name: str
+    cursor: str | None = None
+    looks: int = 0
+    looked_at: float | None = None
+    paused_at: float | None = None
+    paused_by: str = ""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody paused it."""
+        return self.paused_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of a look of a sensor. Looks in a row that found nothing, or failed in one way, are one.
+
+    `requests` is how many it recorded, `repeated` how many it left out because their keys were used before.
+    """
+
+    sensor: str
+    number: int
+    state: str
+    at: float
+    last_at: float
+    count: int = 1
+    requests: int = 0
+    repeated: int = 0
+    note: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A run that was asked for, and what became of that: queued, claimed, done or failed.
+
+    `tries` counts how often a process took it up; `run_id` is the run that it became, or None when there was nothing to
+    do, or it never began.
+    """
+
+    request_id: int
+    sensor: str
+    kind: str
+    key: str | None
+    env: str
+    select: str
+    partitions: str | None
+    config: Mapping[str, Mapping[str, object]]
+    asked_at: float
+    state: str = QUEUED
+    note: str = ""
+    run_id: int | None = None
+    tries: int = 0
+    claimed_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def cause(self) -> str:
+        """What a run says that it is of: `sensor new_files`, `update mart`, `auto`."""
+        return self.kind if self.kind == AUTO else f"{self.kind} {self.sensor}"
+
+    @property
+    def with_upstream(self) -> bool:
+        """Whether what is above the selection is made too: not for assets whose upstreams have to be current."""
+        return self.kind != AUTO
+
+
 @dataclass(frozen=True, slots=True)
 class SensorSpec:
     """A sensor as the manifest and screens know it."""

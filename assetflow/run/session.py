@@ -21,6 +21,7 @@ from assetflow.load.settings import Settings
 from assetflow.model.jobs import Tick
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
+from assetflow.model.sensors import Requested
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
@@ -72,7 +73,7 @@ class Request:
     timeout_s: float | None = None
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     debugger: Debugger | None = None
-    tick: Tick | None = None
+    tick: Tick | Requested | None = None
     partitions: str | None = None
 
 
@@ -182,7 +183,7 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
-        cause="cli" if request.tick is None else f"schedule {request.tick.job}",
+        cause="cli" if request.tick is None else request.tick.cause,
         user=user_name(),
         host=platform.node(),
         pid=os.getpid(),
