@@ -115,7 +115,7 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
 def definition_key(
     asset: AssetKey, spec: AssetSpec, whole: Iterable[tuple[InputSpec, str]], in_parts: Sequence[InputSpec]
 ) -> str:
-    """The input key of an asset that reads all it reads as a whole; else what the keys of its partitions have in common.
+    """The input key of an asset that reads nothing in partitions; else what the keys of its own have in common.
 
     `in_parts` are the inputs of which partitions are read, in the order in which their sets go into `slot_key`.
     """
