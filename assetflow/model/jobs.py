@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from assetflow.model.automation import OnUpdate
+from assetflow.model.sensors import Requested
 
 LATEST, ALL, NONE = "latest", "all", "none"
 PAUSED = "paused"
@@ -84,6 +85,10 @@ class Tick:
     def cause(self) -> str:
         """What a run says that it is of: `schedule nightly`."""
         return f"schedule {self.job}"
+
+
+Occasion = Tick | Requested
+"""What a run is of, when nobody called for it: a tick of a job, or what a sensor asked for."""
 
 
 def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
