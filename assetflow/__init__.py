@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from assetflow.automation.arriving import files_arrived as files_arrived
     from assetflow.errors import AssetflowError as AssetflowError
     from assetflow.memory import materialize as materialize
+    from assetflow.model.auto import cron as cron
     from assetflow.model.automation import (
         RunRequest as RunRequest,
         SensorContext as SensorContext,
@@ -82,6 +83,7 @@ _HOMES = {
     "asset": "assetflow.model.declare",
     "assets": "assetflow.model.declare",
     "check": "assetflow.model.checks",
+    "cron": "assetflow.model.auto",
     "files_arrived": "assetflow.automation.arriving",
     "foreign_key": "assetflow.model.checks",
     "in_range": "assetflow.model.checks",

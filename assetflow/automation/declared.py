@@ -26,6 +26,17 @@ class Declared:
     problem: ProjectLoadError | None = None
 
     @property
+    def has_auto(self) -> bool:
+        """Whether there are assets with `auto=`."""
+        return self.manifest is not None and any(spec.auto is not None for spec in self.manifest.specs)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is to be run over time, as far as that is known."""
+        sensors = self.manifest is not None and bool(self.manifest.automation.sensors)
+        return bool(self.settings.jobs) or sensors or self.has_auto
+
+    @property
     def is_whole(self) -> bool:
         """Whether all jobs and sensors are known."""
         return self.manifest is not None

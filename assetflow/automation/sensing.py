@@ -23,7 +23,7 @@ from assetflow.files import storage_error
 from assetflow.model.automation import TICK, RunRequest, SensorContext
 from assetflow.model.durations import words
 from assetflow.model.jobs import jobs_of
-from assetflow.model.sensors import FAILED, QUEUED, SENSOR, UPDATE, Look, Requested, SensorSpec, SensorState
+from assetflow.model.sensors import AUTO, FAILED, QUEUED, SENSOR, UPDATE, Look, Requested, SensorSpec, SensorState
 from assetflow.run.locks import note_of_this_process
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ _FRAME = re.compile(r'  File "([^"]+)", line (\d+) in (.+)')
 
 AGAIN_S = 30.0
 """What has no time of its own and failed is looked at again after so long."""
+
+AUTO_ROUND = SensorSpec(AUTO, 30.0, 600.0, description="assets with auto=")
+"""The round over assets that are made by themselves, as a sensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,11 @@ class Looked:
 
 
 def watch(known: Declared, now: float) -> tuple[Watched, ...]:
-    """What every sensor, and every job with `on_update`, is up to. Changes nothing."""
+    """What every sensor, every job with `on_update`, and the round over assets is up to. Changes nothing."""
     settings = known.settings
     sensors = () if known.manifest is None else known.manifest.automation.sensors
     jobs = [job for job in jobs_of(settings.jobs) if job.on_update and job.enabled]
-    if not (sensors or jobs):
+    if not (sensors or jobs or known.has_auto):
         return ()
     with closing(Catalog(settings.catalog_path)) as catalog:
         record = Sensors(catalog)
@@ -114,6 +117,7 @@ def watch(known: Declared, now: float) -> tuple[Watched, ...]:
         )  # fmt: skip
 
     found = [seen(one.name, SENSOR, one, None) for one in sensors]
+    found += [seen(AUTO, AUTO, AUTO_ROUND, None)] if known.has_auto else []
     found += [seen(job.name, UPDATE, None, job) for job in jobs]
     return tuple(sorted(found, key=lambda one: one.name))
 

@@ -123,7 +123,7 @@ class _Voice:
         more = f" · {count(sensors, 'sensor')}" if sensors else ""
         said = f" {settings.name} · {jobs} jobs{more} · pid {os.getpid()} · ctrl-c ends it"
         self._tell({"event": "started", "pid": os.getpid(), "jobs": jobs, "sensors": sensors}, (good(" ●"), said))
-        if known.is_whole and not (jobs or sensors):
+        if known.is_whole and not known.has_any:
             self._screen.note(NO_JOBS)
 
     def began(self, work: Work) -> None:

@@ -28,6 +28,7 @@ from assetflow.cli.moments import given_now
 from assetflow.cli.render_errors import error_lines
 from assetflow.cli.text import iso
 from assetflow.errors import AssetflowError, ProjectLoadError
+from assetflow.model.sensors import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,7 +49,7 @@ def look(session: Session, options: Namespace) -> Answer:
         if not is_mine or (seen.is_paused and not options.dry_run):
             return Answer(lambda: {"job": one.name, "busy": True, "look": None, "requests": []}, text="")
         try:
-            found = _look(settings, one, seen, now)
+            found = _look(session, settings, one, seen, now)
         except AssetflowError as error:
             if options.dry_run:
                 return Answer(partial(_problem, one.name, error), text="")
@@ -68,7 +69,14 @@ def _problem(name: str, error: AssetflowError) -> dict[str, object]:
     return {"job": name, "problem": str(first).partition("\n")[0], "facts": list(first.facts)}
 
 
-def _look(settings: Settings, one: Watched, seen: SensorState, now: float) -> Looked:
+def _look(session: Session, settings: Settings, one: Watched, seen: SensorState, now: float) -> Looked:
+    if one.kind == AUTO and one.spec is not None:
+        from assetflow.automation.autoround import ask_round
+
+        with _bounded(settings, one.name, one.spec.timeout_s), redirect_stdout(sys.stderr):
+            project = session.project()
+            plan = project.plan()
+            return ask_round(settings, plan, project.graph, seen, now)
     if one.spec is not None:
         with _bounded(settings, one.name, one.spec.timeout_s), redirect_stdout(sys.stderr):
             return sense(settings, one.spec, seen, now)

@@ -359,9 +359,8 @@ def _answer(
     lines += [(" ", strong(name), dim("  is being run by another process")) for name in busy]
     lines += [look_line(one) for one in told] + [request_line(one) for one in requests]
     if not lines:
-        some = bool(known.settings.jobs) or (known.manifest is not None and known.manifest.automation.sensors)
         nothing = f" nothing new in {count(len(looks), 'look')}{upcoming}" if looks else f" nothing is due{upcoming}"
-        lines = [(" ", good("●"), nothing)] if some else [NO_JOBS]
+        lines = [(" ", good("●"), nothing)] if known.has_any else [NO_JOBS]
     failed = [one.get("job") or one["sensor"] for one in (*ticks, *looks, *requests) if one["state"] == "failed"]
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(failed))
     fix = "assetflow schedule history JOB" if any(one["state"] == "failed" for one in ticks) else None

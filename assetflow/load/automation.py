@@ -18,6 +18,7 @@ from assetflow.model.sensors import Automation, SensorSpec
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
+    from assetflow.model.spec import AssetSpec
 
 Declared = JobDefinition | SensorDefinition
 
@@ -53,6 +54,35 @@ def live_automation(
             sensors.append(_sensor(one, where, problems))
     found = Automation(jobs, places, tuple(sorted(sensors, key=lambda one: one.name)))
     return LiveAutomation(found, calls)
+
+
+def auto_problems(specs: Iterable[AssetSpec]) -> Iterator[DefinitionError]:
+    """What is wrong with the policies of assets that are made by themselves."""
+    for spec in specs:
+        if spec.auto is None:
+            continue
+        where, label = Location(spec.file, spec.line), f"asset `{spec.key}`: auto="
+        if spec.partitions is not None:
+            fix = 'run its partitions with a job: job("daily", ..., cron="0 6 * * *", partitions="tick")'
+            yield BadDeclaration(f"{label} is for assets without partitions", fix=fix, where=where)
+        if spec.auto.cron:
+            from assetflow.partitions.cron import check_cron
+
+            if problem := check_cron(spec.auto.cron):
+                yield BadDeclaration(f"{label} {problem}", fix='write five fields: cron("0 6 * * *")', where=where)
+            if not _is_zone(spec.auto.tz):
+                what = f"{label} `{spec.auto.tz}` is not the name of a time zone"
+                yield BadDeclaration(what, fix='write "Europe/London" or "UTC"', where=where)
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _collected(modules: Mapping[str, ModuleType]) -> list[Declared]:

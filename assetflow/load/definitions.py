@@ -18,7 +18,7 @@ from assetflow.errors import (
     UsageError,
 )
 from assetflow.fingerprint.files import ProjectFiles
-from assetflow.load.automation import live_automation
+from assetflow.load.automation import auto_problems, live_automation
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
 from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
@@ -69,7 +69,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
     if not project.problems:
-        project.problems += partition_problems(specs, project.nodes)
+        project.problems += [*partition_problems(specs, project.nodes), *auto_problems(specs)]
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)

@@ -28,7 +28,7 @@ from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
-_FORMAT = 5
+_FORMAT = 6
 _RACY_NS = (
     2_000_000_000  # a file saved this shortly before it was recorded may be saved again within one tick of its clock
 )
