@@ -111,7 +111,8 @@ class Daemon:
             if one not in self._children and self._not_before.get(one, 0.0) <= now:
                 self._begin(one)
         coming = [state.next - now for state in states if state.next is not None]
-        coming += [at - now for one in watched if not one.is_due and (at := one.next_at(now)) is not None]
+        idle = (one for one in watched if not (one.is_due or one.is_looking))
+        coming += [at - now for one in idle if (at := one.next_at(now)) is not None]
         return max(0.0, min([SLEEP_S, *coming]))
 
     def _begin(self, work: Work) -> None:
@@ -135,7 +136,7 @@ class Daemon:
 
     def _mourn(self, work: Work, code: int) -> None:
         """Record that a look came to nothing: its process could not."""
-        if work.spec is None:
+        if work.spec is None or self._stops:  # it was told to end
             return
         try:
             record_death(self.known().settings, work.spec, death_words(code), self.clock())

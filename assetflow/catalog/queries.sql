@@ -801,7 +801,8 @@ SELECT sensor, number, state, at, last_at, count, requests, repeated, note, trac
 WHERE sensor = ? ORDER BY number DESC LIMIT 1
 
 -- last_looks: the newest look of every sensor
-SELECT sensor, max(number), state, at, last_at, count, requests, repeated, note, traceback FROM look GROUP BY sensor
+SELECT l.sensor, l.number, l.state, l.at, l.last_at, l.count, l.requests, l.repeated, l.note, l.traceback
+FROM sensor s JOIN look l ON l.sensor = s.name AND l.number = (SELECT max(number) FROM look WHERE sensor = s.name)
 
 -- looks_of: the newest looks of a sensor
 SELECT sensor, number, state, at, last_at, count, requests, repeated, note, traceback FROM look
@@ -827,8 +828,11 @@ SELECT request_id, sensor, kind, key, env, asked, asked_at, state, note, run_id,
 FROM request WHERE sensor = ? ORDER BY request_id DESC LIMIT ?
 
 -- last_requests: of each sensor the newest request that somebody took up
-SELECT max(request_id), sensor, kind, key, env, asked, asked_at, state, note, run_id, tries, claimed_at, ended_at
-FROM request WHERE state <> 'queued' GROUP BY sensor
+SELECT r.request_id, r.sensor, r.kind, r.key, r.env, r.asked, r.asked_at, r.state, r.note, r.run_id, r.tries,
+       r.claimed_at, r.ended_at
+FROM sensor s JOIN request r ON r.request_id = (
+    SELECT request_id FROM request WHERE sensor = s.name AND state <> 'queued' ORDER BY request_id DESC LIMIT 1
+)
 
 -- claim_request: take up a request, for the first time or because who took it up died before its run began
 UPDATE request SET state = 'claimed', tries = tries + 1, claimed_at = ?

@@ -306,6 +306,7 @@ CREATE TABLE request (
     ended_at   REAL
 );
 CREATE UNIQUE INDEX request_key ON request (sensor, key) WHERE key IS NOT NULL;
+CREATE INDEX request_of ON request (sensor);
 CREATE INDEX request_open ON request (sensor) WHERE state IN ('queued', 'claimed');
 
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);

@@ -64,7 +64,7 @@ class Checking:
         if expression is not None:
             return found
         settings = with_manifest(self.settings, read_manifest(self.settings)).settings
-        jobs = tuple(job_findings(settings, self.select))
+        jobs = tuple(job_findings(settings, self.select, self.graph.specs.keys()))
         return replace(found, findings=(*jobs, *found), schedules=found.schedules + len(settings.jobs))
 
     def verify(

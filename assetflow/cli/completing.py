@@ -170,6 +170,8 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return ["run", "status", "stop"] if not before[place + 1 :] else []
     if verb.name == "schedule":
         return _schedule_words(before, place)
+    if verb.name == "sensor":
+        return _sensor_words(before, place)
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
@@ -195,6 +197,18 @@ def _schedule_words(before: list[str], place: int) -> Iterable[str]:
     except AssetflowError:
         return []
     return [*jobs, *_cached(folder, "automation", {}).get("jobs", ())]
+
+
+def _sensor_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `sensor`, and behind most of them the names of the sensors and of jobs with `on_update`."""
+    words = [word for word in before[place + 1 :] if not word.startswith("-")]
+    if not words:
+        return ["ls", "tick", "pause", "resume", "history"]
+    if len(words) > 1 or words[0] == "ls":
+        return []
+    found = _cached(_project_folder(before), "automation", {})
+    jobs = [name for name, job in found.get("jobs", {}).items() if job.get("on_update")]
+    return [*(one[0] for one in found.get("sensors", ())), *jobs]
 
 
 def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:

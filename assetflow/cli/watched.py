@@ -221,9 +221,9 @@ def request_line(one: Document) -> Line:
     facts = [f"run #{one['run']}"] if one["run"] is not None else []
     facts += [one["note"]] if one["note"] else []
     facts += ["waits"] if one["state"] == "queued" else []
-    note = " · ".join(facts)
-    shown = bad(note) if one["state"] == "failed" else dim(note)
-    return (" ", _mark(one["state"]), " ", strong(one["sensor"]), f"  {asked}  ", shown)
+    line: Line = (" ", _mark(one["state"]), " ", strong(one["sensor"]), f"  {asked}")
+    note = "  " + " · ".join(facts)
+    return (*line, bad(note) if one["state"] == "failed" else dim(note)) if facts else line
 
 
 # --------------------------------------------------------------------------------------------- pausing and going on

@@ -36,4 +36,5 @@ CREATE TABLE request (
     ended_at   REAL
 );
 CREATE UNIQUE INDEX request_key ON request (sensor, key) WHERE key IS NOT NULL;
+CREATE INDEX request_of ON request (sensor);
 CREATE INDEX request_open ON request (sensor) WHERE state IN ('queued', 'claimed');

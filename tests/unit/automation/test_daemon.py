@@ -15,6 +15,7 @@ import pytest
 from assetflow.automation import daemon
 from assetflow.automation.daemon import Daemon, Work
 from assetflow.automation.declared import Declared, declared, with_manifest
+from assetflow.automation.locks import sensor_lock
 from assetflow.automation.rounds import see
 from assetflow.automation.sensing import watch
 from assetflow.errors import AssetflowError
@@ -180,9 +181,14 @@ def test_a_look_that_does_not_end_is_ended_and_recorded(tmp_path: Path, monkeypa
     (tmp_path / "assetflow.toml").write_text("")
     (tmp_path / "assets.py").write_text(LOOKS)
     found = declared(read_settings(tmp_path, environment={}))
-    heard = Heard(then=lambda line: end() if line.startswith("ended") else None)
+    heard = Heard()
 
-    Daemon(lambda: found, child("import time; time.sleep(60)"), heard, lambda: float(START)).run()
+    def read() -> Declared:
+        if len(heard.lines) == 2:
+            end()
+        return found
+
+    Daemon(read, child("import time; time.sleep(60)"), heard, lambda: float(START)).run()
 
     assert heard.lines == ["began look letters", "ended look letters: -9 "]
     (one,) = watch(found, START + 1)
@@ -190,3 +196,6 @@ def test_a_look_that_does_not_end_is_ended_and_recorded(tmp_path: Path, monkeypa
     assert (one.last.state, one.last.note, one.is_due) == ("failed", "its process died (signal 9)", False)
     assert watch(found, START + 60)[0].is_due
     assert watch(found, START - 1)[0].is_due  # the clock was set back
+    with sensor_lock(found.settings, "letters") as lock:
+        assert lock.acquire()
+        assert Daemon(lambda: found, child(""), Heard(), lambda: START + 90.0)._round() == daemon.SLEEP_S

@@ -16,6 +16,7 @@ import pytest
 from assetflow.automation.requests import take_request
 from assetflow.automation.sensing import Looked, record, record_failure, state_of
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.rebuild import rebuild
 from assetflow.catalog.sensors import Sensors
 from assetflow.errors import AssetFailed, Superseded
 from assetflow.load.settings import Settings, read_settings
@@ -71,7 +72,7 @@ class World:
         )
         return Looked(Look("letters", 0, "", self.now, self.now), str(self.letters), requests)
 
-    def run(self, dies: str) -> bool:
+    def run(self, dies: str = "") -> bool:
         with closing(Catalog(self.settings.catalog_path, write=True)) as catalog:
             taken = take_request(catalog, "letters", self.now)
             self.die(dies, "after the claim")
@@ -114,7 +115,7 @@ def test_nothing_is_lost_and_nothing_is_made_twice(world: World) -> None:
             world.look(dies, disturbed=True)
             world.run(dies)
     world.look()
-    while world.run(""):
+    while world.run():
         pass
 
     with closing(Catalog(world.settings.catalog_path)) as catalog:
@@ -180,6 +181,22 @@ def test_a_request_becomes_a_run_only_of_who_took_it_up_last(world: World) -> No
 
         assert ended is not None
         assert (ended.state, ended.note) == ("failed", "run #1 ended with its process")
+
+
+def test_a_catalog_that_is_made_again_knows_where_a_sensor_was_and_what_it_asked_for(world: World) -> None:
+    world.letters = 3
+    world.look()
+    world.run()
+    path = world.settings.catalog_path
+    with closing(Catalog(path)) as catalog:
+        before = Sensors(catalog).requests("letters")
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    rebuild(path, [], backup=None, last_run=0, keep_in=path.parent / "kept")
+
+    with closing(Catalog(path)) as catalog:
+        assert Sensors(catalog).requests("letters") == before
+        assert Sensors(catalog).state("letters").cursor == "3"
 
 
 def test_looks_in_a_row_that_found_nothing_are_one_row_and_no_line_of_the_journal(world: World) -> None:
