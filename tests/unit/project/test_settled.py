@@ -130,7 +130,7 @@ def told(plan: Plan) -> dict[str, tuple[str, list[str]]]:
 
 def check(project: Project, history: list[str]) -> None:
     """Hold the plan and the status against those that look at each partition."""
-    whole = told(project._planned(None, None, in_bulk=False))  # pyright: ignore[reportPrivateUsage]
+    whole = told(project._planned(None, None, in_bulk=False))
     plan = project.plan()
     few = told(plan)
     left = {name: found for name, found in whole.items() if name not in few}
