@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assetflow import Project
+from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
 
 SHOP = """
@@ -129,7 +130,7 @@ def told(plan: Plan) -> dict[str, tuple[str, list[str]]]:
 
 def check(project: Project, history: list[str]) -> None:
     """Hold the plan and the status against those that look at each partition."""
-    whole = told(project._planned(None, None, in_bulk=False))  # pyright: ignore[reportPrivateUsage]
+    whole = told(project._planned(None, None, in_bulk=False))
     plan = project.plan()
     few = told(plan)
     left = {name: found for name, found in whole.items() if name not in few}
@@ -170,7 +171,7 @@ def test_only_what_is_not_current_has_a_step(tmp_path: Path) -> None:
 
     before = shop.project().plan()
     assert before.is_empty
-    assert before.settled["priced"] == before.settled["named"] == len(DAYS)
+    assert before.settled[AssetKey("priced")] == before.settled[AssetKey("named")] == len(DAYS)
     shop.project().materialize("orders", partitions=DAYS[4], force=True)
     plan = shop.project().plan()
 
@@ -179,3 +180,14 @@ def test_only_what_is_not_current_has_a_step(tmp_path: Path) -> None:
     result = shop.project().materialize()
     assert result.ok
     assert shop.project().plan().is_empty
+
+
+def test_a_partition_whose_folder_is_gone_is_made_again(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.project().materialize().raise_for_status()
+    assert shop.project().plan().is_empty
+    shutil.rmtree(shop.project().storage.root / "named" / DAYS[3])
+
+    plan = shop.project().plan()
+
+    assert [(step.asset, step.reasons[0].code) for step in plan.run] == [(f"named[{DAYS[3]}]", "data_missing")]
