@@ -159,14 +159,19 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         partitions: str | None = None,
         force: bool = False,
         with_upstream: bool = True,
+        now: float | None = None,
     ) -> Plan:
-        """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
+
+        `now` (UTC seconds; default: the time of the call) is what results of a limited life are held against.
+        """
         manifest = self._manifest
         slots = self._slots(self.graph, self.select(expression), partitions)
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             found = self._survey(catalog, ask=True, graph=slots.graph)
-            plan = self._plan(found.world, slots.targets, expression, force, with_upstream, {})
+            world = found.world if now is None else replace(found.world, at=now)
+            plan = self._plan(world, slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
                 plan = with_failures(plan, catalog.last_attempts(self.env))
@@ -179,12 +184,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked.
 
-        `now` (UTC seconds; default: the time of the call) is what deadlines are held against.
+        `now` (UTC seconds; default: the time of the call) is what deadlines and cues with a `ttl` are held against.
         """
         now = time.time() if now is None else now
         slots = self._slots(self.graph, self.graph.order, None)
         with self._catalog() as catalog:
-            world = self._survey(catalog, ask=False, graph=slots.graph).world
+            world = replace(self._survey(catalog, ask=False, graph=slots.graph).world, at=now)
             attempts = self._attempts(catalog)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())

@@ -162,14 +162,14 @@ class Cue:
 
     `mode`: `thorough` runs it when anything that counts has changed; `always` runs it in every `materialize`; `never`
     runs it only when it has no version, was invalidated, or is forced. What is False does not count: the `code`, the
-    `config`, the declared `files`, the `env` variables.
+    `config`, the declared `files`, the `env` variables. `ttl`: how long a result counts after it was made, such as `1h`.
 
     Example:
-        >>> Cue(code=False).to_json()
-        {'code': False}
+        >>> Cue(code=False, ttl="1h").to_json()
+        {'code': False, 'ttl': 3600.0}
 
     Raises:
-        ValueError: there is no such mode.
+        ValueError: there is no such mode, or the duration cannot be read.
     """
 
     mode: str = "thorough"
@@ -177,16 +177,29 @@ class Cue:
     config: bool = True
     files: bool = True
     env: bool = True
+    ttl: str | float | timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in CUE_MODES:
             raise ValueError(f"a cue is {', '.join(CUE_MODES[:-1])} or {CUE_MODES[-1]}, not `{self.mode}`")
+        if self.ttl is not None:
+            object.__setattr__(self, "ttl", seconds(self.ttl))
+
+    @property
+    def ttl_s(self) -> float | None:
+        """How long a result counts, in seconds; None: for ever."""
+        return None if self.ttl is None else seconds(self.ttl)
+
+    def is_expired(self, made_at: float, at: float) -> bool:
+        """Whether what was made then does not count any more."""
+        return self.ttl_s is not None and at - made_at >= self.ttl_s
 
     def to_json(self) -> dict[str, object]:
         """What differs from the default, as JSON-able values."""
         found: dict[str, object] = {
             name: False for name in ("code", "config", "files", "env") if not getattr(self, name)
         }
+        found.update({} if self.ttl is None else {"ttl": self.ttl_s})
         return found if self.mode == "thorough" else {"mode": self.mode, **found}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ class World:
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
     seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
-    files that functions were seen to open; without it they do not count.
+    files that functions were seen to open; without it they do not count. `at` is the time of it.
     """
 
     graph: AssetGraph
@@ -53,6 +54,7 @@ class World:
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
     discovered: Discovered | None = None
+    at: float = field(default_factory=lambda: time.time())  # noqa: PLW0108 - the clock of when it is called
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an asset, or of an asset partition by the name of its slot."""
@@ -386,6 +388,7 @@ def _decide(
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),
         now=world.discovered,
+        at=world.at,
     )
     if not decision.reasons:
         return decision

@@ -130,5 +130,5 @@ class Judge:
         is_forced, is_lost = key in self._forced, key in self._world.lost
         return decide(
             spec, self._pinned.heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
-            doubt=self._world.doubts.get(key), now=self._world.discovered,
+            doubt=self._world.doubts.get(key), now=self._world.discovered, at=self._world.at,
         )  # fmt: skip
