@@ -162,7 +162,8 @@ class Cue:
 
     `mode`: `thorough` runs it when anything that counts has changed; `always` runs it in every `materialize`; `never`
     runs it only when it has no version, was invalidated, or is forced. What is False does not count: the `code`, the
-    `config`, the declared `files`, the `env` variables. `ttl`: how long a result counts after it was made, such as `1h`.
+    `config`, the declared `files`, the `env` variables. `ttl`: how long a result counts after it was made, such
+    as `1h`.
 
     Example:
         >>> Cue(code=False, ttl="1h").to_json()

@@ -107,7 +107,7 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     return f"afk1:{key}"
 
 
-def decide(
+def decide(  # noqa: PLR0913 - all that a decision depends on, by keyword
     spec: AssetSpec,
     head: Head | None,
     contents: Mapping[AssetKey, Content | None],
