@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+from assetflow.automation.backfilling import Backfilling
 from assetflow.care import Care
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -299,6 +300,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         debugger: Debugger | None = None,
         tick: Tick | None = None,
         partitions: str | None = None,
+        max_failures: int | None = None,
+        cause: str = "cli",
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
@@ -310,7 +313,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries. `tick` is the tick of a job that this run is of.
+        after the other in this thread, without retries. `tick` is the tick of a job that this run is of,
+        `cause` what else it is recorded as part of. When more than `max_failures` assets have failed, nothing more is
+        started.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -326,7 +331,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             partitions = saved.partitions
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {}, debugger, tick, partitions,
+            retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
         )  # fmt: skip
         found: Survey | None = None
         if not config:

@@ -74,6 +74,8 @@ class Request:
     debugger: Debugger | None = None
     tick: Tick | None = None
     partitions: str | None = None
+    max_failures: int | None = None
+    cause: str = "cli"
 
 
 @names_disk_errors
@@ -148,8 +150,9 @@ def _carry_out(
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         run_settings = RunSettings(
-            settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox,
-            stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
+            settings.root, logs, forced, 0 if request.fail_fast else request.max_failures, handover, pools=pools,
+            inbox=inbox, stop_grace_s=settings.stop_grace,
+            is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
@@ -182,7 +185,7 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
-        cause="cli" if request.tick is None else f"schedule {request.tick.job}",
+        cause=request.cause if request.tick is None else f"schedule {request.tick.job}",
         user=user_name(),
         host=platform.node(),
         pid=os.getpid(),

@@ -1,8 +1,8 @@
 """The README and the pages of docs/ are run: every command, every Python block, every screen.
 
 Each page gets a folder of its own: a copy of the example project, or an empty one for pages that begin with
-`<!-- runs in: an empty folder -->`, or a copy of a folder beside it with `<!-- runs in: the folder NAME -->`. In the order
-of the page,
+`<!-- runs in: an empty folder -->`, or a copy of one that lies beside it (`<!-- runs in: the folder NAME -->`).
+In the order of the page,
 
 - a block whose first line is `# name.ending` is written to that file;
 - other `python` blocks are executed, in one process for the page;
