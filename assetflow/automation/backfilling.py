@@ -282,7 +282,7 @@ class Backfilling:
                 return PAUSED
             left = None if max_failures is None else max_failures - tally.failures
             result = self.materialize(
-                chunk.assets, partitions=chunk.partitions, workers=workers, max_failures=left, cause=cause,
+                " or ".join(chunk.assets), partitions=chunk.partitions, workers=workers, max_failures=left, cause=cause,
                 wait_s=_WAIT_S, observer=listener.chunk_begins(chunk, number, len(plan.chunks)),
             )  # fmt: skip
             tally.take(chunk.slots, result)
@@ -294,7 +294,7 @@ class Backfilling:
             if max_failures is not None and tally.failures > max_failures:
                 return STOPPED
         if tally.backfill.left:
-            tally.left_out.update(dict.fromkeys(plan.last, f"{tally.backfill.left} partitions are not made"))
+            tally.left_out.update(dict.fromkeys(plan.last, f"not all partitions are made: {tally.backfill.left} left"))
             return FAILED
         return self._make_last(plan, tally, workers, listener)
 
@@ -329,7 +329,8 @@ class Backfilling:
         ready: list[AssetKey] = []
         left_out: dict[AssetKey, str] = {}
         for key in keys:
-            needs = {one: others[one] for one in self.graph.walk([key], up=True) if others[one]}
+            above = self.graph.walk([key], up=True)
+            needs = {one: others[one] for one in self.graph.order if one in above and others[one]}
             if needs:
                 words = ", ".join(f"{count:,} of {one}" for one, count in needs.items())
                 left_out[key] = f"made of all partitions, of which some are not current: {words}"

@@ -10,6 +10,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any, cast
 
 from assetflow.model.backfills import NEWEST, Backfill
@@ -189,12 +191,11 @@ class Draft:
         """The runs: groups in the order of the graph, the partitions of each from one end to the other."""
         for group in groups:
             strips = [self.strips[asset] for asset in group.assets if asset in self.strips]
-            pending = EMPTY
-            for strip in strips:
-                pending |= strip.pending
+            own = {strip.asset: strip.pending for strip in strips}
+            pending = reduce(or_, own.values(), EMPTY)
             ordinals = list(reversed(pending) if order == NEWEST else pending)
             for start in range(0, len(ordinals), size):
-                yield _chunk(strips, Ordinals.of(*ordinals[start : start + size]))
+                yield _chunk(strips[0].definition, own, Ordinals.of(*ordinals[start : start + size]))
 
 
 def size_of(chunk: int | None, strips: Iterable[Strip]) -> int:
@@ -211,10 +212,10 @@ def groups_of(work: Mapping[str, Any]) -> tuple[Group, ...]:
     return tuple(Group(tuple(AssetKey(one) for one in group["assets"]), group["partitions"]) for group in found)
 
 
-def _chunk(strips: Sequence[Strip], part: Ordinals) -> Chunk:
-    mine = [(strip, strip.pending & part) for strip in strips]
-    slots = (slot(strip.asset, key) for strip, own in mine for key in strip.definition.keys(own))
-    return Chunk(tuple(strip.asset for strip, own in mine if own), strips[0].definition.text(part), tuple(slots))
+def _chunk(definition: Definition, pending: Mapping[AssetKey, Ordinals], part: Ordinals) -> Chunk:
+    mine = {asset: here for asset, own in pending.items() if (here := own & part)}
+    slots = (slot(asset, key) for asset, here in mine.items() for key in definition.keys(here))
+    return Chunk(tuple(mine), definition.text(part), tuple(slots))
 
 
 def _state(step: Step) -> str:

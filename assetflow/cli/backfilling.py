@@ -93,7 +93,7 @@ def _carry_out(session: Session, options: Namespace, project: Project, plan: Bac
     return Answer(
         lambda: {"project": project.name, **result.to_json()},
         result_lines(result),
-        hints=() if result.ok else (resume_line(result.backfill),),
+        hints=() if result.ok or failure is not None else (resume_line(result.backfill),),
         exit_code=0 if result.ok else 128 + result.signal_number if _is_interrupted(result) else 1,
         failure=failure,
         ending=("interrupted: what was built is kept",) if failure is None and not result.ok else (),

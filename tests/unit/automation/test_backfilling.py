@@ -146,7 +146,7 @@ def test_after_failures_the_rest_is_made_and_resuming_makes_what_is_left(shop: W
     result = filled(shop)
 
     assert (result.backfill.state, result.failed, result.backfill.left) == ("failed", ("orders[2026-02-05]",), 4)
-    assert result.left_out == {"total": "4 partitions are not made"}
+    assert result.left_out == {"total": "not all partitions are made: 4 left"}
     plan = shop.project().plan_backfill("orders or week", partitions="2026-02-04..")
     assert [strip.states for strip in plan.strips] == [("current", "failed", "current"), ("current", *["missing"] * 2)]
 
