@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -36,6 +34,7 @@ from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
 from assetflow.reading import Reading
+from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
 from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible, survey
@@ -48,6 +47,7 @@ from assetflow.views import (
     HistoryEntry,
     Status,
     content_states,
+    counted,
     history_entries,
     rolled_up,
     selection_text,
@@ -56,6 +56,7 @@ from assetflow.views import (
 )
 
 if TYPE_CHECKING:
+    from assetflow.catalog.slots import Totals
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
@@ -164,21 +165,39 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     ) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
 
-        `now` (UTC seconds; default: the time of the call) is what results of a limited life are held against.
+        Of partitions that are current most have no step, and are only counted in `Plan.settled`. `now` (UTC seconds;
+        default: the time of the call) is what a `ttl` is held against.
         """
+        return self._planned(expression, partitions, force=force, with_upstream=with_upstream, now=now)
+
+    def _planned(
+        self,
+        expression: Expression,
+        partitions: str | None,
+        *,
+        force: bool = False,
+        with_upstream: bool = True,
+        shows_newest: bool = False,
+        in_bulk: bool = True,
+        now: float | None = None,
+    ) -> Plan:
+        """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
         manifest = self._manifest
-        slots = self._slots(self.graph, self.select(expression), partitions)
+        targets = self.select(expression)
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
-            found = self._survey(catalog, ask=True, graph=slots.graph)
-            world = found.world if now is None else replace(found.world, at=now)
-            plan = self._plan(world, slots.targets, expression, force, with_upstream, {})
+            arranged = self._arranging(ask=True)(
+                self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
+            )
+            found = self._survey(catalog, ask=True, graph=arranged.slots)
+            world = replace(found.world, at=now or found.world.at)
+            plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
-                plan = with_failures(plan, catalog.last_attempts(self.env))
-        if (
-            not (expression or force or slots.graph is not self.graph) and with_upstream
-        ):  # tomorrow there are more partitions
+                plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
+        if arranged.settled is not None:
+            arranged.settled.remember(plan)
+        elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
 
@@ -188,15 +207,17 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `now` (UTC seconds; default: the time of the call) is what deadlines and cues with a `ttl` are held against.
         """
         now = time.time() if now is None else now
-        slots = self._slots(self.graph, self.graph.order, None)
         with self._catalog() as catalog:
-            world = replace(self._survey(catalog, ask=False, graph=slots.graph).world, at=now)
-            attempts = self._attempts(catalog)
+            arranged = self._arranging(ask=False)(self.graph, self.graph.order, None, catalog, shows_newest=True)
+            world = replace(self._survey(catalog, ask=False, graph=arranged.slots).world, at=now)
+            attempts = self._attempts(catalog, arranged.slots.graph)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
             # It looks up traces, so the catalog is still open.
-            plan = self._plan(world, slots.targets, None, False, True, attempts)
-        rows = self._statuses(world, plan, attempts, now)
+            plan = self._plan(world, arranged.slots.targets, None, False, True, attempts)
+        if arranged.settled is not None:
+            arranged.settled.remember(plan)
+        rows = self._statuses(world, plan, attempts, now, arranged.totals)
         if expression:
             wanted = set(
                 parse_selection(selection_text(expression)).select(
@@ -252,7 +273,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
         with self._catalog() as catalog:
-            return tuple(_counted(self._seen_alive(run), catalog) for run in catalog.runs(limit))
+            return tuple(counted(self._seen_alive(run), catalog) for run in catalog.runs(limit))
 
     def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
         """One run and its attempts, in the order they began.
@@ -264,7 +285,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             run = catalog.run(run_id)
             if run is None:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
-            return _counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
+            return counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
 
     def events(self, run_id: int) -> tuple[Mapping[str, object], ...]:
         """What happened in a run, in order, as `--progress=jsonl` writes it; nothing when that was not recorded.
@@ -313,9 +334,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries. `tick` is the tick of a job that this run is of,
-        `cause` what else it is recorded as part of. When more than `max_failures` assets have failed, nothing more is
-        started.
+        after the other in this thread, without retries. `tick` is the tick of a job that this run is of, `cause` else
+        what it is part of. When more than `max_failures` assets have failed, nothing more is started.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -344,12 +364,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
-        slots = self._slots(graph, self._select(graph, expression), partitions)
-        if slots.graph is not graph:
-            from assetflow.load.slotted import with_slots
+        targets = self._select(graph, expression)
 
-            loaded = with_slots(loaded, slots.graph.specs.values())
-        return run_session(self.settings, loaded, slots.graph, slots.targets, self.storage, request, observer, found)
+        def arrange(catalog: Catalog) -> Slots:
+            return self._arranging(ask=True)(graph, targets, partitions, catalog, force=force).slots
+
+        return run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
 
     def cancel(self, run_id: int, *, at_once: bool = False) -> tuple[Run, bool]:
         """Stop a run of any environment that is going on in another process; see `run.cancelling.cancel`."""
@@ -369,12 +389,16 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         And whether no run died here that has yet to be tidied up after.
         """
-        slots = self._slots(self.graph, self.select(request.expression), request.partitions)
+        from assetflow.run.outcome import is_quiet
+
+        targets = self.select(request.expression)
         with self._catalog() as catalog:
-            found = self._survey(catalog, ask=True, graph=slots.graph)
-            plan = self._plan(
-                found.world, slots.targets, request.expression, request.force, request.with_upstream, {}
-            )  # fmt: skip
+            arranged = self._arranging(ask=True)(self.graph, targets, request.partitions, catalog, force=request.force)
+            slots = arranged.slots
+            found = self._survey(catalog, ask=True, graph=slots)
+            plan = self._plan(found.world, slots.targets, request.expression, request.force, request.with_upstream, {})
+            if arranged.settled is not None and is_quiet(plan):
+                arranged.settled.remember(plan)
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 
@@ -396,19 +420,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         finally:
             catalog.close()
 
-    def _slots(self, graph: AssetGraph, targets: tuple[AssetKey, ...], partitions: str | None) -> Slots:
-        """The asset partitions in the place of assets that have some; `partitions` is a user's text."""
-        if any(spec.partitions is not None for spec in graph.specs.values()):
-            from assetflow.plan.slots import asked_for, narrowed, slots_of
+    def _arranging(self, *, ask: bool) -> Arranging:
+        return Arranging(self.settings, self.storage, self._code, self._load if ask else None)
 
-            now = datetime.now(UTC)
-            chosen = targets if partitions is None else narrowed(graph, targets)
-            return slots_of(graph, chosen, asked_for(partitions, now), now)
-        if partitions is not None:
-            raise UsageError("no asset of this project has partitions", fix="leave -p out")
-        return Slots(graph, targets)
-
-    def _survey(self, catalog: Catalog, *, ask: bool, graph: AssetGraph | None = None) -> Survey:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         return survey(
             graph or self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root,
             code=self._code, discover=self.settings.discover,
@@ -453,8 +468,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return with_failures(plan, attempts)
 
     def _statuses(
-        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float
-    ) -> list[AssetStatus]:
+        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float,
+        totals: Mapping[AssetKey, Totals] | None = None,
+    ) -> list[AssetStatus]:  # fmt: skip
         times, states = data_times(world), content_states(plan, attempts)
         last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
         fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
@@ -464,11 +480,11 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
             for key, step in plan.steps.items()
         ]
-        return list(rolled_up(rows, self.graph.specs))
+        return list(rolled_up(rows, self.graph.specs, plan.settled, totals or {}))
 
-    def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:
+    def _attempts(self, catalog: Catalog, graph: AssetGraph) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""
-        attempts = catalog.last_attempts(self.env)
+        attempts = catalog.last_attempts(self.env, [split_slot(key) for key in graph.specs])
         if any(attempt.state == "running" for attempt in attempts.values()) and not self._is_alive(self.env):
             for slot, attempt in attempts.items():
                 if attempt.state == "running":
@@ -482,11 +498,3 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if run.state == "running" and not self._is_alive(run.env):
             return replace(run, state="died")
         return run
-
-
-def _counted(run: Run, catalog: Catalog) -> Run:
-    """The run; one that died could not count what it had committed, so that is done here."""
-    if run.state != "died" or run.counts:
-        return run
-    last = {(one.asset, one.partition): one.state for one in catalog.attempts(run.run_id)}
-    return replace(run, counts=Counter("died" if state == "running" else state for state in last.values()))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from assetflow.automation.chunks import BackfillPlan, Chunk, Draft, groups_of, size_of
@@ -171,7 +172,7 @@ class Backfilling:
         if not chosen:
             raise UsageError("no asset of the selection has partitions", fix="assetflow materialize runs them")
         draft = Draft(self.graph.specs)
-        draft.add(self.plan(chosen, partitions=partitions))
+        draft.add(self.plan(chosen, partitions=partitions), chosen, datetime.now(UTC))
         groups, size = draft.groups(), size_of(chunk, draft.strips.values())
         last = tuple(key for key in selected if key not in chosen)
         if last and not any(strip.pending for strip in draft.strips.values()):
@@ -194,7 +195,7 @@ class Backfilling:
         draft, work = Draft(self.graph.specs), found.work
         groups = groups_of(work)
         for group in groups:
-            draft.add(self.plan(group.assets, partitions=group.partitions))
+            draft.add(self.plan(group.assets, partitions=group.partitions), group.assets, datetime.now(UTC))
         order, chunk = str(work["order"]), work["chunk"]
         size = size_of(chunk, draft.strips.values())
         return BackfillPlan(

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any, cast
@@ -21,6 +22,7 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.plan.estimate import Estimate
 from assetflow.plan.planner import Plan, Step
+from assetflow.plan.slots import asked_for
 from assetflow.views import content_word
 
 LEAST, MOST, PARTS = 50, 1000, 20
@@ -158,18 +160,23 @@ class Draft:
     beside: Counter[AssetKey] = field(default_factory=Counter[AssetKey])
     estimate: list[Estimate] = field(default_factory=list[Estimate])
 
-    def add(self, plan: Plan) -> None:
-        """Take over what a plan says of the partitions that it is about."""
-        states: dict[AssetKey, dict[str, str]] = {}
+    def add(self, plan: Plan, assets: Sequence[AssetKey], now: datetime) -> None:
+        """Take over what a plan says of the partitions of these assets that it is about.
+
+        Those of which it has no step are current.
+        """
+        named = asked_for(plan.partitions, now)
+        found = {asset: own for asset in assets if (own := self.specs[asset].partitions) is not None}
+        states: dict[AssetKey, dict[int, str]] = {}
+        for asset, definition in found.items():
+            existing = definition.keys_until(now)
+            states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
         for name in plan.targets:
             asset, partition = split_slot(name)
-            states.setdefault(asset, {})[partition] = _state(plan.steps[name])
+            states[asset][found[asset].ordinal(partition)] = _state(plan.steps[name])
         for asset, own in states.items():
-            definition = self.specs[asset].partitions
-            assert definition is not None, "it was chosen because it has partitions"
-            placed = sorted((definition.ordinal(key), state) for key, state in own.items())
-            ordinals = Ordinals.of(*(ordinal for ordinal, _ in placed))
-            self.strips[asset] = Strip(asset, definition, ordinals, tuple(state for _, state in placed))
+            ordered = tuple(state for _, state in sorted(own.items()))
+            self.strips[asset] = Strip(asset, found[asset], Ordinals.of(*own), ordered)
         wanted = frozenset(plan.targets)
         planned = (*plan.run, *plan.maybe, *plan.link)
         self.beside.update(split_slot(step.asset)[0] for step in planned if step.asset not in wanted and step.partition)
