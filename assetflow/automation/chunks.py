@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
-from operator import or_
+from itertools import chain
 from typing import Any, cast
 
 from assetflow.model.backfills import NEWEST, Backfill
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.spec import AssetSpec
 from assetflow.partitions.definition import Definition
-from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.partitions.ordinals import Ordinals
 from assetflow.plan.estimate import Estimate
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.slots import asked_for
@@ -199,7 +198,7 @@ class Draft:
         for group in groups:
             strips = [self.strips[asset] for asset in group.assets if asset in self.strips]
             own = {strip.asset: strip.pending for strip in strips}
-            pending = reduce(or_, own.values(), EMPTY)
+            pending = Ordinals.joined(chain.from_iterable(one.spans for one in own.values()))
             ordinals = list(reversed(pending) if order == NEWEST else pending)
             for start in range(0, len(ordinals), size):
                 yield _chunk(strips[0].definition, own, Ordinals.of(*ordinals[start : start + size]))

@@ -19,7 +19,7 @@ from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.slotkeys import digest_of_set, slot_key
-from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_discoveries, moved_packages, texts
+from assetflow.plan.surroundings import THOROUGH, as_made, code_now, code_then, moved_discoveries, moved_packages, texts
 
 
 class Action(StrEnum):
@@ -166,6 +166,10 @@ def decide(  # noqa: PLR0913 - all that a decision depends on, by keyword
     is_plain = is_plain and head is not None and not head.trace.discovered
     if is_plain and head is not None and head.trace.input_key == key and head.trace.packages == spec.packages:
         return Decision(Action.CURRENT, (), key)  # as most are, most of the time: nothing could be a reason
+    if head is not None and (before := as_made(spec, head.trace)) is not None:
+        found = decide(before, head, contents, {}, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now, at=at)
+        if found.action in (Action.CURRENT, Action.MAYBE):
+            return found
     mode = "thorough" if spec.cue is None else spec.cue.mode
     reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now, at=at)
     if mode == "never" and head is not None:
