@@ -78,6 +78,11 @@ class Request:
     max_failures: int | None = None
     cause: str = "cli"
 
+    @property
+    def may_fail(self) -> int | None:
+        """How many assets may fail before nothing more is started; None: any number."""
+        return 0 if self.fail_fast else self.max_failures
+
 
 @names_disk_errors
 def run_session(
@@ -154,9 +159,8 @@ def _carry_out(
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         run_settings = RunSettings(
-            settings.root, logs, forced, 0 if request.fail_fast else request.max_failures, handover, pools=pools,
-            inbox=inbox, stop_grace_s=settings.stop_grace,
-            is_apart=(request.executor or settings.executor) == "processes",
+            settings.root, logs, forced, request.may_fail, handover, pools=pools, inbox=inbox,
+            stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
