@@ -119,7 +119,6 @@ def _carry_out(
     watcher: Observer,
     earlier: Survey | None,
 ) -> RunResult:
-    loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
         stack.enter_context(_keeping_versions(settings))
@@ -127,7 +126,7 @@ def _carry_out(
         stack.callback(catalog.close)
         slots = arrange(catalog)
         graph, targets = slots.graph, slots.targets
-        loaded = with_slots(loaded, graph.specs.values())
+        loaded = with_slots(with_retries(loaded, request.retries), graph.specs.values())
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
