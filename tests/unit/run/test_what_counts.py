@@ -185,7 +185,7 @@ def test_what_a_cue_gives_a_life_runs_again_when_it_is_over(
     late = workspace.project().plan(now=made + 7200)
     assert reasons(late) == [("expired", "made 2 h ago, and counts for 1 h")]
     assert [step.asset for step in late.maybe] == ["report"]
-    assert {row.spec.key: row.state for row in workspace.project().status(now=made + 7200)}["rates"] == "stale"
+    assert {str(row.spec.key): row.state for row in workspace.project().status(now=made + 7200)}["rates"] == "stale"
     assert still_unchanged(workspace.project().settings) is None, "what time does is not written down"
 
     monkeypatch.setattr(time, "time", lambda: made + 7200)
