@@ -165,8 +165,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     ) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
 
-        Of partitions that are current most have no step, and are only counted in `Plan.settled`. `now` (UTC seconds;
-        default: the time of the call) is what a `ttl` is held against.
+        Partitions that are current are mostly only counted in `Plan.settled`. `now` is what a `ttl` is held against.
         """
         return self._planned(expression, partitions, force=force, with_upstream=with_upstream, now=now)
 
