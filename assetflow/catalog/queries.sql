@@ -230,7 +230,7 @@ INSERT INTO trace_in (trace_id, parameter, up_asset_id, lo, hi, n, mode, digest,
 -- range_of: the partitions of an asset (?1) from one number (?2) to another (?3), with the content of version ?4 of each
 SELECT p.part_id, v.data_hash FROM part p
 LEFT JOIN version v ON v.asset_id = ?1 AND v.part_id = p.part_id AND v.number = ?4
-WHERE p.part_id BETWEEN ?2 AND ?3 AND p.asset_id = ?1
+WHERE p.part_id BETWEEN ?2 AND ?3 AND +p.asset_id = ?1
 ORDER BY p.part_id
 
 -- add_shape: make sure that the schema of a table is recorded
@@ -782,6 +782,30 @@ UPDATE tick SET run_id = ? WHERE job = ? AND scheduled = ? AND tries = ? AND sta
 
 -- end_tick: what became of a tick that somebody had taken up
 UPDATE tick SET state = ?, note = ?, ended_at = ? WHERE job = ? AND scheduled = ? AND tries = ? AND state = 'claimed'
+
+-- add_backfill: a new backfill
+INSERT INTO backfill (env, state, selection, partitions, work, planned, done, failed, started_at, user, host)
+VALUES (?, 'running', ?, ?, ?, ?, 0, 0, ?, ?, ?) RETURNING backfill_id
+
+-- backfills: the newest backfills
+SELECT backfill_id, env, state, selection, partitions, work, planned, done, failed, started_at, ended_at, user, host
+FROM backfill ORDER BY backfill_id DESC LIMIT ?
+
+-- backfill: one backfill
+SELECT backfill_id, env, state, selection, partitions, work, planned, done, failed, started_at, ended_at, user, host
+FROM backfill WHERE backfill_id = ?
+
+-- backfill_counts: how far a backfill is
+UPDATE backfill SET planned = ?, done = ?, failed = ? WHERE backfill_id = ?
+
+-- end_backfill: how a running backfill ended; one that somebody paused stays paused, unless it is done
+UPDATE backfill SET state = ?1, ended_at = ?2 WHERE backfill_id = ?3 AND (state = 'running' OR ?1 = 'done')
+
+-- resume_backfill: it runs again
+UPDATE backfill SET state = 'running', ended_at = NULL WHERE backfill_id = ?
+
+-- runs_of: the runs with this cause, oldest first
+SELECT run_id FROM run WHERE cause = ? ORDER BY run_id
 
 -- sensors: how far each sensor got
 SELECT name, cursor, looks, looked_at, paused_at, paused_by FROM sensor

@@ -1,4 +1,4 @@
--- The catalog, version 8. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- The catalog, version 10. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
 -- ticks, sensors, requests and the state of versions. A change here needs a file in migrations/; a test holds the two
 -- against each other.
 
@@ -263,6 +263,23 @@ CREATE TABLE tick (
     PRIMARY KEY (job, scheduled)
 ) WITHOUT ROWID;
 CREATE INDEX tick_claimed ON tick (job) WHERE state = 'claimed';
+
+-- What somebody asked to be made of partitions in several runs, and how far that is. Its runs have it as their cause.
+CREATE TABLE backfill (
+    backfill_id INTEGER PRIMARY KEY,
+    env         TEXT NOT NULL,
+    state       TEXT NOT NULL,           -- running, done, failed, stopped, paused, interrupted
+    selection   TEXT NOT NULL,
+    partitions  TEXT NOT NULL,           -- as it was asked for
+    work        TEXT NOT NULL,           -- which partitions of which assets that was, the order, the size of a chunk
+    planned     INTEGER NOT NULL,
+    done        INTEGER NOT NULL,
+    failed      INTEGER NOT NULL,
+    started_at  REAL NOT NULL,
+    ended_at    REAL,
+    user        TEXT NOT NULL,
+    host        TEXT NOT NULL
+);
 
 -- How far each sensor got, how often it looked, and who paused it. The same for jobs with on_update and for auto=.
 CREATE TABLE sensor (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 from assetflow.model.auto import Auto, auto_of
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
-from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, limits
+from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, cue_of, limits
 
 if TYPE_CHECKING:
     from assetflow.partitions.definition import Definition as Partitions
@@ -190,6 +190,7 @@ def asset(
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    on_code_change: str = "rebuild",
     auto: Auto | str | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
@@ -217,6 +218,7 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    on_code_change: str = "rebuild",
     auto: Auto | str | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
@@ -237,7 +239,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
 
     With `partitions`, such as `Daily("2026-01-01")`, the function is called once for each partition, which is versioned
     by itself; a parameter annotated `Partition` says which one it is. An upstream with the same partitions arrives as
-    that partition, one without partitions as a whole.
+    that partition, one without partitions as a whole. With `on_code_change="forward"` an edit is for partitions
+    that are made after it: those that were made before stay current, until something else makes them stale.
 
     With `auto`, the daemon makes the asset: `"eager"` whenever it is stale, `"missing"` only when it has no version,
     `cron("0 6 * * *")` at these times when it is stale. What it reads has to be current, or made with it.
@@ -253,7 +256,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     def attach(fn: F) -> F:
         text = first_line(fn.__doc__) if description is None else description
         output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
-        counts = _counts(files, env, code_version, packages, cue)
+        cues = cue_of(cue, on_code_change, has_partitions=partitions is not None)
+        counts = _counts(files, env, code_version, packages, cues)
         bounds = limits(timeout, memory, isolation, pool)
         found = _asset_definition(
             fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
@@ -441,7 +445,7 @@ def _counts(
         (env,) if isinstance(env, str) else tuple(env),
         None if code_version is None else str(code_version),
         package_policies(packages),
-        Cue(cue) if isinstance(cue, str) else cue,
+        cue_of(cue),
     )
 
 

@@ -1,4 +1,4 @@
--- Version 8: what is looked at by itself, and the runs that were asked for because of that.
+-- Version 10: what is looked at by itself, and the runs that were asked for because of that.
 CREATE TABLE sensor (
     name      TEXT PRIMARY KEY,
     cursor    TEXT,
