@@ -1,0 +1,174 @@
+"""How a message gets to a channel: a command, a webhook, or what apprise knows. No address ever leaves this module.
+
+httpx and apprise are of the extra `alerts`, and imported when they are needed to send something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from logging import WARNING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from assetflow.model.alerts import RECOVERED, Channel
+from assetflow.model.secrets import LEAST, SECRETS
+
+if TYPE_CHECKING:
+    from io import StringIO
+
+COMMAND_S = 10.0
+"""How long a command may take."""
+ANSWER_S = 5.0
+"""How long a server may take to accept a connection, and to answer."""
+
+_MISSING = "needs the extra `alerts`: pip install 'assetflow[alerts]'"
+_SAID = 200
+_PARTS = re.compile(r"[/?&=:@#;,]+")
+
+
+def send(channel: Channel, document: Mapping[str, object], root: Path, environment: Mapping[str, str]) -> str:
+    """Send a message; why that did not work, without anything of the address in it, or nothing when it has arrived."""
+    if channel.command:
+        return _clean(_to_command(channel.command, document, root))
+    url = address(channel, environment)
+    if not url:
+        return f"the variable {channel.url.removeprefix('env:')} is not set"
+    hide(url)
+    if url.partition("://")[0].lower() in ("http", "https"):
+        return _clean(_to_webhook(url, document))
+    return _clean(_to_apprise(url, document))
+
+
+def address(channel: Channel, environment: Mapping[str, str]) -> str:
+    """The address of a channel; nothing, if it is in a variable that is not set."""
+    if channel.url.startswith("env:"):
+        return environment.get(channel.url.removeprefix("env:"), "").strip()
+    return channel.url
+
+
+def hide(url: str) -> None:
+    """Have nothing of an address show up in what this process writes."""
+    SECRETS.add(url)
+    scheme, _, rest = url.partition("://")
+    parts = _PARTS.split(rest)
+    if scheme.lower() in ("http", "https") and "@" not in rest:
+        parts = parts[1:]  # the name of a host is none; all that follows may be
+    for part in parts:
+        if len(part) >= LEAST:
+            SECRETS.add(part)
+
+
+def _clean(said: str) -> str:
+    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
+    return SECRETS.text(line)[:_SAID]
+
+
+# -------------------------------------------------------------------------------------------------------- commands
+
+
+def _to_command(command: tuple[str, ...], document: Mapping[str, object], root: Path) -> str:
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        # In a session of its own: ctrl-c is for the run that it tells of, and all that it starts can be ended.
+        process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        return f"{command[0]} cannot be started: {error.strerror}"
+    with process:
+        try:
+            _, said = process.communicate(text, timeout=COMMAND_S)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            return f"{command[0]} did not end within {COMMAND_S:g} s"
+        if process.returncode == 0:
+            return ""
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
+        return f"{command[0]} ended with exit code {process.returncode}{f': {last.strip()}' if last else ''}"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a command with all that it started: what holds its pipes would be waited for."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+# -------------------------------------------------------------------------------------------------------- webhooks
+
+
+def _to_webhook(url: str, document: Mapping[str, object]) -> str:
+    try:
+        import httpx
+    except ImportError:
+        return f"a webhook {_MISSING}"
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(document.get("id", ""))}
+    content = json.dumps(document, ensure_ascii=False).encode()
+    try:
+        answer = httpx.post(url, content=content, headers=headers, timeout=ANSWER_S, follow_redirects=False)
+    except httpx.TimeoutException:
+        return f"no answer within {ANSWER_S:g} s"
+    except httpx.ConnectError:
+        return "no connection"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return f"{type(error).__name__}"  # its text may have the address
+    return "" if answer.is_success else f"HTTP {answer.status_code}"
+
+
+# --------------------------------------------------------------------------------------------------------- apprise
+
+
+class _Apprise(Protocol):
+    """What we use of `apprise.Apprise`."""
+
+    def add(self, servers: str) -> bool: ...
+    def notify(self, *, title: str, body: str, notify_type: str) -> bool | None: ...
+
+
+def _apprise(url: str) -> tuple[_Apprise | None, str]:
+    """The sender for an address, or why there is none."""
+    try:
+        import apprise
+    except ImportError:
+        return None, f"this address {_MISSING}"
+    told = cast("_Apprise", apprise.Apprise())
+    with apprise.LogCapture(level=WARNING):  # what it would write to the log may have the address
+        return (told, "") if told.add(url) else (None, "apprise does not know such an address")
+
+
+def _to_apprise(url: str, document: Mapping[str, object]) -> str:
+    told, problem = _apprise(url)
+    if told is None:
+        return problem
+    import apprise
+
+    title = str(document["title"])
+    kind = "success" if document.get("kind") == RECOVERED else "failure"
+    with cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING)) as said:
+        is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
+    return "" if is_sent else f"apprise could not send it: {_clean(said.getvalue())}".removesuffix(": ")
+
+
+def why_not(channel: Channel, environment: Mapping[str, str]) -> str:
+    """What keeps a channel from being told that can be known without sending anything; nothing when all is well."""
+    if channel.command:
+        return ""
+    from importlib.util import find_spec
+
+    url = address(channel, environment)
+    if not url:
+        return f"the variable {channel.url.removeprefix('env:')} is not set"
+    is_webhook = url.partition("://")[0].lower() in ("http", "https")
+    if find_spec("httpx" if is_webhook else "apprise") is None:
+        return f"it {_MISSING}"
+    if is_webhook:
+        return ""
+    return _apprise(url)[1]

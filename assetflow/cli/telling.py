@@ -1,0 +1,65 @@
+"""Alerts at the end of a command: what its run left in the outbox is sent, within bounds, whatever comes of that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from assetflow.errors import AssetflowError
+
+if TYPE_CHECKING:
+    from assetflow.cli.session import Session
+
+
+@contextmanager
+def told_after(session: Session) -> Generator[None]:
+    """Send what waits in the outbox when the block has ended, unless it was interrupted.
+
+    It changes nothing of how the command ends: what could not be sent is told on stderr, and sent later.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        _tell(session)
+        raise
+    _tell(session)
+
+
+def _tell(session: Session) -> None:
+    settings = session.known_settings
+    if settings is None or not settings.alerts:
+        return
+    from assetflow.automation.delivery import AFTER_RUN_S, deliver
+
+    try:
+        problem = look_around(session, time.time()) if session.has_project else ""
+        found = deliver(settings, time.time(), AFTER_RUN_S)
+    except AssetflowError as error:
+        session.screen.note((f"alerts are sent later: {error.what}",))
+        return
+    except KeyboardInterrupt:  # the run has ended, and how it did stays so
+        session.screen.note(("alerts are sent later: interrupted",))
+        return
+    problems = [f"{one.message.channel}: {one.error}" for one in found.failed if not one.is_dropped]
+    problems += [f"{name}: no answer yet" for name in found.late]
+    problems += [*found.problems, *([problem] if problem else [])]
+    for text in dict.fromkeys(problems):
+        session.screen.note((f"alert not sent yet: {text}",))
+
+
+def look_around(session: Session, now: float) -> str:
+    """Take in what is overdue and what is over without a run; what kept that from being seen, or nothing."""
+    from assetflow.automation.alerts import is_worth_a_look, look
+
+    try:
+        project = session.project()
+        specs = project.graph.specs.values()
+        if is_worth_a_look(project.settings, specs):
+            look(project.settings, specs, project.status(now=now), now)
+    except AssetflowError as error:
+        return f"the project cannot be looked at: {error.what}"
+    return ""
