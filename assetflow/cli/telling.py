@@ -14,29 +14,30 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def told_after(session: Session) -> Generator[None]:
+def told_after(session: Session, *, loads: bool = False) -> Generator[None]:
     """Send what waits in the outbox when the block has ended, unless it was interrupted.
 
-    It changes nothing of how the command ends: what could not be sent is told on stderr, and sent later.
+    What is overdue is looked for if the project has been loaded, or if the block `loads` it. None of it changes how the
+    command ends: what could not be sent is told on stderr, and sent later.
     """
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException:
-        _tell(session)
+        _tell(session, loads=loads)
         raise
-    _tell(session)
+    _tell(session, loads=loads)
 
 
-def _tell(session: Session) -> None:
+def _tell(session: Session, *, loads: bool) -> None:
     settings = session.known_settings
     if settings is None or not settings.alerts:
         return
     from assetflow.automation.delivery import AFTER_RUN_S, deliver
 
     try:
-        problem = look_around(session, time.time()) if session.has_project else ""
+        problem = look_around(session, time.time()) if loads or session.has_project else ""
         found = deliver(settings, time.time(), AFTER_RUN_S)
     except AssetflowError as error:
         session.screen.note((f"alerts are sent later: {error.what}",))
