@@ -113,11 +113,7 @@ def channel_problems(
         if len(given) == 1:
             continue
         what = "has both `url` and `command`" if given else "has neither `url` nor `command`"
-        fix = (
-            "keep one of them, or make two channels"
-            if given
-            else f"say how it is told: {_URL_FORMS}, or command = [...]"
-        )
+        fix = "keep one of them, or make two channels" if given else f"{_URL_FORMS}; or command = [...]"
         known = next((text for key, text in origins.items() if key.startswith(f"alerts.{name}.")), "")
         file, _, line = known.rpartition(":")
         where = Location(file, int(line)) if file and line.isdigit() else None
