@@ -157,7 +157,7 @@ class _Work:
 
     def _one(self, outbox: Outbox, channel: Channel, message: Message) -> bool:
         """Send one message; whether the channel can be expected to take the next."""
-        if self._now - message.created_at > GIVE_UP_S:
+        if message.tries and self._now - message.created_at > GIVE_UP_S:
             with outbox.transaction():
                 outbox.take_out(message, DROPPED, message.error or "it could not be sent for too long")
             self.deliveries.append(Delivery(message, "it could not be sent for too long", is_dropped=True))

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from logging import WARNING
@@ -136,25 +137,31 @@ class _Apprise(Protocol):
 def _apprise(url: str) -> tuple[_Apprise | None, str]:
     """The sender for an address, or why there is none."""
     try:
-        import apprise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its plugins, about the standard library: nothing that a user can mend
+            import apprise
     except ImportError:
         return None, f"this address {_MISSING}"
-    told = cast("_Apprise", apprise.Apprise())
-    with apprise.LogCapture(level=WARNING):  # what it would write to the log may have the address
+    with warnings.catch_warnings(), apprise.LogCapture(level=WARNING):  # its log may have the address
+        warnings.simplefilter("ignore")
+        told = cast("_Apprise", apprise.Apprise())
         return (told, "") if told.add(url) else (None, "apprise does not know such an address")
 
 
 def _to_apprise(url: str, document: Mapping[str, object]) -> str:
-    told, problem = _apprise(url)
-    if told is None:
-        return problem
-    import apprise
+    try:
+        told, problem = _apprise(url)
+        if told is None:
+            return problem
+        import apprise
 
-    title = str(document["title"])
-    kind = "success" if document.get("kind") == RECOVERED else "failure"
-    with cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING)) as said:
-        is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
-    return "" if is_sent else f"apprise could not send it: {_clean(said.getvalue())}".removesuffix(": ")
+        title = str(document["title"])
+        kind = "success" if document.get("kind") == RECOVERED else "failure"
+        with cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING)) as said:
+            is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
+        return "" if is_sent else f"apprise could not send it: {_clean(said.getvalue())}".removesuffix(": ")
+    except Exception as error:  # noqa: BLE001 - its 100 plugins may raise anything, with the address in it
+        return f"apprise raised {type(error).__name__}"
 
 
 def why_not(channel: Channel, environment: Mapping[str, str]) -> str:
