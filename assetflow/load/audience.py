@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from assetflow.errors import AssetflowError, BadDeclaration
-from assetflow.model.alerts import Channel
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.selection import parse_selection
+
+if TYPE_CHECKING:
+    from assetflow.model.alerts import Channel
 
 
 class Audience:

@@ -10,6 +10,7 @@ from assetflow.automation.alerts import look
 from assetflow.automation.delivery import Round, deliver
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.outbox import Outbox
+from assetflow.load.settings import Settings, read_settings
 from assetflow.model.alerts import Alert, Message
 
 if TYPE_CHECKING:
@@ -41,20 +42,24 @@ def titles(root: Path, name: str = "told.jsonl") -> list[str]:
 
 def alerts(shop: Workspace) -> list[Alert]:
     """All alerts, newest first."""
-    with closing(Catalog(shop.project().settings.catalog_path)) as catalog:
+    with closing(Catalog(_settings(shop).catalog_path)) as catalog:
         return Outbox(catalog).alerts(100)
 
 
 def waiting(shop: Workspace) -> list[Message]:
-    with closing(Catalog(shop.project().settings.catalog_path)) as catalog:
+    with closing(Catalog(_settings(shop).catalog_path)) as catalog:
         return Outbox(catalog).waiting()
 
 
 def send(shop: Workspace, now: float) -> Round:
-    return deliver(shop.project().settings, now, PATIENCE_S)
+    return deliver(_settings(shop), now, PATIENCE_S)
 
 
 def look_around(shop: Workspace, now: float) -> None:
     """What a round sees of the project at a time."""
     project = shop.project()
     look(project.settings, project.graph.specs.values(), project.status(now=now), now)
+
+
+def _settings(shop: Workspace) -> Settings:
+    return read_settings(shop.root, environment={})
