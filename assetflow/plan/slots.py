@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey, slot
@@ -16,7 +18,7 @@ from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Mapping, Side, TimeWindow
-from assetflow.partitions.ordinals import Ordinals
+from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.plan.graph import AssetGraph, Slots
 
 
@@ -25,35 +27,62 @@ def slots_of(
     targets: Sequence[AssetKey],
     wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals],
     now: datetime,
+    settled: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
+    shown: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
 ) -> Slots:
     """The slots of the targets and of all that they need, in the place of the assets of a project.
 
     `wanted(key, definition, existing)` says which partitions of a target are meant. An asset without partitions needs
     all that exist at `now` of an upstream with some; one with partitions needs what its windows say, as far as that
-    exists. Linear in slots and edges.
+    exists. Of partitions that are `settled` (known to be current) only those become slots that others read, and they
+    have no inputs; but those to be `shown` become slots as if they were not settled, with all that they need. Linear
+    in slots and edges.
 
     Raises:
         UsageError: an asset needs a partition of an upstream that has none there.
     """
-    expansion = _Expansion(graph, now)
+    expansion = _Expansion(graph, now, settled)
     chosen = {key: expansion.chosen(key, wanted) for key in targets}
-    needed = expansion.needed(chosen)
-    specs = [one for key in graph.order if key in needed for one in expansion.specs(key, needed[key])]
-    names = tuple(slot(key, partition) for key, own in chosen.items() for partition in expansion.keys(key, own))
-    return Slots(AssetGraph(specs), names)
+    needed = expansion.needed(chosen, shown)
+    specs = [one for key in graph.order for one in expansion.specs(key, needed)]
+    names = tuple(
+        slot(key, partition)
+        for key, own in chosen.items()
+        for partition in expansion.keys(key, expansion.opened(key, own))
+    )
+    return Slots(AssetGraph(specs), names, expansion.border(), expansion.current(chosen))
 
 
 class _Expansion:
     """What is known of the partitions of a graph at one instant, and how the ends of each edge belong together."""
 
-    def __init__(self, graph: AssetGraph, now: datetime) -> None:
+    def __init__(self, graph: AssetGraph, now: datetime, settled: MappingOf[AssetKey, Ordinals]) -> None:
         self._graph = graph
-        self._sides = {
-            key: Side(spec.partitions, spec.partitions.keys_until(now))
-            for key, spec in graph.specs.items()
-            if spec.partitions is not None
-        }
+        self._sides = sides_of(graph, now)
+        self._settled = settled
+        self._opened: dict[AssetKey, Ordinals] = {}
+        self._border: dict[AssetKey, Ordinals] = {}
         self._mappings: dict[tuple[AssetKey, InputSpec], Mapping] = {}
+
+    def opened(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
+        """Those of these partitions that are looked at each by itself."""
+        return None if own is None else own - self._told(key)
+
+    def border(self) -> frozenset[AssetKey]:
+        """The slots of settled partitions that others read."""
+        return frozenset(slot(key, name) for key, own in self._border.items() for name in self.keys(key, own))
+
+    def current(self, chosen: MappingOf[AssetKey, Ordinals | None]) -> dict[AssetKey, int]:
+        """How many of the chosen partitions of each asset are settled, and have no slot."""
+        left = {
+            key: ((own & self._told(key)) - self._border.get(key, EMPTY)).count
+            for key, own in chosen.items()
+            if own is not None
+        }
+        return {key: count for key, count in left.items() if count}
+
+    def _told(self, key: AssetKey) -> Ordinals:
+        return self._settled.get(key, EMPTY) - self._opened.get(key, EMPTY)
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
         """What is meant of a target: some of its partitions, or None for one that has no partitions."""
@@ -64,34 +93,56 @@ class _Expansion:
         """The keys of these partitions; one empty text for an asset without."""
         return ("",) if own is None else self._sides[key].definition.keys(own)
 
-    def needed(self, chosen: MappingOf[AssetKey, Ordinals | None]) -> dict[AssetKey, Ordinals | None]:
+    def needed(
+        self, chosen: MappingOf[AssetKey, Ordinals | None], shown: MappingOf[AssetKey, Ordinals]
+    ) -> dict[AssetKey, Ordinals | None]:
         """What is needed of each asset for what is chosen, in the way of `chosen`."""
+        self._opened = self._walked({key: own & self._sides[key].existing for key, own in shown.items()}, {})
+        return self._walked(chosen, self._settled)
+
+    def _walked(
+        self, chosen: MappingOf[AssetKey, Ordinals | None], settled: MappingOf[AssetKey, Ordinals]
+    ) -> dict[AssetKey, Any]:
         together: dict[str, list[AssetKey]] = {}
         for key, spec in self._graph.specs.items():
             together.setdefault(spec.node, []).append(key)
         found: dict[AssetKey, Ordinals | None] = {}
 
-        def need(key: AssetKey, ordinals: Ordinals | None) -> None:
+        def need(key: AssetKey, ordinals: Ordinals | None, *, is_read: bool) -> None:
             for one in together[self._graph.specs[key].node]:  # outputs of one function are made together
-                before = found.get(one)
-                found[one] = ordinals if before is None or ordinals is None else before | ordinals
+                own = ordinals
+                if own is not None and one in settled:
+                    told = self._told(one)
+                    if is_read and one == key:
+                        self._border[one] = self._border.get(one, EMPTY) | (own & told)
+                    own -= told
+                if own is None or own:
+                    before = found.get(one)
+                    found[one] = own if before is None or own is None else before | own
 
         for key, own in chosen.items():
-            need(key, own)
+            need(key, own, is_read=False)
         for key in reversed(self._graph.order):
             if key in found:
                 own = found[key]
                 for given in self._graph.specs[key].inputs:
-                    need(given.upstream, self._read(key, given, own))
+                    need(given.upstream, self._read(key, given, own), is_read=True)
         return found
 
-    def specs(self, key: AssetKey, own: Ordinals | None) -> Iterable[AssetSpec]:
-        """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams."""
+    def specs(self, key: AssetKey, needed: MappingOf[AssetKey, Ordinals | None]) -> Iterable[AssetSpec]:
+        """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams.
+
+        Before them those of settled partitions that others read.
+        """
         spec = self._graph.specs[key]
+        border = self._border.get(key, EMPTY)
+        for partition in self.keys(key, border) if border else ():
+            yield replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition), inputs=())
+        own = needed.get(key, EMPTY)
         if own is None:
             yield self._on_slots(key, spec, None)
             return
-        for ordinal, partition in zip(own, self.keys(key, own), strict=True):
+        for ordinal, partition in zip(own, self.keys(key, own) if own else (), strict=True):
             found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
             yield self._on_slots(key, found, Ordinals.run(ordinal, ordinal + 1))
 
@@ -120,6 +171,15 @@ class _Expansion:
                 )
             inputs += [replace(given, upstream=slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
+
+
+def sides_of(graph: AssetGraph, now: datetime) -> dict[AssetKey, Side]:
+    """The assets with partitions, each with those that exist at `now`."""
+    return {
+        key: Side(spec.partitions, spec.partitions.keys_until(now))
+        for key, spec in graph.specs.items()
+        if spec.partitions is not None
+    }
 
 
 def mapping_of(given: InputSpec, up: Definition, down: Definition) -> Mapping:

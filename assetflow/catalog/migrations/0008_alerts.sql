@@ -1,4 +1,4 @@
--- Version 7: what is wrong since when, and what has to be told to whom.
+-- Version 8: what is wrong since when, and what has to be told to whom.
 CREATE TABLE alert (
     alert_id  TEXT PRIMARY KEY,
     key       TEXT NOT NULL,
