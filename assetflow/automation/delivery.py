@@ -108,7 +108,8 @@ def deliver(settings: Settings, now: float, patience_s: float) -> Round:
     for thread in threads.values():
         thread.join(max(0.0, work.deadline - time.monotonic()))
     late = tuple(name for name, thread in threads.items() if thread.is_alive())
-    return Round((*dropped, *work.deliveries), tuple(work.busy), late, quiet, tuple(work.problems))
+    done = sorted(work.deliveries, key=lambda one: one.message.channel)  # of each channel they are in order
+    return Round((*dropped, *done), tuple(sorted(work.busy)), late, quiet, tuple(work.problems))
 
 
 def _drop_lost(settings: Settings, messages: list[Message]) -> list[Delivery]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from assetflow.model.alerts import RECOVERED, Channel
-from assetflow.model.secrets import LEAST, SECRETS
+from assetflow.model.secrets import SECRETS, Redactor
 
 if TYPE_CHECKING:
     from io import StringIO
@@ -40,10 +40,10 @@ def send(channel: Channel, document: Mapping[str, object], root: Path, environme
     url = address(channel, environment)
     if not url:
         return f"the variable {channel.url.removeprefix('env:')} is not set"
-    hide(url)
-    if url.partition("://")[0].lower() in ("http", "https"):
-        return _clean(_to_webhook(url, document))
-    return _clean(_to_apprise(url, document))
+    SECRETS.add(url)
+    if _is_web(url):
+        return _to_webhook(url, document)
+    return _clean(_to_apprise(url, document), _parts_of(url))
 
 
 def address(channel: Channel, environment: Mapping[str, str]) -> str:
@@ -53,21 +53,23 @@ def address(channel: Channel, environment: Mapping[str, str]) -> str:
     return channel.url
 
 
-def hide(url: str) -> None:
-    """Have nothing of an address show up in what this process writes."""
-    SECRETS.add(url)
-    scheme, _, rest = url.partition("://")
-    parts = _PARTS.split(rest)
-    if scheme.lower() in ("http", "https") and "@" not in rest:
-        parts = parts[1:]  # the name of a host is none; all that follows may be
-    for part in parts:
-        if len(part) >= LEAST:
-            SECRETS.add(part)
+def _is_web(url: str) -> bool:
+    return url.partition("://")[0].lower() in ("http", "https")
 
 
-def _clean(said: str) -> str:
+def _parts_of(url: str) -> Redactor:
+    """What stars out all that may be a secret in an address: each of its parts, for what apprise says of it."""
+    found = Redactor()
+    for part in _PARTS.split(url.partition("://")[2]):
+        found.add(part)
+    return found
+
+
+def _clean(said: str, more: Redactor | None = None) -> str:
+    """The last line of a text, without secrets, and not too long."""
     line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
-    return SECRETS.text(line)[:_SAID]
+    line = SECRETS.text(line)
+    return (line if more is None else more.text(line))[:_SAID]
 
 
 # -------------------------------------------------------------------------------------------------------- commands
@@ -120,7 +122,7 @@ def _to_webhook(url: str, document: Mapping[str, object]) -> str:
     except httpx.ConnectError:
         return "no connection"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return f"{type(error).__name__}"  # its text may have the address
+        return type(error).__name__  # its text may have the address
     return "" if answer.is_success else f"HTTP {answer.status_code}"
 
 
@@ -159,7 +161,8 @@ def _to_apprise(url: str, document: Mapping[str, object]) -> str:
         kind = "success" if document.get("kind") == RECOVERED else "failure"
         with cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING)) as said:
             is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
-        return "" if is_sent else f"apprise could not send it: {_clean(said.getvalue())}".removesuffix(": ")
+        reason = next((line.strip() for line in reversed(said.getvalue().splitlines()) if line.strip()), "")
+        return "" if is_sent else f"apprise could not send it{f': {reason}' if reason else ''}"
     except Exception as error:  # noqa: BLE001 - its 100 plugins may raise anything, with the address in it
         return f"apprise raised {type(error).__name__}"
 
@@ -173,9 +176,8 @@ def why_not(channel: Channel, environment: Mapping[str, str]) -> str:
     url = address(channel, environment)
     if not url:
         return f"the variable {channel.url.removeprefix('env:')} is not set"
-    is_webhook = url.partition("://")[0].lower() in ("http", "https")
-    if find_spec("httpx" if is_webhook else "apprise") is None:
+    if find_spec("httpx" if _is_web(url) else "apprise") is None:
         return f"it {_MISSING}"
-    if is_webhook:
+    if _is_web(url):
         return ""
     return _apprise(url)[1]

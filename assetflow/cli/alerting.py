@@ -212,7 +212,11 @@ def _test(session: Session, options: Namespace, name: str | None) -> Answer:
     from assetflow.automation.delivery import channel_named, send_test
 
     settings = session.settings()
-    channels = [channel_named(settings, name)] if name is not None else list(channels_of(settings.alerts))
+    channels = (
+        [channel_named(settings, name)]
+        if name is not None
+        else [one for one in channels_of(settings.alerts) if one.enabled]
+    )
     if not channels:
         return Answer(lambda: {"tests": []}, [NO_CHANNELS])
     now = given_now(session, options.now, settings.tz)

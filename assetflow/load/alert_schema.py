@@ -29,7 +29,9 @@ def _events(value: object) -> object:
 def _event(value: str) -> str:
     if not events_in(value):
         near = did_you_mean(value, (*EVENTS, *PATTERNS))
-        raise ValueError(f"there is no event `{value}`{f'; {near}' if near else ''}: one of {', '.join(EVENTS)}")
+        raise ValueError(
+            f"there is no event `{value}`{f' ({near})' if near else ''}; there are {', '.join((*EVENTS, *PATTERNS))}"
+        )
     return value
 
 

@@ -24,7 +24,8 @@ WAITING, SENT, REPLACED, DROPPED = "waiting", "sent", "replaced", "dropped"
 OVER, OTHER_CAUSE, GONE = "recovered", "other cause", "gone"
 """How an alert ends: what it is about is well again, fails for another cause, or is no part of the project now."""
 
-SCHEMA = "assetflow.alert/1"
+SCHEMA = "assetflow.message/1"
+"""The form of the documents that channels get."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def test_a_webhook_gets_the_failure_and_its_end_as_json(shop: Path, server: Serv
     assert path == f"/hook/{SECRET}"
     assert headers["Idempotency-Key"] == first["id"]
     assert headers["Content-Type"] == "application/json"
-    assert (first["schema"], first["kind"], first["subject"]) == ("assetflow.alert/1", "opened", "orders")
+    assert (first["schema"], first["kind"], first["subject"]) == ("assetflow.message/1", "opened", "orders")
     assert first["blocked"] == ["total"]
     assert (last["kind"], last["alert"]) == ("recovered", first["alert"])
 
