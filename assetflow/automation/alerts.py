@@ -21,7 +21,7 @@ from assetflow.model.alerts import (
     Trouble,
     channels_of,
 )
-from assetflow.model.jobs import DONE, FAILED, INTERRUPTED, MISSED, PAUSED, Job, Tick
+from assetflow.model.jobs import DONE, FAILED, INTERRUPTED, MISSED, PAUSED, Job, Tick, jobs_of
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import Timeliness
@@ -37,9 +37,18 @@ _WELL = frozenset(["current", "pinned", "source"])
 _KNOWN = 200
 
 
+def watched(settings: Settings) -> tuple[str, ...]:
+    """The environments that somebody wants to be told of: the one of the settings, and those of jobs and channels."""
+    channels = [channel for channel in channels_of(settings.alerts) if channel.enabled]
+    known = [settings.env, *(job.env for job in jobs_of(settings.jobs) if job.enabled and job.env)]
+    known += [channel.env for channel in channels if channel.env]
+    return tuple(env for env in dict.fromkeys(known) if any(channel.env in ("", env) for channel in channels))
+
+
 def is_worth_a_look(settings: Settings, specs: Iterable[AssetSpec]) -> bool:
     """Whether `look` could find anything: something has a deadline, or is known to be wrong, or has not ended."""
-    if any(spec.freshness is not None for spec in specs):
+    hears = any(one.enabled and one.hears(ASSET_OVERDUE, settings.env) for one in channels_of(settings.alerts))
+    if hears and any(spec.freshness is not None for spec in specs):
         return True
     with closing(Catalog(settings.catalog_path)) as catalog:
         return bool(catalog.running()) or bool(Outbox(catalog).open())

@@ -254,7 +254,7 @@ def _send(session: Session, options: Namespace) -> Answer:
     if not settings.alerts:
         return Answer(lambda: {"sent": [], "failed": [], "dropped": [], "busy": [], "late": []}, [NO_CHANNELS])
     now = given_now(session, options.now, settings.tz)
-    problem = look_around(session, now)
+    problem = look_around(session, now, everywhere=True)
     found = deliver(settings, now, ROUND_S)
     lines = [*([(warn(f" {problem}"),)] if problem else []), *round_lines(session, found)]
     failed = [one.message.channel for one in found.failed if not one.is_dropped]

@@ -37,7 +37,8 @@ def _tell(session: Session, *, loads: bool) -> None:
     from assetflow.automation.delivery import AFTER_RUN_S, deliver
 
     try:
-        problem = look_around(session, time.time()) if loads or session.has_project else ""
+        is_known = loads or session.has_project
+        problem = look_around(session, time.time(), everywhere=loads) if is_known else ""
         found = deliver(settings, time.time(), AFTER_RUN_S)
     except AssetflowError as error:
         session.screen.note((f"alerts are sent later: {error.what}",))
@@ -52,15 +53,20 @@ def _tell(session: Session, *, loads: bool) -> None:
         session.screen.note((f"alert not sent yet: {text}",))
 
 
-def look_around(session: Session, now: float) -> str:
-    """Take in what is overdue and what is over without a run; what kept that from being seen, or nothing."""
-    from assetflow.automation.alerts import is_worth_a_look, look
+def look_around(session: Session, now: float, *, everywhere: bool = False) -> str:
+    """Take in what is overdue and what is over without a run; what kept that from being seen, or nothing.
+
+    It looks at the environment of the command, or at all that jobs and channels speak of.
+    """
+    from assetflow.automation.alerts import is_worth_a_look, look, watched
 
     try:
         project = session.project()
-        specs = project.graph.specs.values()
-        if is_worth_a_look(project.settings, specs):
-            look(project.settings, specs, project.status(now=now), now)
+        for env in watched(project.settings) if everywhere else (project.env,):
+            other = project if env == project.env else type(project).load(project.root, env=env)
+            specs = other.graph.specs.values()
+            if is_worth_a_look(other.settings, specs):
+                look(other.settings, specs, other.status(now=now), now)
     except AssetflowError as error:
         return f"the project cannot be looked at: {error.what}"
     return ""

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from assetflow.catalog.locks import FileLock
+from assetflow.cli.main import main
 from assetflow.run.locks import run_lock
 from tests.unit.automation.alerts_kit import alerts, channel, look_around, send, titles, told, waiting
 
@@ -332,6 +334,17 @@ def test_a_run_that_died_is_seen_by_the_next_round_and_is_over_with_the_next_run
     assert titles(shop.root) == ["run #1 died: its process is gone", "recovered: run #1 died: its process is gone"]
 
 
+def test_a_run_that_died_is_seen_by_the_run_that_follows(shop: Workspace) -> None:
+    shop.edit("def orders() -> int:\n", "def orders() -> int:\n    import os\n    os._exit(9)\n")
+    subprocess.run([sys.executable, "-m", "assetflow", "materialize"], cwd=shop.root, env=ENVIRONMENT, check=False)
+    shop.edit("    import os\n    os._exit(9)\n", FAILS)
+    shop.materialize()
+
+    send(shop, soon())
+
+    assert titles(shop.root) == ["run #1 died: its process is gone", "orders failed: ValueError: row 17 is empty"]
+
+
 def test_a_run_that_has_nothing_to_run_on_is_told_of(shop: Workspace) -> None:
     shop.materialize("marts.mart_00", with_upstream=False)
 
@@ -386,6 +399,19 @@ def test_what_is_overdue_is_told_once_with_its_root_cause_and_its_end(late: Work
     assert (opened["event"], opened["assets"], opened["env"]) == ("asset.overdue", ["orders", "revenue"], "dev")
     assert opened["fix"] == "put newer data there, then assetflow materialize raw+"
     assert (over["kind"], over["alert"]) == ("recovered", opened["alert"])
+
+
+def test_a_round_looks_at_the_environments_of_jobs_and_channels(
+    late: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late.materialize(env="prod")
+    late.file("assetflow.toml", 'modules = ["assets"]\n[jobs.nightly]\ncron = "@daily"\nenv = "prod"\n' + channel())
+    monkeypatch.chdir(late.root)
+    later = datetime.fromtimestamp(soon() + 25 * HOUR, UTC).isoformat()
+
+    assert main(["alert", "send", "--now", later]) == 0
+
+    assert sorted(message["env"] for message in told(late.root)) == ["dev", "prod"]
 
 
 def test_what_is_late_because_of_a_failure_that_was_told_is_not_told_again(late: Workspace) -> None:
