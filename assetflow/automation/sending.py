@@ -159,10 +159,11 @@ def _to_apprise(url: str, document: Mapping[str, object]) -> str:
 
         title = str(document["title"])
         kind = "success" if document.get("kind") == RECOVERED else "failure"
-        with cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING)) as said:
+        captured = cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING, fmt="%(message)s"))
+        with captured as said:
             is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
-        reason = next((line.strip() for line in reversed(said.getvalue().splitlines()) if line.strip()), "")
-        return "" if is_sent else f"apprise could not send it{f': {reason}' if reason else ''}"
+            reasons = "; ".join(line.strip() for line in said.getvalue().splitlines() if line.strip())
+        return "" if is_sent else f"apprise could not send it{f': {reasons}' if reasons else ''}"
     except Exception as error:  # noqa: BLE001 - its 100 plugins may raise anything, with the address in it
         return f"apprise raised {type(error).__name__}"
 

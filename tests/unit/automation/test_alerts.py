@@ -326,6 +326,7 @@ def test_a_run_that_died_is_seen_by_the_next_round_and_is_over_with_the_next_run
     look_around(shop, soon())
     send(shop, soon())
     look_around(shop, soon())
+    assert [alert.seen for alert in alerts(shop)] == [1]
     shop.edit("    import os\n    os._exit(9)\n", "")
     shop.materialize()
 

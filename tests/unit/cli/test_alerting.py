@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -174,7 +175,7 @@ def test_apprise_knows_the_other_addresses(shop: Path, server: Server, cli: Cli)
     ("url", "is_in_variable"),
     [
         (f"http://127.0.0.1:9/{SECRET}", True), (f"http://user:{SECRET}@127.0.0.1:9/", False),
-        (f"http://127.0.0.1:9/?token={SECRET}", False), (f"slack://{SECRET}A/{SECRET}B/{SECRET}C", True),
+        (f"http://127.0.0.1:{SECRET}/", False), (f"slack://{SECRET}A/{SECRET}B/{SECRET}C", True),
         (f"json://127.0.0.1:9/{SECRET}", False), (f"nonsense://{SECRET}/x", False),
     ],
 )  # fmt: skip
@@ -200,6 +201,21 @@ def test_nothing_of_an_address_is_ever_shown_or_recorded(
         if path.is_file() and path.name != "settings.json":  # which is the project file again, for its owner alone
             assert SECRET.encode() not in path.read_bytes(), path
     assert (shop / ".assetflow" / "cache" / "settings.json").stat().st_mode & 0o077 == 0
+
+
+def test_what_apprise_says_of_an_address_is_shown_without_it(shop: Path, cli: Cli) -> None:
+    from apprise.decorators import notify
+
+    @notify(on="leaky")
+    def tells_all(body: str, title: str, notify_type: str, meta: dict[str, Any], **_: object) -> bool:
+        logging.getLogger("apprise").warning("refused by %s: %s is not a room", meta["schema"], meta["host"])
+        return False
+
+    configured(shop, f'[alerts.team]\nurl = "leaky://{SECRET}"\n')
+
+    screen = cli("alert", "test")
+
+    assert "team  apprise could not send it: refused by leaky: *** is not a room" in screen.out
 
 
 def test_a_line_of_the_project_file_is_shown_without_its_address(shop: Path, cli: Cli) -> None:
