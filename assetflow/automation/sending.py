@@ -6,22 +6,20 @@ httpx and apprise are of the extra `alerts`, and imported when they are needed t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
+import threading
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
-from logging import WARNING
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from assetflow.model.alerts import RECOVERED, Channel
 from assetflow.model.secrets import SECRETS, Redactor
-
-if TYPE_CHECKING:
-    from io import StringIO
 
 COMMAND_S = 10.0
 """How long a command may take."""
@@ -29,7 +27,10 @@ ANSWER_S = 5.0
 """How long a server may take to accept a connection, and to answer."""
 
 _MISSING = "needs the extra `alerts`: pip install 'assetflow[alerts]'"
+_LIBRARIES = ("apprise", "httpx", "httpcore", "urllib3", "requests", "requests_oauthlib", "oauthlib")
 _SAID = 200
+_ONE_BY_ONE = threading.Lock()
+"""Held while apprise sends: what it warns of then is of that address."""
 _PARTS = re.compile(r"[/?&=:@#;,]+")
 
 
@@ -116,7 +117,8 @@ def _to_webhook(url: str, document: Mapping[str, object]) -> str:
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(document.get("id", ""))}
     content = json.dumps(document, ensure_ascii=False).encode()
     try:
-        answer = httpx.post(url, content=content, headers=headers, timeout=ANSWER_S, follow_redirects=False)
+        with _unheard():
+            answer = httpx.post(url, content=content, headers=headers, timeout=ANSWER_S, follow_redirects=False)
     except httpx.TimeoutException:
         return f"no answer within {ANSWER_S:g} s"
     except httpx.ConnectError:
@@ -124,6 +126,31 @@ def _to_webhook(url: str, document: Mapping[str, object]) -> str:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return type(error).__name__  # its text may have the address
     return "" if answer.is_success else f"HTTP {answer.status_code}"
+
+
+@contextmanager
+def _unheard(*, in_all_threads: bool = False) -> Generator[list[str]]:
+    """Keep what the libraries log away from whoever listens, since it may have the address.
+
+    What apprise warns of is in the list.
+    """
+    mine, warned = threading.get_ident(), list[str]()
+
+    def keep_back(record: logging.LogRecord) -> bool:
+        if not in_all_threads and record.thread != mine:
+            return True
+        if record.name == "apprise" and record.levelno >= logging.WARNING:
+            warned.append(record.getMessage().strip())
+        return False
+
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _LIBRARIES]
+    for name in names:
+        logging.getLogger(name).addFilter(keep_back)
+    try:
+        yield warned
+    finally:
+        for name in names:
+            logging.getLogger(name).removeFilter(keep_back)
 
 
 # --------------------------------------------------------------------------------------------------------- apprise
@@ -138,16 +165,15 @@ class _Apprise(Protocol):
 
 def _apprise(url: str) -> tuple[_Apprise | None, str]:
     """The sender for an address, or why there is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its plugins, about the standard library: nothing that a user can mend
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its plugins, about the standard library: nothing that a user can mend
+        try:
             import apprise
-    except ImportError:
-        return None, f"this address {_MISSING}"
-    with warnings.catch_warnings(), apprise.LogCapture(level=WARNING):  # its log may have the address
-        warnings.simplefilter("ignore")
-        told = cast("_Apprise", apprise.Apprise())
-        return (told, "") if told.add(url) else (None, "apprise does not know such an address")
+        except ImportError:
+            return None, f"this address {_MISSING}"
+        with _unheard():
+            told = cast("_Apprise", apprise.Apprise())
+            return (told, "") if told.add(url) else (None, "apprise does not know such an address")
 
 
 def _to_apprise(url: str, document: Mapping[str, object]) -> str:
@@ -155,17 +181,13 @@ def _to_apprise(url: str, document: Mapping[str, object]) -> str:
         told, problem = _apprise(url)
         if told is None:
             return problem
-        import apprise
-
         title = str(document["title"])
         kind = "success" if document.get("kind") == RECOVERED else "failure"
-        captured = cast("AbstractContextManager[StringIO]", apprise.LogCapture(level=WARNING, fmt="%(message)s"))
-        with captured as said:
+        with _ONE_BY_ONE, _unheard(in_all_threads=True) as warned:  # it has threads of its own
             is_sent = told.notify(title=title, body=str(document["text"] or title), notify_type=kind)
-            reasons = "; ".join(line.strip() for line in said.getvalue().splitlines() if line.strip())
-        return "" if is_sent else f"apprise could not send it{f': {reasons}' if reasons else ''}"
     except Exception as error:  # noqa: BLE001 - its 100 plugins may raise anything, with the address in it
         return f"apprise raised {type(error).__name__}"
+    return "" if is_sent else ": ".join(["apprise could not send it", *(["; ".join(warned)] if warned else [])])
 
 
 def why_not(channel: Channel, environment: Mapping[str, str]) -> str:

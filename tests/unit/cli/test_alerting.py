@@ -203,6 +203,18 @@ def test_nothing_of_an_address_is_ever_shown_or_recorded(
     assert (shop / ".assetflow" / "cache" / "settings.json").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("scheme", ["http", "json"])
+def test_a_project_that_logs_everything_does_not_log_the_address(shop: Path, server: Server, scheme: str) -> None:
+    text = (shop / "assets.py").read_text()
+    (shop / "assets.py").write_text("import logging\nlogging.basicConfig(level=logging.DEBUG)\n" + text)
+    configured(shop, f'[alerts.team]\nurl = "{scheme}://{server.address}/{SECRET}"\n')
+
+    done = outside(shop, "materialize")
+
+    assert len(server.received) == 1
+    assert SECRET not in done.stderr + done.stdout
+
+
 def test_what_apprise_says_of_an_address_is_shown_without_it(shop: Path, cli: Cli) -> None:
     from apprise.decorators import notify
 
