@@ -125,7 +125,7 @@ def test_a_webhook_gets_the_failure_and_its_end_as_json(shop: Path, server: Serv
     assert (last["kind"], last["alert"]) == ("recovered", first["alert"])
 
 
-@pytest.mark.parametrize(("status", "error"), [(500, "HTTP 500"), (302, "HTTP 302"), (404, "HTTP 404")])
+@pytest.mark.parametrize(("status", "error"), [(500, "HTTP 500"), (302, "HTTP 302")])
 def test_a_server_that_refuses_does_not_change_how_the_run_ended(
     shop: Path, server: Server, cli: Cli, status: int, error: str
 ) -> None:
