@@ -58,32 +58,35 @@ def look(settings: Settings, specs: Iterable[AssetSpec], status: Status, now: fl
     """Take in what the state of the project says: what is overdue, which runs died, and what is over without a run."""
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         outbox = Outbox(catalog)
-        dead = [run.run_id for run in catalog.running() if run.env == settings.env]
-        dead = dead if dead and not run_lock(settings, settings.env).is_held_by_anyone() else []
+        dead = {run.run_id for run in catalog.running() if run.env == settings.env}
+        if dead and run_lock(settings, settings.env).is_held_by_anyone():
+            dead.clear()
         with outbox.transaction():
+            # Asked for again: a run that ended meanwhile let go of the lock too, but only behind saying so.
+            dead &= {run.run_id for run in catalog.running()}
             audience = Audience(specs, settings.selections)
             desk = Desk(outbox, channels_of(settings.alerts), audience, settings.name, now)
-            known = {alert.run_id for alert in outbox.alerts(_KNOWN) if alert.event == RUN_FAILED}
-            for run_id in dead:
-                if run_id not in known:
-                    desk.see(died_trouble(settings.env, run_id))
-            _well_again(desk, status)
+            if dead:
+                dead -= {alert.run_id or 0 for alert in outbox.alerts(_KNOWN) if alert.event == RUN_FAILED}
+            for run_id in sorted(dead):
+                desk.see(died_trouble(settings.env, run_id))
+            _well_again(desk, status, now)
             _overdue(desk, status)
             desk.remind()
             outbox.forget(now - KEPT_S)
 
 
-def _well_again(desk: Desk, status: Status) -> None:
+def _well_again(desk: Desk, status: Status, now: float) -> None:
+    """Close what is not wrong any more. What was seen after the state was looked at is not in that state yet."""
     states = {row.spec.key: row.state for row in status}
     for alert in desk.open(*OF_ASSETS, env=status.env):
         state = states.get(AssetKey(alert.subject))
-        if state is None:
-            desk.close(alert, GONE)
-        elif state in _WELL:
-            desk.close(alert, OVER)
+        if alert.seen_at <= now and (state is None or state in _WELL):
+            desk.close(alert, GONE if state is None else OVER)
     if all(state in _WELL for state in states.values()):
         for alert in desk.open(RUN_FAILED, env=status.env):
-            desk.close(alert, OVER)
+            if alert.seen_at <= now:
+                desk.close(alert, OVER)
 
 
 def _overdue(desk: Desk, status: Status) -> None:

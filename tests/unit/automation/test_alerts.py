@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from assetflow.automation.alerts import look
 from assetflow.catalog.locks import FileLock
 from assetflow.cli.main import main
 from assetflow.run.locks import run_lock
@@ -244,6 +245,18 @@ def test_an_edit_that_is_taken_back_ends_it_without_a_run(shop: Workspace) -> No
     look_around(shop, soon())
 
     assert [alert.how for alert in alerts(shop)] == ["recovered"]
+
+
+def test_what_was_seen_before_it_failed_does_not_end_it(shop: Workspace) -> None:
+    shop.materialize()
+    project, before = shop.project(), time.time()
+    status = project.status(now=before)  # all is well, still
+    breaks(shop)
+    shop.materialize()
+
+    look(project.settings, project.graph.specs.values(), status, before)
+
+    assert [alert.is_open for alert in alerts(shop)] == [True]
 
 
 def test_an_asset_that_is_gone_ends_it_in_silence(shop: Workspace) -> None:
