@@ -25,6 +25,8 @@ from assetflow.model.sensors import SensorSpec
 
 SLEEP_S = 5.0
 """It looks at the project and at the clock at least so often: both may be changed under it."""
+ALERTS_S = 60.0
+"""So often it has somebody look for what is overdue, and send the messages that wait."""
 _AGAIN_S = 30.0
 """What a process ended without an answer of is left alone for so long."""
 _PATIENCE_S = 15.0
@@ -56,6 +58,10 @@ class Told(Protocol):
         """It has ended; whether the answer could be read."""
         ...
 
+    def alerted(self, code: int, answer: str) -> None:
+        """A round of alerts has ended."""
+        ...
+
     def problem(self, error: AssetflowError) -> None:
         """The project or its catalog could not be looked at; the daemon tries again."""
         ...
@@ -63,12 +69,18 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class Daemon:
-    """One daemon. `known` reads the project as it is now, importing nothing; `start` starts a process."""
+    """One daemon. `known` reads the project as it is now, importing nothing; `start` starts a process.
+
+    `tell` starts one that sends alerts, for a project that has somebody to tell.
+    """
 
     known: Callable[[], Declared]
     start: Callable[[Work], Child]
     told: Told
     clock: Callable[[], float]
+    tell: Callable[[], Child] | None = None
+    _teller: Child | None = None
+    _tell_after: float = 0.0
     _children: dict[Work, Child] = field(default_factory=dict[Work, Child])
     _not_before: dict[Work, float] = field(default_factory=dict[Work, float])
     _ends_by: dict[Work, float] = field(default_factory=dict[Work, float])
@@ -82,7 +94,7 @@ class Daemon:
                 _sleep(wake, self._round())
                 self._reap()
             asked = 0
-            while self._children:
+            while self._children or self._teller is not None:
                 if self._stops > asked:
                     asked = self._stops
                     self._ask_to_stop()
@@ -110,10 +122,17 @@ class Daemon:
         for one in work:
             if one not in self._children and self._not_before.get(one, 0.0) <= now:
                 self._begin(one)
+        self._tell(known, now)
         coming = [state.next - now for state in states if state.next is not None]
         idle = (one for one in watched if not (one.is_due or one.is_looking))
         coming += [at - now for one in idle if (at := one.next_at(now)) is not None]
         return max(0.0, min([SLEEP_S, *coming]))
+
+    def _tell(self, known: Declared, now: float) -> None:
+        if known.settings.alerts and self.tell is not None and self._teller is None and self._tell_after <= now:
+            self._teller, self._tell_after = self.tell(), now + ALERTS_S
+        if self._tell_after > now + ALERTS_S:  # the clock was set back
+            self._tell_after = now
 
     def _begin(self, work: Work) -> None:
         self._children[work] = self.start(work)
@@ -122,6 +141,10 @@ class Daemon:
         self.told.began(work)
 
     def _reap(self) -> None:
+        if self._teller is not None and self._teller.poll() is not None:
+            answer, _ = self._teller.communicate()
+            self.told.alerted(self._teller.returncode, answer)
+            self._teller = None
         for work, child in list(self._children.items()):
             if child.poll() is None:
                 if self._ends_by.get(work, inf) < time.monotonic():
@@ -144,7 +167,7 @@ class Daemon:
             self.told.problem(error)
 
     def _ask_to_stop(self) -> None:
-        for child in self._children.values():
+        for child in (*self._children.values(), *([] if self._teller is None else [self._teller])):
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
 

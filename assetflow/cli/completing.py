@@ -172,6 +172,8 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return _schedule_words(before, place)
     if verb.name == "sensor":
         return _sensor_words(before, place)
+    if verb.name == "alert":
+        return _alert_words(before, place)
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
@@ -187,16 +189,29 @@ def _schedule_words(before: list[str], place: int) -> Iterable[str]:
     words = before[place + 1 :]
     if not words:
         return ["ls", "next", "tick", "pause", "resume", "history"]
-    if len(words) > 1 or words[0] == "ls":
-        return []
+    return [] if len(words) > 1 or words[0] == "ls" else _names_in(before, "jobs")
+
+
+def _alert_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `alert`, and behind `test` the names of the channels."""
+    words = before[place + 1 :]
+    if not words:
+        return ["ls", "test", "history", "send"]
+    return _names_in(before, "alerts") if words == ["test"] else []
+
+
+def _names_in(before: list[str], table: str) -> Iterable[str]:
+    """The names in a table of the settings; none when these cannot be read."""
     from assetflow.load.settings import read_settings
 
     folder = _project_folder(before)
     try:
-        jobs = [*read_settings(folder).jobs]
+        settings = read_settings(folder)
     except AssetflowError:
         return []
-    return [*jobs, *_cached(folder, "automation", {}).get("jobs", ())]
+    if table != "jobs":
+        return settings.alerts
+    return [*settings.jobs, *_cached(folder, "automation", {}).get("jobs", ())]
 
 
 def _sensor_words(before: list[str], place: int) -> Iterable[str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from assetflow.automation.declared import Declared, with_manifest
@@ -24,8 +25,11 @@ from assetflow.cli.scheduling import (
     child_words,
     daemon_words,
     holder_document,
+    send_words,
+    sent_answer,
     tick_line,
 )
+from assetflow.cli.telling import told_after
 from assetflow.cli.text import Line, aligned, count, dim, good, strong
 from assetflow.cli.watched import look_line, request_line, run_once
 from assetflow.errors import AssetflowError, RunConflict, UsageError
@@ -50,7 +54,7 @@ def daemon(session: Session, options: Namespace) -> Answer:
     if options.once and word != "run":
         raise UsageError("--once is for `assetflow daemon run`")
     if word == "run":
-        return run_once(session, options) if options.once else _run(session, options)
+        return _once(session, options) if options.once else _run(session, options)
     if word == "status":
         return _status(session, options)
     if word == "stop":
@@ -59,6 +63,11 @@ def daemon(session: Session, options: Namespace) -> Answer:
         f"`daemon {word}` is not one of its forms" if word else "`daemon` needs a word",
         fix="assetflow daemon run, assetflow daemon status, or assetflow daemon stop",
     )
+
+
+def _once(session: Session, options: Namespace) -> Answer:
+    with told_after(session, loads=True):
+        return run_once(session, options)
 
 
 def _run(session: Session, options: Namespace) -> Answer:
@@ -83,7 +92,8 @@ def _run(session: Session, options: Namespace) -> Answer:
         options.project = str(settings.root)  # for its children, wherever this process was started
         voice = _Voice(session)
         voice.greet(_known(session))
-        Daemon(lambda: _known(session), _starter(options), voice, time.time).run()
+        tell = partial(_child, send_words(options))
+        Daemon(lambda: _known(session), _starter(options), voice, time.time, tell).run()
     return Answer(dict, text="")
 
 
@@ -98,15 +108,17 @@ _VERBS = {"tick": "__tick", "look": "__look", "run": "__request", "load": "__loa
 
 def _starter(options: Namespace) -> Callable[[Work], subprocess.Popen[str]]:
     def start(work: Work) -> subprocess.Popen[str]:
-        # In a session of its own: ctrl-c is for the daemon, which passes it on, once.
         words = [work.name] if work.name else []
-        call = child_words(options, _VERBS[work.kind], *words)
-        return subprocess.Popen(
-            [*call, "--progress", "none"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            text=True, encoding="utf-8", start_new_session=True,
-        )  # fmt: skip
+        return _child([*child_words(options, _VERBS[work.kind], *words), "--progress", "none"])
 
     return start
+
+
+def _child(words: list[str]) -> subprocess.Popen[str]:
+    # In a session of its own: ctrl-c is for the daemon, which passes it on, once.
+    return subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
+    )
 
 
 class _Voice:
@@ -150,6 +162,18 @@ class _Voice:
         for one in found["requests"] if work.kind == "run" else ():
             self._tell({"event": "request", **one}, request_line(one))
         return True
+
+    def alerted(self, code: int, answer: str) -> None:
+        """Say what was told to whom; a round with nothing to tell is none."""
+        found = sent_answer(answer)
+        if found is None:
+            text = f"the process that sends alerts ended with exit code {code}"
+            self._tell({"event": "alerts_lost", "exit_code": code}, (" ✗ ", text))
+            return
+        for one in (*found["sent"], *found["failed"]):
+            error = f"  {one['error']}" if one["error"] else ""
+            self._tell({"event": "alert", **one}, (f" {'✗' if error else '✉'} ", strong(one["channel"]),
+                                                   f"  {one['title']}{error}"))  # fmt: skip
 
     def problem(self, error: AssetflowError) -> None:
         """Show it as the verbs do."""

@@ -13,6 +13,7 @@ from assetflow.cli.command import Command
 from assetflow.cli.looks import request_document
 from assetflow.cli.moments import given_now
 from assetflow.cli.render_errors import error_lines
+from assetflow.cli.telling import told_after
 from assetflow.cli.ticking import WAIT_S, why
 from assetflow.errors import AssetflowError
 from assetflow.model.jobs import DONE, FAILED
@@ -29,7 +30,8 @@ def request(session: Session, options: Namespace) -> Answer:
     now = given_now(session, options.now, settings.tz)
     clock = time.time if options.now is None else lambda: now
     name = str(options.sensor)
-    taken = take_up_request(settings, name, now, lambda one: _run(session, one), clock)
+    with told_after(session):
+        taken = take_up_request(settings, name, now, lambda one: _run(session, one), clock)
     if taken is None:
         return Answer(lambda: {"job": name, "busy": True, "requests": [], "more": False}, text="")
     done = [one for one in (taken.ended, taken.request) if one is not None]

@@ -343,7 +343,15 @@ def tick_line(one: Document) -> Line:
 
 def child_words(options: Namespace, verb: str, *arguments: str) -> list[str]:
     """The call of a verb in a process of its own, with the options that this call was given."""
-    found = again(verb, *arguments, "--json")
+    return _with_given(again(verb, *arguments, "--json"), options)
+
+
+def send_words(options: Namespace) -> list[str]:
+    """The call that looks for what is overdue and sends what waits, with the options that this call was given."""
+    return _with_given(again("alert", "send", "--json"), options)
+
+
+def _with_given(found: list[str], options: Namespace) -> list[str]:
     given = (("-C", options.project), ("-e", options.env), ("--now", options.now), ("--tz", options.tz))
     for flag, value in given:
         found += [] if value is None else [flag, value]
@@ -352,9 +360,18 @@ def child_words(options: Namespace, verb: str, *arguments: str) -> list[str]:
 
 def child_answer(text: str) -> Document | None:
     """What such a process answered, behind whatever code wrote that was imported there; None without an answer."""
+    return _answer_with("job", text)
+
+
+def sent_answer(text: str) -> Document | None:
+    """What `alert send` answered; None when there is no answer."""
+    return _answer_with("sent", text)
+
+
+def _answer_with(key: str, text: str) -> Document | None:
     try:
-        data = json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"]
-        return cast("Document", data) if data["job"] else None
+        data = cast("Document", json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"])
+        return data if data[key] is not None else None
     except (ValueError, KeyError, TypeError):
         return None
 
