@@ -8,8 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assetflow.automation.arriving import files_arrived as files_arrived
     from assetflow.errors import AssetflowError as AssetflowError
     from assetflow.memory import materialize as materialize
+    from assetflow.model.auto import cron as cron
+    from assetflow.model.automation import (
+        RunRequest as RunRequest,
+        SensorContext as SensorContext,
+        job as job,
+        on_update as on_update,
+        schedule as schedule,
+        sensor as sensor,
+    )
     from assetflow.model.checks import (
         CheckResult as CheckResult,
         accepted_values as accepted_values,
@@ -63,7 +73,9 @@ _HOMES = {
     "Resource": "assetflow.model.settings",
     "Result": "assetflow.model.declare",
     "Retry": "assetflow.model.policies",
+    "RunRequest": "assetflow.model.automation",
     "Secret": "assetflow.model.settings",
+    "SensorContext": "assetflow.model.automation",
     "Skip": "assetflow.model.declare",
     "Static": "assetflow.partitions.named",
     "Weekly": "assetflow.partitions.windows",
@@ -71,13 +83,19 @@ _HOMES = {
     "asset": "assetflow.model.declare",
     "assets": "assetflow.model.declare",
     "check": "assetflow.model.checks",
+    "cron": "assetflow.model.auto",
+    "files_arrived": "assetflow.automation.arriving",
     "foreign_key": "assetflow.model.checks",
     "in_range": "assetflow.model.checks",
+    "job": "assetflow.model.automation",
     "materialize": "assetflow.memory",
     "not_null": "assetflow.model.checks",
     "on": "assetflow.model.hooks",
+    "on_update": "assetflow.model.automation",
     "row_count": "assetflow.model.checks",
+    "schedule": "assetflow.model.automation",
     "schema": "assetflow.model.checks",
+    "sensor": "assetflow.model.automation",
     "source": "assetflow.model.declare",
     "unique": "assetflow.model.checks",
 }

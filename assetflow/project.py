@@ -23,7 +23,7 @@ from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Tick
+from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Run, Version
 from assetflow.observing import Observing
@@ -318,7 +318,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         retries: int | None = None,
         timeout_s: float | None = None,
         debugger: Debugger | None = None,
-        tick: Tick | None = None,
+        tick: Occasion | None = None,
         partitions: str | None = None,
         max_failures: int | None = None,
         cause: str = "cli",

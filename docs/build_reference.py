@@ -186,10 +186,12 @@ DEFAULTS_MEANINGS = {
 }
 JOB_MEANINGS = {
     "select": "The selection that is run. Default: everything.",
-    "cron": "When it is due: five fields, or a name such as `@daily`. It must be there.",
+    "cron": "When it is due: five fields, or a name such as `@daily`. It must be there, unless there is `on_update`.",
     "tz": "The time zone of the expression, such as `Europe/London`. Default: `UTC`.",
     "catchup": "What becomes of ticks that nobody took up in time: `latest` (the default) runs the newest, `all` runs "
     "every one in order, `none` runs none. What is not run is recorded as missed.",
+    "partitions": 'Which partitions, as after `-p`; or `"tick"`: of each asset the newest that there was at the tick.',
+    "on_update": "Assets whose new data makes it due. One of another project is a table: `assets`, `project`, `env`.",
     "max_active_runs": "1: a job has one run at a time. Other numbers are refused.",
     "config": "Fields of the `Config` of assets for these runs, as in `[config]`: `[jobs.nightly.config.rates]`.",
     "env": "The environment that it runs in. Default: the one of who runs it.",

@@ -1,4 +1,4 @@
-"""The daemon: sleeps until a tick is due, and has each taken up by a fresh process of its own.
+"""The daemon: sleeps until something is due, and has each thing done by a fresh process of its own.
 
 It keeps nothing in memory that matters: killed at any moment, the next one finds all in the catalog and in the locks.
 """
@@ -9,34 +9,52 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from types import FrameType
 from typing import Protocol
 
-from assetflow.automation.rounds import JobState, look, see
+from assetflow.automation.declared import Declared
+from assetflow.automation.rounds import look, see
+from assetflow.automation.sensing import record_death, watch
 from assetflow.errors import AssetflowError
-from assetflow.load.settings import Settings
+from assetflow.model.sensors import SensorSpec
 
 SLEEP_S = 5.0
 """It looks at the project and at the clock at least so often: both may be changed under it."""
 ALERTS_S = 60.0
 """So often it has somebody look for what is overdue, and send the messages that wait."""
 _AGAIN_S = 30.0
-"""A job whose process ended without an answer is left alone for so long."""
+"""What a process ended without an answer of is left alone for so long."""
+_PATIENCE_S = 15.0
+"""The process of a look ends itself when that takes too long; so much later it is ended."""
+
+TICK, LOOK, RUN, LOAD = "tick", "look", "run", "load"
+"""What a process is started for: a tick of a job, a look of a sensor, a run that one asked for, the project itself."""
 
 Child = subprocess.Popen[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something that a process is started for; `name` is the job or sensor. `spec` is there for looks of sensors."""
+
+    kind: str
+    name: str
+    spec: SensorSpec | None = field(default=None, compare=False)
 
 
 class Told(Protocol):
     """Who hears what the daemon does."""
 
-    def began(self, state: JobState) -> None:
-        """A process was started for a job."""
+    def began(self, work: Work) -> None:
+        """A process was started."""
         ...
 
-    def ended(self, job: str, code: int, answer: str) -> bool:
+    def ended(self, work: Work, code: int, answer: str) -> bool:
         """It has ended; whether the answer could be read."""
         ...
 
@@ -51,20 +69,21 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class Daemon:
-    """One daemon. `settings` reads the project as it is now, `start` starts the process for a job.
+    """One daemon. `known` reads the project as it is now, importing nothing; `start` starts a process.
 
     `tell` starts one that sends alerts, for a project that has somebody to tell.
     """
 
-    settings: Callable[[], Settings]
-    start: Callable[[str], Child]
+    known: Callable[[], Declared]
+    start: Callable[[Work], Child]
     told: Told
     clock: Callable[[], float]
     tell: Callable[[], Child] | None = None
     _teller: Child | None = None
     _tell_after: float = 0.0
-    _children: dict[str, Child] = field(default_factory=dict[str, Child])
-    _not_before: dict[str, float] = field(default_factory=dict[str, float])
+    _children: dict[Work, Child] = field(default_factory=dict[Work, Child])
+    _not_before: dict[Work, float] = field(default_factory=dict[Work, float])
+    _ends_by: dict[Work, float] = field(default_factory=dict[Work, float])
     _stops: int = 0
     _said: str = ""
 
@@ -86,39 +105,66 @@ class Daemon:
         """Start what is due; how many seconds may pass before the next look."""
         now = self.clock()
         try:
-            settings = self.settings()
-            see(settings, now)
-            states = look(settings, now)
+            known = self.known()
+            see(known.settings, now, is_whole=known.is_whole)
+            states = look(known.settings, now)
+            watched = watch(known, now)
         except AssetflowError as error:  # a file that is being edited, a catalog that is busy: it may be better soon
             if error.what != self._said:
                 self.told.problem(error)
             self._said = error.what
             return SLEEP_S
         self._said = ""
-        for state in states:
-            name = state.job.name
-            if state.is_due and name not in self._children and self._not_before.get(name, 0.0) <= now:
-                self._children[name] = self.start(name)
-                self.told.began(state)
-        if settings.alerts and self.tell is not None and self._teller is None and self._tell_after <= now:
+        work = [Work(TICK, state.job.name) for state in states if state.is_due]
+        work += [Work(LOOK, one.name, one.spec) for one in watched if one.is_due]
+        work += [Work(RUN, one.name) for one in watched if one.has_work]
+        work += [] if known.is_whole else [Work(LOAD, "")]
+        for one in work:
+            if one not in self._children and self._not_before.get(one, 0.0) <= now:
+                self._begin(one)
+        self._tell(known, now)
+        coming = [state.next - now for state in states if state.next is not None]
+        idle = (one for one in watched if not (one.is_due or one.is_looking))
+        coming += [at - now for one in idle if (at := one.next_at(now)) is not None]
+        return max(0.0, min([SLEEP_S, *coming]))
+
+    def _tell(self, known: Declared, now: float) -> None:
+        if known.settings.alerts and self.tell is not None and self._teller is None and self._tell_after <= now:
             self._teller, self._tell_after = self.tell(), now + ALERTS_S
         if self._tell_after > now + ALERTS_S:  # the clock was set back
             self._tell_after = now
-        coming = [state.next - now for state in states if state.next is not None]
-        return max(0.0, min([SLEEP_S, *coming]))
+
+    def _begin(self, work: Work) -> None:
+        self._children[work] = self.start(work)
+        if work.spec is not None:
+            self._ends_by[work] = time.monotonic() + work.spec.timeout_s + _PATIENCE_S
+        self.told.began(work)
 
     def _reap(self) -> None:
         if self._teller is not None and self._teller.poll() is not None:
             answer, _ = self._teller.communicate()
             self.told.alerted(self._teller.returncode, answer)
             self._teller = None
-        for name, child in list(self._children.items()):
+        for work, child in list(self._children.items()):
             if child.poll() is None:
+                if self._ends_by.get(work, inf) < time.monotonic():
+                    child.kill()
                 continue
-            del self._children[name]
+            del self._children[work]
+            self._ends_by.pop(work, None)
             answer, _ = child.communicate()
-            if not self.told.ended(name, child.returncode, answer):
-                self._not_before[name] = self.clock() + _AGAIN_S
+            if not self.told.ended(work, child.returncode, answer):
+                self._not_before[work] = self.clock() + _AGAIN_S
+                self._mourn(work, child.returncode)
+
+    def _mourn(self, work: Work, code: int) -> None:
+        """Record that a look came to nothing: its process could not."""
+        if work.spec is None or self._stops:  # it was told to end
+            return
+        try:
+            record_death(self.known().settings, work.spec, death_words(code), self.clock())
+        except AssetflowError as error:
+            self.told.problem(error)
 
     def _ask_to_stop(self) -> None:
         for child in (*self._children.values(), *([] if self._teller is None else [self._teller])):
@@ -127,6 +173,11 @@ class Daemon:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stops += 1
+
+
+def death_words(code: int) -> str:
+    """How a process ended without an answer."""
+    return f"its process died (signal {-code})" if code < 0 else f"its process ended with exit code {code}"
 
 
 def _sleep(wake: int, seconds: float) -> None:

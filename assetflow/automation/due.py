@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from assetflow.model.jobs import ALL, DONE, FAILED, LATEST, NONE, PAUSED, Tick
+from assetflow.model.sensors import Requested
 from assetflow.partitions.cron import ticks
 
 ON_TIME_S = 60
@@ -63,10 +65,13 @@ def decide(due: Iterable[int], catchup: str, now: float, *, is_paused: bool = Fa
     return Decision(catchup, missed=late, mark=newest)
 
 
-def settled(tick: Tick, run_state: str | None) -> Tick | None:
-    """A claimed tick whose process is gone, as it ends; None when it may be taken up again: no run of it ever began.
+Claimed = TypeVar("Claimed", Tick, Requested)
 
-    `run_state` is the state of its run in the catalog, None when it has none.
+
+def settled(tick: Claimed, run_state: str | None) -> Claimed | None:
+    """A claimed tick, or request, whose process is gone, as it ends; None when it may be taken up again.
+
+    That is when no run of it ever began. `run_state` is the state of its run in the catalog, None when it has none.
     """
     if tick.run_id is None:
         if tick.tries < TRIES:
@@ -111,7 +116,7 @@ def _gap(due: Iterator[int], *, keep_newest: bool = False) -> tuple[Gap | None, 
     return None if before is None else Gap(first, before, count - 1), last
 
 
-def _ended(tick: Tick, state: str, note: str) -> Tick:
+def _ended(tick: Claimed, state: str, note: str) -> Claimed:
     return replace(tick, state=state, note=note)
 
 

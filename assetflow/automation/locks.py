@@ -20,8 +20,16 @@ class Holder:
 
 
 def job_lock(settings: Settings, job: str) -> FileLock:
-    """Held by the process that takes up a tick of a job, from before it is claimed until its end is recorded."""
+    """Held by the process that takes up a tick of a job, from before it is claimed until its end is recorded.
+
+    The same for runs that a sensor asks for, by its name: no job has the name of a sensor.
+    """
     return FileLock(settings.state_path / "locks" / f"job-{job}.lock")
+
+
+def sensor_lock(settings: Settings, name: str) -> FileLock:
+    """Held by the process that looks at something, until what came of it is recorded."""
+    return FileLock(settings.state_path / "locks" / f"sensor-{name}.lock")
 
 
 def daemon_lock(settings: Settings) -> FileLock:

@@ -85,7 +85,7 @@ def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[
         schedule, tick = schedules.get(job.name), claimed.get(job.name)
         is_busy = job_lock(settings, job.name).is_held_by_anyone()
         is_due, held, upcoming = False, None, None
-        if job.enabled:
+        if job.enabled and job.cron:
             if schedule is not None and not schedule.is_off:
                 held = schedule.mark if schedule.mark > now else None
                 is_due = not is_busy and (tick is not None or _is_due(schedule, now, ahead.get(job.name)))
@@ -96,16 +96,17 @@ def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[
     return tuple(found)
 
 
-def see(settings: Settings, now: float) -> None:
+def see(settings: Settings, now: float, *, is_whole: bool = True) -> None:
     """Record the schedules that are new, were changed, switched on or off: they count from now.
 
-    A schedule that was changed is left alone until the ticks that were due before have been taken up.
+    A schedule that was changed is left alone until the ticks that were due before have been taken up. When not all
+    jobs are known (`is_whole`), one that is not there may well be declared in a module that cannot be imported now.
     """
-    jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled}
+    jobs = {job.name: job for job in jobs_of(settings.jobs) if job.enabled and job.cron}
     with closing(Catalog(settings.catalog_path)) as catalog:
         ticks = Ticks(catalog)
         schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
-    seen = list(_seen(jobs, schedules, ahead, now))
+    seen = [one for one in _seen(jobs, schedules, ahead, now) if is_whole or not one.is_off]
     if not seen:
         return
     left = [

@@ -29,7 +29,7 @@ from assetflow.catalog.rows import (
 )
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Tick
+from assetflow.model.jobs import Occasion, Tick
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
@@ -195,13 +195,14 @@ class Catalog:
         pid: int,
         at: float,
         assets: Iterable[AssetKey] = (),
-        tick: Tick | None = None,
+        tick: Occasion | None = None,
         on_dead: OnDead | None = None,
     ) -> tuple[int, list[int]]:
         """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`.
 
         `assets` are those that the run may speak of: their numbers are given out at once. `tick` is the tick of a job
-        that becomes this run. `on_dead` is called with the runs that had died, if any had, within the transaction.
+        that becomes this run, or the request for it. `on_dead` is called with the runs that had died, if any had, in
+        the transaction.
 
         Raises:
             Superseded: the tick has been taken up by another process: there is no new run.
@@ -213,11 +214,18 @@ class Catalog:
             dead = self._end_dead_runs(env_id, at, on_dead)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
-            if tick is not None and not self.database.change(
-                "tick_begins", run_id, tick.job, tick.scheduled, tick.tries
-            ):
-                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
+            self._begin_tick(tick, run_id)
         return run_id, dead
+
+    def _begin_tick(self, tick: Occasion | None, run_id: int) -> None:
+        if isinstance(tick, Tick):
+            done = self.database.change("tick_begins", run_id, tick.job, tick.scheduled, tick.tries)
+            if not done:
+                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
+        elif tick is not None:
+            done = self.database.change("request_begins", run_id, tick.request_id, tick.tries)
+            if not done:
+                raise Superseded(f"this request of `{tick.sensor}` has been taken up by another process")
 
     def end_dead_runs(self, env: str, at: float, on_dead: OnDead | None = None) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""

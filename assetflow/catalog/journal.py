@@ -9,8 +9,8 @@ was committed is in the journal at every moment. A line is a checksum (BLAKE2b, 
 did not commit is cancelled by the next writer, `{"n": 17, "cancelled": true}`, before that removes what the line speaks
 of; one with the same number or a smaller one after it cancels it too. A file that begins with
 `"part": 0` is a whole catalog: what was before it is obsolete. Bytes (the code of definitions) are in base 64.
-Runs and attempts are not in the journal, nor are alerts: with the catalog lost, the history of runs is lost, and what
-was not told yet, but no version.
+Runs and attempts are not in the journal, nor are looks of sensors and alerts: with the catalog lost, the history of
+runs is lost, and what was not told yet, but no version.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ _TABLES = {
     "counter": ("name",),
     "schedule": ("job",),
     "tick": ("job", "scheduled"),
+    "sensor": ("name",),
+    "request": ("request_id",),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
 
-_MOVES = {"head": " OF trace_id, seq, changed_seq"}
-"""Updates of other columns (when a head was last found current) are not worth a line."""
+_MOVES = {"head": " OF trace_id, seq, changed_seq", "sensor": " OF cursor, paused_at, paused_by"}
+"""Updates of other columns (when a head was last found current, when a sensor looked) are not worth a line."""
 
 _BINARY = {"node": "source"}
 """Columns whose values are bytes: a line holds them in base 64."""

@@ -850,3 +850,70 @@ UPDATE outbox SET state = ?, tries = tries + ?, error = ?, sent_at = ? WHERE mes
 
 -- put_off_message: a message that could not be sent is due again later
 UPDATE outbox SET tries = tries + 1, error = ?, due_at = ? WHERE message_id = ? AND state = 'waiting'
+
+-- sensors: how far each sensor got
+SELECT name, cursor, looks, looked_at, paused_at, paused_by FROM sensor
+
+-- put_sensor: a sensor that is new, or was paused, or goes on
+INSERT INTO sensor (name, cursor, looks, looked_at, paused_at, paused_by) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at, paused_by = excluded.paused_by
+
+-- note_look: a sensor has looked and is where it was, unless another process has looked since
+UPDATE sensor SET looks = looks + 1, looked_at = ? WHERE name = ? AND looks = ? AND paused_at IS NULL
+
+-- move_cursor: a sensor has looked and got further, unless another process has looked since
+UPDATE sensor SET looks = looks + 1, looked_at = ?, cursor = ? WHERE name = ? AND looks = ? AND paused_at IS NULL
+
+-- last_look: the newest look of a sensor
+SELECT sensor, number, state, at, last_at, count, requests, repeated, note, traceback FROM look
+WHERE sensor = ? ORDER BY number DESC LIMIT 1
+
+-- last_looks: the newest look of every sensor
+SELECT l.sensor, l.number, l.state, l.at, l.last_at, l.count, l.requests, l.repeated, l.note, l.traceback
+FROM sensor s JOIN look l ON l.sensor = s.name AND l.number = (SELECT max(number) FROM look WHERE sensor = s.name)
+
+-- looks_of: the newest looks of a sensor
+SELECT sensor, number, state, at, last_at, count, requests, repeated, note, traceback FROM look
+WHERE sensor = ? ORDER BY number DESC LIMIT ?
+
+-- add_look: what came of a look
+INSERT INTO look (sensor, number, state, at, last_at, count, requests, repeated, note, traceback)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- look_again: one more look that found the same
+UPDATE look SET last_at = ?, count = count + 1 WHERE sensor = ? AND number = ?
+
+-- add_request: a run that is asked for, unless the sensor has used its key before
+INSERT INTO request (sensor, kind, key, env, asked, asked_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (sensor, key) WHERE key IS NOT NULL DO NOTHING
+
+-- open_requests: the requests that wait or run, in order
+SELECT request_id, sensor, kind, key, env, asked, asked_at, state, note, run_id, tries, claimed_at, ended_at
+FROM request WHERE state IN ('queued', 'claimed') ORDER BY request_id
+
+-- requests_of: the newest requests of a sensor
+SELECT request_id, sensor, kind, key, env, asked, asked_at, state, note, run_id, tries, claimed_at, ended_at
+FROM request WHERE sensor = ? ORDER BY request_id DESC LIMIT ?
+
+-- last_requests: of each sensor the newest request that somebody took up
+SELECT r.request_id, r.sensor, r.kind, r.key, r.env, r.asked, r.asked_at, r.state, r.note, r.run_id, r.tries,
+       r.claimed_at, r.ended_at
+FROM sensor s JOIN request r ON r.request_id = (
+    SELECT request_id FROM request WHERE sensor = s.name AND state <> 'queued' ORDER BY request_id DESC LIMIT 1
+)
+
+-- claim_request: take up a request, for the first time or because who took it up died before its run began
+UPDATE request SET state = 'claimed', tries = tries + 1, claimed_at = ?
+WHERE request_id = ? AND (state = 'queued' OR (state = 'claimed' AND run_id IS NULL)) RETURNING tries
+
+-- request_begins: the run that a request became
+UPDATE request SET run_id = ? WHERE request_id = ? AND tries = ? AND state = 'claimed' AND run_id IS NULL
+
+-- end_request: what became of a request that somebody had taken up
+UPDATE request SET state = ?, note = ?, ended_at = ? WHERE request_id = ? AND tries = ? AND state = 'claimed'
+
+-- contents: the content of what is current of these assets (a JSON list of keys) in an environment, in order
+SELECT a.key, p.key, v.data_hash FROM head h
+JOIN env e USING (env_id) JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id JOIN version v USING (version_id)
+WHERE e.name = ? AND a.key IN (SELECT value FROM json_each(?)) ORDER BY a.key, p.key

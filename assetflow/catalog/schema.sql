@@ -1,5 +1,6 @@
--- The catalog, version 9. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
--- ticks, alerts and the state of versions. A change here needs a file in migrations/; a test holds the two against each other.
+-- The catalog, version 10. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- ticks, sensors, requests, alerts and the state of versions. A change here needs a file in migrations/; a test holds
+-- the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -317,6 +318,51 @@ CREATE TABLE outbox (
 ) WITHOUT ROWID;
 CREATE INDEX outbox_waiting ON outbox (channel, due_at) WHERE state = 'waiting';
 CREATE INDEX outbox_of_alert ON outbox (alert_id);
+
+-- How far each sensor got, how often it looked, and who paused it. The same for jobs with on_update and for auto=.
+CREATE TABLE sensor (
+    name      TEXT PRIMARY KEY,
+    cursor    TEXT,
+    looks     INTEGER NOT NULL DEFAULT 0,
+    looked_at REAL,
+    paused_at REAL,
+    paused_by TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+
+-- What came of each look of a sensor. Looks in a row that found nothing are one row: from at to last_at.
+CREATE TABLE look (
+    sensor    TEXT NOT NULL,
+    number    INTEGER NOT NULL,
+    state     TEXT NOT NULL,
+    at        REAL NOT NULL,
+    last_at   REAL NOT NULL,
+    count     INTEGER NOT NULL DEFAULT 1,
+    requests  INTEGER NOT NULL DEFAULT 0,
+    repeated  INTEGER NOT NULL DEFAULT 0,
+    note      TEXT NOT NULL DEFAULT '',
+    traceback TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (sensor, number)
+) WITHOUT ROWID;
+
+-- The runs that were asked for by a look, in order, and what became of each. A key is used once by a sensor.
+CREATE TABLE request (
+    request_id INTEGER PRIMARY KEY,
+    sensor     TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    key        TEXT,
+    env        TEXT NOT NULL,
+    asked      TEXT NOT NULL,
+    asked_at   REAL NOT NULL,
+    state      TEXT NOT NULL DEFAULT 'queued',
+    note       TEXT NOT NULL DEFAULT '',
+    run_id     INTEGER,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    claimed_at REAL,
+    ended_at   REAL
+);
+CREATE UNIQUE INDEX request_key ON request (sensor, key) WHERE key IS NOT NULL;
+CREATE INDEX request_of ON request (sensor);
+CREATE INDEX request_open ON request (sensor) WHERE state IN ('queued', 'claimed');
 
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

@@ -55,15 +55,17 @@ class Checking:
         Raises:
             ProjectLoadError: the project does not load; everything that is wrong is in `problems`.
         """
+        from assetflow.automation.declared import with_manifest
         from assetflow.checking.jobs import job_findings
         from assetflow.checking.static import look
+        from assetflow.load.manifest import read_manifest
 
         found = look(self.settings.root, self.graph, self.select(expression))
         if expression is not None:
             return found
-        if self.settings.jobs:
-            jobs = tuple(job_findings(self.settings, self.select))
-            found = replace(found, findings=(*jobs, *found), schedules=found.schedules + len(self.settings.jobs))
+        settings = with_manifest(self.settings, read_manifest(self.settings)).settings
+        jobs = tuple(job_findings(settings, self.select, self.graph.specs.keys()))
+        found = replace(found, findings=(*jobs, *found), schedules=found.schedules + len(settings.jobs))
         if self.settings.alerts:
             from assetflow.checking.alerts import alert_findings
             from assetflow.checking.findings import in_order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, command_of, parser_of
@@ -170,6 +170,8 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return ["run", "status", "stop"] if not before[place + 1 :] else []
     if verb.name == "schedule":
         return _schedule_words(before, place)
+    if verb.name == "sensor":
+        return _sensor_words(before, place)
     if verb.name == "alert":
         return _alert_words(before, place)
     if verb.name not in _KEYS:
@@ -202,11 +204,26 @@ def _names_in(before: list[str], table: str) -> Iterable[str]:
     """The names in a table of the settings; none when these cannot be read."""
     from assetflow.load.settings import read_settings
 
+    folder = _project_folder(before)
     try:
-        settings = read_settings(_project_folder(before))
+        settings = read_settings(folder)
     except AssetflowError:
         return []
-    return settings.jobs if table == "jobs" else settings.alerts
+    if table != "jobs":
+        return settings.alerts
+    return [*settings.jobs, *_cached(folder, "automation", {}).get("jobs", ())]
+
+
+def _sensor_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `sensor`, and behind most of them the names of the sensors and of jobs with `on_update`."""
+    words = [word for word in before[place + 1 :] if not word.startswith("-")]
+    if not words:
+        return ["ls", "tick", "pause", "resume", "history"]
+    if len(words) > 1 or words[0] == "ls":
+        return []
+    found = _cached(_project_folder(before), "automation", {})
+    jobs = [name for name, job in found.get("jobs", {}).items() if job.get("on_update")]
+    return [*(one[0] for one in found.get("sensors", ())), *jobs]
 
 
 def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:
@@ -244,17 +261,23 @@ def _project_folder(before: list[str]) -> Path:
 
 def _specs(folder: Path) -> tuple[AssetSpec, ...]:
     """The assets of the manifest, also when it is out of date; none when there is no project or no manifest."""
+    from assetflow.model.spec import spec_from_json
+
+    return tuple(spec_from_json(spec) for spec in _cached(folder, "specs", []))
+
+
+def _cached(folder: Path, key: str, otherwise: Any) -> Any:
+    """What the manifest has, also when it is out of date."""
     import json
 
     from assetflow.load.sealed import unsealed
     from assetflow.load.settings import find_project
-    from assetflow.model.spec import spec_from_json
 
     try:
         path = find_project(folder).parent / ".assetflow" / "cache" / "manifest-specs.json"
-        return tuple(spec_from_json(spec) for spec in json.loads(unsealed(path.read_bytes()))["specs"])
+        return json.loads(unsealed(path.read_bytes()))[key]
     except (AssetflowError, OSError, ValueError, KeyError, TypeError):
-        return ()  # a key press is no time for errors
+        return otherwise  # a key press is no time for errors
 
 
 def _environments(folder: Path) -> list[str]:

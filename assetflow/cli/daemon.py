@@ -8,29 +8,33 @@ import signal
 import subprocess
 import time
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from assetflow.automation.declared import Declared, with_manifest
 from assetflow.automation.locks import daemon_lock, holder
-from assetflow.automation.rounds import JobState, look
+from assetflow.automation.rounds import look
+from assetflow.automation.sensing import watch
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
 from assetflow.cli.moments import given_now
 from assetflow.cli.render_errors import error_lines
 from assetflow.cli.scheduling import (
     NO_JOBS,
+    child_answer,
+    child_words,
     daemon_words,
     holder_document,
-    run_due,
     send_words,
     sent_answer,
-    tick_answer,
     tick_line,
-    tick_words,
 )
 from assetflow.cli.telling import told_after
-from assetflow.cli.text import Line, aligned, dim, good, strong
+from assetflow.cli.text import Line, aligned, count, dim, good, strong
+from assetflow.cli.watched import look_line, request_line, run_once
 from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.files import storage_error
+from assetflow.load.manifest import read_manifest
 from assetflow.load.settings import Settings
 from assetflow.model.durations import seconds
 from assetflow.run.locks import note_of_this_process
@@ -38,6 +42,7 @@ from assetflow.run.locks import note_of_this_process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from assetflow.automation.daemon import Work
     from assetflow.cli.session import Session
 
 _POLL_S = 0.05
@@ -62,7 +67,7 @@ def daemon(session: Session, options: Namespace) -> Answer:
 
 def _once(session: Session, options: Namespace) -> Answer:
     with told_after(session, loads=True):
-        return run_due(session, options, None)
+        return run_once(session, options)
 
 
 def _run(session: Session, options: Namespace) -> Answer:
@@ -86,13 +91,27 @@ def _run(session: Session, options: Namespace) -> Answer:
     with lock:
         options.project = str(settings.root)  # for its children, wherever this process was started
         voice = _Voice(session)
-        voice.greet(settings)
-        Daemon(session.settings, _starter(options), voice, time.time, lambda: _child(send_words(options))).run()
+        voice.greet(_known(session))
+        tell = partial(_child, send_words(options))
+        Daemon(lambda: _known(session), _starter(options), voice, time.time, tell).run()
     return Answer(dict, text="")
 
 
-def _starter(options: Namespace) -> Callable[[str], subprocess.Popen[str]]:
-    return lambda job: _child([*tick_words(options, job), "--progress", "none"])
+def _known(session: Session) -> Declared:
+    """What is known without importing anything; a process of its own finds out the rest."""
+    settings = session.settings()
+    return with_manifest(settings, read_manifest(settings))
+
+
+_VERBS = {"tick": "__tick", "look": "__look", "run": "__request", "load": "__load"}
+
+
+def _starter(options: Namespace) -> Callable[[Work], subprocess.Popen[str]]:
+    def start(work: Work) -> subprocess.Popen[str]:
+        words = [work.name] if work.name else []
+        return _child([*child_words(options, _VERBS[work.kind], *words), "--progress", "none"])
+
+    return start
 
 
 def _child(words: list[str]) -> subprocess.Popen[str]:
@@ -108,27 +127,40 @@ class _Voice:
     def __init__(self, session: Session) -> None:
         self._session, self._screen = session, session.screen
 
-    def greet(self, settings: Settings) -> None:
+    def greet(self, known: Declared) -> None:
         """Say that it is there."""
+        settings = known.settings
         jobs = len(settings.jobs)
-        self._tell({"event": "started", "pid": os.getpid(), "jobs": jobs},
-                   (good(" ●"), f" {settings.name} · {jobs} jobs · pid {os.getpid()} · ctrl-c ends it"))  # fmt: skip
-        if not jobs:
+        sensors = 0 if known.manifest is None else len(known.manifest.automation.sensors)
+        more = f" · {count(sensors, 'sensor')}" if sensors else ""
+        said = f" {settings.name} · {jobs} jobs{more} · pid {os.getpid()} · ctrl-c ends it"
+        self._tell({"event": "started", "pid": os.getpid(), "jobs": jobs, "sensors": sensors}, (good(" ●"), said))
+        if known.is_whole and not known.has_any:
             self._screen.note(NO_JOBS)
 
-    def began(self, state: JobState) -> None:
-        """Say that a job is taken up."""
-        self._tell({"event": "began", "job": state.job.name}, (" ▶ ", strong(state.job.name)))
+    def began(self, work: Work) -> None:
+        """Say that a job is taken up. Looks are told when something came of them."""
+        if work.kind in ("tick", "run"):
+            self._tell({"event": "began", "job": work.name}, (" ▶ ", strong(work.name)))
 
-    def ended(self, job: str, code: int, answer: str) -> bool:
+    def ended(self, work: Work, code: int, answer: str) -> bool:
         """Say what became of it."""
-        found = tick_answer(answer)
+        found = child_answer(answer)
         if found is None:
-            text = f"  its process ended with exit code {code}; the tick is taken up again"
-            self._tell({"event": "lost", "job": job, "exit_code": code}, (" ✗ ", strong(job), text))
+            again = "; the tick is taken up again" if work.kind == "tick" else ""
+            text = f"  its process ended with exit code {code}{again}"
+            self._tell({"event": "lost", "job": work.name, "exit_code": code}, (" ✗ ", strong(work.name), text))
             return False
-        for one in found["ticks"]:
+        for one in found.get("ticks", ()):
             self._tell({"event": "tick", **one}, tick_line(one))
+        if work.kind == "load" and found["problem"] is not None:
+            line = (" ✗ ", strong("load"), "  ", found["problem"])
+            self._tell({"event": "problem", "code": found["code"], "message": found["problem"]}, line)
+            return False  # it is tried again after a while
+        if work.kind == "look" and (one := found["look"]) is not None and one["state"] != "quiet":
+            self._tell({"event": "look", **one}, look_line(one))
+        for one in found["requests"] if work.kind == "run" else ():
+            self._tell({"event": "request", **one}, request_line(one))
         return True
 
     def alerted(self, code: int, answer: str) -> None:
@@ -165,7 +197,8 @@ def _conflict(session: Session, settings: Settings) -> RunConflict:
 
 
 def _status(session: Session, options: Namespace) -> Answer:
-    settings = session.settings()
+    known = session.declared()
+    settings = known.settings
     found = holder(daemon_lock(settings))
     now = given_now(session, options.now, settings.tz)
     states = look(settings, now)
@@ -173,6 +206,7 @@ def _status(session: Session, options: Namespace) -> Answer:
     words = daemon_words(session, found)
     rows = [("next", "nothing" if coming is None else f"{coming[1]} {session.clock(coming[0])}")]
     running = [one.job.name for one in states if one.is_busy]
+    running += [one.name for one in watch(known, now) if (one.is_running or one.is_looking) and one.name not in running]
     rows += [("at work", ", ".join(running))] if running else []
     return Answer(
         lambda: {"running": found is not None, "daemon": holder_document(found), "at_work": running},
@@ -219,7 +253,26 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--wait", default="1m", metavar="TIME", help="with stop: wait this long for it (default 1m)")
 
 
+def load(session: Session, options: Namespace) -> Answer:
+    """Load the project as it is now, so that the daemon knows it; it imports nothing itself."""
+    problem = session.declared().problem
+    first = None if problem is None else (problem.problems or [problem])[0]
+    return Answer(
+        lambda: {
+            "job": "load",
+            "problem": None if first is None else str(first).partition("\n")[0],
+            "code": None if first is None else first.code,
+        },
+        text="",
+    )
+
+
+def _no_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--now", metavar="TIME")
+
+
 COMMANDS = {
+    "__load": Command(load, _no_options),
     "daemon": Command(
         daemon,
         _options,

@@ -48,7 +48,11 @@ def home(session: Session, options: Namespace) -> Answer:
 
 def _jobs(settings: Settings) -> str:
     """` · 2 jobs (daemon not running)`; nothing in a project without."""
-    amount = sum(job.get("enabled", True) is True for job in settings.jobs.values())
+    from assetflow.automation.declared import with_manifest
+    from assetflow.load.manifest import read_manifest
+
+    jobs = with_manifest(settings, read_manifest(settings)).settings.jobs
+    amount = sum(job.get("enabled", True) is True for job in jobs.values())
     if not amount:
         return ""
     from assetflow.automation.locks import daemon_lock

@@ -269,7 +269,16 @@ def why_not_lines(found: WhyNot, session: Session) -> list[Line]:
     rows.extend(("", [fact]) for fact in found.facts)
     if found.next:
         rows.append(("next", [found.next]))
-    return [*lines, *_labelled(rows, session.width)]
+    lines += _labelled(rows, session.width)
+    if found.conditions:
+        wide = max(len(one.name) for one in found.conditions)
+        lines += [BLANK, (dim(" what could run it by itself"),)]
+        for one in found.conditions:
+            word = good(" yes  ") if one.holds else warn(" no   ")
+            lines += wrapped(
+                (word, f"{one.name:<{wide}}  "), list(one.text.split(" ")), width=session.width, separator=" "
+            )
+    return lines
 
 
 def causes_table(found: Why) -> Table:

@@ -27,8 +27,9 @@ from assetflow.model.durations import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assetflow.automation.declared import Declared
     from assetflow.cli.session import Session
-    from assetflow.model.jobs import Tick
+    from assetflow.model.jobs import Job, Tick
 
 _RECENT_S = 7 * 86_400.0
 _STATES = {
@@ -60,14 +61,15 @@ def schedule(session: Session, options: Namespace) -> Answer:
 
 
 def _ls(session: Session, options: Namespace) -> Answer:
-    settings = session.settings()
+    known = session.declared()
+    settings = known.settings
     now = given_now(session, options.now, settings.tz)
     states = look(settings, now)
     with closing(Catalog(settings.catalog_path)) as catalog:
         recent = Ticks(catalog).missed(now - _RECENT_S)
     runner = holder(daemon_lock(settings))
     if not states:
-        return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, [NO_JOBS])
+        return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, unknown_lines(known) or [NO_JOBS])
     columns = (
         Column("job", "JOB"), Column("cron", "CRON"), Column("tz", "ZONE", leave=2),
         Column("select", "SELECTION", leave=3, least=12), Column("next_at", "NEXT"), Column("last", "LAST"),
@@ -76,6 +78,7 @@ def _ls(session: Session, options: Namespace) -> Answer:
     rows = tuple(_row(session, state, recent.get(state.job.name, 0)) for state in states)
     below: list[Line] = [(dim(f" {count(len(states), 'job')} · {daemon_words(session, runner)} · missed: in 7 days"),)]
     below += [_held(session, state) for state in states if state.held_until is not None]
+    below += unknown_lines(known)
     return Answer(
         lambda: {
             "daemon": holder_document(runner),
@@ -84,6 +87,37 @@ def _ls(session: Session, options: Namespace) -> Answer:
         table=Table(columns, rows),
         below=below,
     )
+
+
+def unknown_lines(known: Declared) -> list[Line]:
+    """That jobs of modules may be missing, because the project does not load."""
+    if known.is_whole:
+        return []
+    return [(warn(" the project does not load, so what its modules declare is not known: "), "assetflow check")]
+
+
+def named(known: Declared, name: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        UsageError: there is none.
+        ProjectLoadError: there is none in the project file, and the modules do not load.
+    """
+    if known.problem is not None and name not in known.settings.jobs:
+        raise known.problem
+    return job_named(known.settings, name)
+
+
+def _scheduled(known: Declared, name: str) -> Job:
+    """The job of this name, which has times.
+
+    Raises:
+        UsageError: there is none, or it has no times.
+    """
+    job = named(known, name)
+    if not job.cron:
+        raise UsageError(f"the job `{name}` has no times: it runs when assets were updated", fix="assetflow sensor ls")
+    return job
 
 
 def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
@@ -95,8 +129,8 @@ def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
         shown_last = (_end_mark(last.state), f" {run}{session.clock(last.scheduled)}")
     return (
         cell(job.name, strong(job.name)),
-        cell(job.cron),
-        cell(job.tz),
+        cell(job.cron or None),
+        cell(job.tz if job.cron else None),
         cell(job.select or None, job.select or dim("all")),
         cell(
             None if state.next is None else iso(state.next), None if state.next is None else session.clock(state.next)
@@ -137,7 +171,8 @@ def state_document(state: JobState, recent: int) -> Document:
     """One job with its schedule."""
     job, known = state.job, state.schedule
     return {
-        "job": job.name, "select": job.select, "cron": job.cron, "tz": job.tz, "catchup": job.catchup, "env": job.env,
+        "job": job.name, "select": job.select, "partitions": job.partitions, "cron": job.cron or None, "tz": job.tz,
+        "catchup": job.catchup, "env": job.env,
         "enabled": job.enabled, "state": state.word, "is_due": state.is_due,
         "next_at": None if state.next is None else iso(state.next),
         "last": None if state.last is None else tick_document(state.last),
@@ -150,8 +185,8 @@ def state_document(state: JobState, recent: int) -> Document:
 
 
 def _next(session: Session, options: Namespace, name: str) -> Answer:
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     found = next_ticks(job.cron, job.tz, now, options.limit or 5)
     columns = (Column("at", "UTC"), Column("local", f"IN {job.tz}"), Column("in", "IN", is_right=True))
@@ -166,11 +201,11 @@ def _next(session: Session, options: Namespace, name: str) -> Answer:
 
 
 def _history(session: Session, options: Namespace, name: str) -> Answer:
-    settings = session.settings()
-    with closing(Catalog(settings.catalog_path)) as catalog:
+    known = session.declared()
+    with closing(Catalog(known.settings.catalog_path)) as catalog:
         found = Ticks(catalog).of(name, options.limit or 20)
     if not found:
-        job_named(settings, name)  # a job that is gone may have a history, one that never was has none
+        named(known, name)  # a job that is gone may have a history, one that never was has none
         return Answer(lambda: {"job": name, "ticks": []}, [(f" nothing has become of `{name}` yet",)])
     columns = (
         Column("scheduled_at", "DUE"), Column("state", "STATE"), Column("count", "TICKS", is_right=True),
@@ -201,12 +236,12 @@ def _span(session: Session, one: Tick) -> str:
 def _pause(session: Session, options: Namespace, name: str) -> Answer:
     from assetflow.run.locks import user_name
 
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     if not job.enabled:
         raise UsageError(f"the job `{name}` is not enabled", fix=f"set enabled = true under [jobs.{name}]")
-    see(settings, now)
+    see(settings, now, is_whole=known.is_whole)
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         is_new = Ticks(catalog).pause(name, user_name(), now)
     said = " is paused" if is_new else " was paused already"
@@ -221,8 +256,8 @@ def _pause(session: Session, options: Namespace, name: str) -> Answer:
 def _resume(session: Session, options: Namespace, name: str) -> Answer:
     from assetflow.automation.rounds import resume
 
-    settings = session.settings()
-    job = job_named(settings, name)
+    known = session.declared()
+    settings, job = known.settings, _scheduled(known, name)
     now = given_now(session, options.now, settings.tz)
     was_held, missed = resume(settings, job, now)
     upcoming = next_ticks(job.cron, job.tz, now)[0]
@@ -239,13 +274,23 @@ def _resume(session: Session, options: Namespace, name: str) -> Answer:
 
 def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
     """Run what is due now, of one job or of all, one after the other; each in a process of its own."""
+    known = session.declared()
+    if name is not None:
+        named(known, name)
+    done, busy = take_ticks(session, options, known, name)
+    states = look(known.settings, given_now(session, options.now, known.settings.tz))
+    return _ran(session, done, busy, [one for one in states if name in (None, one.job.name)])
+
+
+def take_ticks(
+    session: Session, options: Namespace, known: Declared, name: str | None
+) -> tuple[list[Document], list[str]]:
+    """Run the ticks that are due, of one job or of all; what became of them, and the jobs that others are at."""
     if options.progress == "jsonl":
         raise UsageError("the events of several runs are no answer", fix="assetflow runs show RUN --events --json")
-    settings = session.settings()
+    settings = known.settings
     now = given_now(session, options.now, settings.tz)
-    if name is not None:
-        job_named(settings, name)
-    see(settings, now)
+    see(settings, now, is_whole=known.is_whole)
     done: list[Document] = []
     busy: list[str] = []
     for state in look(settings, now):
@@ -258,8 +303,7 @@ def run_due(session: Session, options: Namespace, name: str | None) -> Answer:
             document = _one(session, options, state.job.name)
             done += document["ticks"]
             is_more = document["more"]
-    states = look(settings, now)
-    return _ran(session, done, busy, [one for one in states if name in (None, one.job.name)])
+    return done, busy
 
 
 def _ran(session: Session, done: Sequence[Document], busy: Sequence[str], states: Sequence[JobState]) -> Answer:
@@ -297,9 +341,9 @@ def tick_line(one: Document) -> Line:
     return (" ", _end_mark(one["state"]), " ", strong(one["job"]), f"  {times}  ", shown)
 
 
-def tick_words(options: Namespace, name: str) -> list[str]:
-    """The call that takes up one tick of a job, with the options that this call was given."""
-    return _with_given(again("__tick", name, "--json"), options)
+def child_words(options: Namespace, verb: str, *arguments: str) -> list[str]:
+    """The call of a verb in a process of its own, with the options that this call was given."""
+    return _with_given(again(verb, *arguments, "--json"), options)
 
 
 def send_words(options: Namespace) -> list[str]:
@@ -314,8 +358,8 @@ def _with_given(found: list[str], options: Namespace) -> list[str]:
     return [*found, *(["--utc"] if options.utc else [])]
 
 
-def tick_answer(text: str) -> Document | None:
-    """What `__tick` answered, behind whatever code wrote that was imported there; None when there is no answer."""
+def child_answer(text: str) -> Document | None:
+    """What such a process answered, behind whatever code wrote that was imported there; None without an answer."""
     return _answer_with("job", text)
 
 
@@ -333,23 +377,33 @@ def _answer_with(key: str, text: str) -> Document | None:
 
 
 def _one(session: Session, options: Namespace, name: str) -> Document:
+    found, code = ask_child(session, options, "__tick", name)
+    if found is None:
+        raise InternalError(
+            f"the process that ran a tick of `{name}` ended with exit code {code} and no answer",
+            fix=f"its tick is taken up once more: assetflow schedule tick {name}",
+        )
+    return found
+
+
+def ask_child(
+    session: Session, options: Namespace, *words: str, timeout_s: float | None = None
+) -> tuple[Document | None, int]:
+    """What a verb answers in a process of its own, and its exit code; it is ended when that takes too long."""
     how = "none" if session.screen.is_quiet or session.screen.is_json else options.progress or "auto"
     with subprocess.Popen(
-        [*tick_words(options, name), "--progress", how], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        [*child_words(options, *words), "--progress", how], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         encoding="utf-8",
     ) as child:  # fmt: skip
         try:
+            out, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
             out, _ = child.communicate()
         except KeyboardInterrupt:  # it has it too, and is given the time to stop in good order
             child.communicate()
             raise
-    found = tick_answer(out)
-    if found is None:
-        raise InternalError(
-            f"the process that ran a tick of `{name}` ended with exit code {child.returncode} and no answer",
-            fix=f"its tick is taken up once more: assetflow schedule tick {name}",
-        )
-    return found
+    return child_answer(out), child.returncode
 
 
 def _options(parser: ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from assetflow.errors import ProjectNotFound, UsageError, near_names
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from assetflow.automation.declared import Declared
     from assetflow.load.settings import Settings
     from assetflow.project import Project
 
@@ -90,6 +91,17 @@ class Session:
         given = {} if self.options.env is None else {"env": self.options.env}
         self._settings = read_settings(Path(self.options.project or "."), given)
         return self._settings
+
+    def declared(self) -> Declared:
+        """The jobs and sensors of the project file and of its modules; see `automation.declared`.
+
+        Raises:
+            ProjectNotFound: there is no project.
+            ProjectLoadError: the settings have problems. That modules do not load is in the answer.
+        """
+        from assetflow.automation.declared import declared
+
+        return declared(self.settings())
 
     @property
     def has_project(self) -> bool:

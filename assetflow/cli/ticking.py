@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assetflow.automation.calling import requested
 from assetflow.automation.rounds import Taken, job_named, take_up
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
@@ -21,14 +22,16 @@ from assetflow.model.secrets import SECRETS
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
 
-_WAIT_S = 86_400.0
+WAIT_S = 86_400.0
 """A tick waits so long for another run in its environment, then it has failed."""
 
 
 def tick(session: Session, options: Namespace) -> Answer:
     """Take up the tick of a job that is due, and run it. Nothing is due while another process is at one of them."""
-    settings = session.settings()
-    job = job_named(settings, options.job)
+    known = session.declared()
+    if known.problem is not None and options.job not in known.settings.jobs:
+        raise known.problem
+    settings, job = known.settings, job_named(known.settings, options.job)
     now = given_now(session, options.now, settings.tz)
     clock = time.time if options.now is None else lambda: now
     with told_after(session):
@@ -46,12 +49,12 @@ def _run(session: Session, job: Job, tick: Tick) -> Tick:
         return _carry_out(session, job, tick)
     except AssetflowError as error:
         session.screen.notes(error_lines(error, session.root_text))
-        return replace(tick, state=FAILED, note=SECRETS.text(_why(error)))
+        return replace(tick, state=FAILED, note=SECRETS.text(why(error)))
     except KeyboardInterrupt:
         return replace(tick, state=FAILED, note=INTERRUPTED)
 
 
-def _why(error: AssetflowError) -> str:
+def why(error: AssetflowError) -> str:
     """`shop.py:12: cannot be imported`: the first of the problems, when there are several."""
     from assetflow.errors import ProjectLoadError
 
@@ -67,11 +70,15 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
     from assetflow.cli.progress import watcher_for
 
     project = session.project()
+    wanted = requested(project.settings, job, tick)
+    if wanted is None:
+        return replace(tick, state=DONE, note="nothing was asked for")
     watcher = watcher_for(session.options.progress or "auto", session.screen, project.root)
     try:
         result = project.materialize(
-            job.select or None, config=job.config or None, wait_s=_WAIT_S, observer=watcher, tick=tick
-        )
+            wanted.select or None, partitions=wanted.partitions, config=wanted.config or None, wait_s=WAIT_S,
+            observer=watcher, tick=tick,
+        )  # fmt: skip
     finally:
         watcher.close()
     failure = failure_of(result)

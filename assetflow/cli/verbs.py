@@ -68,7 +68,15 @@ VERBS = (
         "the jobs: when they are due, and what became of each time",
         "scheduling",
     ),
-    Verb("time", "daemon", (), "run | status | stop", "run the jobs when they are due", "daemon"),
+    Verb(
+        "time",
+        "sensor",
+        (),
+        "[ls | tick [SENSOR] | pause SENSOR | resume SENSOR | history SENSOR]",
+        "what is looked at by itself: sensors, and jobs with on_update",
+        "watched",
+    ),
+    Verb("time", "daemon", (), "run | status | stop", "run the jobs when they are due, and the sensors", "daemon"),
     Verb(
         "time",
         "alert",
@@ -81,6 +89,9 @@ VERBS = (
     Verb("care", "doctor", (), "", "look for damage in what is stored, and mend it", "caring"),
     Verb("", "__complete", (), "", "", "completing"),
     Verb("", "__tick", (), "JOB", "", "ticking"),
+    Verb("", "__look", (), "SENSOR", "", "looks"),
+    Verb("", "__request", (), "SENSOR", "", "requesting"),
+    Verb("", "__load", (), "", "", "daemon"),
 )
 """Every verb, in the order of the help. Those without a section are hidden."""
 

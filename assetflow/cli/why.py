@@ -21,7 +21,7 @@ def why(session: Session, options: Namespace) -> Answer:
             raise UsageError(
                 "`--not` is about the last run and `--against` about a version", fix="leave one of them out"
             )
-        other = session.project().why_not(options.asset)
+        other = session.project().why_not(options.asset, now=session.now)
         return Answer(other.to_json, why_not_lines(other, session))
     found = session.project().why(options.asset, against=options.against, now=session.now)
     return Answer(found.to_json, why_lines(found, session), causes_table(found))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
@@ -99,17 +101,26 @@ class Explaining:
         with self._catalog() as catalog:
             return compared(found, self._current(catalog, found), name, self._library(catalog), self.settings.env)
 
-    def why_not(self, key: str) -> WhyNot:
+    def why_not(self, key: str, *, now: float | None = None) -> WhyNot:
         """Why an asset did not run in the last run: it was current, pinned, blocked, not asked for, or it did run.
+
+        Its `conditions` say what could run it by itself at `now` (UTC seconds; default: the time of the call): its
+        `auto` policy, the jobs that select it, the daemon; each with what it rests on.
 
         Raises:
             NoSuchAsset: there is no such asset.
         """
         from assetflow.explaining.notrun import why_not
+        from assetflow.explaining.truth import truth_table
 
         spec = self.graph.specs[self.graph.resolve(key)]
         with self._catalog() as catalog:
-            return why_not(spec, self.settings.env, catalog, self.graph, self.select)
+            found = why_not(spec, self.settings.env, catalog, self.graph, self.select)
+        if spec.is_source:
+            return found
+        at = time.time() if now is None else now
+        table = truth_table(self.settings, spec, self.graph, self.plan, self.select, at)
+        return replace(found, conditions=table)
 
     def against(self, name: str, expression: str | Iterable[str] | None = None) -> Against:
         """Which assets of a selection (default: all) are defined otherwise than in an environment, or in a run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from assetflow.automation.eager import Condition
 from assetflow.model.keys import AssetKey
 from assetflow.plan.lateness import LateCause
 
@@ -169,7 +170,7 @@ class WhyNot:
     """Why an asset did not run in the last run. `code` is from a closed list; `ran` when it did run.
 
     codes: ran, no_run, current, cut_off, pinned, blocked_by_failure, blocked_by_check, excluded, skipped, failed,
-    cancelled, external (a source is never run).
+    cancelled, external (a source is never run). `conditions` say what could run it by itself, and what each rests on.
     """
 
     asset: AssetKey
@@ -179,10 +180,12 @@ class WhyNot:
     at: float | None = None
     facts: tuple[str, ...] = ()
     next: str = ""
+    conditions: tuple[Condition, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The answer as JSON-able values."""
         return {
             "asset": self.asset, "code": self.code, "text": self.text, "run": self.run, "at": self.at,
             "facts": list(self.facts), "next": self.next or None,
+            "conditions": [one.to_json() for one in self.conditions],
         }  # fmt: skip

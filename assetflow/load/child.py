@@ -38,6 +38,7 @@ def main(folder_name: str) -> None:
             (folder / "sources.json").write_text(texts, encoding="utf-8")
             specs = [spec_to_json(spec) for spec in manifest.specs]
             answer = {"specs": specs, "files": list(manifest.files), "loaded_at": manifest.loaded_at}
+            answer["automation"] = manifest.automation.to_json()
         faulthandler.cancel_dump_traceback_later()
     unfinished = folder / "answer.tmp"
     unfinished.write_text(json.dumps(answer), encoding="utf-8")

@@ -18,11 +18,12 @@ from assetflow.errors import (
     UsageError,
 )
 from assetflow.fingerprint.files import ProjectFiles
+from assetflow.load.automation import auto_problems, live_automation
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
 from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
 from assetflow.load.hooks import live_hooks, with_assets
-from assetflow.load.live import LiveCheck, LiveHook, LiveNode, Loaded
+from assetflow.load.live import LiveAutomation, LiveCall, LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
 from assetflow.load.partitioned import partition_problems
 from assetflow.load.resolve import NotDeclared, Project, Resolver
@@ -62,12 +63,13 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         project.problems.append(DefinitionError(f"no assets were found in {modules}", fix=fix))
     Resolver(project, config_overrides or {}).resolve()
     hooks = live_hooks(imported.modules, files, project.problems)
+    automation = live_automation(imported.modules, files, settings, project.problems)
     given = None if imported.problems else settings  # a table's class may be in a module that failed
-    resources = resource_tables(given, _resource_classes(project, imported, hooks), project.problems)
+    resources = resource_tables(given, _resource_classes(project, imported, hooks, automation), project.problems)
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
     if not project.problems:
-        project.problems += partition_problems(specs, project.nodes)
+        project.problems += [*partition_problems(specs, project.nodes), *auto_problems(specs)]
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
@@ -77,7 +79,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     names = tuple(sorted(files.relative(path) for path in imported.sources))
     return Loaded(
         fingerprinted, project.nodes, project.sources, resources, names, imported=imported, code_sources=texts,
-        hooks=chosen,
+        hooks=chosen, automation=automation,
     )  # fmt: skip
 
 
@@ -134,12 +136,17 @@ def _given_spec(name: str) -> AssetSpec:
 
 
 def _resource_classes(
-    project: Project, imported: Imported | None, hooks: Iterable[tuple[LiveHook, object]] = ()
+    project: Project,
+    imported: Imported | None,
+    hooks: Iterable[tuple[LiveHook, object]] = (),
+    automation: LiveAutomation | None = None,
 ) -> list[type[Resource]]:
     """The resource classes that parameters take, and those that the project's modules contain."""
     library = sys.modules.get("assetflow.model.settings")
     found: dict[type[Resource], None] = {}
-    takers: list[LiveNode | LiveCheck | LiveHook] = [*project.nodes.values(), *(hook for hook, _ in hooks)]
+    takers: list[LiveNode | LiveCheck | LiveHook | LiveCall] = [
+        *project.nodes.values(), *(hook for hook, _ in hooks), *(automation.calls.values() if automation else ()),
+    ]  # fmt: skip
     takers += [check for node in project.nodes.values() for one in node.outputs for check in one.custom_checks]
     for binding in (binding for taker in takers for binding in taker.bindings):
         if binding.resource_class is not None:

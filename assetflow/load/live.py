@@ -14,6 +14,7 @@ from assetflow.model.context import Partition
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Limits, Retry
+from assetflow.model.sensors import Automation
 from assetflow.model.spec import AssetSpec
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), or of a hook `event`. `optional`:
-    the parameter has a default. `accept` and `window` are those of `In`. `parts` are the slots of an upstream that are
-    read as one table; then there is no `upstream`.
+    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), of a hook `event`, or what a sensor
+    or a `@schedule` function is `given`. `optional`: the parameter has a default. `accept` and `window` are those of
+    `In`. `parts` are the slots of an upstream that are read as one table; then there is no `upstream`.
     """
 
     parameter: str
@@ -109,6 +110,23 @@ class LiveHook:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A function of `@sensor` or `@schedule`, and what its parameters get: resources, and one of them `given`."""
+
+    name: str
+    function: Callable[..., object]
+    bindings: tuple[Binding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAutomation:
+    """What modules declare beside assets, with its functions by name."""
+
+    automation: Automation = field(default_factory=Automation)
+    calls: Mapping[str, LiveCall] = field(default_factory=dict[str, LiveCall])
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
@@ -127,6 +145,7 @@ class Loaded:
     imported: Imported | None = None
     code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
     hooks: tuple[LiveHook, ...] = ()
+    automation: LiveAutomation = field(default_factory=LiveAutomation)
 
 
 def make_resource(

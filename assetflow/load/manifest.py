@@ -22,12 +22,13 @@ from assetflow.load.sealed import unsealed
 from assetflow.load.settings import Settings
 from assetflow.load.texts import StoredSources, write_sources
 from assetflow.model.code import CodeSource
+from assetflow.model.sensors import Automation, automation_from_json
 from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
-_FORMAT = 4
+_FORMAT = 6
 _RACY_NS = (
     2_000_000_000  # a file saved this shortly before it was recorded may be saved again within one tick of its clock
 )
@@ -52,7 +53,8 @@ class Manifest:
     """What a load found. `files` are the project's files, relative to its root; `loaded_at` is in UTC seconds.
 
     `code_sources` holds the texts of all code behind the assets by their digests, which `AssetSpec.code_parts` names;
-    they are read when they are asked for. `content` names this load: no other one has it.
+    they are read when they are asked for. `content` names this load: no other one has it. `automation` are the jobs and
+    sensors of modules.
     """
 
     specs: tuple[AssetSpec, ...]
@@ -60,6 +62,7 @@ class Manifest:
     loaded_at: float
     code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
     content: str = ""
+    automation: Automation = field(default_factory=Automation)
 
 
 def read_manifest(settings: Settings) -> Manifest | None:
@@ -82,7 +85,8 @@ def read_manifest(settings: Settings) -> Manifest | None:
         if not sources.is_there():
             return None
         files = tuple(cast("list[str]", stored["files"]))
-        return Manifest(specs, files, cast("float", stored["loaded_at"]), sources, content)
+        automation = automation_from_json(cast("dict[str, object]", found["automation"]))
+        return Manifest(specs, files, cast("float", stored["loaded_at"]), sources, content, automation)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # A manifest that is missing, cut short or from another time is not an error: the project is loaded instead.
         return None
@@ -122,7 +126,8 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
 
     Only a load without `config_overrides` may be recorded, because its specs hold config values.
     """
-    manifest = Manifest(loaded.specs, loaded.files, time.time(), loaded.code_sources, os.urandom(16).hex())
+    declared = loaded.automation.automation
+    manifest = Manifest(loaded.specs, loaded.files, time.time(), loaded.code_sources, os.urandom(16).hex(), declared)
     imported = loaded.imported
     if imported is None:
         return manifest
@@ -152,7 +157,8 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
     }
     stored["sources"] = write_sources(_sources_path(settings), loaded.code_sources)
     specs = [spec_to_json(spec) for spec in loaded.specs]
-    write_cache(_specs_path(settings), {"content": manifest.content, "specs": specs})
+    found = {"content": manifest.content, "specs": specs, "automation": declared.to_json()}
+    write_cache(_specs_path(settings), found)
     write_cache(_path(settings), stored)
     return manifest
 
@@ -162,7 +168,7 @@ def settings_digest(settings: Settings) -> str:
     parts = [
         settings.name, settings.modules, settings.io, settings.allow_pickle, str(settings.root),
         repr(settings.defaults), sorted((name, repr(one)) for name, one in settings.groups.items()),
-        settings.config, settings.resources, sorted(settings.pools.items()),
+        settings.config, settings.resources, sorted(settings.pools.items()), sorted(settings.jobs),
     ]  # fmt: skip
     return digest("load", json.dumps(parts, sort_keys=True, default=str).encode())
 

@@ -22,6 +22,7 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.load.manifest import Manifest, read_manifest
 from assetflow.load.settings import Settings, settings_to_json
 from assetflow.model.code import sources_from_json
+from assetflow.model.sensors import automation_from_json
 from assetflow.model.spec import spec_from_json
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def _manifest(settings: Settings, answer: Mapping[str, object], folder: Path) ->
     # The folder cannot be written, or a file was saved meanwhile: the answer is what the load found all the same.
     specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", answer["specs"]))
     sources = sources_from_json(json.loads((folder / "sources.json").read_bytes()))
-    return Manifest(specs, tuple(cast("list[str]", answer["files"])), cast("float", answer["loaded_at"]), sources)
+    automation = automation_from_json(cast("dict[str, object]", answer["automation"]))
+    files = tuple(cast("list[str]", answer["files"]))
+    return Manifest(specs, files, cast("float", answer["loaded_at"]), sources, automation=automation)
 
 
 def problem_to_json(problem: DefinitionError) -> dict[str, object]:

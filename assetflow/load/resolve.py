@@ -247,7 +247,7 @@ class Resolver:
             ]
             self._project.specs.append(
                 AssetSpec(
-                    key=live.key, kind="asset", node=keys[0], inputs=inputs, group=group,
+                    key=live.key, kind="asset", node=keys[0], inputs=inputs, group=group, auto=definition.auto,
                     owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
                     tags=_all_tags(defaults, {**definition.tags, **out.tags}), description=out.description or "",
                     io=live.io, file=where.file, line=where.line, config=texts or None, freshness=out.freshness,

@@ -158,12 +158,25 @@ def _one_run(value: object) -> object:
     return value
 
 
+def _update(value: object) -> object:
+    return {"assets": [value]} if isinstance(value, str) else value
+
+
+class _OnUpdate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    assets: Annotated[list[str], Field(min_length=1)]
+    project: str | None = None
+    env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
+
+
 class _Job(BaseModel):
     model_config = ConfigDict(extra="forbid")
     select: Annotated[str, AfterValidator(_selection)] | None = None
     cron: Annotated[str, AfterValidator(_cron)] | None = None
     tz: Annotated[str, AfterValidator(_job_zone)] | None = None
     catchup: Literal["latest", "all", "none"] | None = None
+    partitions: Annotated[str, Field(min_length=1)] | None = None
+    on_update: list[Annotated[_OnUpdate, BeforeValidator(_update)]] | None = None
     max_active_runs: Annotated[int | None, BeforeValidator(_one_run)] = None
     config: Tables | None = None
     env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
@@ -228,16 +241,30 @@ def merged_settings(
     return {**merged, **home, "origins": origins}
 
 
+def job_values(
+    name: str, values: Mapping[str, object], where: Location, problems: list[DefinitionError]
+) -> dict[str, object]:
+    """The validated values of a job that a module declares, in the way of those of a file."""
+    before = len(problems)
+    layer = _validated({"jobs": {name: dict(values)}}, lambda path: where, problems)
+    jobs = cast("dict[str, dict[str, object]]", layer.get("jobs", {}))
+    if len(problems) == before and not ("cron" in values or values.get("on_update")):
+        problems.append(BadConfig(f"the job `{name}` has no `cron`", fix=_DUE, where=where))
+    return jobs.get(name, {})
+
+
+_DUE = 'say when it is due, such as cron = "0 6 * * *" for every day at 06:00'
+
+
 def _unscheduled(jobs: Mapping[str, Mapping[str, object]], origins: Mapping[str, str]) -> list[DefinitionError]:
-    """The jobs that no file gives a cron expression: `assetflow.local.toml` alone may well leave it out."""
+    """The jobs that no file says the times of: `assetflow.local.toml` alone may well leave them out."""
     problems: list[DefinitionError] = []
     for name, job in jobs.items():
-        if "cron" not in job:
+        if not ("cron" in job or job.get("on_update")):
             known = next((text for key, text in origins.items() if key.startswith(f"jobs.{name}.")), "")
             file, _, line = known.rpartition(":")
             where = Location(file, int(line)) if file and line.isdigit() else None
-            fix = 'say when it is due, such as cron = "0 6 * * *" for every day at 06:00'
-            problems.append(BadConfig(f"the job `{name}` has no `cron`", fix=fix, where=where))
+            problems.append(BadConfig(f"the job `{name}` has no `cron`", fix=_DUE, where=where))
     return problems
 
 
@@ -346,9 +373,11 @@ def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
     *parents, key = path
     known: Mapping[str, object] = _Layer.model_fields
     if parents:
-        inner = {"retry": _Retry, "retention": _Retention}
-        tables = {"jobs": _Job, "alerts": ChannelSettings}
-        known = (tables.get(parents[0]) or inner.get(parents[-1], _Defaults)).model_fields
+        inner: dict[str, type[BaseModel]] = {"retry": _Retry, "retention": _Retention}
+        if "on_update" in parents:
+            inner[parents[-1]] = _OnUpdate
+        tables: dict[str, type[BaseModel]] = {"jobs": _Job, "alerts": ChannelSettings}
+        known = inner.get(parents[-1], tables.get(parents[0], _Defaults)).model_fields
     near = None if key == "tool" else did_you_mean(key, known)
     inside = f" in `{'.'.join(parents)}`" if parents else ""
     fix = f"known keys{inside}: {', '.join(known)}"

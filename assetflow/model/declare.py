@@ -7,10 +7,11 @@ registered anywhere. A project finds definitions by looking at what its modules 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
+from assetflow.model.auto import Auto, auto_of
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
 from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, cue_of, limits
@@ -127,6 +128,7 @@ class AssetDefinition:
     partitions: Partitions | None
     file: str
     line: int
+    auto: Auto | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ def asset(
     pool: Pools | None = None,
     partitions: Partitions | None = None,
     on_code_change: str = "rebuild",
+    auto: Auto | str | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -216,6 +219,7 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     pool: Pools | None = None,
     partitions: Partitions | None = None,
     on_code_change: str = "rebuild",
+    auto: Auto | str | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
@@ -238,6 +242,9 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     that partition, one without partitions as a whole. With `on_code_change="forward"` an edit is for partitions
     that are made after it: those that were made before stay current, until something else makes them stale.
 
+    With `auto`, the daemon makes the asset: `"eager"` whenever it is stale, `"missing"` only when it has no version,
+    `cron("0 6 * * *")` at these times when it is stale. What it reads has to be current, or made with it.
+
     Example:
         >>> @asset(group="staging")
         ... def clean(raw: list[int]) -> list[int]:
@@ -255,7 +262,7 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         found = _asset_definition(
             fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
         )  # fmt: skip
-        attach_definition(fn, found)
+        attach_definition(fn, replace(found, auto=auto_of(auto)))
         return fn
 
     return attach if function is None else attach(function)

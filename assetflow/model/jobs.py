@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from assetflow.model.automation import OnUpdate
+from assetflow.model.sensors import Requested
+
 LATEST, ALL, NONE = "latest", "all", "none"
 PAUSED = "paused"
 """What is recorded in the place of a policy when ticks pass while somebody has the schedule paused."""
@@ -19,16 +22,22 @@ INTERRUPTED = "it was interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A selection with a schedule, as the project file has it. `catchup` is latest, all or none."""
+    """A selection with a schedule, as the project file or a module has it. `catchup` is latest, all or none.
+
+    `cron` is empty for a job that only `on_update` makes due. `is_function`: a function says what is run at a tick.
+    """
 
     name: str
-    cron: str
+    cron: str = ""
     tz: str = "UTC"
     select: str = ""
     catchup: str = LATEST
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     env: str | None = None
     enabled: bool = True
+    partitions: str | None = None
+    on_update: tuple[OnUpdate, ...] = ()
+    is_function: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,15 @@ class Tick:
     claimed_at: float | None = None
     ended_at: float | None = None
 
+    @property
+    def cause(self) -> str:
+        """What a run says that it is of: `schedule nightly`."""
+        return f"schedule {self.job}"
+
+
+Occasion = Tick | Requested
+"""What a run is of, when nobody called for it: a tick of a job, or what a sensor asked for."""
+
 
 def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     """The jobs of the table `[jobs]` of the settings, by name."""
@@ -82,5 +100,9 @@ def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     for name, values in sorted(settings.items()):
         known = dict(cast("Mapping[str, Any]", values))  # the schema has checked what they are
         known.pop("max_active_runs", None)
+        updates = cast("list[dict[str, Any]]", known.pop("on_update", ()))
+        known["on_update"] = tuple(
+            OnUpdate(tuple(one["assets"]), one.get("project") or "", one.get("env")) for one in updates
+        )
         found.append(Job(name, **known))
     return tuple(found)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from assetflow.model.auto import Auto
 from assetflow.model.code import CodeNote, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Cue, Freshness, Limits
@@ -65,7 +66,7 @@ class AssetSpec:
     the code. `packages` are the versions of the distributions that the code reaches, and `package_policy` says for each
     (`*`: for all others) which change counts. `files` maps what `files=` declares to the digest of its content, and
     `env_vars` what `env=` declares to a keyed digest of its value: both are empty texts until somebody looked. `limits`
-    and `partitions` are None where nothing is said. In a graph of slots `key` and `node` name one partition.
+    (also `partitions` and `auto`) is None where nothing is said. In a graph of slots `key` and `node` name a partition.
     """
 
     key: AssetKey
@@ -96,6 +97,7 @@ class AssetSpec:
     cue: Cue | None = None
     limits: Limits | None = None
     partitions: Partitions | None = None
+    auto: Auto | None = None
 
     @property
     def is_source(self) -> bool:
@@ -131,6 +133,8 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
         found["cue"] = spec.cue.to_json()
     if spec.partitions is not None:
         found["partitions"] = spec.partitions.to_json()
+    if spec.auto is not None:
+        found["auto"] = spec.auto.to_json()
     if spec.source is not None:
         s = spec.source
         found["source"] = [s.path, s.format, s.ttl_s, dict(s.options), s.has_token, s.has_as_of, s.loadable]
@@ -142,7 +146,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
     from typing import cast
 
     get = cast("dict[str, Any]", found).get
-    freshness, origin, cue, bounds = get("freshness"), get("source"), get("cue"), get("limits")
+    freshness, origin, cue, bounds, auto = (get(name) for name in ("freshness", "source", "cue", "limits", "auto"))
     partitions: Partitions | None = None
     if "partitions" in found:
         from assetflow.partitions.forms import definition_from_json
@@ -162,7 +166,7 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
         cue=None if cue is None else Cue(**cue), limits=None if bounds is None else Limits(**bounds),
         freshness=None if freshness is None
         else Freshness(within=freshness[0], by=freshness[1], tz=freshness[2], warn=freshness[3]),
-        source=None if origin is None else SourceSpec(*origin),
+        source=None if origin is None else SourceSpec(*origin), auto=None if auto is None else Auto(*auto),
     )  # fmt: skip
 
 

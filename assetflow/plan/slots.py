@@ -13,12 +13,15 @@ from types import MappingProxyType
 from typing import Any
 
 from assetflow.errors import UsageError
+from assetflow.model.automation import TICK
 from assetflow.model.keys import AssetKey, slot
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Mapping, Side, TimeWindow
+from assetflow.partitions.multi import Multi
 from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.partitions.windows import TimeDefinition
 from assetflow.plan.graph import AssetGraph, Slots
 
 
@@ -210,14 +213,42 @@ def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, 
 
 
 def asked_for(text: str | None, now: datetime) -> Callable[[AssetKey, Definition, Ordinals], Ordinals]:
-    """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text."""
+    """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text.
+
+    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant.
+    """
+    instant = None if text is None else _tick(text)
 
     def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
         if text is None:
             return existing
+        if instant is not None:
+            return newest_at(definition, instant)
         try:
             return definition.parse(text, now)
         except UsageError as error:
             raise UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix) from error
 
     return wanted
+
+
+def newest_at(definition: Definition, instant: datetime) -> Ordinals:
+    """The newest partition of time that there was at an instant; of a product all that have it, of a list all."""
+    if isinstance(definition, TimeDefinition):
+        return definition.keys_until(instant).newest(1)
+    if isinstance(definition, Multi) and any(isinstance(axis, TimeDefinition) for axis in definition.axes.values()):
+        return definition.of({name: newest_at(axis, instant) for name, axis in definition.axes.items()})
+    return definition.keys_until(instant)
+
+
+def _tick(text: str) -> datetime | None:
+    word, colon, time = text.partition(":")
+    if word.strip() != TICK or not colon:
+        return None
+    try:
+        found = datetime.fromisoformat(time)
+    except ValueError as error:
+        raise UsageError(f"`{text}` names no instant", fix=f"-p {TICK}:2026-03-02T06:00Z") from error
+    if found.tzinfo is None:
+        raise UsageError(f"`{text}` does not say in which zone", fix=f"-p {TICK}:{time}Z")
+    return found

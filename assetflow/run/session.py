@@ -20,7 +20,7 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.load.slotted import with_slots
-from assetflow.model.jobs import Tick
+from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import Slots
@@ -77,7 +77,7 @@ class Request:
     timeout_s: float | None = None
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     debugger: Debugger | None = None
-    tick: Tick | None = None
+    tick: Occasion | None = None
     partitions: str | None = None
     max_failures: int | None = None
     cause: str = "cli"
@@ -215,7 +215,7 @@ def _begin(
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
-        cause=request.cause if request.tick is None else f"schedule {request.tick.job}",
+        cause=request.cause if request.tick is None else request.tick.cause,
         user=user_name(),
         host=platform.node(),
         pid=os.getpid(),

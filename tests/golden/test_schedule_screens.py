@@ -79,3 +79,35 @@ def test_mistakes(cafe, golden: Golden) -> None:
     golden("error_jobs", cafe.run("schedule", "ls"))
     with_jobs(cafe, JOBS.replace('"+report"', '"+reprot"'))
     golden("check_jobs", cafe.run("check"))
+
+
+SENSORS = """
+
+from assetflow import RunRequest, sensor
+
+@sensor(every="5m")
+def letters(context):
+    context.cursor = str(int(context.cursor or 0) + 1)
+    return RunRequest("orders", key="first")
+
+@sensor(every="1h")
+def broken(context):
+    raise OSError("no net")
+"""
+
+
+def test_sensors_and_their_looks(cafe, golden: Golden) -> None:
+    at = ("--now", "2026-03-06T00:10Z")
+    golden("sensor_ls_nothing", cafe.run("sensor", "ls"))
+    golden("sensor_no_such", cafe.run("sensor", "pause", "leters"))
+    with_jobs(cafe, JOBS + '[jobs.after]\nselect = "report"\non_update = ["orders", "ordrs"]\n')
+    cafe.write("assets.py", cafe.root.joinpath("assets.py").read_text() + SENSORS)
+    golden("sensor_ls_new", cafe.run("sensor", "ls", "--format", "table"))
+    golden("sensor_tick", cafe.run("sensor", "tick", "-q", *at))
+    golden("sensor_pause", cafe.run("sensor", "pause", "letters"))
+    golden("sensor_ls", cafe.run("sensor", "ls", "--format", "table"))
+    golden("sensor_history_failed", cafe.run("sensor", "history", "broken"))
+    golden("sensor_history", cafe.run("sensor", "history", "letters"))
+    golden("sensor_resume", cafe.run("sensor", "resume", "letters"))
+    golden("sensor_no_times", cafe.run("schedule", "next", "after"))
+    golden("sensor_check", cafe.run("check"))

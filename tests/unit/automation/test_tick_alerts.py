@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from assetflow.automation.daemon import ALERTS_S, Daemon
+from assetflow.automation.daemon import ALERTS_S, Daemon, Work
+from assetflow.automation.declared import Declared
 from assetflow.automation.rounds import job_named, resume, see, take_up
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
@@ -17,7 +18,7 @@ from assetflow.cli.main import main
 from assetflow.load.settings import Settings, read_settings
 from assetflow.model.jobs import DONE, FAILED, INTERRUPTED, Tick
 from tests.unit.automation.alerts_kit import alerts, channel, send, titles, told, waiting
-from tests.unit.automation.test_daemon import START, Heard, child, end
+from tests.unit.automation.test_daemon import START, Heard, child, end, known
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -118,10 +119,10 @@ def test_the_daemon_has_alerts_sent_again_and_again(shop: Workspace) -> None:
 
     def tell():
         started.append(now[0])
-        return child("print('told')")("")
+        return child("print('told')")(Work("tick", ""))
 
     heard = Heard(then=lambda _: now.__setitem__(0, now[0] + ALERTS_S) if len(started) < 2 else end())
-    Daemon(lambda: settings_of(shop), child(""), heard, lambda: now[0], tell).run()
+    Daemon(lambda: known(settings_of(shop)), child(""), heard, lambda: now[0], tell).run()
 
     assert heard.lines == ["alerted: 0 told"] * 2
     assert started == [START, START + ALERTS_S]
@@ -131,10 +132,10 @@ def test_the_daemon_of_a_project_with_nobody_to_tell_starts_nothing(workspace: W
     workspace.assets("@asset\ndef orders() -> int:\n    return 1\n", JOB)
     looks: list[int] = []
 
-    def looked() -> Settings:
+    def looked() -> Declared:
         looks.append(1)
         end()
-        return settings_of(workspace)
+        return known(settings_of(workspace))
 
     heard = Heard()
     Daemon(looked, child(""), heard, lambda: START, lambda: pytest.fail("nobody is to be told")).run()

@@ -72,6 +72,8 @@ def test_jobs_are_offered_where_one_is_wanted(built: Path) -> None:
     assert candidates("assetflow schedule pause ") == ["hourly", "nightly"]
     assert candidates("assetflow schedule ls ") == []
     assert candidates("assetflow daemon ") == ["run", "status", "stop"]
+    assert candidates("assetflow sensor ti") == ["tick"]
+    assert candidates("assetflow sensor tick --dry-run ") == []
 
 
 def test_assets_of_a_manifest_that_is_out_of_date_are_offered(project: Path) -> None:

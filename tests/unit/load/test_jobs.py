@@ -78,8 +78,8 @@ CASES = {
     "local": ('cron = "0 6 * * *"\ntz = "local"', '`jobs.nightly.tz`: `local` is not the name of a time zone; write '
               '"Europe/London" or "UTC"\n  at assetflow.toml:3'),
     "key": ('cron = "0 6 * * *"\nselekt = "a"', "unknown key `selekt` in `jobs.nightly`\n  did you mean `select`?\n"
-            "  at assetflow.toml:3\n  help: known keys in `jobs.nightly`: select, cron, tz, catchup, max_active_runs, config, "
-            "env, enabled"),
+            "  at assetflow.toml:3\n  help: known keys in `jobs.nightly`: select, cron, tz, catchup, partitions, on_update, "
+            "max_active_runs, config, env, enabled"),
     "policy": ('cron = "0 6 * * *"\ncatchup = "lastest"', '`jobs.nightly.catchup` is "lastest", but takes "latest" or "all" or '
                '"none"\n  did you mean `latest`?\n  at assetflow.toml:3'),
     "runs": ('cron = "0 6 * * *"\nmax_active_runs = 2', "`jobs.nightly.max_active_runs`: a job has one run at a time, because "
