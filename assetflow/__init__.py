@@ -34,8 +34,16 @@ if TYPE_CHECKING:
     from assetflow.model.hooks import Event as Event, on as on
     from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
+    from assetflow.partitions.axes import Axes as Axes, Axis as Axis
     from assetflow.partitions.cron_windows import Cron as Cron
     from assetflow.partitions.hours import Hourly as Hourly
+    from assetflow.partitions.mappings import (
+        All as All,
+        Latest as Latest,
+        Previous as Previous,
+        StaticMap as StaticMap,
+        TimeWindow as TimeWindow,
+    )
     from assetflow.partitions.multi import Multi as Multi
     from assetflow.partitions.named import Static as Static
     from assetflow.partitions.windows import Daily as Daily, Monthly as Monthly, Weekly as Weekly
@@ -44,7 +52,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "All": "assetflow.partitions.mappings",
     "AssetflowError": "assetflow.errors",
+    "Axes": "assetflow.partitions.axes",
+    "Axis": "assetflow.partitions.axes",
     "CheckResult": "assetflow.model.checks",
     "Config": "assetflow.model.settings",
     "Context": "assetflow.model.context",
@@ -55,10 +66,12 @@ _HOMES = {
     "Freshness": "assetflow.model.policies",
     "Hourly": "assetflow.partitions.hours",
     "In": "assetflow.model.declare",
+    "Latest": "assetflow.partitions.mappings",
     "Monthly": "assetflow.partitions.windows",
     "Multi": "assetflow.partitions.multi",
     "Out": "assetflow.model.declare",
     "Partition": "assetflow.model.context",
+    "Previous": "assetflow.partitions.mappings",
     "Project": "assetflow.project",
     "Resource": "assetflow.model.settings",
     "Result": "assetflow.model.declare",
@@ -66,6 +79,8 @@ _HOMES = {
     "Secret": "assetflow.model.settings",
     "Skip": "assetflow.model.declare",
     "Static": "assetflow.partitions.named",
+    "StaticMap": "assetflow.partitions.mappings",
+    "TimeWindow": "assetflow.partitions.mappings",
     "Weekly": "assetflow.partitions.windows",
     "accepted_values": "assetflow.model.checks",
     "asset": "assetflow.model.declare",

@@ -205,6 +205,7 @@ class _Binder:
         return Binding(
             name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional,
             accept=(more.accept or "") if more else "", window=more.window if more else (0, 0),
+            partitions=more.partitions if more else None, need=more.need if more else None,
         )  # fmt: skip
 
     def _special(self, name: str, annotation: object) -> Binding | None:

@@ -19,6 +19,7 @@ from assetflow.model.spec import AssetSpec
 if TYPE_CHECKING:
     from assetflow.load.modules import Imported
     from assetflow.model.settings import Config, Resource
+    from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,10 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), or of a hook `event`. `optional`:
-    the parameter has a default. `accept` and `window` are those of `In`. `parts` are the slots of an upstream that are
-    read as one table; then there is no `upstream`.
+    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), `nothing` (an upstream of which no
+    partition is read: the default, or None), or of a hook `event`. `optional`: the parameter has a default. `accept`,
+    `window`, `partitions` and `need` are those of `In`. `parts` are the slots of an upstream that are read as one
+    table; then there is no `upstream`.
     """
 
     parameter: str
@@ -41,6 +43,8 @@ class Binding:
     accept: str = ""
     window: tuple[int, int] = (0, 0)
     parts: tuple[AssetKey, ...] = ()
+    partitions: PartitionMapping | None = None
+    need: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location
-from assetflow.load.live import LiveNode
+from assetflow.load.live import Binding, LiveNode
+from assetflow.model.declare import AssetDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
 
@@ -13,8 +14,8 @@ from assetflow.model.spec import AssetSpec, InputSpec
 def partition_problems(specs: Iterable[AssetSpec], nodes: Mapping[str, LiveNode]) -> list[DefinitionError]:
     """A problem for each input whose partitions do not go together, and for what partitions cannot do yet."""
     by_key = {spec.key: spec for spec in specs}
-    windows = (given.window for spec in by_key.values() for given in spec.inputs)
-    if not any(spec.partitions for spec in by_key.values()) and not any(one != (0, 0) for one in windows):
+    inputs = (given for spec in by_key.values() for given in spec.inputs)
+    if not any(spec.partitions for spec in by_key.values()) and not any(map(_said, inputs)):
         return []
     found: list[DefinitionError] = []
     for spec in by_key.values():
@@ -30,14 +31,51 @@ def partition_problems(specs: Iterable[AssetSpec], nodes: Mapping[str, LiveNode]
     return found
 
 
+def inputs_of(definition: AssetDefinition, bindings: Iterable[Binding]) -> list[InputSpec]:
+    """The inputs that the parameters of a function are; one that is the asset itself is its previous partition."""
+    found: list[InputSpec] = []
+    own = {out.key for out in definition.outputs}
+    for one in bindings:
+        if one.upstream is None:
+            continue
+        mapping = one.partitions
+        if one.upstream in own and definition.partitions is not None and mapping is None and one.window == (0, 0):
+            from assetflow.partitions.mappings import Previous
+
+            mapping = Previous()
+        mode = "columns" if one.columns else "value"
+        found.append(
+            InputSpec(
+                one.parameter, one.upstream, mode, one.columns or (), one.accept, one.window, mapping, one.need,
+                one.optional,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _said(given: InputSpec) -> str:
+    """What an input says of partitions, as it is written; the empty text when nothing is."""
+    if given.need is not None:
+        return "In(need=)"
+    if given.window != (0, 0):
+        return "In(window=)"
+    return "In(partitions=)" if given.partitions is not None else ""
+
+
 def _problem(spec: AssetSpec, given: InputSpec, upstream: AssetSpec) -> AssetflowError | None:
-    if upstream.partitions is None or spec.partitions is None:
-        if given.window != (0, 0):
-            one = upstream if upstream.partitions is None else spec
-            return BadDeclaration(f"In(window=) of `{given.upstream}`, but `{one.key}` has no partitions")
+    said = _said(given)
+    without = upstream if upstream.partitions is None else spec if spec.partitions is None else None
+    if without is not None and said and not (without is spec and said == "In(partitions=)"):
+        fix = f"leave it out, or give `{without.key}` partitions"
+        return BadDeclaration(f"{said} of `{given.upstream}`, but `{without.key}` has no partitions", fix=fix)
+    if upstream.partitions is None or (not said and without is not None):
         return None
+    from assetflow.partitions.mappings import Previous
     from assetflow.plan.slots import mapping_of
 
+    if isinstance(given.partitions, Previous) and upstream.node != spec.node:
+        what = f"Previous() is the asset's own partition before this one, and `{given.upstream}` is another asset"
+        return BadDeclaration(what, fix="take the one before of another asset with In(window=(-1, -1))")
     try:
         mapping_of(given, upstream.partitions, spec.partitions)
     except AssetflowError as error:

@@ -27,6 +27,7 @@ from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
+from assetflow.load.partitioned import inputs_of
 from assetflow.load.pools import pool_problems
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
@@ -280,18 +281,7 @@ class Resolver:
                 self._problems.append(BadDeclaration(what, where=where))
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
-        found = [
-            InputSpec(
-                one.parameter,
-                one.upstream,
-                "columns" if one.columns else "value",
-                one.columns or (),
-                one.accept,
-                one.window,
-            )
-            for one in bound.bindings
-            if one.upstream is not None
-        ]
+        found = inputs_of(definition, bound.bindings)
         taken = {one.upstream for one in found}
         for dep in definition.deps:
             for key in self._lookup(dep, f"{label}: deps=", where):

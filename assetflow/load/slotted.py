@@ -64,8 +64,10 @@ def _output(output: LiveOutput, names: Mapping[AssetKey, AssetKey]) -> LiveOutpu
 
 
 def _binding(binding: Binding, read: list[AssetKey]) -> Binding:
-    if binding.kind != "asset" or binding.upstream is None or read == [binding.upstream] or not read:
+    if binding.kind != "asset" or binding.upstream is None or read == [binding.upstream]:
         return binding
+    if not read:
+        return replace(binding, kind="nothing", upstream=None)
     if len(read) == 1:
         return replace(binding, upstream=read[0])
     return replace(binding, upstream=None, parts=tuple(read))

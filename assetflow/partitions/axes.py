@@ -12,7 +12,7 @@ from assetflow.partitions.mappings import (
     Identity,
     Latest,
     Mapping,
-    PreviousSelf,
+    Previous,
     Side,
     StaticMap,
     TimeWindow,
@@ -103,6 +103,11 @@ class Axes(Mapping):
                 return f"on the axis `{up_axis}`: {problem}"
         return None
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the mapping of one axis does: a combination before another on one axis is never the same."""
+        return any(mapping.looks_back for _, mapping in self._pairs)
+
     def to_json(self) -> dict[str, object]:
         """The mapping as JSON-able values."""
         return {"kind": self.kind, "by_name": {name: mapping.to_json() for name, mapping in self._pairs}}
@@ -134,7 +139,7 @@ def fitted(mapping: Mapping | None, up: Definition, down: Definition) -> Mapping
 
 
 def _placed(mapping: Mapping, up: Definition, down: Definition) -> Mapping:
-    if not isinstance(mapping, (Identity, TimeWindow, StaticMap, Latest, PreviousSelf)):
+    if not isinstance(mapping, (Identity, TimeWindow, StaticMap, Latest, Previous)):
         return mapping
     if isinstance(up, Multi) and isinstance(down, Multi):
         if isinstance(mapping, Identity):

@@ -15,9 +15,12 @@ from assetflow.model.keys import AssetKey, slot
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
-from assetflow.partitions.mappings import Mapping, Side, TimeWindow
-from assetflow.partitions.ordinals import Ordinals
-from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.partitions.mappings import Mapping, Side, TimeWindow, enough
+from assetflow.partitions.named import Whole
+from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.plan.graph import AssetGraph, Slots, is_own_past
+
+_WHOLE = Side(Whole(), Ordinals.run(0, 1))
 
 
 def slots_of(
@@ -30,10 +33,10 @@ def slots_of(
 
     `wanted(key, definition, existing)` says which partitions of a target are meant. An asset without partitions needs
     all that exist at `now` of an upstream with some; one with partitions needs what its windows say, as far as that
-    exists. Linear in slots and edges.
+    exists. A partition that needs more than exists (`In(need=)`) does not exist yet. Linear in slots and edges.
 
     Raises:
-        UsageError: an asset needs a partition of an upstream that has none there.
+        UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
     """
     expansion = _Expansion(graph, now)
     chosen = {key: expansion.chosen(key, wanted) for key in targets}
@@ -54,11 +57,38 @@ class _Expansion:
             if spec.partitions is not None
         }
         self._mappings: dict[tuple[AssetKey, InputSpec], Mapping] = {}
+        self._waiting: dict[AssetKey, Ordinals] = {}
+        for key in graph.order:
+            inputs = [one for one in graph.specs[key].inputs if one.need is not None or one.upstream in self._waiting]
+            if inputs and key in self._sides:
+                self._wait(key, inputs)
+
+    def _wait(self, key: AssetKey, inputs: Iterable[InputSpec]) -> None:
+        """Leave out the partitions for which one of the inputs does not have enough yet; without `need`, not one."""
+        down = self._sides[key]
+        waiting = EMPTY
+        for given in inputs:
+            up, mapping = self._sides[given.upstream], self._mapping(key, given)
+            need = given.need or (0 if given.optional or given.looks_back else 1)
+            missing = mapping.upstream(down.existing, up, down) - up.existing
+            for one in mapping.downstream(missing, up, down) if missing else ():
+                if not enough(need, mapping.upstream(Ordinals.run(one, one + 1), up, down), up.existing):
+                    waiting |= Ordinals.run(one, one + 1)
+        if waiting:
+            self._waiting[key] = waiting
+            self._sides[key] = Side(down.definition, down.existing - waiting)
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
         """What is meant of a target: some of its partitions, or None for one that has no partitions."""
         side = self._sides.get(key)
-        return None if side is None else wanted(key, side.definition, side.existing) & side.existing
+        if side is None:
+            return None
+        meant = wanted(key, side.definition, side.existing)
+        if meant and not meant & side.existing and (waiting := meant & self._waiting.get(key, EMPTY)):
+            name = slot(key, side.definition.key(waiting.first))
+            fix = "wait for them, or make it with fewer: In(need=)"
+            raise UsageError(f"{name} needs more partitions of what it reads than exist by now", fix=fix)
+        return meant & side.existing
 
     def keys(self, key: AssetKey, own: Ordinals | None) -> Iterable[str]:
         """The keys of these partitions; one empty text for an asset without."""
@@ -80,10 +110,23 @@ class _Expansion:
             need(key, own)
         for key in reversed(self._graph.order):
             if key in found:
+                need(key, self._with_own_past(key, found[key]))
                 own = found[key]
                 for given in self._graph.specs[key].inputs:
                     need(given.upstream, self._read(key, given, own))
         return found
+
+    def _with_own_past(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
+        """These partitions, and those before them that they are made from, one from the other."""
+        spec = self._graph.specs[key]
+        past = [given for given in spec.inputs if is_own_past(given, spec, self._graph.specs)]
+        new = own if past else None
+        while own is not None and new:
+            new = Ordinals.joined(
+                span for given in past for span in (self._read(key, given, new) or EMPTY).spans
+            ) - own  # fmt: skip
+            own |= new
+        return own
 
     def specs(self, key: AssetKey, own: Ordinals | None) -> Iterable[AssetSpec]:
         """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams."""
@@ -98,11 +141,17 @@ class _Expansion:
     def _read(self, key: AssetKey, given: InputSpec, own: Ordinals | None) -> Ordinals | None:
         """The partitions that these of an asset read by one input; None of an upstream without partitions."""
         up, down = self._sides.get(given.upstream), self._sides.get(key)
-        if up is None or down is None or own is None:
+        if up is None or ((down is None or own is None) and given.partitions is None):
             return None if up is None else up.existing
+        down, own = (_WHOLE, _WHOLE.existing) if down is None or own is None else (down, own)
+        return self._mapping(key, given).upstream(own, up, down) & up.existing
+
+    def _mapping(self, key: AssetKey, given: InputSpec) -> Mapping:
+        """How the ends of an edge belong together, found once for each."""
         if (key, given) not in self._mappings:
+            up, down = self._sides[given.upstream], self._sides.get(key, _WHOLE)
             self._mappings[key, given] = mapping_of(given, up.definition, down.definition)
-        return self._mappings[key, given].upstream(own, up, down) & up.existing
+        return self._mappings[key, given]
 
     def _on_slots(self, key: AssetKey, spec: AssetSpec, own: Ordinals | None) -> AssetSpec:
         if not any(given.upstream in self._sides for given in spec.inputs):
@@ -113,22 +162,23 @@ class _Expansion:
             if read is None:
                 inputs.append(given)
                 continue
-            if not read and given.parameter:
+            if not read and given.parameter and not (given.optional or given.looks_back):
                 raise UsageError(
                     f"{spec.key} reads {given.upstream}, which has no partition there",
-                    fix=f"leave it out, or begin {given.upstream} earlier",
+                    fix=f"give `{given.parameter}` a default, leave it out, or begin {given.upstream} earlier",
                 )
-            inputs += [replace(given, upstream=slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
+            inputs += [given.on(slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
 
 
-def mapping_of(given: InputSpec, up: Definition, down: Definition) -> Mapping:
-    """How the partitions of an upstream belong to those of an asset that takes it: by their keys, or by their time.
+def mapping_of(given: InputSpec, up: Definition, down: Definition | None) -> Mapping:
+    """How the partitions of an upstream belong to those of an asset that takes it: as is said, by key, or by time.
 
     Raises:
         BadDeclaration: they do not belong together.
     """
-    return fitted(TimeWindow(*given.window) if given.window != (0, 0) else None, up, down)
+    said = TimeWindow(*given.window) if given.window != (0, 0) else given.partitions
+    return fitted(said, up, _WHOLE.definition if down is None else down)
 
 
 def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, ...]:

@@ -198,6 +198,8 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
     if binding.parts:
         want = Want(binding.form or "python", binding.columns, call.connection)
         return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+    if binding.kind == "nothing" and not binding.optional:
+        return None
     if binding.kind == "partition":
         return call.node.partition
     if binding.kind == "context":

@@ -9,7 +9,7 @@ from itertools import product
 
 from assetflow.partitions.axes import Axes, Axis
 from assetflow.partitions.definition import Definition
-from assetflow.partitions.mappings import All, Identity, Latest, Mapping, PreviousSelf, Side, StaticMap, TimeWindow
+from assetflow.partitions.mappings import All, Identity, Latest, Mapping, Previous, Side, StaticMap, TimeWindow
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.named import Dynamic, Static
 from assetflow.partitions.windows import TimeDefinition
@@ -97,7 +97,7 @@ def _reads(mapping: Mapping, reader: int, known: frozenset[int], existing: froze
         return existing
     if isinstance(mapping, Latest):
         return {max(existing)} if existing else set()
-    if isinstance(mapping, PreviousSelf):
+    if isinstance(mapping, Previous):
         earlier = [one for one in existing if one < reader]
         return {max(earlier)} if reader in existing and earlier else set()
     assert isinstance(mapping, (Axis, Axes))
