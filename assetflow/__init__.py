@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     )
     from assetflow.model.context import Context as Context, Partition as Partition
     from assetflow.model.declare import (
-        In as In,
         Out as Out,
         Result as Result,
         Skip as Skip,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         source as source,
     )
     from assetflow.model.hooks import Event as Event, on as on
+    from assetflow.model.inputs import In as In
     from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
     from assetflow.partitions.axes import Axes as Axes, Axis as Axis
@@ -65,7 +65,7 @@ _HOMES = {
     "Event": "assetflow.model.hooks",
     "Freshness": "assetflow.model.policies",
     "Hourly": "assetflow.partitions.hours",
-    "In": "assetflow.model.declare",
+    "In": "assetflow.model.inputs",
     "Latest": "assetflow.partitions.mappings",
     "Monthly": "assetflow.partitions.windows",
     "Multi": "assetflow.partitions.multi",

@@ -15,13 +15,15 @@ from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Head, Version
+from assetflow.model.spec import AssetSpec, SourceSpec
 from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.run.survey import Survey
 from assetflow.views import Preview, Tables
 
 if TYPE_CHECKING:
     from assetflow.io.base import Want
+    from assetflow.io.sources import Observation
     from assetflow.io.sql import QueryResult, TableRef
     from assetflow.load.live import Loaded
 
@@ -43,7 +45,10 @@ class Reading:
     def _catalog(self) -> AbstractContextManager[Catalog]:
         raise NotImplementedError
 
-    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: AssetGraph | None = None) -> Survey:
+        raise NotImplementedError
+
+    def _slots(self, graph: AssetGraph, targets: tuple[AssetKey, ...], partitions: str | None) -> Slots:
         raise NotImplementedError
 
     def _load(self) -> Loaded:
@@ -204,6 +209,8 @@ class Reading:
 
         key, named = self._split(name)
         if key in self.graph.specs and self.graph.specs[key].partitions is not None:
+            if self.graph.specs[key].is_source and named is None and then is None:
+                return TableRef(load=lambda: self._load_table(key, name, None))
             return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"))[0])
         if named is not None or key not in self.graph.specs:
             version = self._version(key, named)
@@ -312,9 +319,11 @@ class Reading:
             return Pointers(catalog).readable(key, self.storage.exists)
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
-        from assetflow.io.sources import read_source
+        from assetflow.io.sources import read_source, read_sources
 
-        spec = self.graph.specs[key]
+        spec = self.graph.specs[split_slot(key)[0]]
+        if spec.partitions is not None:
+            return read_sources(self._source_parts(spec, split_slot(key)[1]), want, key)
         if spec.source is not None and spec.source.path is None:
             load = self._load().sources[key].load
             if load is None:
@@ -327,6 +336,20 @@ class Reading:
             raise problem
         assert spec.source is not None, "a source without a problem has a place"
         return read_source(spec.source, found.observations[key], want)
+
+    def _source_parts(self, spec: AssetSpec, partition: str) -> list[tuple[SourceSpec, Observation]]:
+        """What is observed now of one partition of a source, or of all that exist, in their order."""
+        slots = self._slots(AssetGraph([spec]), (spec.key,), partition or None)
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=False, graph=slots.graph)
+        parts: list[tuple[SourceSpec, Observation]] = []
+        for name in slots.targets:
+            source, problem = slots.graph.specs[name].source, found.world.sources[name].problem
+            if problem is not None:
+                raise problem
+            assert source is not None, "every source says where it is"
+            parts.append((source, found.observations[name]))
+        return parts
 
 
 @contextmanager

@@ -166,7 +166,7 @@ class LogFile:
     text: str
 
 
-_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current")
+_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current", "source")
 
 
 def rolled_up(rows: Sequence[AssetStatus], specs: Mapping[AssetKey, AssetSpec]) -> Iterator[AssetStatus]:

@@ -23,7 +23,8 @@ from assetflow.io.forms import form_of
 from assetflow.load.given import Unmet
 from assetflow.load.live import Binding
 from assetflow.model.context import Context, Partition
-from assetflow.model.declare import In, SourceDefinition, place_of
+from assetflow.model.declare import SourceDefinition, place_of
+from assetflow.model.inputs import In
 from assetflow.model.keys import AssetKey, last_name
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location
 from assetflow.load.live import Binding, LiveNode
-from assetflow.model.declare import AssetDefinition
+from assetflow.model.declare import AssetDefinition, SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
 
@@ -51,6 +51,17 @@ def inputs_of(definition: AssetDefinition, bindings: Iterable[Binding]) -> list[
             )
         )  # fmt: skip
     return found
+
+
+def source_problems(definition: SourceDefinition, where: Location) -> list[DefinitionError]:
+    """What is wrong with the places that the path of a source has for its partitions."""
+    if definition.path is None or definition.partitions is None:
+        return []
+    from assetflow.partitions.paths import path_problem
+
+    problem = path_problem(definition.path, definition.partitions)
+    fix = "write the key of the partition into the path: data/{partition}.csv, or a place for each axis"
+    return [] if problem is None else [BadDeclaration(f"source `{definition.key}`: {problem}", fix=fix, where=where)]
 
 
 def _said(given: InputSpec) -> str:

@@ -27,7 +27,7 @@ from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
-from assetflow.load.partitioned import inputs_of
+from assetflow.load.partitioned import inputs_of, source_problems
 from assetflow.load.pools import pool_problems
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
@@ -197,6 +197,7 @@ class Resolver:
             self._problems.append(BadDeclaration(f"{label} has no file, so it takes no {some}", where=where))
         group, defaults = self._group(definition.group, _module_of(definition.file, module))
         root = settings.root if settings is not None else Path.cwd()
+        self._problems.extend(source_problems(definition, where))
         key = AssetKey(definition.key)
         self._project.sources[key] = definition
         self._project.specs.append(
@@ -205,7 +206,7 @@ class Resolver:
                 owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
                 tags=_all_tags(defaults, definition.tags), description=definition.description, io="",
                 file=where.file, line=where.line, freshness=definition.freshness,
-                kinds=(source_format,) if source_format else (),
+                kinds=(source_format,) if source_format else (), partitions=definition.partitions,
                 source=SourceSpec(
                     path=None if path is None else _absolute(root, path), format=source_format, ttl_s=definition.ttl_s,
                     options=definition.options, has_token=definition.version is not None,

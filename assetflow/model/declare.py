@@ -17,83 +17,11 @@ from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, limit
 
 if TYPE_CHECKING:
     from assetflow.partitions.definition import Definition as Partitions
-    from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 F = TypeVar("F", bound=Callable[..., object])
 
 ATTRIBUTE = "__assetflow__"
 """The attribute of a function that holds its definition."""
-
-
-LAST_GOOD = "last_good"
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """Says more about an input: `orders: Annotated[pd.DataFrame, In("marts.orders", columns=["id", "net"])]`.
-
-    With `columns`, only these columns are loaded, in this order, and a change elsewhere in the upstream table does
-    not make the asset stale.
-
-    `accept="last_good"` lets the asset run on the last good version of its upstream when that cannot be built in a run:
-    it failed, a check rejected it, or something above it failed. Without it, the asset would not run either.
-
-    `window=-6` takes, of an upstream with the same partitions, the same one and the six before it, as one table in
-    their order; `window=(-1, -1)` the one before. Partitions that there are not are left out.
-
-    `partitions=` says otherwise which partitions of an upstream are taken: `Latest()`, `All()`, `StaticMap({...})`,
-    `Axis("day")`, `Axes({...})`, or `Previous()` of the asset itself. `need="all"` makes a partition wait until all
-    that it takes exist; `need=20` that many of them, `need=0.9` such a share. Without it, it takes those that exist.
-
-    Raises:
-        ValueError: there is no such `accept` or `need`, a window ends before it begins or comes with `partitions`.
-        TypeError: `partitions` is not such a value.
-    """
-
-    key: str | None = None
-    columns: tuple[str, ...] | None = None
-    accept: str | None = None
-    window: tuple[int, int] = (0, 0)
-    partitions: PartitionMapping | None = None
-    need: Needs | None = None
-
-    def __init__(
-        self,
-        key: str | None = None,
-        *,
-        columns: Iterable[str] | None = None,
-        accept: str | None = None,
-        window: int | tuple[int, int] = 0,
-        partitions: PartitionMapping | None = None,
-        need: Needs | None = None,
-    ) -> None:
-        if accept not in (None, LAST_GOOD):
-            raise ValueError(f'In(accept="{accept}") is not known; "{LAST_GOOD}" is')
-        object.__setattr__(self, "key", key)
-        object.__setattr__(self, "columns", None if columns is None else tuple(columns))
-        object.__setattr__(self, "accept", accept)
-        first, last = (min(window, 0), max(window, 0)) if isinstance(window, int) else window
-        if first > last:
-            raise ValueError(f"In(window=({first}, {last})) ends before it begins")
-        object.__setattr__(self, "window", (first, last))
-        if partitions is not None or need is not None:
-            _check_partitions(partitions, need, (first, last))
-        object.__setattr__(self, "partitions", partitions)
-        object.__setattr__(self, "need", need)
-
-
-def _check_partitions(partitions: object, need: object, window: tuple[int, int]) -> None:
-    from assetflow.partitions.mappings import Mapping as PartitionMapping, check_needs
-
-    if need is not None and (problem := check_needs(need)) is not None:
-        raise ValueError(f"In: {problem}")
-    if partitions is None:
-        return
-    if not isinstance(partitions, PartitionMapping):
-        text = "such as Latest(), All() or StaticMap({...})"
-        raise TypeError(f"In(partitions=) says which partitions are taken, {text}, not {partitions!r}")
-    if window != (0, 0):
-        raise ValueError("In takes either window= or partitions=; TimeWindow(-6, 0) is a window for one axis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +102,7 @@ class SourceDefinition:
     tags: Mapping[str, str]
     description: str
     freshness: Freshness | None
+    partitions: Partitions | None
     file: str
     line: int
 
@@ -356,6 +285,7 @@ def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     tags: Mapping[str, str] | Iterable[str] = (),
     description: str = "",
     freshness: Freshness | None = None,
+    partitions: Partitions | None = None,
     **options: object,
 ) -> SourceDefinition:
     """Declare data that is made elsewhere.
@@ -369,18 +299,24 @@ def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     `ttl`: how long an observation of `version` holds; without it, each plan asks again.
     `as_of`: a function that returns the data's own time (aware); by default the newest modification time of the
     files, or the time of the observation that found a new token.
+    `partitions`: each partition has files of its own, which `path` has a place for: `data/{partition}.csv`, with its
+    start as `{partition:%Y/%m}`, or a place for each axis (`data/{day}/{airport}.csv`).
 
     Raises:
-        ValueError: neither or both of `path` and `version` are given, or `load` or `ttl` comes without `version`.
+        ValueError: neither or both of `path` and `version` are given, or `load` or `ttl` comes without `version`, or
+            `partitions` without `path` or with `as_of`.
     """
     if (path is None) == (version is None):
         raise ValueError(f"source({key!r}) takes either path= or version=")
     if version is None and (load is not None or ttl is not None):
         raise ValueError(f"source({key!r}): load= and ttl= go with version=; a file is looked at every time")
+    if partitions is not None and (path is None or as_of is not None):
+        raise ValueError(f"source({key!r}): partitions= goes with path= and the times of its files, not with as_of=")
     file, line = caller_place()
     return SourceDefinition(
         key, path, format, version, load, as_of, None if ttl is None else seconds(ttl), dict(options), group,
-        None if owners is None else tuple(owners), tag_mapping(tags), description, freshness, file, line,
+        None if owners is None else tuple(owners), tag_mapping(tags), description, freshness, partitions,
+        file, line,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Mapping, Side, TimeWindow, enough
 from assetflow.partitions.named import Whole
 from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.partitions.paths import path_of
 from assetflow.plan.graph import AssetGraph, Slots, is_own_past
 
 _WHOLE = Side(Whole(), Ordinals.run(0, 1))
@@ -136,6 +137,9 @@ class _Expansion:
             return
         for ordinal, partition in zip(own, self.keys(key, own), strict=True):
             found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
+            if spec.source is not None and spec.source.path is not None and spec.partitions is not None:
+                path = path_of(spec.source.path, spec.partitions, ordinal)
+                found = replace(found, source=replace(spec.source, path=path))
             yield self._on_slots(key, found, Ordinals.run(ordinal, ordinal + 1))
 
     def _read(self, key: AssetKey, given: InputSpec, own: Ordinals | None) -> Ordinals | None:

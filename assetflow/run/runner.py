@@ -115,7 +115,7 @@ class Runner:
     def _observe_sources(self) -> None:
         """Record every source of the plan that differs from its head: runs pin what they read."""
         now = time.time()
-        traces: list[NewTrace] = []
+        traces: dict[AssetKey, NewTrace] = {}
         for step in self._plan:
             if not step.spec.is_source:
                 continue
@@ -123,13 +123,13 @@ class Runner:
             if source.problem is not None:
                 self._settle(StepOutcome(step.asset, "failed", error=step_error(source.problem, self._settings.root)))
             elif step.head is None or step.head.version.data_hash != source.token:
-                traces.append(observed(step, source, now))
+                traces[step.asset] = observed(step, source, now)
         if not traces:
             return
-        files = [file_row(state) for trace in traces for state in self._observations[trace.asset].files]
-        done = self._catalog.commit(self._plan.env, self._run_id, traces, now, files=files)
-        for trace, committed in zip(traces, done, strict=True):
-            self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
+        files = [file_row(state) for name in traces for state in self._observations[name].files]
+        done = self._catalog.commit(self._plan.env, self._run_id, [*traces.values()], now, files=files)
+        for (name, trace), committed in zip(traces.items(), done, strict=True):
+            self._heads[name] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
 
     def _arrange(self) -> None:
         """Find out what waits for what, in which order it starts, and what can be linked."""

@@ -19,7 +19,7 @@ from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
 from assetflow.io.parts import read_parts
-from assetflow.io.sources import FileState, read_source
+from assetflow.io.sources import FileState, read_source, read_sources
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.model.checks import ReadyCheck
@@ -28,7 +28,7 @@ from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
 from assetflow.model.secrets import SECRETS
-from assetflow.model.spec import AssetSpec
+from assetflow.model.spec import AssetSpec, SourceSpec
 from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
 from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome, rejection
@@ -197,7 +197,9 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.parts:
         want = Want(binding.form or "python", binding.columns, call.connection)
-        return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+        if (first := binding.parts[0]) not in task.observations:
+            return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+        return read_sources([(_files_of(bench, one), task.observations[one]) for one in binding.parts], want, first)
     if binding.kind == "nothing" and not binding.optional:
         return None
     if binding.kind == "partition":
@@ -220,13 +222,17 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
     observation = task.observations.get(upstream)
     if observation is None:
         return bench.storage.read(task.versions[upstream], want)
-    source = bench.loaded.sources[upstream]
+    source = bench.loaded.sources[split_slot(upstream)[0]]
     if source.load is not None:
         return bench.storage.convert(source.load(), want, key=upstream)
-    spec = bench.specs[upstream].source
+    return read_source(_files_of(bench, upstream), observation, want)
+
+
+def _files_of(bench: Workbench, source: AssetKey) -> SourceSpec:
+    spec = bench.specs[source].source
     if spec is None:
-        raise AssetFailed(f"source {upstream} has neither a path nor a load function")
-    return read_source(spec, observation, want)
+        raise AssetFailed(f"source {source} has neither a path nor a load function")
+    return spec
 
 
 def _store_all(

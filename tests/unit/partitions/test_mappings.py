@@ -112,6 +112,7 @@ PAIRS: list[tuple[Mapping | None, Definition, Definition]] = [
 FLIGHTS = Multi({"port": PORTS, "day": Daily("2026-04-12", exclude=["2026-04-15"])})
 OTHERS = Multi({"day": Daily("2026-04-14"), "who": CUSTOMERS})
 TWO_TIMES = Multi({"day": Daily("2026-04-16"), "week": Weekly("2026-03-30"), "port": Static(["JFK", "LAX"])})
+WEEKLY = Multi({"week": Weekly("2026-03-30"), "port": Static(["LAX", "JFK"])})
 PRODUCTS: list[tuple[Mapping | None, Definition, Definition]] = [
     (None, FLIGHTS, FLIGHTS),
     (None, FLIGHTS, OTHERS),
@@ -127,6 +128,10 @@ PRODUCTS: list[tuple[Mapping | None, Definition, Definition]] = [
     (Axes({"day": TimeWindow(-1, 0), "port": All()}), FLIGHTS, TWO_TIMES),
     (Axes({"port": Latest()}), TWO_TIMES, FLIGHTS),
     (Previous(), FLIGHTS, FLIGHTS),
+    (None, FLIGHTS, WEEKLY),
+    (None, WEEKLY, FLIGHTS),
+    (TimeWindow(-3, 0), FLIGHTS, WEEKLY),
+    (Axes({"week": TimeWindow(-1, -1), "port": All()}), FLIGHTS, WEEKLY),
     (Latest(), FLIGHTS, PORTS),
     (Latest(), FLIGHTS, Whole()),
     (All(), FLIGHTS, FLIGHTS),
