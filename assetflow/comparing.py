@@ -141,7 +141,9 @@ class Comparing:
             return None
         with self._catalog() as catalog:
             moves = catalog.history(self.env, new.asset)  # every computation here, also of what was there already
-            known = catalog.traces([new.asset], self.env).get((new.asset, UNPARTITIONED), {})  # and elsewhere
+            known = catalog.traces([(new.asset, UNPARTITIONED)], self.env).get(
+                (new.asset, UNPARTITIONED), {}
+            )  # and elsewhere
         traces = [head.trace for head in (*moves, *(head for heads in known.values() for head in heads))]
         found = _closest(traces, old, new)
         if found is None:

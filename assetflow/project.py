@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -35,6 +34,7 @@ from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
 from assetflow.reading import Reading
+from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
 from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible, survey
@@ -55,6 +55,7 @@ from assetflow.views import (
 )
 
 if TYPE_CHECKING:
+    from assetflow.catalog.slots import Totals
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
@@ -160,19 +161,39 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         force: bool = False,
         with_upstream: bool = True,
     ) -> Plan:
-        """What `materialize` would do for a selection (default: everything), and why. Changes nothing."""
+        """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
+
+        Of partitions that are current most have no step, and are only counted in `Plan.settled`.
+        """
+        return self._planned(expression, partitions, force=force, with_upstream=with_upstream)
+
+    def _planned(
+        self,
+        expression: Expression,
+        partitions: str | None,
+        *,
+        force: bool = False,
+        with_upstream: bool = True,
+        shows_newest: bool = False,
+        in_bulk: bool = True,
+    ) -> Plan:
+        """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
         manifest = self._manifest
-        slots = self._slots(self.graph, self.select(expression), partitions)
+        targets = self.select(expression)
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
-            found = self._survey(catalog, ask=True, graph=slots.graph)
+            arranged = self._arranging(ask=True)(
+                self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
+            )
+            slots = arranged.slots
+            found = self._survey(catalog, ask=True, graph=slots)
             plan = self._plan(found.world, slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
-                plan = with_failures(plan, catalog.last_attempts(self.env))
-        if (
-            not (expression or force or slots.graph is not self.graph) and with_upstream
-        ):  # tomorrow there are more partitions
+                plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
+        if arranged.settled is not None:
+            arranged.settled.remember(plan)
+        elif not (expression or force or slots.graph is not self.graph) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
 
@@ -182,15 +203,18 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `now` (UTC seconds; default: the time of the call) is what deadlines are held against.
         """
         now = time.time() if now is None else now
-        slots = self._slots(self.graph, self.graph.order, None)
         with self._catalog() as catalog:
-            world = self._survey(catalog, ask=False, graph=slots.graph).world
-            attempts = self._attempts(catalog)
+            arranged = self._arranging(ask=False)(self.graph, self.graph.order, None, catalog, shows_newest=True)
+            slots = arranged.slots
+            world = self._survey(catalog, ask=False, graph=slots).world
+            attempts = self._attempts(catalog, slots.graph)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
             # It looks up traces, so the catalog is still open.
             plan = self._plan(world, slots.targets, None, False, True, attempts)
-        rows = self._statuses(world, plan, attempts, now)
+        if arranged.settled is not None:
+            arranged.settled.remember(plan)
+        rows = self._statuses(world, plan, attempts, now, arranged.totals)
         if expression:
             wanted = set(
                 parse_selection(selection_text(expression)).select(
@@ -334,12 +358,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
         graph = AssetGraph(loaded.specs)
-        slots = self._slots(graph, self._select(graph, expression), partitions)
-        if slots.graph is not graph:
-            from assetflow.load.slotted import with_slots
+        targets = self._select(graph, expression)
 
-            loaded = with_slots(loaded, slots.graph.specs.values())
-        return run_session(self.settings, loaded, slots.graph, slots.targets, self.storage, request, observer, found)
+        def arrange(catalog: Catalog) -> Slots:
+            return self._arranging(ask=True)(graph, targets, partitions, catalog, force=force).slots
+
+        return run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
 
     def cancel(self, run_id: int, *, at_once: bool = False) -> tuple[Run, bool]:
         """Stop a run of any environment that is going on in another process; see `run.cancelling.cancel`."""
@@ -359,12 +383,20 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         And whether no run died here that has yet to be tidied up after.
         """
-        slots = self._slots(self.graph, self.select(request.expression), request.partitions)
+        from assetflow.run.outcome import is_quiet
+
+        targets = self.select(request.expression)
         with self._catalog() as catalog:
-            found = self._survey(catalog, ask=True, graph=slots.graph)
+            arranged = self._arranging(ask=True)(
+                self.graph, targets, request.partitions, catalog, force=request.force
+            )  # fmt: skip
+            slots = arranged.slots
+            found = self._survey(catalog, ask=True, graph=slots)
             plan = self._plan(
                 found.world, slots.targets, request.expression, request.force, request.with_upstream, {}
             )  # fmt: skip
+            if arranged.settled is not None and is_quiet(plan):
+                arranged.settled.remember(plan)
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 
@@ -386,19 +418,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         finally:
             catalog.close()
 
-    def _slots(self, graph: AssetGraph, targets: tuple[AssetKey, ...], partitions: str | None) -> Slots:
-        """The asset partitions in the place of assets that have some; `partitions` is a user's text."""
-        if any(spec.partitions is not None for spec in graph.specs.values()):
-            from assetflow.plan.slots import asked_for, narrowed, slots_of
+    def _arranging(self, *, ask: bool) -> Arranging:
+        return Arranging(self.settings, self.storage, self._code, self._load if ask else None)
 
-            now = datetime.now(UTC)
-            chosen = targets if partitions is None else narrowed(graph, targets)
-            return slots_of(graph, chosen, asked_for(partitions, now), now)
-        if partitions is not None:
-            raise UsageError("no asset of this project has partitions", fix="leave -p out")
-        return Slots(graph, targets)
-
-    def _survey(self, catalog: Catalog, *, ask: bool, graph: AssetGraph | None = None) -> Survey:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         return survey(
             graph or self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root,
             code=self._code, discover=self.settings.discover,
@@ -443,8 +466,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return with_failures(plan, attempts)
 
     def _statuses(
-        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float
-    ) -> list[AssetStatus]:
+        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float,
+        totals: Mapping[AssetKey, Totals] | None = None,
+    ) -> list[AssetStatus]:  # fmt: skip
         times, states = data_times(world), content_states(plan, attempts)
         last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
         fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
@@ -454,11 +478,11 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
             for key, step in plan.steps.items()
         ]
-        return list(rolled_up(rows, self.graph.specs))
+        return list(rolled_up(rows, self.graph.specs, plan.settled, totals or {}))
 
-    def _attempts(self, catalog: Catalog) -> dict[tuple[AssetKey, str], Attempt]:
+    def _attempts(self, catalog: Catalog, graph: AssetGraph) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""
-        attempts = catalog.last_attempts(self.env)
+        attempts = catalog.last_attempts(self.env, [split_slot(key) for key in graph.specs])
         if any(attempt.state == "running" for attempt in attempts.values()) and not self._is_alive(self.env):
             for slot, attempt in attempts.items():
                 if attempt.state == "running":

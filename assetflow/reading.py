@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from assetflow.io.sources import Observation
     from assetflow.io.sql import QueryResult, TableRef
     from assetflow.load.live import Loaded
+    from assetflow.partitions.definition import Definition
+    from assetflow.partitions.ordinals import Ordinals
 
 When = datetime | date | str
 """A moment: without an offset it is in the zone of the project; a date alone means the end of that day."""
@@ -45,10 +47,7 @@ class Reading:
     def _catalog(self) -> AbstractContextManager[Catalog]:
         raise NotImplementedError
 
-    def _survey(self, catalog: Catalog, *, ask: bool, graph: AssetGraph | None = None) -> Survey:
-        raise NotImplementedError
-
-    def _slots(self, graph: AssetGraph, targets: tuple[AssetKey, ...], partitions: str | None) -> Slots:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         raise NotImplementedError
 
     def _load(self) -> Loaded:
@@ -339,9 +338,16 @@ class Reading:
 
     def _source_parts(self, spec: AssetSpec, partition: str) -> list[tuple[SourceSpec, Observation]]:
         """What is observed now of one partition of a source, or of all that exist, in their order."""
-        slots = self._slots(AssetGraph([spec]), (spec.key,), partition or None)
+        from assetflow.plan.slots import slots_of
+
+        def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
+            return definition.ordinals([partition]) & existing if partition else existing
+
+        slots = slots_of(AssetGraph([spec]), (spec.key,), wanted, datetime.now(UTC))
+        if not slots.targets:
+            raise NoSuchVersion(f"{slot(spec.key, partition)} does not exist by now", fix="wait until its time is over")
         with self._catalog() as catalog:
-            found = self._survey(catalog, ask=False, graph=slots.graph)
+            found = self._survey(catalog, ask=False, graph=slots)
         parts: list[tuple[SourceSpec, Observation]] = []
         for name in slots.targets:
             source, problem = slots.graph.specs[name].source, found.world.sources[name].problem

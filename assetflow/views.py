@@ -20,6 +20,7 @@ from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
 
 if TYPE_CHECKING:
+    from assetflow.catalog.slots import Totals
     from assetflow.io.sql import TableRef
 
 
@@ -169,8 +170,16 @@ class LogFile:
 _WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current", "source")
 
 
-def rolled_up(rows: Sequence[AssetStatus], specs: Mapping[AssetKey, AssetSpec]) -> Iterator[AssetStatus]:
-    """One row for each asset: those of its partitions, which stand together or apart, as one."""
+def rolled_up(
+    rows: Sequence[AssetStatus],
+    specs: Mapping[AssetKey, AssetSpec],
+    current: Mapping[AssetKey, int],
+    totals: Mapping[AssetKey, Totals],
+) -> Iterator[AssetStatus]:
+    """One row for each asset: those of its partitions, which stand together or apart, as one.
+
+    `current` counts those that have no row, and `totals` has the sums over all that are there.
+    """
     together: dict[AssetKey, list[AssetStatus]] = {}
     for row in rows:
         together.setdefault(split_slot(row.spec.key)[0], []).append(row)
@@ -182,18 +191,15 @@ def rolled_up(rows: Sequence[AssetStatus], specs: Mapping[AssetKey, AssetSpec]) 
         first = min(found, key=lambda row: _WORST.index(row.state))
         heads = [row.head for row in found if row.head is not None]
         newest = max(heads, key=lambda head: head.trace.finished_at, default=None)
-        if newest is not None:
-            rows_of = [head.version.rows for head in heads]
-            whole = replace(
-                newest.version,
-                rows=None if None in rows_of else sum(one or 0 for one in rows_of),
-                size_bytes=sum(head.version.size_bytes or 0 for head in heads),
-            )
+        if newest is not None and key in totals:
+            whole = replace(newest.version, rows=totals[key].rows, size_bytes=totals[key].size_bytes)
             newest = replace(newest, version=whole)
         youngest = max(found, key=lambda row: row.freshness.as_of or 0.0)
-        parts = dict(Counter(row.state for row in found))
+        parts = Counter(row.state for row in found)
+        parts["current"] += current.get(key, 0)
         yield AssetStatus(
-            spec, first.state, replace(first.step, spec=spec), first.attempt, youngest.freshness, youngest.late, parts,
+            spec, first.state, replace(first.step, spec=spec), first.attempt, youngest.freshness, youngest.late,
+            {state: count for state, count in parts.items() if count},
             newest,
         )  # fmt: skip
 

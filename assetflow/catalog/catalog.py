@@ -66,14 +66,15 @@ class Catalog:
 
     # -- reading
 
-    def heads(self, env: str) -> dict[Slot, Head]:
-        """What is current in an environment. Two queries."""
-        heads = self._heads(self.database.rows("heads", env), env)
+    def heads(self, env: str, parts: Iterable[Slot] | None = None) -> dict[Slot, Head]:
+        """What is current in an environment; with `parts`, of these and all assets without partitions. Two queries."""
+        rows = self.database.rows("heads", env) if parts is None else self.database.rows("heads_in", env, _json(parts))
+        heads = self._heads(rows, env)
         return {(head.trace.asset, head.trace.partition): head for head in heads}
 
-    def traces(self, assets: Iterable[AssetKey], env: str, limit: int = 100_000) -> dict[Slot, dict[str, list[Head]]]:
-        """The traces of these assets by input key, newest first, as heads that could be linked. Two queries."""
-        rows = self.database.rows("traces_of", json.dumps(list(assets)), limit)
+    def traces(self, slots: Iterable[Slot], env: str, limit: int = 100_000) -> dict[Slot, dict[str, list[Head]]]:
+        """The traces of these partitions by input key, newest first, as heads that could be linked. Two queries."""
+        rows = self.database.rows("traces_in", _json(slots), limit)
         found: dict[Slot, dict[str, list[Head]]] = {}
         for head in self._heads(rows, env):
             slot = found.setdefault((head.trace.asset, head.trace.partition), {})
@@ -134,9 +135,10 @@ class Catalog:
         """The attempts of a run in the order they began."""
         return [attempt_from_row(row) for row in self.database.rows("attempts", run_id)]
 
-    def last_attempts(self, env: str) -> dict[Slot, Attempt]:
-        """The newest attempt of every asset partition."""
-        attempts = (attempt_from_row(row) for row in self.database.rows("last_attempts", env))
+    def last_attempts(self, env: str, parts: Iterable[Slot] | None = None) -> dict[Slot, Attempt]:
+        """The newest attempt of every asset partition; with `parts`, of these and of all assets without partitions."""
+        named = ("last_attempts", env) if parts is None else ("last_attempts_in", env, _json(parts))
+        attempts = map(attempt_from_row, self.database.rows(*named))
         return {(attempt.asset, attempt.partition): attempt for attempt in attempts}
 
     def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
@@ -453,6 +455,10 @@ class Catalog:
             self._envs.clear()
             self._nodes.clear()
             raise
+
+
+def _json(slots: Iterable[Slot]) -> str:
+    return json.dumps([*slots])
 
 
 def _median(values: list[float]) -> float:

@@ -31,7 +31,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BUSY_S = 30.0
 
 

@@ -26,15 +26,35 @@ JOIN fp f ON f.fp_id = t.fp_id
 JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?
 
--- traces_of: the traces of these assets (a JSON list of keys) that have a live version, newest first
+-- heads_in: what is current in an environment (?1) of assets without partitions, and of these partitions (?2)
+SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
+       t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
+       f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+FROM (
+    SELECT w.* FROM env e CROSS JOIN asset o JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
+    WHERE e.name = ?1
+    UNION ALL
+    SELECT w.* FROM env e CROSS JOIN json_each(?2) one
+    JOIN asset o ON o.key = one.value ->> 0 JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
+    JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
+    WHERE e.name = ?1
+) h
+JOIN asset a ON a.asset_id = h.asset_id
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN fp f ON f.fp_id = t.fp_id
+JOIN version v ON v.version_id = t.version_id
+
+-- traces_in: the traces of these asset partitions (a JSON list of pairs of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?) wanted
-JOIN asset a ON a.key = wanted.value
-JOIN trace t ON t.asset_id = a.asset_id
-JOIN part p ON p.part_id = t.part_id
+JOIN asset a ON a.key = wanted.value ->> 0
+JOIN part p ON p.key = wanted.value ->> 1 AND p.asset_id IS CASE WHEN p.key = '' THEN NULL ELSE a.asset_id END
+JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id
 JOIN fp f ON f.fp_id = t.fp_id
 JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
 WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
@@ -284,6 +304,65 @@ JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.part_id 
 JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 WHERE e.name = ?
+
+-- last_attempts_in: the newest attempts in an environment (?1) of assets without partitions, and of these partitions (?2)
+SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
+FROM (
+    SELECT w.* FROM env e CROSS JOIN asset o
+    JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
+    WHERE e.name = ?1
+    UNION ALL
+    SELECT w.* FROM env e CROSS JOIN json_each(?2) one
+    JOIN asset o ON o.key = one.value ->> 0 JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
+    JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
+    WHERE e.name = ?1
+) l
+JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.part_id = l.part_id AND t.number = l.number
+JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
+
+-- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), as far as it can
+-- be told to be current by its input key alone: nothing was seen while it ran, and its bytes are there
+SELECT a.key, p.key, t.input_key, t.fp_id, v.data_hash, v.row_count, v.columns, v.io, v.location
+FROM env e CROSS JOIN json_each(?2) w
+JOIN asset a ON a.key = w.value
+JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN version v ON v.version_id = t.version_id
+WHERE e.name = ?1 AND t.discovered = '{}' AND v.state = 'live'
+
+-- packages_of: the packages of these definitions (a JSON list of numbers)
+SELECT f.fp_id, f.packages FROM json_each(?) w JOIN fp f ON f.fp_id = w.value
+
+-- heads_since: the partitions whose head moved in an environment (?1) after a commit (?2)
+SELECT a.key, p.key FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2
+JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
+WHERE e.name = ?1 AND h.part_id <> 0
+
+-- slots_without_bytes: the partitions that are current in an environment with a version that is not live
+SELECT a.key, p.key FROM version v
+JOIN head h ON h.env_id = (SELECT env_id FROM env WHERE name = ?) AND h.asset_id = v.asset_id AND h.part_id = v.part_id
+JOIN trace t ON t.trace_id = h.trace_id AND t.version_id = v.version_id
+JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
+WHERE v.state <> 'live' AND v.part_id <> 0
+
+-- parts_of: the partitions of which anything was ever recorded, of these assets (a JSON list of keys)
+SELECT a.key, p.key FROM json_each(?) w JOIN asset a ON a.key = w.value JOIN part p ON p.asset_id = a.asset_id
+
+-- slot_totals: of the partitions that are current in an environment: how many, rows, bytes, seconds, the newest trace
+SELECT a.key, count(*), sum(v.row_count), count(v.row_count), sum(v.size_bytes), sum(max(0, t.finished_at - t.started_at)),
+       max(t.finished_at), p.key
+FROM env e JOIN head h ON h.env_id = e.env_id AND h.part_id <> 0
+JOIN asset a ON a.asset_id = h.asset_id
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN version v ON v.version_id = t.version_id
+WHERE e.name = ?
+GROUP BY h.asset_id
+
+-- seq: how many commits moved a head
+SELECT value FROM counter WHERE name = 'seq'
 
 -- attempts_of: the newest attempts of an asset
 SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts

@@ -1,4 +1,4 @@
--- The catalog, version 6. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- The catalog, version 7. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
 -- ticks and the state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -88,6 +88,7 @@ CREATE TABLE version (
     UNIQUE (asset_id, part_id, number)
 );
 CREATE INDEX version_by_hash ON version (asset_id, part_id, data_hash);
+CREATE INDEX version_gone ON version (state) WHERE state <> 'live';
 
 CREATE TABLE trace (
     trace_id    INTEGER PRIMARY KEY,
@@ -131,6 +132,7 @@ CREATE TABLE head (
     verified_at REAL NOT NULL,
     PRIMARY KEY (env_id, asset_id, part_id)
 ) WITHOUT ROWID;
+CREATE INDEX head_by_seq ON head (env_id, seq);
 
 -- Every move of a head, for history, time travel and rollback.
 CREATE TABLE head_log (

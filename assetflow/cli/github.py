@@ -173,7 +173,9 @@ def plan_summary(plan: Plan, name: str) -> str:
     """A plan as Markdown, each asset with all its reasons."""
     env = f"env {markdown(plan.env)}"
     if plan.is_empty:
-        return f"### assetflow plan for {markdown(name)}: nothing to do\n\n{len(plan.current)} already current, {env}\n"
+        return (
+            f"### assetflow plan for {markdown(name)}: nothing to do\n\n{plan.current_count} already current, {env}\n"
+        )
     sections = (("run", plan.run), ("maybe", plan.maybe), ("reuse", plan.link), ("blocked", plan.blocked))
     counts = ", ".join([f"{len(steps)} {word}" for word, steps in sections if steps])
     rows = [
@@ -181,7 +183,7 @@ def plan_summary(plan: Plan, name: str) -> str:
          "" if step.estimate_s is None else words(step.estimate_s))
         for word, steps in sections for step in steps
     ]  # fmt: skip
-    head = f"### assetflow plan for {markdown(name)}\n\n{counts}, {len(plan.current)} already current, {env}\n\n"
+    head = f"### assetflow plan for {markdown(name)}\n\n{counts}, {plan.current_count} already current, {env}\n\n"
     return head + _table(("", "asset", "why", "last time"), rows)
 
 

@@ -93,7 +93,7 @@ class PlainWatcher(Watcher):
         """Write how much is planned."""
         super().run_started(run_id, plan, workers)
         planned = len(plan.run) + len(plan.maybe) + len(plan.link)
-        self._say("start", planned=planned, current=len(plan.current), workers=workers, env=plan.env)
+        self._say("start", planned=planned, current=plan.current_count, workers=workers, env=plan.env)
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:
         """Remember since when it runs."""

@@ -163,7 +163,7 @@ def _mark(step: Step) -> Span:
 
 
 def _foot(plan: Plan, apply: str) -> list[Line]:
-    rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(len(plan.current)))]
+    rows: list[tuple[Line | Span | str, ...]] = [(head("current"), str(plan.current_count))]
     if plan.pinned:
         rows.append((head("pinned"), pinned_words(_pinned_names(plan)).replace(" pinned: ", ": ", 1)))
     changed = plan.changed_sources

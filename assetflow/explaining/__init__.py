@@ -50,6 +50,12 @@ class Explaining:
         """What `materialize` would do."""
         raise NotImplementedError
 
+    def _planned(
+        self, expression: str | Iterable[str] | None, partitions: str | None, *, force: bool = False,
+        with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
+    ) -> Plan:  # fmt: skip
+        raise NotImplementedError
+
     def status(self, expression: str | Iterable[str] | None = None, *, now: float | None = None) -> Status:
         """Content and freshness of the selected assets."""
         raise NotImplementedError
@@ -83,7 +89,7 @@ class Explaining:
         found, named = self._split(key)
         if against is None and named is None:
             asset, partition = split_slot(found)
-            plan = self.plan(asset, partitions=partition or None)
+            plan = self._planned(asset, partition or None, shows_newest=not partition, in_bulk=not partition)
             late = None if self.graph.specs[asset].freshness is None else self.status(asset, now=now)[asset]
             with self._catalog() as catalog:
                 last = None if partition else next(iter(self.history(asset, 1)), None)

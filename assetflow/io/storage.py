@@ -246,6 +246,14 @@ class Storage:
         marker = "" if version.io in self._given else _MARKERS.get(version.io, "")
         return os.path.exists(f"{self._root}/{version.location}/{marker}")  # noqa: PTH110 - a Path costs more than the look
 
+    def marker(self, io: str) -> str:
+        """The file that each version has in its folder; empty where it takes more to tell whether it exists."""
+        return "" if io in self._given or io == "duckdb" else _MARKERS.get(io, "")
+
+    def folder(self, key: str) -> str:
+        """The folder below the storage folder that has the partitions of an asset, as text with slashes."""
+        return "/".join(key.split("."))
+
     def place(self, version: Version) -> str | None:
         """The file below the storage folder that is there as long as `exists` is true; empty where there is none.
 

@@ -149,7 +149,7 @@ def _placed(mapping: Mapping, up: Definition, down: Definition) -> Mapping:
         if isinstance(mapping, Identity):
             return Axes()
         name = up.time_axis
-        if isinstance(mapping, StaticMap) or name not in {one for one, _ in _pairs(up, down)} or name is None:
+        if isinstance(mapping, StaticMap) or name is None or all(one != name for one, _ in _pairs(up, down)):
             return mapping
         return Axes({name: mapping})
     product = next((side for side in (up, down) if isinstance(side, Multi)), None)

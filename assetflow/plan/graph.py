@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
@@ -151,10 +151,16 @@ def is_own_past(given: InputSpec, spec: AssetSpec, specs: Mapping[AssetKey, Asse
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """A graph of asset partitions (`orders[2026-01-05]`) in the place of assets, and the targets in it."""
+    """A graph of asset partitions (`orders[2026-01-05]`) in the place of assets, and the targets in it.
+
+    Partitions that were told to be current in bulk are left out, but for the `settled` ones: others read them,
+    and they have no inputs. `current` counts for each asset those targets that are left out.
+    """
 
     graph: AssetGraph
     targets: tuple[AssetKey, ...]
+    settled: frozenset[AssetKey] = frozenset()
+    current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:

@@ -19,7 +19,7 @@ def plan_html(plan: Plan) -> str:
             reasons = "; ".join(reason.text for reason in step.reasons)
             estimate = "" if step.estimate_s is None else words(step.estimate_s)
             rows.append(table_row(title, step.asset, reasons, estimate))
-    summary = f"{len(plan.current)} current" if rows else f"all {len(plan.current)} current, nothing to do"
+    summary = f"{plan.current_count} current" if rows else f"all {plan.current_count} current, nothing to do"
     return html_table(("action", "asset", "why", "took last time"), rows) + f"<p>{escape(summary)}</p>"
 
 

@@ -39,7 +39,8 @@ class World:
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
     seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
-    files that functions were seen to open; without it they do not count.
+    files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
+    that are known to be current, `current` counts for each asset those that are not even in the graph.
     """
 
     graph: AssetGraph
@@ -53,6 +54,8 @@ class World:
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
     discovered: Discovered | None = None
+    settled: frozenset[AssetKey] = frozenset()
+    current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an asset, or of an asset partition by the name of its slot."""
@@ -126,6 +129,10 @@ class Plan:
     workers: int = 1
     partitions: str | None = None
     """Which partitions were asked for, as a user's text."""
+    settled: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    """Of each asset with partitions, how many more are current that have no step."""
+    settled_s: float = 0.0
+    """How long these took to compute, in seconds, as far as that is known."""
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())
@@ -157,6 +164,16 @@ class Plan:
         return self._having(Action.CURRENT)
 
     @property
+    def current_count(self) -> int:
+        """How many assets and asset partitions are current, with those that have no step."""
+        return len(self.current) + sum(self.settled.values())
+
+    @property
+    def saved_s(self) -> float:
+        """How long what is current took to compute, in seconds, as far as that is known."""
+        return sum(step.estimate_s or 0.0 for step in self.current) + self.settled_s
+
+    @property
     def pinned(self) -> tuple[Step, ...]:
         """The assets that stay at the version that they are pinned to."""
         return self._having(Action.PINNED)
@@ -186,7 +203,7 @@ class Plan:
         for name, steps in by_node.items():
             above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
             work.append(self.work(name, [step.asset for step in steps], frozenset(above - {name})))
-        saved = sum(step.estimate_s or 0.0 for step in (*self.current, *self.link))
+        saved = self.saved_s + sum(step.estimate_s or 0.0 for step in self.link)
         return estimate(work, self.workers, saved)
 
     def work(self, node: str, keys: Sequence[AssetKey], above: frozenset[str]) -> Work:
@@ -216,12 +233,13 @@ class Plan:
             "selection": self.selection,
             "items": [step.to_json() for step in self if not step.spec.is_source],
             "sources": [step.to_json() for step in self if step.spec.is_source],
+            "current_partitions": dict(self.settled),
             "root_causes": [cause.to_json() for cause in self.root_causes],
             "estimate": self.estimate.to_json(),
         }
 
     def __repr__(self) -> str:
-        counts = f"run={len(self.run)}, maybe={len(self.maybe)}, link={len(self.link)}, current={len(self.current)}"
+        counts = f"run={len(self.run)}, maybe={len(self.maybe)}, link={len(self.link)}, current={self.current_count}"
         return f"<Plan {counts}>"
 
     def _repr_html_(self) -> str:
@@ -257,9 +275,12 @@ def make_plan(
             if found:
                 steps = _pass(world, members, forced, found, with_upstream)
         planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
-        for key, seconds in world.durations(planned).items() if planned else ():
-            steps[key] = replace(steps[key], predicted_s=seconds)
-    return Plan(world.env, selection, wanted, steps, workers)
+        took = world.durations([*planned, *world.current]) if planned or world.current else dict[AssetKey, float]()
+        for key in planned:
+            if key in took:
+                steps[key] = replace(steps[key], predicted_s=took[key])
+        settled_s = sum(count * took.get(key, 0.0) for key, count in world.current.items())
+    return Plan(world.env, selection, wanted, steps, workers, settled=world.current, settled_s=settled_s)
 
 
 def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
@@ -319,6 +340,9 @@ def _pass(
     for together in _by_function(world.graph, members):
         if world.graph.specs[together[0]].is_source:
             steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
+            continue
+        if together[0] in world.settled:
+            steps.update((key, _settled_step(world, key)) for key in together)
             continue
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
         free = {key: decision for key, decision in decided.items() if key not in world.pins}
@@ -437,6 +461,10 @@ def _source_step(world: World, spec: AssetSpec) -> Step:
     is_changed = head is not None
     reason = Reason("input_changed", "the source changed") if is_changed else Reason("never_materialized", "first seen")
     return Step(spec, split_slot(spec.key)[1], Action.CURRENT, (reason,), head, None, is_changed, token=now.token)
+
+
+def _settled_step(world: World, key: AssetKey) -> Step:
+    return Step(world.graph.specs[key], split_slot(key)[1], Action.CURRENT, (), world.head(key))
 
 
 def _blocked(key: AssetKey, step: Step) -> Reason:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey, slot
@@ -29,55 +31,62 @@ def slots_of(
     targets: Sequence[AssetKey],
     wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals],
     now: datetime,
+    settled: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
+    shown: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
 ) -> Slots:
     """The slots of the targets and of all that they need, in the place of the assets of a project.
 
     `wanted(key, definition, existing)` says which partitions of a target are meant. An asset without partitions needs
     all that exist at `now` of an upstream with some; one with partitions needs what its windows say, as far as that
-    exists. A partition that needs more than exists (`In(need=)`) does not exist yet. Linear in slots and edges.
+    exists. One that needs more than exists (`In(need=)`) does not exist yet. Of partitions that are `settled` (known to
+    be current) only those become slots that others read, and they have no inputs; but those to be `shown` become slots
+    as if they were not settled, with all that they need. Linear in slots and edges.
 
     Raises:
         UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
     """
-    expansion = _Expansion(graph, now)
+    expansion = _Expansion(graph, now, settled)
     chosen = {key: expansion.chosen(key, wanted) for key in targets}
-    needed = expansion.needed(chosen)
-    specs = [one for key in graph.order if key in needed for one in expansion.specs(key, needed[key])]
-    names = tuple(slot(key, partition) for key, own in chosen.items() for partition in expansion.keys(key, own))
-    return Slots(AssetGraph(specs), names)
+    needed = expansion.needed(chosen, shown)
+    specs = [one for key in graph.order for one in expansion.specs(key, needed)]
+    names = tuple(
+        slot(key, partition)
+        for key, own in chosen.items()
+        for partition in expansion.keys(key, expansion.opened(key, own))
+    )
+    return Slots(AssetGraph(specs), names, expansion.border(), expansion.current(chosen))
 
 
 class _Expansion:
     """What is known of the partitions of a graph at one instant, and how the ends of each edge belong together."""
 
-    def __init__(self, graph: AssetGraph, now: datetime) -> None:
+    def __init__(self, graph: AssetGraph, now: datetime, settled: MappingOf[AssetKey, Ordinals]) -> None:
         self._graph = graph
-        self._sides = {
-            key: Side(spec.partitions, spec.partitions.keys_until(now))
-            for key, spec in graph.specs.items()
-            if spec.partitions is not None
-        }
+        self._sides = sides_of(graph, now)
+        self._settled = settled
+        self._opened: dict[AssetKey, Ordinals] = {}
+        self._border: dict[AssetKey, Ordinals] = {}
         self._mappings: dict[tuple[AssetKey, InputSpec], Mapping] = {}
-        self._waiting: dict[AssetKey, Ordinals] = {}
-        for key in graph.order:
-            inputs = [one for one in graph.specs[key].inputs if one.need is not None or one.upstream in self._waiting]
-            if inputs and key in self._sides:
-                self._wait(key, inputs)
 
-    def _wait(self, key: AssetKey, inputs: Iterable[InputSpec]) -> None:
-        """Leave out the partitions for which one of the inputs does not have enough yet; without `need`, not one."""
-        down = self._sides[key]
-        waiting = EMPTY
-        for given in inputs:
-            up, mapping = self._sides[given.upstream], self._mapping(key, given)
-            need = given.need or (0 if given.optional or given.looks_back else 1)
-            missing = mapping.upstream(down.existing, up, down) - up.existing
-            for one in mapping.downstream(missing, up, down) if missing else ():
-                if not enough(need, mapping.upstream(Ordinals.run(one, one + 1), up, down), up.existing):
-                    waiting |= Ordinals.run(one, one + 1)
-        if waiting:
-            self._waiting[key] = waiting
-            self._sides[key] = Side(down.definition, down.existing - waiting)
+    def opened(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
+        """Those of these partitions that are looked at each by itself."""
+        return None if own is None else own - self._told(key)
+
+    def border(self) -> frozenset[AssetKey]:
+        """The slots of settled partitions that others read."""
+        return frozenset(slot(key, name) for key, own in self._border.items() for name in self.keys(key, own))
+
+    def current(self, chosen: MappingOf[AssetKey, Ordinals | None]) -> dict[AssetKey, int]:
+        """How many of the chosen partitions of each asset are settled, and have no slot."""
+        left = {
+            key: ((own & self._told(key)) - self._border.get(key, EMPTY)).count
+            for key, own in chosen.items()
+            if own is not None
+        }
+        return {key: count for key, count in left.items() if count}
+
+    def _told(self, key: AssetKey) -> Ordinals:
+        return self._settled.get(key, EMPTY) - self._opened.get(key, EMPTY)
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
         """What is meant of a target: some of its partitions, or None for one that has no partitions."""
@@ -85,8 +94,8 @@ class _Expansion:
         if side is None:
             return None
         meant = wanted(key, side.definition, side.existing)
-        if meant and not meant & side.existing and (waiting := meant & self._waiting.get(key, EMPTY)):
-            name = slot(key, side.definition.key(waiting.first))
+        if meant and not meant & side.existing:
+            name = slot(key, side.definition.key(meant.first))
             fix = "wait for them, or make it with fewer: In(need=)"
             raise UsageError(f"{name} needs more partitions of what it reads than exist by now", fix=fix)
         return meant & side.existing
@@ -95,26 +104,41 @@ class _Expansion:
         """The keys of these partitions; one empty text for an asset without."""
         return ("",) if own is None else self._sides[key].definition.keys(own)
 
-    def needed(self, chosen: MappingOf[AssetKey, Ordinals | None]) -> dict[AssetKey, Ordinals | None]:
+    def needed(
+        self, chosen: MappingOf[AssetKey, Ordinals | None], shown: MappingOf[AssetKey, Ordinals]
+    ) -> dict[AssetKey, Ordinals | None]:
         """What is needed of each asset for what is chosen, in the way of `chosen`."""
+        self._opened = self._walked({key: own & self._sides[key].existing for key, own in shown.items()}, {})
+        return self._walked(chosen, self._settled)
+
+    def _walked(
+        self, chosen: MappingOf[AssetKey, Ordinals | None], settled: MappingOf[AssetKey, Ordinals]
+    ) -> dict[AssetKey, Any]:
         together: dict[str, list[AssetKey]] = {}
         for key, spec in self._graph.specs.items():
             together.setdefault(spec.node, []).append(key)
         found: dict[AssetKey, Ordinals | None] = {}
 
-        def need(key: AssetKey, ordinals: Ordinals | None) -> None:
+        def need(key: AssetKey, ordinals: Ordinals | None, *, is_read: bool) -> None:
             for one in together[self._graph.specs[key].node]:  # outputs of one function are made together
-                before = found.get(one)
-                found[one] = ordinals if before is None or ordinals is None else before | ordinals
+                own = ordinals
+                if own is not None and one in settled:
+                    told = self._told(one)
+                    if is_read and one == key:
+                        self._border[one] = self._border.get(one, EMPTY) | (own & told)
+                    own -= told
+                if own is None or own:
+                    before = found.get(one)
+                    found[one] = own if before is None or own is None else before | own
 
         for key, own in chosen.items():
-            need(key, own)
+            need(key, own, is_read=False)
         for key in reversed(self._graph.order):
             if key in found:
-                need(key, self._with_own_past(key, found[key]))
+                need(key, self._with_own_past(key, found[key]), is_read=False)
                 own = found[key]
                 for given in self._graph.specs[key].inputs:
-                    need(given.upstream, self._read(key, given, own))
+                    need(given.upstream, self._read(key, given, own), is_read=True)
         return found
 
     def _with_own_past(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
@@ -123,19 +147,25 @@ class _Expansion:
         past = [given for given in spec.inputs if is_own_past(given, spec, self._graph.specs)]
         new = own if past else None
         while own is not None and new:
-            new = Ordinals.joined(
-                span for given in past for span in (self._read(key, given, new) or EMPTY).spans
-            ) - own  # fmt: skip
+            read = [span for given in past for span in (self._read(key, given, new) or EMPTY).spans]
+            new = Ordinals.joined(read) - own
             own |= new
         return own
 
-    def specs(self, key: AssetKey, own: Ordinals | None) -> Iterable[AssetSpec]:
-        """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams."""
+    def specs(self, key: AssetKey, needed: MappingOf[AssetKey, Ordinals | None]) -> Iterable[AssetSpec]:
+        """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams.
+
+        Before them those of settled partitions that others read.
+        """
         spec = self._graph.specs[key]
+        border = self._border.get(key, EMPTY)
+        for partition in self.keys(key, border) if border else ():
+            yield replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition), inputs=())
+        own = needed.get(key, EMPTY)
         if own is None:
             yield self._on_slots(key, spec, None)
             return
-        for ordinal, partition in zip(own, self.keys(key, own), strict=True):
+        for ordinal, partition in zip(own, self.keys(key, own) if own else (), strict=True):
             found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
             if spec.source is not None and spec.source.path is not None and spec.partitions is not None:
                 path = path_of(spec.source.path, spec.partitions, ordinal)
@@ -148,14 +178,9 @@ class _Expansion:
         if up is None or ((down is None or own is None) and given.partitions is None):
             return None if up is None else up.existing
         down, own = (_WHOLE, _WHOLE.existing) if down is None or own is None else (down, own)
-        return self._mapping(key, given).upstream(own, up, down) & up.existing
-
-    def _mapping(self, key: AssetKey, given: InputSpec) -> Mapping:
-        """How the ends of an edge belong together, found once for each."""
         if (key, given) not in self._mappings:
-            up, down = self._sides[given.upstream], self._sides.get(key, _WHOLE)
             self._mappings[key, given] = mapping_of(given, up.definition, down.definition)
-        return self._mappings[key, given]
+        return self._mappings[key, given].upstream(own, up, down) & up.existing
 
     def _on_slots(self, key: AssetKey, spec: AssetSpec, own: Ordinals | None) -> AssetSpec:
         if not any(given.upstream in self._sides for given in spec.inputs):
@@ -173,6 +198,36 @@ class _Expansion:
                 )
             inputs += [given.on(slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
+
+
+def sides_of(graph: AssetGraph, now: datetime) -> dict[AssetKey, Side]:
+    """The assets with partitions, each with those that exist at `now`: one that needs more than exists does not yet."""
+    sides: dict[AssetKey, Side] = {}
+    short: set[AssetKey] = set()
+    for key, spec in graph.specs.items():
+        if spec.partitions is None:
+            continue
+        sides[key] = Side(spec.partitions, spec.partitions.keys_until(now))
+        inputs = [given for given in spec.inputs if given.need is not None or given.upstream in short]
+        if inputs and (waiting := _waiting(sides, key, inputs)):
+            short.add(key)
+            sides[key] = Side(spec.partitions, sides[key].existing - waiting)
+    return sides
+
+
+def _waiting(sides: MappingOf[AssetKey, Side], key: AssetKey, inputs: Iterable[InputSpec]) -> Ordinals:
+    """The partitions for which one of the inputs does not have enough yet; without `need`, not a single one."""
+    down, waiting = sides[key], EMPTY
+    for given in inputs:
+        up = sides[given.upstream]
+        mapping = mapping_of(given, up.definition, down.definition)
+        need = given.need or (0 if given.optional or given.looks_back else 1)
+        missing = mapping.upstream(down.existing, up, down) - up.existing
+        for one in mapping.downstream(missing, up, down) if missing else ():
+            own = Ordinals.run(one, one + 1)
+            if not enough(need, mapping.upstream(own, up, down), up.existing):
+                waiting |= own
+    return waiting
 
 
 def mapping_of(given: InputSpec, up: Definition, down: Definition | None) -> Mapping:

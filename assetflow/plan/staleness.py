@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.plan.slotkeys import digest_of_set, slot_key
 from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_discoveries, moved_packages, texts
 
 
@@ -93,17 +94,48 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
 
     The definition is the code with all that was declared beside it; what the cue of the asset leaves out is not in it.
     """
+    asset, partition = split_slot(spec.key)
+    whole: list[tuple[InputSpec, str]] = []
+    parts: dict[InputSpec, list[tuple[str, str]]] = {}
+    for given, digest in digests:
+        if given.mode == "order":
+            continue
+        upstream, part = split_slot(given.upstream)
+        if part:
+            parts.setdefault(replace(given, upstream=upstream), []).append((part, digest))
+        else:
+            whole.append((given, digest))
+    if not (partition or parts):
+        return definition_key(asset, spec, whole, ())
+    edges = sorted(parts, key=_by_name)
+    base = definition_key(asset, spec, whole, edges)
+    return slot_key(base, [digest_of_set(parts[given]) for given in edges], partition)
+
+
+def definition_key(
+    asset: AssetKey, spec: AssetSpec, whole: Iterable[tuple[InputSpec, str]], in_parts: Sequence[InputSpec]
+) -> str:
+    """The input key of an asset that reads nothing in partitions; else what the keys of its own have in common.
+
+    `in_parts` are the inputs of which partitions are read, in the order in which their sets go into `slot_key`.
+    """
     config_now, files, variables = texts(spec)
     config = [f"{name}={text}" for name, text in sorted(config_now.items())]
     inputs: list[str] = []
-    for given, digest in sorted(digests, key=lambda pair: (pair[0].parameter, pair[0].upstream)):
-        if given.mode != "order":
-            inputs += [given.parameter, given.upstream, given.mode, ",".join(given.columns), digest]
-    key = _hash("afk1", [spec.key, code_now(spec), str(len(config)), *config, *inputs])
+    for given, digest in sorted(whole, key=lambda pair: _by_name(pair[0])):
+        inputs += [given.parameter, given.upstream, given.mode, ",".join(given.columns), digest]
+    key = _hash("afk1", [asset, code_now(spec), str(len(config)), *config, *inputs])
     if files or variables:
         more = [f"{name}={text}" for one in (files, variables) for name, text in sorted(one.items())]
         key = _hash("afk1+", [key, str(len(files)), *more])
+    if in_parts:
+        edges = [word for one in in_parts for word in (one.parameter, one.upstream, one.mode, ",".join(one.columns))]
+        key = _hash("afk1*", [key, *edges])
     return f"afk1:{key}"
+
+
+def _by_name(given: InputSpec) -> tuple[str, AssetKey]:
+    return given.parameter, given.upstream
 
 
 def decide(

@@ -35,7 +35,7 @@ class EventStream:
     def run_started(self, run_id: int, plan: Plan, workers: int) -> None:
         """The plan's counts."""
         self._run_id = run_id
-        counts = {"run": len(plan.run), "maybe": len(plan.maybe), "link": len(plan.link), "current": len(plan.current)}
+        counts = {"run": len(plan.run), "maybe": len(plan.maybe), "link": len(plan.link), "current": plan.current_count}
         self._event("run_started", env=plan.env, selection=plan.selection, planned=counts, workers=workers)
 
     def step_started(self, asset: AssetKey, reasons: tuple[Reason, ...]) -> None:

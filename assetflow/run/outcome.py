@@ -303,6 +303,5 @@ def is_quiet(plan: Plan) -> bool:
 
 def nothing_to_do(plan: Plan, began: float) -> RunResult:
     """The result of a `materialize` that found everything current; `began` is monotonic."""
-    saved = sum(step.estimate_s or 0.0 for step in plan.current)
     pinned = tuple(f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None)
-    return RunResult(None, plan.env, {}, len(plan.current), time.monotonic() - began, saved, pinned=pinned)
+    return RunResult(None, plan.env, {}, plan.current_count, time.monotonic() - began, plan.saved_s, pinned=pinned)

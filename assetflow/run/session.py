@@ -18,10 +18,11 @@ from assetflow.files import names_disk_errors, storage_error
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
+from assetflow.load.slotted import with_slots
 from assetflow.model.jobs import Tick
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import Slots
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
@@ -80,14 +81,15 @@ class Request:
 def run_session(
     settings: Settings,
     loaded: Loaded,
-    graph: AssetGraph,
-    targets: tuple[AssetKey, ...],
+    arrange: Callable[[Catalog], Slots],
     storage: Storage,
     request: Request,
     observer: Observer | None,
     earlier: Survey | None = None,
 ) -> RunResult:
     """Plan under the lock of the environment and carry the plan out. `earlier` is what the verb has seen before.
+
+    `arrange` says what the run is about, as the catalog is when the lock is held.
 
     Raises:
         RunConflict: another run holds the environment for longer than the request waits.
@@ -98,14 +100,13 @@ def run_session(
         request = replace(request, executor=_inline(request))
     _check_executor(request.executor or settings.executor)
     with followed(SilentObserver() if observer is None else observer, settings, loaded) as watcher:
-        return _carry_out(settings, loaded, graph, targets, storage, request, watcher, earlier)
+        return _carry_out(settings, loaded, arrange, storage, request, watcher, earlier)
 
 
 def _carry_out(
     settings: Settings,
     loaded: Loaded,
-    graph: AssetGraph,
-    targets: tuple[AssetKey, ...],
+    arrange: Callable[[Catalog], Slots],
     storage: Storage,
     request: Request,
     watcher: Observer,
@@ -117,10 +118,13 @@ def _carry_out(
         stack.enter_context(_keeping_versions(settings))
         catalog = Catalog(settings.catalog_path, write=True)
         stack.callback(catalog.close)
+        slots = arrange(catalog)
+        graph, targets = slots.graph, slots.targets
+        loaded = with_slots(loaded, graph.specs.values())
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
-            graph, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root,
+            slots, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root,
             code=loaded.code_sources, discover=settings.discover,
         )  # fmt: skip
         remember(catalog, settings.env, found)

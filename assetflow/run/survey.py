@@ -25,7 +25,7 @@ from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Discovered, Doubt, Head
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.planner import SourceNow, World
 from assetflow.plan.surroundings import may_stand_for
 from assetflow.run.aliases import aliased
@@ -85,7 +85,7 @@ class _Live(Mapping[str, Head]):
 
 
 def survey(  # noqa: PLR0913 - every part of the world, those of the project by keyword
-    graph: AssetGraph,
+    graph: AssetGraph | Slots,
     env: str,
     catalog: Catalog,
     storage: Storage,
@@ -106,10 +106,12 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     Raises:
         StorageFailed: what is stored cannot be seen at all, so that nothing can be said of what has to run.
     """
+    slots = graph if isinstance(graph, Slots) else Slots(graph, ())
+    graph = slots.graph
     if load is not None:
         _storage_must_be_there(catalog, storage)
-    heads = catalog.heads(env)
-    declared = DeclaredNow(root, catalog.database.path, remembered := _Remembered(catalog), time.time_ns())
+    heads = catalog.heads(env, [names for key in graph.specs if (names := split_slot(key))[1]])
+    declared = DeclaredNow(root, catalog.database.path, remembered := Remembered(catalog), time.time_ns())
     graph = graph.having(declared.look(graph.specs.values()))
     heads.update(aliased(graph, heads, catalog, code))
     doubts = {slot(*names): doubt for names, doubt in catalog.doubts(env).items()}
@@ -124,11 +126,9 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     now = {key: observer.look(spec) for key, spec in sources.items()}
 
     def traces(keys: list[AssetKey]) -> Mapping[Slot, Mapping[str, Head]]:
-        assets = dict.fromkeys(split_slot(key)[0] for key in keys)
         return {
-            names: _Live(found, storage, graph.specs[name], heads.get(names), doubts.get(name), seen)
-            for names, found in catalog.traces(assets, env).items()
-            if (name := slot(*names)) in graph.specs
+            names: _Live(found, storage, graph.specs[slot(*names)], heads.get(names), doubts.get(slot(*names)), seen)
+            for names, found in catalog.traces(map(split_slot, keys), env).items()
         }
 
     def durations(keys: list[AssetKey]) -> Mapping[AssetKey, float]:
@@ -136,13 +136,15 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
         return {key: found[asset] for key in keys if (asset := split_slot(key)[0]) in found}
 
     unsteady = frozenset((slot(key, partition), input_key) for key, partition, input_key in catalog.unsteady())
-    world = World(graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, seen)
+    world = World(
+        graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, seen, slots.settled, slots.current
+    )
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
     known = {**remembered.known, **found}
     return Survey(world, observer.observations, tuple(found.values()), observer.asked, observer.times, known)
 
 
-class _Remembered:
+class Remembered:
     """What files looked like when they were hashed, read from the catalog when it is first asked for."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -155,6 +157,7 @@ class _Remembered:
         return self._states or {}
 
     def __call__(self) -> Mapping[str, FileState]:
+        """The states by path."""
         if self._states is None:
             self._states = {row[0]: FileState(*row) for row in self._catalog.file_states().values()}
         return self._states
@@ -208,7 +211,7 @@ class _SourceObserver:
         heads: Mapping[Slot, Head],
         load: Callable[[], Loaded] | None,
         earlier: Survey | None,
-        remembered: _Remembered,
+        remembered: Remembered,
     ) -> None:
         self._heads, self._load = heads, load
         self._earlier, self._remembered = earlier, remembered

@@ -1,0 +1,71 @@
+"""What the catalog knows of the partitions of assets, as rows and not as records: there may be very many."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from assetflow.catalog.database import Database
+from assetflow.catalog.rows import Row
+from assetflow.model.keys import AssetKey
+
+Slot = tuple[AssetKey, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The current partitions of an asset: how many, rows (None: not all are tables), bytes, seconds, the newest."""
+
+    count: int
+    rows: int | None
+    size_bytes: int
+    seconds: float
+    newest: str
+
+
+class SlotRows:
+    """Reads of an environment about partitions. Each is one query, however many assets and partitions there are."""
+
+    def __init__(self, database: Database, env: str) -> None:
+        self._database, self._env = database, env
+
+    def seq(self) -> int:
+        """How many commits moved a head."""
+        row = self._database.row("seq")
+        return 0 if row is None else cast("int", row[0])
+
+    def heads(self, assets: Iterable[AssetKey]) -> list[Row]:
+        """Of each current partition: asset, partition, input key, definition, hash, rows, columns, io, location.
+
+        Only of those that their input key can tell to be current: nothing was seen while they ran, and they have bytes.
+        """
+        return self._database.rows("slot_heads", self._env, json.dumps([*assets]))
+
+    def packages(self, definitions: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
+        """The packages of these definitions."""
+        rows = self._database.rows("packages_of", json.dumps(sorted(definitions)))
+        return {cast("int", number): json.loads(text) for number, text in rows}
+
+    def moved_since(self, seq: int) -> list[Slot]:
+        """The partitions whose head moved after a commit."""
+        return cast("list[Slot]", self._database.rows("heads_since", self._env, seq))
+
+    def without_bytes(self) -> list[Slot]:
+        """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""
+        return cast("list[Slot]", self._database.rows("slots_without_bytes", self._env))
+
+    def recorded(self, assets: Iterable[AssetKey]) -> list[Slot]:
+        """The partitions of these assets of which anything was ever recorded, in any environment."""
+        return cast("list[Slot]", self._database.rows("parts_of", json.dumps([*assets])))
+
+    def totals(self) -> Mapping[AssetKey, Totals]:
+        """Sums over the current partitions of each asset."""
+        rows = cast(
+            "list[tuple[str, int, int, int, int, float, float, str]]", self._database.rows("slot_totals", self._env)
+        )
+        return {
+            AssetKey(key): Totals(count, rows if tables == count else None, size or 0, seconds or 0.0, newest)
+            for key, count, rows, tables, size, seconds, _, newest in rows
+        }

@@ -1,0 +1,146 @@
+"""The graph that a verb works on: asset partitions in the place of assets, without those known to be current."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.errors import UsageError
+from assetflow.io.storage import Storage
+from assetflow.load.settings import Settings
+from assetflow.model.code import CodeSource
+from assetflow.model.keys import AssetKey
+from assetflow.model.spec import InputSpec
+from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.plan.planner import make_plan
+from assetflow.plan.staleness import Action, Content, digest_of
+from assetflow.run.declared import DeclaredNow
+from assetflow.run.survey import Remembered, Survey, survey
+
+if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
+    from assetflow.catalog.slots import Totals
+    from assetflow.load.live import Loaded
+    from assetflow.partitions.ordinals import Ordinals
+    from assetflow.run.settled import Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """The slots of a verb, what was found of the current partitions, and the sums of those (only when asked for)."""
+
+    slots: Slots
+    settled: Settled | None = None
+    totals: Mapping[AssetKey, Totals] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arranging:
+    """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked."""
+
+    settings: Settings
+    storage: Storage
+    code: Mapping[str, CodeSource]
+    load: Callable[[], Loaded] | None
+
+    def __call__(
+        self,
+        graph: AssetGraph,
+        targets: tuple[AssetKey, ...],
+        partitions: str | None,
+        catalog: Catalog,
+        *,
+        force: bool = False,
+        shows_newest: bool = False,
+        in_bulk: bool = True,
+    ) -> Arranged:
+        """The slots of these targets; of an asset with partitions all that exist, or those that a user's text names.
+
+        Nothing is told in bulk of what is forced. With `shows_newest` the newest partition of each asset has a slot
+        though it is current. Unless `in_bulk`, all have.
+
+        Raises:
+            UsageError: there are no such partitions.
+        """
+        if all(spec.partitions is None for spec in graph.specs.values()):
+            if partitions is not None:
+                raise UsageError("no asset of this project has partitions", fix="leave -p out")
+            return Arranged(Slots(graph, targets))
+        from assetflow.catalog.slots import SlotRows
+        from assetflow.plan.slots import asked_for, narrowed, slots_of
+
+        now = datetime.now(UTC)
+        chosen = targets if partitions is None else narrowed(graph, targets)
+        wanted = asked_for(partitions, now)
+        if not in_bulk:
+            return Arranged(slots_of(graph, chosen, wanted, now))
+        found = self._settled(graph, now, catalog)
+        totals = SlotRows(catalog.database, self.settings.env).totals() if shows_newest else None
+        shown = {} if totals is None else _newest(graph, totals, found)
+        told = {key: own for key, own in found.found.items() if not (force and key in targets)}
+        return Arranged(slots_of(graph, chosen, wanted, now, told, shown), found, totals)
+
+    def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog) -> Settled:
+        from assetflow.plan.slots import sides_of
+        from assetflow.run.settled import Settling
+
+        remembered = Remembered(catalog)
+        declared = DeclaredNow(self.settings.root, self.settings.catalog_path, remembered, time.time_ns())
+        graph = graph.having(declared.look(spec for spec in graph.specs.values() if spec.partitions is not None))
+        contents = self._contents(graph, catalog)
+        cache = self.settings.root / ".assetflow" / "cache" / f"partitions-{self.settings.env}.json"
+        sides = sides_of(graph, now)
+        return Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache).look()
+
+    def _contents(self, graph: AssetGraph, catalog: Catalog) -> Callable[[AssetKey, InputSpec], str | None]:
+        """What assets without partitions hold that those with some read, as far as it is as it stays."""
+        below: set[AssetKey] = set()
+        for key in graph.order:
+            if graph.specs[key].partitions is not None or any(up in below for up in graph.upstream(key)):
+                below.add(key)
+        read = [up for key in below for up in graph.upstream(key) if up not in below]
+        if not read:
+            return lambda key, given: None
+        inside = graph.walk(read, up=True)
+        part = AssetGraph(spec for key, spec in graph.specs.items() if key in inside)
+        world = self._survey(part, catalog).world
+        steps = make_plan(world, part.order).steps
+
+        def content(key: AssetKey, given: InputSpec) -> str | None:
+            step = steps.get(key)
+            if step is None or step.action not in (Action.CURRENT, Action.PINNED):
+                return None
+            if step.spec.is_source:
+                return step.token or None
+            return None if step.head is None else digest_of(given, Content.of(step.head.version))
+
+        return content
+
+    def _survey(self, graph: AssetGraph, catalog: Catalog) -> Survey:
+        return survey(
+            graph, self.settings.env, catalog, self.storage, self.load, root=self.settings.root, code=self.code,
+            discover=self.settings.discover,
+        )  # fmt: skip
+
+
+def _newest(graph: AssetGraph, totals: Mapping[AssetKey, Totals], found: Settled) -> dict[AssetKey, Ordinals]:
+    """The partition of each asset that was made last, where it is settled, else the highest that is."""
+    from assetflow.partitions.ordinals import EMPTY
+
+    shown: dict[AssetKey, Ordinals] = {}
+    for key, settled in found.found.items():
+        definition = graph.specs[key].partitions
+        if not settled or definition is None:
+            continue
+        newest = settled.newest(1)
+        if key in totals:
+            try:
+                made = definition.ordinals([totals[key].newest])
+            except UsageError:
+                made = EMPTY  # of an earlier definition
+            newest = made if made and made <= settled else newest
+        shown[key] = newest
+    return shown

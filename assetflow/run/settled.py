@@ -1,0 +1,315 @@
+"""Which partitions are current, found for all of them at once, or from what was found before and what moved since.
+
+What was found is noted in the cache folder: for each asset the partitions that were current, under a text of all that
+this rested on, and the number of the last commit. The next look starts from there. A note that does not fit costs a
+look at everything, and nothing else. Nothing is concluded from a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.pointers import Pointers
+from assetflow.catalog.slots import SlotRows
+from assetflow.errors import UsageError
+from assetflow.io.storage import Storage, folder_name
+from assetflow.load.caches import read_cache, write_cache
+from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.partitions.definition import Definition
+from assetflow.partitions.mappings import Side
+from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
+from assetflow.plan.graph import AssetGraph, is_own_past
+from assetflow.plan.planner import Plan
+from assetflow.plan.slots import mapping_of
+from assetflow.plan.staleness import definition_key
+
+_FORMAT = 1
+_MOST_MOVED = 2000
+"""More partitions than this are looked at all at once and not each by itself."""
+
+Contents = Callable[[AssetKey, InputSpec], str | None]
+"""The digest of what an asset without partitions holds, as an input depends on it; None while that is not settled."""
+
+
+@dataclass(slots=True)
+class _Note:
+    """What an earlier look found of one asset."""
+
+    rests_on: str
+    existing: Ordinals
+    settled: Ordinals
+    folder_ns: int
+
+
+@dataclass(slots=True)
+class Settled:
+    """The partitions of each asset that are current, and what is needed to note them for the next look."""
+
+    path: Path
+    seq: int
+    found: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
+    rests_on: dict[AssetKey, str] = field(default_factory=dict[AssetKey, str])
+    existing: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
+    folders: dict[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    noted: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
+    definitions: dict[AssetKey, Definition] = field(default_factory=dict[AssetKey, Definition])
+    marker: Callable[[str], str] = str
+
+    def remember(self, plan: Plan | None = None) -> None:
+        """Note what was found, and which of the rest the planner found current, unless all of that is noted already."""
+        more: defaultdict[AssetKey, list[int]] = defaultdict(list)
+        for step in () if plan is None else plan.current:
+            key, partition = split_slot(step.asset)
+            is_plain = step.head is not None and not step.head.trace.discovered and not step.is_lost
+            is_plain = is_plain and step.head is not None and self.marker(step.head.version.io) != ""
+            if partition and key in self.rests_on and is_plain:
+                more[key].append(self.definitions[key].ordinal(partition))
+        assets: dict[str, object] = {}
+        for key, rests_on in self.rests_on.items():
+            settled = self.found[key] | Ordinals.of(*more.get(key, ()))
+            assets[key] = [rests_on, self.existing[key].spans, settled.spans, self.folders[key]]
+        stored = {"format": _FORMAT, "seq": self.seq, "assets": assets}
+        if assets:
+            write_cache(self.path, stored)
+
+
+def _noted(path: Path) -> tuple[int, dict[AssetKey, _Note]]:
+    stored = read_cache(path)
+    try:
+        found = cast("dict[str, Any]", stored)
+        if found["format"] != _FORMAT:
+            return 0, {}
+        return found["seq"], {
+            AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
+            for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
+        }
+    except (TypeError, KeyError, ValueError):
+        return 0, {}
+
+
+def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
+    return Ordinals(tuple((low, high) for low, high in spans))
+
+
+class Settling:
+    """One look. It costs a constant number of queries, and time for each partition that has to be looked at."""
+
+    def __init__(
+        self, graph: AssetGraph, sides: Mapping[AssetKey, Side], catalog: Catalog, storage: Storage, env: str,
+        contents: Contents, cache: Path,
+    ) -> None:  # fmt: skip
+        """`sides` are the assets with partitions; `graph` has what their specs declare as it is now."""
+        self._graph, self._sides, self._storage, self._contents = graph, sides, storage, contents
+        self._catalog, self._env = catalog, env
+        self._rows = SlotRows(catalog.database, env)
+        self._cache = cache
+        self._held: dict[AssetKey, dict[int, Held]] = {}
+        self._running: dict[tuple[AssetKey, str, tuple[str, ...]], Running] = {}
+
+    def look(self) -> Settled:
+        """The partitions of each asset that are current, beside those that only the planner can tell."""
+        last, noted = _noted(self._cache)
+        result = Settled(self._cache, self._rows.seq(), noted=noted, marker=self._storage.marker)
+        result.definitions = {key: side.definition for key, side in self._sides.items()}
+        if last > result.seq:
+            last, noted = 0, {}  # the catalog is another one
+        inputs = {key: self._inputs(key) for key in self._sides}
+        fitting = {key for key, found in inputs.items() if found is not None and self._fits(key, found, noted)}
+        moved = self._moved(last, fitting)
+        if sum(found.count for found in moved.values()) > _MOST_MOVED:
+            fitting, moved = set[AssetKey](), self._moved(result.seq, ())
+        self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
+        for key in self._graph.order:
+            if key not in self._sides:
+                continue
+            found = inputs[key]
+            result.existing[key] = self._sides[key].existing
+            if found is None:
+                result.found[key] = EMPTY
+            elif key in fitting:
+                result.found[key] = self._carried(key, found, noted, result.found, moved.get(key, EMPTY))
+            else:
+                result.found[key] = self._told(key, found, result.found) - moved.get(key, EMPTY)
+            if found is not None:
+                result.rests_on[key] = found.rests_on
+                result.folders[key] = self._folder_ns(key)
+        self._together(result)
+        return result
+
+    # -- what an asset rests on
+
+    def _inputs(self, key: AssetKey) -> _Inputs | None:
+        """The inputs of an asset; None when its partitions cannot be told to be current by their input keys alone."""
+        spec, side = self._graph.specs[key], self._sides[key]
+        if spec.cue is not None:
+            return None
+        whole: list[tuple[InputSpec, str]] = []
+        edges: list[Edge] = []
+        for given in spec.inputs:
+            up = self._sides.get(given.upstream)
+            if up is not None:
+                if self._graph.specs[given.upstream].is_source or is_own_past(given, spec, self._graph.specs):
+                    return None  # files are to be looked at, and an own earlier partition comes one after the other
+                edges.append(Edge(given, mapping_of(given, up.definition, side.definition), up, side))
+                continue
+            digest = self._contents(given.upstream, given)
+            if digest is None:
+                return None
+            if given.mode != "order":
+                whole.append((given, digest))
+        edges.sort(key=lambda edge: (edge.given.parameter, edge.given.upstream))
+        return _Inputs(key, spec, side, whole, edges)
+
+    def _fits(self, key: AssetKey, found: _Inputs, noted: Mapping[AssetKey, _Note]) -> bool:
+        note = noted.get(key)
+        if note is None or note.rests_on != found.rests_on:
+            return False
+        return note.folder_ns == self._folder_ns(key) or self._has_folders(key, note.settled)
+
+    def _folder_ns(self, key: AssetKey) -> int:
+        try:
+            return os.stat(self._folder(key)).st_mtime_ns  # noqa: PTH116 - as elsewhere where it is done often
+        except OSError:
+            return 0
+
+    def _folder(self, key: AssetKey) -> str:
+        return f"{self._storage.root}/{self._storage.folder(key)}"
+
+    def _has_folders(self, key: AssetKey, settled: Ordinals) -> bool:
+        """Whether each of the partitions still has a folder: one look at the folder of the asset."""
+        try:
+            there = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
+        except OSError:
+            return not settled
+        return all(folder_name(name) in there for name in self._sides[key].definition.keys(settled))
+
+    # -- from a note
+
+    def _moved(self, last: int, fitting: Iterable[AssetKey]) -> dict[AssetKey, Ordinals]:
+        """The partitions of which something else than their input keys counts, or whose head moved since."""
+        named: defaultdict[AssetKey, list[int]] = defaultdict(list)
+        doubted = [*self._catalog.doubts(self._env), *Pointers(self._catalog).pins(self._env)]
+        since = self._rows.moved_since(last) if fitting else []
+        for key, partition in (*since, *doubted, *self._rows.without_bytes()):
+            if partition and (ordinal := self._ordinal(AssetKey(key), partition)) is not None:
+                named[AssetKey(key)].append(ordinal)
+        return {key: Ordinals.of(*found) for key, found in named.items()}
+
+    def _ordinal(self, key: AssetKey, partition: str) -> int | None:
+        side = self._sides.get(key)
+        if side is None:
+            return None
+        try:
+            return side.definition.ordinal(partition)
+        except UsageError:
+            return None  # of an earlier definition
+
+    def _carried(
+        self, key: AssetKey, found: _Inputs, noted: Mapping[AssetKey, _Note], now: Mapping[AssetKey, Ordinals],
+        moved: Ordinals,
+    ) -> Ordinals:  # fmt: skip
+        unsure: list[tuple[Edge, Ordinals]] = []
+        for edge in found.edges:
+            up = edge.given.upstream
+            note = noted.get(up)
+            if edge.given.mode == "order":
+                continue
+            if note is None:
+                return EMPTY
+            existing = self._sides[up].existing
+            unsure.append((edge, (note.settled - now[up]) | (existing - note.existing) | (note.existing - existing)))
+        return still_settled(noted[key].settled & self._sides[key].existing, moved, unsure)
+
+    # -- from the catalog
+
+    def _hold(self, keys: set[AssetKey], inputs: Mapping[AssetKey, _Inputs | None]) -> None:
+        """Read what is current of these assets, and of what they read."""
+        wanted = set(keys)
+        for key in keys:
+            found = inputs[key]
+            wanted.update(edge.given.upstream for edge in (() if found is None else found.edges))
+        if not wanted:
+            return
+        rows = self._rows.heads(sorted(wanted))
+        packages = self._rows.packages({row[3] for row in rows})
+        held: dict[AssetKey, dict[int, Held]] = {key: {} for key in wanted}
+        fits = {
+            (key, number): found == self._graph.specs[key].packages
+            for key in wanted
+            for number, found in packages.items()
+        }
+        by_columns = {
+            edge.given.upstream
+            for found in inputs.values() if found is not None
+            for edge in found.edges if edge.given.mode == "columns"
+        }  # fmt: skip
+        root = str(self._storage.root)
+        for key, partition, input_key, definition, data_hash, count, columns, io, location in rows:
+            marker = self._storage.marker(io)
+            ordinal = self._ordinal(key, partition) if marker else None
+            if ordinal is None or not fits[key, definition] or not os.path.exists(f"{root}/{location}/{marker}"):  # noqa: PTH110
+                continue
+            digests = _digests(columns) if key in by_columns else None
+            held[key][ordinal] = Held(partition, input_key, data_hash, count, digests)
+        self._held = held
+
+    def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
+        def running(given: InputSpec) -> Running:
+            name = (given.upstream, given.mode, given.columns)
+            if name not in self._running:
+                held, settled = self._held[given.upstream], now[given.upstream]
+                self._running[name] = Running(self._sides[given.upstream].existing, members(given, held, settled))
+            return self._running[name]
+
+        existing = self._sides[key].existing
+        return settled_partitions(key, found.spec, found.whole, found.edges, self._held[key], running) & existing
+
+    def _together(self, result: Settled) -> None:
+        """Leave outputs of one function to the planner where one of them is not settled."""
+        by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
+        for key in self._sides:
+            by_node[self._graph.specs[key].node].append(key)
+        for keys in by_node.values():
+            if len(keys) > 1:
+                common = result.found[keys[0]]
+                for key in keys[1:]:
+                    common &= result.found[key]
+                result.found.update(dict.fromkeys(keys, common))
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What an asset with partitions reads: as a whole, and in partitions."""
+
+    key: AssetKey
+    spec: AssetSpec
+    side: Side
+    whole: Sequence[tuple[InputSpec, str]]
+    edges: Sequence[Edge]
+
+    @cached_property
+    def rests_on(self) -> str:
+        """A text of all that decides which partitions are current, beside what they and their upstreams hold."""
+        base = definition_key(self.key, self.spec, self.whole, [edge.given for edge in self.edges])
+        ways = [
+            [edge.given.parameter, edge.given.upstream, edge.mapping.to_json(), edge.up.definition.to_json()]
+            for edge in self.edges
+        ]
+        packages = sorted(self.spec.packages.items())
+        text = json.dumps([base, packages, self.side.definition.to_json(), ways], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digests(columns: str) -> Mapping[str, str]:
+    return {name: digest for name, _, digest in json.loads(columns) if digest}
