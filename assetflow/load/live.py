@@ -19,6 +19,7 @@ from assetflow.model.spec import AssetSpec
 if TYPE_CHECKING:
     from assetflow.load.modules import Imported
     from assetflow.model.settings import Config, Resource
+    from assetflow.partitions.definition import Definition
     from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
@@ -69,10 +70,29 @@ class LiveOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Several partitions are made in one call: at most `size`, or all that stand side by side.
+
+    `columns` says for axes of the definition which column of the result has it; the others have the name of the axis.
+    """
+
+    size: int | None
+    columns: Mapping[str, str]
+    definition: Definition
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes; an empty one where there are none."""
+        from assetflow.partitions.cells import axes_of
+
+        return tuple(axes_of(self.definition))
+
+
+@dataclass(frozen=True, slots=True)
 class LiveNode:
     """A function and everything that it takes and makes. `return_form` is None when the annotation says none.
 
-    `partition` is the one that is made by a call, where there are some.
+    `partition` is the one that is made by a call, where there are some; with `batch`, a call may make several.
     """
 
     function: Callable[..., object]
@@ -84,6 +104,7 @@ class LiveNode:
     config: Config | None = None
     limits: Limits = field(default_factory=Limits)
     partition: Partition | None = None
+    batch: Batch | None = None
 
     def checked_against(self) -> Iterator[AssetKey]:
         """What the checks of the outputs read, the outputs themselves included."""

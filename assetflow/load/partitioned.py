@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location
-from assetflow.load.live import Binding, LiveNode
+from assetflow.load.live import Batch, Binding, LiveNode
 from assetflow.model.declare import AssetDefinition, SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -51,6 +51,30 @@ def inputs_of(definition: AssetDefinition, bindings: Iterable[Binding]) -> list[
             )
         )  # fmt: skip
     return found
+
+
+def batch_of(definition: AssetDefinition) -> Batch | None:
+    """What is made in one call, where an asset has partitions and says so."""
+    if definition.batch is None or definition.partitions is None:
+        return None
+    return Batch(definition.batch.size, definition.batch.columns, definition.partitions)
+
+
+def batch_problems(definition: AssetDefinition, inputs: Iterable[InputSpec], where: Location) -> list[DefinitionError]:
+    """What is wrong with how an asset makes several partitions in one call."""
+    if definition.batch is None:
+        return []
+    label, fix = f"asset `{definition.outputs[0].key}`", 'name the column: @asset(batch=True, partition_column="day")'
+    if definition.partitions is None:
+        return [BadDeclaration(f"{label} has batch=, but no partitions", fix="leave it out", where=where)]
+    from assetflow.partitions.cells import columns_problem
+
+    if (problem := columns_problem(definition.partitions, definition.batch.columns)) is not None:
+        return [BadDeclaration(f"{label}: {problem}", fix=fix, where=where)]
+    if any(given.upstream == definition.outputs[0].key for given in inputs):
+        what = f"{label} goes on from its partition before, so that a call cannot make several"
+        return [BadDeclaration(what, fix="leave out batch=", where=where)]
+    return []
 
 
 def source_problems(definition: SourceDefinition, where: Location) -> list[DefinitionError]:

@@ -27,7 +27,7 @@ from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
-from assetflow.load.partitioned import inputs_of, source_problems
+from assetflow.load.partitioned import batch_of, batch_problems, inputs_of, source_problems
 from assetflow.load.pools import pool_problems
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
@@ -240,7 +240,7 @@ class Resolver:
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
             definition.function, tuple(outputs), definition.several, bound.bindings,
-            None if definition.several else bound.return_form, retry, config, bounds,
+            None if definition.several else bound.return_form, retry, config, bounds, batch=batch_of(definition),
         )  # fmt: skip
         for out, live in zip(definition.outputs, outputs, strict=True):
             badges = [
@@ -283,6 +283,7 @@ class Resolver:
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = inputs_of(definition, bound.bindings)
+        self._problems.extend(batch_problems(definition, found, where))
         taken = {one.upstream for one in found}
         for dep in definition.deps:
             for key in self._lookup(dep, f"{label}: deps=", where):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
@@ -36,17 +36,38 @@ def _is_slot(given: InputSpec) -> bool:
 
 
 def _slotted(node: LiveNode, specs: list[AssetSpec]) -> LiveNode:
-    names = {split_slot(spec.key)[0]: spec.key for spec in specs}
-    read: defaultdict[str, list[AssetKey]] = defaultdict(list)
-    for given in specs[0].inputs:
+    calls = [specs] if node.batch is None else [[spec] for spec in specs]  # the specs of each partition
+    read: defaultdict[str, dict[AssetKey, None]] = defaultdict(dict)
+    for given in (given for call in calls for given in call[0].inputs):
         if given.parameter:
-            read[given.parameter].append(given.upstream)
+            read[given.parameter][given.upstream] = None
+    named = [{split_slot(spec.key)[0]: spec.key for spec in call} for call in calls]
     return replace(
         node,
-        outputs=tuple(_output(one, names) for one in node.outputs),
-        bindings=tuple(_binding(one, read.get(one.parameter, [])) for one in node.bindings),
-        partition=partition_of(specs[0]),
+        outputs=tuple(_output(one, names) for names in named for one in node.outputs),
+        bindings=tuple(_binding(one, [*read.get(one.parameter, ())]) for one in node.bindings),
+        partition=_range_of([partition_of(call[0]) for call in calls]),
     )
+
+
+def node_of(loaded: Loaded, name: str, slots: Iterable[AssetSpec]) -> LiveNode:
+    """The function of a task. Of several partitions in one call it makes those that the task has `slots` for."""
+    node = loaded.nodes[name]
+    if node.batch is None:
+        return node
+    return _slotted(loaded.nodes[split_slot(AssetKey(name))[0]], [spec for spec in slots if not spec.is_source])
+
+
+def _range_of(made: Sequence[Partition | None]) -> Partition | None:
+    """What a call is told to make: one partition, or several that stand side by side."""
+    first, last = made[0], made[-1]
+    if first is None or last is None:
+        return None
+    if len(made) == 1:
+        return replace(first, keys=(first.key,))
+    common = {name: key for name, key in first.axes.items() if all(one and one.axes[name] == key for one in made)}
+    keys = tuple(one.key for one in made if one is not None)
+    return Partition(f"{first.key}..{last.key}", first.start, last.end, common, keys)
 
 
 def _output(output: LiveOutput, names: Mapping[AssetKey, AssetKey]) -> LiveOutput:

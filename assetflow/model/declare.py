@@ -65,6 +65,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Batching:
+    """How many partitions a call makes at most (None: all that stand side by side), and which columns tell them apart.
+
+    `columns` are by axis; of a definition without axes the name of the axis is empty.
+    """
+
+    size: int | None
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class AssetDefinition:
     """What `@asset` and `@assets` attached to a function; None means: take the default of group or project."""
 
@@ -81,6 +92,7 @@ class AssetDefinition:
     counts: Counts
     limits: Limits
     partitions: Partitions | None
+    batch: Batching | None
     file: str
     line: int
 
@@ -145,6 +157,8 @@ def asset(
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    batch: bool | int = False,
+    partition_column: str | Mapping[str, str] | None = None,
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -171,6 +185,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    batch: bool | int = False,
+    partition_column: str | Mapping[str, str] | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
@@ -190,7 +206,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
 
     With `partitions`, such as `Daily("2026-01-01")`, the function is called once for each partition, which is versioned
     by itself; a parameter annotated `Partition` says which one it is. An upstream with the same partitions arrives as
-    that partition, one without partitions as a whole.
+    that partition, one without partitions as a whole. With `batch=True`, or a number of partitions, it is called for
+    ranges instead, and its rows are told apart by `partition_column`, or a column for each axis.
 
     Example:
         >>> @asset(group="staging")
@@ -206,7 +223,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         counts = _counts(files, env, code_version, packages, cue)
         bounds = limits(timeout, memory, isolation, pool)
         found = _asset_definition(
-            fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
+            fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions,
+            _batching(batch, partition_column),
         )  # fmt: skip
         attach_definition(fn, found)
         return fn
@@ -386,6 +404,17 @@ def package_policies(packages: Packages | None) -> dict[str, str]:
     return {"*": packages} if isinstance(packages, str) else dict(packages)
 
 
+def _batching(batch: bool | int, column: str | Mapping[str, str] | None) -> Batching | None:
+    if batch is False:
+        if column is not None:
+            raise ValueError("partition_column= goes with batch=: a call for one partition makes only its rows")
+        return None
+    if batch is not True and batch < 1:
+        raise ValueError(f"batch={batch} is no number of partitions; write True for as many as there are")
+    columns = {"": column} if isinstance(column, str) else dict(column or {})
+    return Batching(None if batch is True else batch, columns)
+
+
 def _counts(
     files: Iterable[str],
     env: Iterable[str],
@@ -416,6 +445,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     counts: Counts,
     bounds: Limits,
     partitions: Partitions | None,
+    batch: Batching | None = None,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -432,6 +462,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         counts=counts,
         limits=bounds,
         partitions=partitions,
+        batch=batch,
         file=file,
         line=line,
     )

@@ -8,18 +8,23 @@ from typing import Any, cast
 
 from assetflow.errors import WrongReturn
 from assetflow.io.forms import value_words
+from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode, LiveOutput
 from assetflow.model.keys import AssetKey, last_name, split_slot
 
 _ABSENT = object()
 
 
-def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
+def split_outputs(node: LiveNode, value: object, storage: Storage | None = None) -> list[tuple[LiveOutput, object]]:
     """What a function returned, taken apart by output.
 
     Raises:
         WrongReturn: it is not one value for each output.
     """
+    if node.batch is not None and storage is not None:
+        from assetflow.run.splitting import split_rows
+
+        return split_rows(node, node.batch, value, storage)
     if not node.several:
         return [(node.outputs[0], value)]
     keys = [output.key for output in node.outputs]

@@ -27,6 +27,7 @@ from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.ahead import Announce
+from assetflow.run.batches import in_batches
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
@@ -129,7 +130,7 @@ def _carry_out(
         )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
-        plan = _plan(settings, request, found, targets, forced)
+        plan, world, loaded = in_batches(_plan(settings, request, found, targets, forced), found.world, loaded)
         if is_quiet(plan):
             catalog.end_dead_runs(settings.env, time.time())
             storage.sweep(_alive(settings, catalog))
@@ -144,7 +145,7 @@ def _carry_out(
         interrupts, inbox, handover = Interrupts(), Inbox(), Handover(usual_limit())
         stack.callback(handover.close)
         bench = Workbench(
-            settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
+            settings.root, loaded, world.graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
             inbox.put, lambda: interrupts.is_stopping, settings.log_limit, debugger=request.debugger,
         )  # fmt: skip
         children = stack.enter_context(_children(settings, request, bench, plan, watcher, logs / str(run_id)))
@@ -155,7 +156,7 @@ def _carry_out(
             settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox,
             stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
-        runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
+        runner = Runner(world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
             result = runner.run(run_id, watcher, request.began)
         record.take(result)

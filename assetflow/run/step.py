@@ -22,6 +22,7 @@ from assetflow.io.parts import read_parts
 from assetflow.io.sources import FileState, read_source, read_sources
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
+from assetflow.load.slotted import node_of
 from assetflow.model.checks import ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
@@ -125,7 +126,7 @@ class _Timer:
 
 def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result. `announce` is told what is made before it is written."""
-    node = bench.loaded.nodes[task.node]
+    node = node_of(bench.loaded, task.node, task.slots)
     made = (bench.specs[output.key] for output in node.outputs)
     seen = None if bench.discovery is None else bench.discovery.begin(made)
     teller = StepTeller(task.node, task.attempt, bench.report, bench.is_stopping, SECRETS.text)
@@ -242,7 +243,9 @@ def _store_all(
 
     What is all in memory is checked there first, and announced: others may go on with it while it is written.
     """
-    parts = {output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value)}
+    parts = {
+        output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value, bench.storage)
+    }
     made: dict[AssetKey, Made] = {}
     is_early = all(part.handed is not None and _is_checked_in_memory(part, parts) for part in parts.values())
     try:
