@@ -11,12 +11,14 @@ from types import MappingProxyType
 from typing import cast
 
 from assetflow.catalog.database import Database
+from assetflow.catalog.inputs import add_inputs
 from assetflow.catalog.rows import (
     Row,
     attempt_facts,
     attempt_from_row,
     columns_json,
     definition_texts,
+    details_and_shape,
     discovered_json,
     head_from_row,
     inputs_by_trace,
@@ -59,6 +61,7 @@ class Catalog:
         self._parts: dict[tuple[int, str], int] = {}
         self._envs: dict[str, int] = {}
         self._nodes: set[str] = set()
+        self._shapes: set[str] = set()
 
     def close(self) -> None:
         """Close the file."""
@@ -341,14 +344,14 @@ class Catalog:
             discovered_json(trace),
         )  # fmt: skip
         trace_id = cast("tuple[int]", row)[0]
-        for one in trace.inputs:
-            key, partition = split_slot(one.upstream)
-            upstream = self._asset(key, at)
-            self.database.change(
-                "add_trace_input", trace_id, one.parameter, upstream, self._part(upstream, partition), one.mode,
-                one.digest, one.version_number,
-            )  # fmt: skip
+        add_inputs(self.database, trace_id, trace.inputs, lambda name: self._numbers(name, at))
         return trace_id
+
+    def _numbers(self, name: AssetKey, at: float) -> tuple[int, int]:
+        """The numbers of an asset and of its partition."""
+        key, partition = split_slot(name)
+        upstream = self._asset(key, at)
+        return upstream, self._part(upstream, partition)
 
     def _version(
         self, asset_id: int, part_id: int, trace: NewTrace, now: tuple[int, str, int] | None, at: float
@@ -362,9 +365,13 @@ class Catalog:
             if same is not None:
                 version_id, number = cast("tuple[int, int]", same)
                 return version_id, number, new.data_hash, False
+        details, shape = details_and_shape(new.details)
+        if shape and shape not in self._shapes:
+            self.database.change("add_shape", shape)
+            self._shapes.add(shape)
         row = self.database.row(
             "add_version", asset_id, part_id, new.data_hash, new.io, new.location, new.rows, new.size_bytes,
-            columns_json(new.schema, new.columns), json.dumps(dict(new.details)), at,
+            columns_json(new.schema, new.columns), details, at, shape,
         )  # fmt: skip
         version_id, number = cast("tuple[int, int]", row)
         return version_id, number, new.data_hash, True
@@ -454,6 +461,7 @@ class Catalog:
             self._parts.clear()
             self._envs.clear()
             self._nodes.clear()
+            self._shapes.clear()
             raise
 
 

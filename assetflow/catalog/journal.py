@@ -37,6 +37,7 @@ _TABLES = {
     "env": ("env_id",),
     "fp": ("fp_id",),
     "node": ("digest",),
+    "shape": ("shape_id",),
     "version": ("version_id",),
     "trace": ("trace_id",),
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"),

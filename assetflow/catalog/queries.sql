@@ -23,7 +23,7 @@ JOIN asset a ON a.asset_id = h.asset_id
 JOIN part p ON p.part_id = h.part_id
 JOIN trace t ON t.trace_id = h.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 WHERE e.name = ?
 
 -- heads_in: what is current in an environment (?1) of assets without partitions, and of these partitions (?2)
@@ -32,19 +32,19 @@ SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM (
-    SELECT w.* FROM env e CROSS JOIN asset o JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
+    SELECT w.* FROM env e CROSS JOIN asset o CROSS JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
     WHERE e.name = ?1
     UNION ALL
     SELECT w.* FROM env e CROSS JOIN json_each(?2) one
-    JOIN asset o ON o.key = one.value ->> 0 JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
-    JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
+    CROSS JOIN asset o ON o.key = one.value ->> 0 CROSS JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
+    CROSS JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
     WHERE e.name = ?1
 ) h
-JOIN asset a ON a.asset_id = h.asset_id
-JOIN part p ON p.part_id = h.part_id
-JOIN trace t ON t.trace_id = h.trace_id
-JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+CROSS JOIN asset a ON a.asset_id = h.asset_id
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN fp f ON f.fp_id = t.fp_id
+CROSS JOIN stored_version v ON v.version_id = t.version_id
 
 -- traces_in: the traces of these asset partitions (a JSON list of pairs of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
@@ -52,11 +52,13 @@ SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?) wanted
-JOIN asset a ON a.key = wanted.value ->> 0
-JOIN part p ON p.key = wanted.value ->> 1 AND p.asset_id IS CASE WHEN p.key = '' THEN NULL ELSE a.asset_id END
-JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id
-JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+CROSS JOIN asset a ON a.key = wanted.value ->> 0
+CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
+    SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = wanted.value ->> 1
+) END
+CROSS JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id
+CROSS JOIN fp f ON f.fp_id = t.fp_id
+CROSS JOIN stored_version v ON v.version_id = t.version_id AND v.state = 'live'
 WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
 ORDER BY t.trace_id DESC
 LIMIT ?
@@ -70,17 +72,18 @@ FROM trace t
 JOIN asset a ON a.asset_id = t.asset_id
 JOIN part p ON p.part_id = t.part_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 WHERE t.run_id = ?
 ORDER BY t.trace_id
 
--- inputs_of: what these traces (a JSON list of numbers) read
-SELECT i.trace_id, i.parameter, u.key, p.key, i.mode, i.digest, i.number
+-- inputs_of: what these traces (a JSON list of numbers) read; a row of a range stands for each of its partitions
+SELECT i.trace_id, i.parameter, u.key, p.key, i.mode, coalesce(v.data_hash, i.digest), i.number
 FROM json_each(?) wanted
-JOIN trace_in i ON i.trace_id = wanted.value
-JOIN asset u ON u.asset_id = i.up_asset_id
-JOIN part p ON p.part_id = i.lo
-ORDER BY i.trace_id, i.parameter, i.up_asset_id, i.lo
+CROSS JOIN trace_in i ON i.trace_id = wanted.value
+CROSS JOIN asset u ON u.asset_id = i.up_asset_id
+CROSS JOIN part p ON p.part_id BETWEEN i.lo AND i.hi AND (i.n = 1 OR p.asset_id = i.up_asset_id)
+LEFT JOIN version v ON i.n > 1 AND v.asset_id = i.up_asset_id AND v.part_id = p.part_id AND v.number = i.number
+ORDER BY i.trace_id, i.parameter, i.up_asset_id, p.part_id
 
 -- history: every move of the head of an asset in an environment, newest first
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
@@ -93,7 +96,7 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 WHERE e.name = ? AND a.key = ?
 ORDER BY l.seq DESC
 LIMIT ?
@@ -101,7 +104,7 @@ LIMIT ?
 -- version: one version of an asset by its number
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
        v.details, v.created_at, v.state
-FROM version v
+FROM stored_version v
 JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE a.key = ? AND p.key = ? AND v.number = ?
@@ -111,7 +114,7 @@ SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.ro
        v.details, v.created_at, v.state
 FROM json_each(?) wanted
 JOIN asset a ON a.key = wanted.value
-JOIN version v ON v.asset_id = a.asset_id AND v.state = 'live'
+JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
@@ -120,7 +123,7 @@ SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.ro
        v.details, v.created_at, v.state
 FROM json_each(?) wanted
 JOIN asset a ON a.key = wanted.value
-JOIN version v ON v.asset_id = a.asset_id AND v.state = 'rejected'
+JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'rejected'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
@@ -132,8 +135,9 @@ SELECT version_id, number FROM version
 WHERE asset_id = ? AND part_id = ? AND data_hash = ? AND state = 'live' AND io = ? AND version_id = ?
 
 -- add_version: a new version gets the next number of its asset partition
-INSERT INTO version (asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns, details, created_at)
-SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+INSERT INTO version (asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns, details, created_at,
+                     shape_id)
+SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT shape_id FROM shape WHERE text = ?11)
 FROM version WHERE asset_id = ?1 AND part_id = ?2
 RETURNING version_id, number
 
@@ -187,12 +191,11 @@ JOIN asset a ON a.asset_id = t.asset_id
 JOIN part p ON p.part_id = t.part_id
 
 -- durations: how long the last (at most ?2) computations of these assets (a JSON list of keys) took
-SELECT key, seconds FROM (
-    SELECT a.key, t.finished_at - t.started_at AS seconds,
-           row_number() OVER (PARTITION BY t.asset_id ORDER BY t.trace_id DESC) AS place
-    FROM json_each(?1) wanted JOIN asset a ON a.key = wanted.value
-    JOIN trace t ON t.asset_id = a.asset_id AND t.kind = 'run'
-) WHERE place <= ?2
+SELECT a.key, t.finished_at - t.started_at
+FROM json_each(?1) wanted CROSS JOIN asset a ON a.key = wanted.value CROSS JOIN trace t ON t.trace_id IN (
+    SELECT trace_id FROM trace INDEXED BY trace_by_asset
+    WHERE asset_id = a.asset_id AND kind = 'run' ORDER BY trace_id DESC LIMIT ?2
+)
 
 -- put_invalidation: let no trace that there is satisfy an asset partition of an environment
 INSERT INTO invalidation (env_id, asset_id, part_id, trace_id, cause, user, at)
@@ -220,6 +223,18 @@ RETURNING trace_id
 
 -- add_trace_input: one thing that a trace read
 INSERT INTO trace_in (trace_id, parameter, up_asset_id, lo, hi, mode, digest, number) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)
+
+-- add_trace_range: many partitions of one thing that a trace read, each with the content of its version of this number
+INSERT INTO trace_in (trace_id, parameter, up_asset_id, lo, hi, n, mode, digest, number) VALUES (?, ?, ?, ?, ?, ?, ?, '', ?)
+
+-- range_of: the partitions of an asset (?1) from one number (?2) to another (?3), with the content of version ?4 of each
+SELECT p.part_id, v.data_hash FROM part p
+LEFT JOIN version v ON v.asset_id = ?1 AND v.part_id = p.part_id AND v.number = ?4
+WHERE p.part_id BETWEEN ?2 AND ?3 AND p.asset_id = ?1
+ORDER BY p.part_id
+
+-- add_shape: make sure that the schema of a table is recorded
+INSERT INTO shape (text) VALUES (?) ON CONFLICT (text) DO NOTHING
 
 -- next_seq: count one more commit
 UPDATE counter SET value = value + 1 WHERE name = 'seq' RETURNING value
@@ -309,17 +324,17 @@ WHERE e.name = ?
 SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
 FROM (
     SELECT w.* FROM env e CROSS JOIN asset o
-    JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
+    CROSS JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
     WHERE e.name = ?1
     UNION ALL
     SELECT w.* FROM env e CROSS JOIN json_each(?2) one
-    JOIN asset o ON o.key = one.value ->> 0 JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
-    JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
+    CROSS JOIN asset o ON o.key = one.value ->> 0 CROSS JOIN part q ON q.asset_id = o.asset_id AND q.key = one.value ->> 1
+    CROSS JOIN last_attempt w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = q.part_id
     WHERE e.name = ?1
 ) l
-JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.part_id = l.part_id AND t.number = l.number
-JOIN asset a ON a.asset_id = l.asset_id
-JOIN part p ON p.part_id = l.part_id
+CROSS JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.part_id = l.part_id AND t.number = l.number
+CROSS JOIN asset a ON a.asset_id = l.asset_id
+CROSS JOIN part p ON p.part_id = l.part_id
 
 -- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), as far as it can
 -- be told to be current by its input key alone: nothing was seen while it ran, and its bytes are there
@@ -341,11 +356,11 @@ JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1 AND h.part_id <> 0
 
 -- slots_without_bytes: the partitions that are current in an environment with a version that is not live
-SELECT a.key, p.key FROM version v
-JOIN head h ON h.env_id = (SELECT env_id FROM env WHERE name = ?) AND h.asset_id = v.asset_id AND h.part_id = v.part_id
-JOIN trace t ON t.trace_id = h.trace_id AND t.version_id = v.version_id
-JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
-WHERE v.state <> 'live' AND v.part_id <> 0
+SELECT a.key, p.key FROM env e CROSS JOIN version v INDEXED BY version_gone
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = v.asset_id AND h.part_id = v.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id AND t.version_id = v.version_id
+CROSS JOIN asset a ON a.asset_id = h.asset_id CROSS JOIN part p ON p.part_id = h.part_id
+WHERE e.name = ? AND v.state <> 'live' AND v.part_id <> 0
 
 -- parts_of: the partitions of which anything was ever recorded, of these assets (a JSON list of keys)
 SELECT a.key, p.key FROM json_each(?) w JOIN asset a ON a.key = w.value JOIN part p ON p.asset_id = a.asset_id
@@ -410,7 +425,7 @@ WHERE version_id IN (SELECT value FROM json_each(?1)) AND state = ?2
 -- versions_in: the versions that have a place in the storage and are in one of these states (a JSON list)
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
        v.details, v.created_at, v.state
-FROM version v
+FROM stored_version v
 JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE v.location <> '' AND v.state IN (SELECT value FROM json_each(?))
@@ -532,7 +547,7 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 
 -- moves_back: the last move to the version that these assets (a JSON list of keys) had so many versions ago
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
@@ -556,7 +571,7 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 WHERE m.back = ?3
 
 -- moves_to: the last move of these assets (a JSON list of keys) to the version with this number
@@ -577,7 +592,7 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN version v ON v.version_id = t.version_id
+JOIN stored_version v ON v.version_id = t.version_id
 
 -- traces_to: the newest trace of the version with this number of these assets (a JSON list of keys)
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
@@ -586,7 +601,7 @@ SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?1) wanted
 JOIN asset a ON a.key = wanted.value
-JOIN version v ON v.asset_id = a.asset_id AND v.number = ?2
+JOIN stored_version v ON v.asset_id = a.asset_id AND v.number = ?2
 JOIN part p ON p.part_id = v.part_id
 JOIN trace t ON t.asset_id = v.asset_id AND t.trace_id = (
     SELECT max(trace_id) FROM trace WHERE asset_id = v.asset_id AND version_id = v.version_id

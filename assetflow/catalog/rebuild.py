@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, definition_texts, discovered_json, queries
+from assetflow.catalog.rows import columns_json, definition_texts, details_and_shape, discovered_json, queries
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
 from assetflow.model.keys import AssetKey, split_slot
@@ -33,8 +33,8 @@ _LOOSE = (
 
 
 _WHOLE = (
-    "unsteady", "revoked", "invalidation", "pin", "head", "head_log", "trace_in", "trace", "version", "node", "fp",
-    "env", "asset", "counter", "tick", "schedule",
+    "unsteady", "revoked", "invalidation", "pin", "head", "head_log", "trace_in", "trace", "version", "shape", "node",
+    "fp", "env", "asset", "counter", "tick", "schedule",
 )  # fmt: skip
 """What a journal that begins with a whole catalog has all of; each before what it refers to."""
 
@@ -210,9 +210,12 @@ class _Draft:
             (given.parameter, *self._numbers(given.upstream, at), given.mode, given.digest, self._number_of(given))
             for given in trace.inputs
         ]
+        details, shape = details_and_shape(version.details)
+        if shape:
+            self._connection.execute(self._queries["add_shape"], (shape,))
         made = self._all(
             "add_version", asset_id, part_id, version.data_hash, version.io, version.location, version.rows,
-            version.size_bytes, columns_json(version.schema, version.columns), json.dumps(dict(version.details)), at,
+            version.size_bytes, columns_json(version.schema, version.columns), details, at, shape,
         )  # fmt: skip
         version_id, number = made[0]
         if trace.kind == "reject":

@@ -144,6 +144,17 @@ def source_from_row(row: Row) -> CodeSource:
     return CodeSource(kind, file, line, text, tuple(refers))
 
 
+def details_and_shape(details: Mapping[str, object]) -> tuple[str, str]:
+    """The details of a version as `version.details` holds them, and its schema, which has a row of its own.
+
+    What has no schema has an empty one.
+    """
+    schema = details.get("schema", "")
+    if not isinstance(schema, str):
+        return json.dumps(dict(details)), ""
+    return json.dumps({name: value for name, value in details.items() if name != "schema"}), schema
+
+
 def columns_json(schema: Mapping[str, str], digests: Mapping[str, str]) -> str:
     """Names, types and digests of columns as `version.columns` holds them; no digest is an empty text."""
     return json.dumps([[name, kind, digests.get(name, "")] for name, kind in schema.items()])
@@ -180,11 +191,11 @@ def attempt_facts(attempt: Attempt) -> str:
     if attempt.checks:
         facts["checks"] = [[c.name, c.passed, c.blocking, c.message] for c in attempt.checks]
     if attempt.seconds:
-        facts["seconds"] = dict(attempt.seconds)
+        facts["seconds"] = {name: round(seconds, 6) for name, seconds in attempt.seconds.items()}
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
     if attempt.wait_s is not None:
-        facts["wait"] = attempt.wait_s
+        facts["wait"] = round(attempt.wait_s, 6)
     if attempt.peak_memory_bytes is not None:
         facts["peak_memory"] = attempt.peak_memory_bytes
     if attempt.spans:

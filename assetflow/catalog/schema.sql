@@ -70,6 +70,9 @@ CREATE TABLE node (
     source BLOB NOT NULL
 ) WITHOUT ROWID;
 
+-- The schemas of tables, as text: most versions of an asset have the one of the version before.
+CREATE TABLE shape (shape_id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+
 CREATE TABLE version (
     version_id INTEGER PRIMARY KEY,
     asset_id   INTEGER NOT NULL REFERENCES asset,
@@ -85,6 +88,7 @@ CREATE TABLE version (
     created_at REAL NOT NULL,
     state      TEXT NOT NULL DEFAULT 'live',   -- live, lost, damaged, rejected (by a check), condemned (by gc), evicted
     state_at   REAL,
+    shape_id   INTEGER REFERENCES shape,                -- the schema, which is then not in the details
     UNIQUE (asset_id, part_id, number)
 );
 CREATE INDEX version_by_hash ON version (asset_id, part_id, data_hash);
@@ -106,8 +110,17 @@ CREATE TABLE trace (
     discovered  TEXT NOT NULL DEFAULT '{}'   -- {"files": {path: digest}, "code": {path: digest}}: seen while it ran
 );
 CREATE INDEX trace_by_key ON trace (asset_id, part_id, input_key);
+CREATE INDEX trace_by_asset ON trace (asset_id);
 
--- lo and hi bound a range of upstream partitions by their numbers (both 0 without partitions); n counts them.
+CREATE VIEW stored_version AS
+SELECT version_id, asset_id, part_id, number, data_hash, io, location, row_count, size_bytes, columns,
+       CASE WHEN shape_id IS NULL THEN details ELSE json_insert(details, '$.schema', (
+           SELECT text FROM shape WHERE shape.shape_id = version.shape_id
+       )) END AS details, created_at, state, state_at
+FROM version;
+
+-- lo and hi bound a range of upstream partitions by their numbers (both 0 without partitions); n counts them. A range of
+-- more than one has no digest: every partition was read in the version of that number.
 CREATE TABLE trace_in (
     trace_id    INTEGER NOT NULL REFERENCES trace,
     parameter   TEXT NOT NULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -36,7 +36,7 @@ class SlotRows:
         row = self._database.row("seq")
         return 0 if row is None else cast("int", row[0])
 
-    def heads(self, assets: Iterable[AssetKey]) -> list[Row]:
+    def heads(self, assets: Iterable[AssetKey]) -> Sequence[Row]:
         """Of each current partition: asset, partition, input key, definition, hash, rows, columns, io, location.
 
         Only of those that their input key can tell to be current: nothing was seen while they ran, and they have bytes.
@@ -45,8 +45,8 @@ class SlotRows:
 
     def packages(self, definitions: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
         """The packages of these definitions."""
-        rows = self._database.rows("packages_of", json.dumps(sorted(definitions)))
-        return {cast("int", number): json.loads(text) for number, text in rows}
+        rows = cast("list[tuple[int, str]]", self._database.rows("packages_of", json.dumps(sorted(definitions))))
+        return {number: json.loads(text) for number, text in rows}
 
     def moved_since(self, seq: int) -> list[Slot]:
         """The partitions whose head moved after a commit."""

@@ -152,7 +152,7 @@ def test_of_two_that_saw_the_same_trace_exactly_one_moves_the_head(opened: Opene
     assert (first.moved, second.moved) == (True, False)
     assert one.heads("dev")[ORDERS, ""].trace.trace_id == first.trace_id
     assert [head.trace.trace_id for head in other.history("dev", ORDERS)] == [first.trace_id, seen]
-    assert other.traces([ORDERS], "dev")[ORDERS, ""]["key of c"][0].trace.trace_id == second.trace_id, (
+    assert other.traces([(ORDERS, "")], "dev")[ORDERS, ""]["key of c"][0].trace.trace_id == second.trace_id, (
         "its trace is kept"
     )
 
@@ -258,7 +258,7 @@ def test_lost_bytes_are_stored_again_as_a_new_version(catalog: Catalog) -> None:
     assert head.changed_seq == 1, "for what reads it nothing has changed"
     assert old is not None
     assert old.state == "lost"
-    assert {key: one[0].version.number for key, one in catalog.traces([ORDERS], "dev")[ORDERS, ""].items()} == {
+    assert {key: one[0].version.number for key, one in catalog.traces([(ORDERS, "")], "dev")[ORDERS, ""].items()} == {
         "key of a": 2
     }
 

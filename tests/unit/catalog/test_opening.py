@@ -40,7 +40,7 @@ def test_a_missing_catalog_reads_as_empty_and_stays_missing(opened: Opener, tmp_
     reader = opened(write=False, path=tmp_path / "no" / "such" / "folder" / "catalog.db")
 
     assert reader.heads("dev") == {}
-    assert reader.traces([ORDERS], "dev") == {}
+    assert reader.traces([(ORDERS, "")], "dev") == {}
     assert reader.history("dev", ORDERS) == reader.runs() == reader.running() == reader.attempts_of(ORDERS) == []
     assert reader.last_attempts("dev") == reader.file_states() == {}
     assert reader.run(1) is reader.version(ORDERS, 1) is None

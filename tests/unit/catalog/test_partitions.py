@@ -30,7 +30,7 @@ def test_partitions_move_and_are_numbered_apart(catalog: Catalog) -> None:
     assert {part: (head.version.number, head.version.data_hash) for (_, part), head in heads.items()} == {
         MONDAY: (2, "hash of c"), TUESDAY: (1, "hash of b"),
     }  # fmt: skip
-    traces = catalog.traces([ORDERS], "dev")
+    traces = catalog.traces([(ORDERS, MONDAY), (ORDERS, TUESDAY)], "dev")
     assert set(traces[ORDERS, MONDAY]) == {"key of a", "key of c"}
     assert set(traces[ORDERS, TUESDAY]) == {"key of b"}
     assert [(one.trace.partition, one.version.number) for one in catalog.history("dev", ORDERS)] == [

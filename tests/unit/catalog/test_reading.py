@@ -59,7 +59,7 @@ def test_traces_are_found_by_input_key_the_newest_first(catalog: Catalog) -> Non
     commit(catalog, ORDERS, "other", input_key="key of a")  # the same key gave another content: not deterministic
     commit(catalog, REPORT, "r")
     commit(catalog, CUSTOMERS, "c")
-    found = catalog.traces([ORDERS, REPORT], "dev")
+    found = catalog.traces([(ORDERS, ""), (REPORT, "")], "dev")
 
     assert set(found) == {(ORDERS, ""), (REPORT, "")}
     numbers = {key: [head.version.number for head in heads] for key, heads in found[ORDERS, ""].items()}
@@ -71,7 +71,7 @@ def test_traces_are_found_by_input_key_the_newest_first(catalog: Catalog) -> Non
 def test_traces_of_all_environments_can_be_linked(catalog: Catalog) -> None:
     commit(catalog, ORDERS, "a", env="prod")
 
-    assert catalog.traces([ORDERS], "dev")[ORDERS, ""]["key of a"][0].version.number == 1
+    assert catalog.traces([(ORDERS, "")], "dev")[ORDERS, ""]["key of a"][0].version.number == 1
 
 
 def test_traces_of_lost_versions_are_not_offered(catalog: Catalog) -> None:
@@ -79,14 +79,14 @@ def test_traces_of_lost_versions_are_not_offered(catalog: Catalog) -> None:
     commit(catalog, ORDERS, "b")
     catalog.commit("dev", None, [], at=1.0, lost=[first.version_id])
 
-    assert set(catalog.traces([ORDERS], "dev")[ORDERS, ""]) == {"key of b"}
+    assert set(catalog.traces([(ORDERS, "")], "dev")[ORDERS, ""]) == {"key of b"}
 
 
 def test_traces_are_cut_off_at_the_oldest(catalog: Catalog) -> None:
     for content in "abc":
         commit(catalog, ORDERS, content)
 
-    assert set(catalog.traces([ORDERS], "dev", limit=2)[ORDERS, ""]) == {"key of b", "key of c"}
+    assert set(catalog.traces([(ORDERS, "")], "dev", limit=2)[ORDERS, ""]) == {"key of b", "key of c"}
     assert catalog.traces([], "dev") == {}
 
 
@@ -133,7 +133,7 @@ def test_heads_and_what_they_read_are_of_one_moment(opened: Opener) -> None:
     ("call", "allowed"),
     [
         (lambda catalog: catalog.heads("dev"), 2),
-        (lambda catalog: catalog.traces([AssetKey(f"a{i}") for i in range(1000)], "dev"), 2),
+        (lambda catalog: catalog.traces([(AssetKey(f"a{i}"), "") for i in range(1000)], "dev"), 2),
         (lambda catalog: catalog.history("dev", AssetKey("a0")), 2),
         (lambda catalog: catalog.last_attempts("dev"), 1),
         (lambda catalog: catalog.attempts(1), 1),
