@@ -210,7 +210,7 @@ class Reading:
         if key in self.graph.specs and self.graph.specs[key].partitions is not None:
             if self.graph.specs[key].is_source and named is None and then is None:
                 return TableRef(load=lambda: self._load_table(key, name, None))
-            return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"))[0])
+            return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"), keyed=True)[0])
         if named is not None or key not in self.graph.specs:
             version = self._version(key, named)
         elif not self.graph.specs[key].is_source:
@@ -234,8 +234,10 @@ class Reading:
         with _asked_for(key, f"a query reads tables only; to look at it: assetflow preview {name}"):
             return self._read_source(key, want) if version is None else self._read_version(version, want)
 
-    def _read_asset(self, key: AssetKey, name: VersionName | None, want: Want) -> tuple[object, int | None]:
-        """The value, and the number of its version; of several partitions there is none."""
+    def _read_asset(
+        self, key: AssetKey, name: VersionName | None, want: Want, *, keyed: bool = False
+    ) -> tuple[object, int | None]:
+        """The value, and the number of its version; of several partitions, `keyed` or not, there is none."""
         spec = self.graph.specs[split_slot(key)[0]]
         if spec.partitions is None or key != spec.key:
             version = self._version(key, name)
@@ -252,7 +254,7 @@ class Reading:
         from assetflow.io.parts import read_parts
 
         ordered = sorted(heads, key=spec.partitions.ordinal)
-        return read_parts(self.storage, [self._usable(key, heads[part]) for part in ordered], want), None
+        return read_parts(self.storage, [self._usable(key, heads[part]) for part in ordered], want, keyed=keyed), None
 
     def _read_version(self, version: Version, want: Want) -> object:
         with advising(self._catalog, self.env, version):

@@ -67,7 +67,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
     if not project.problems:
-        project.problems += partition_problems(specs, project.nodes)
+        project.problems += partition_problems(specs, project.nodes, project.settings)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Mapping
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location
 from assetflow.load.live import Batch, Binding, LiveNode
+from assetflow.load.settings import Settings
 from assetflow.model.declare import AssetDefinition, SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
 
 
-def partition_problems(specs: Iterable[AssetSpec], nodes: Mapping[str, LiveNode]) -> list[DefinitionError]:
+def partition_problems(
+    specs: Iterable[AssetSpec], nodes: Mapping[str, LiveNode], settings: Settings | None
+) -> list[DefinitionError]:
     """A problem for each input whose partitions do not go together, and for what partitions cannot do yet."""
+    is_native = settings is not None and settings.duckdb == "native"
     by_key = {spec.key: spec for spec in specs}
     inputs = (given for spec in by_key.values() for given in spec.inputs)
     if not any(spec.partitions for spec in by_key.values()) and not any(map(_said, inputs)):
@@ -20,9 +24,10 @@ def partition_problems(specs: Iterable[AssetSpec], nodes: Mapping[str, LiveNode]
     found: list[DefinitionError] = []
     for spec in by_key.values():
         where = Location(spec.file, spec.line)
-        if spec.partitions is not None and spec.io == "duckdb":
-            what = f"asset `{spec.key}` has partitions, which are stored as Parquet only"
-            found.append(BadDeclaration(what, fix='leave out io="duckdb"; DuckDB reads the files', where=where))
+        if spec.partitions is not None and spec.io == "duckdb" and is_native:
+            what = f"asset `{spec.key}` has partitions, which are stored as Parquet and not as tables of DuckDB"
+            fix = 'write duckdb = "views" in the project file, or leave out io="duckdb": DuckDB reads the files'
+            found.append(BadDeclaration(what, fix=fix, where=where))
         for given in spec.inputs:
             if (problem := _problem(spec, given, by_key[given.upstream])) is not None:
                 fix = problem.fix or "give both the same partitions"

@@ -254,8 +254,7 @@ def test_partitions_of_what_has_none_are_refused(shop: Path) -> None:
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("@asset(partitions=DAYS)\ndef week", '@asset(partitions=Static(["a"]))\ndef week', "not windows of time"),
     ("@asset(partitions=DAYS)\ndef week", "@asset\ndef week", r"In\(window=\)"),
-    ("@asset(partitions=DAYS)\ndef week", '@asset(partitions=DAYS, io="duckdb")\ndef week', "stored as Parquet only"),
-], ids=["apart", "window", "duckdb"])  # fmt: skip
+], ids=["apart", "window"])  # fmt: skip
 def test_what_does_not_go_together_is_said_when_the_project_is_loaded(
     shop: Path, old: str, new: str, message: str
 ) -> None:
