@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -252,9 +252,17 @@ class Reading:
         if not heads:
             raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
         from assetflow.io.parts import read_parts
+        from assetflow.partitions.ordinals import Ordinals
 
-        ordered = sorted(heads, key=spec.partitions.ordinal)
-        return read_parts(self.storage, [self._usable(key, heads[part]) for part in ordered], want, keyed=keyed), None
+        own = spec.partitions
+        places: dict[int, Head] = {}
+        for part, head in heads.items():
+            with suppress(UsageError):  # it is none of the definition of now
+                places[own.ordinal(part)] = head
+        there = own.clip(Ordinals.of(*places))
+        if not there:
+            raise NoSuchVersion(f"{key} has no partition that still exists", fix=f"assetflow materialize {key}")
+        return read_parts(self.storage, [self._usable(key, places[one]) for one in there], want, keyed=keyed), None
 
     def _read_version(self, version: Version, want: Want) -> object:
         with advising(self._catalog, self.env, version):

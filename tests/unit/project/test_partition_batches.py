@@ -83,6 +83,15 @@ def changed(folder: Path, text: str) -> Project:
     return Project.load(folder)
 
 
+def test_the_log_of_a_call_is_that_of_each_of_its_partitions(shop: Path) -> None:
+    project = changed(shop, SHOP.replace('told("week", partition)', 'told("week", partition); print(partition.key)'))
+    project.materialize().raise_for_status()
+
+    texts = sorted(log.text.strip() for log in project.logs(key="week"))
+    assert texts == [f"2026-01-0{day}..2026-01-0{day + 1}" for day in (1, 3, 5)]
+    assert {log.path.name for log in project.logs(key="week")} == {f"week[{text}].1.log" for text in texts}
+
+
 @pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
 def test_a_call_makes_a_range_and_each_day_of_it_is_a_version(shop: Path, executor: str) -> None:
     project = Project.load(shop)

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from assetflow import Project
-from assetflow.errors import ProjectLoadError
+from assetflow.errors import NoSuchVersion, ProjectLoadError
 
 SHOP = """
 import pandas as pd
@@ -78,3 +78,17 @@ def test_tables_of_duckdb_have_no_partitions(shop: Path) -> None:
     (shop / "assetflow.toml").write_text('modules = ["shop"]\nduckdb = "native"\n')
     with pytest.raises(ProjectLoadError, match="not as tables of DuckDB"):
         Project.load(shop)
+
+
+def test_partitions_that_the_definition_has_no_more_are_not_read(shop: Path) -> None:
+    Project.load(shop).materialize("names or orders").raise_for_status()
+    text = SHOP.replace('["it\'s", "b [1]"]', '["new", "b [1]"]')
+    (shop / "shop.py").write_text(text.replace('Daily("2026-01-01"', 'Daily("2026-01-02"'))
+    project = Project.load(shop)
+
+    assert project.read("names")["key"].tolist() == ["b [1]"]
+    assert [row["_partition"] for row in project.sql(SUMS).table.to_pylist()] == ["2026-01-02", "2026-01-03"]
+
+    (shop / "shop.py").write_text(SHOP.replace('["it\'s", "b [1]"]', '["new"]'))
+    with pytest.raises(NoSuchVersion, match="no partition that still exists"):
+        Project.load(shop).read("names")
