@@ -397,6 +397,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             )  # fmt: skip
             if arranged.settled is not None and is_quiet(plan):
                 arranged.settled.remember(plan)
+                found = replace(found, rehashed=(*found.rehashed, *arranged.settled.rehashed.values()))
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 

@@ -336,16 +336,15 @@ CROSS JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.pa
 CROSS JOIN asset a ON a.asset_id = l.asset_id
 CROSS JOIN part p ON p.part_id = l.part_id
 
--- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), as far as it can
--- be told to be current by its input key alone: nothing was seen while it ran, and its bytes are there
-SELECT a.key, p.key, t.input_key, t.fp_id, v.data_hash, v.row_count, v.columns, v.io, v.location
+-- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), and has bytes
+SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count, v.columns, v.io, v.location
 FROM env e CROSS JOIN json_each(?2) w
 JOIN asset a ON a.key = w.value
 JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
 JOIN part p ON p.part_id = h.part_id
 JOIN trace t ON t.trace_id = h.trace_id
 JOIN version v ON v.version_id = t.version_id
-WHERE e.name = ?1 AND t.discovered = '{}' AND v.state = 'live'
+WHERE e.name = ?1 AND v.state = 'live'
 
 -- packages_of: the packages of these definitions (a JSON list of numbers)
 SELECT f.fp_id, f.packages FROM json_each(?) w JOIN fp f ON f.fp_id = w.value

@@ -37,9 +37,9 @@ class SlotRows:
         return 0 if row is None else cast("int", row[0])
 
     def heads(self, assets: Iterable[AssetKey]) -> Sequence[Row]:
-        """Of each current partition: asset, partition, input key, definition, hash, rows, columns, io, location.
+        """The rows of current partitions that have bytes.
 
-        Only of those that their input key can tell to be current: nothing was seen while they ran, and they have bytes.
+        Asset, partition, input key, definition, what was seen, hash, rows, columns, io, location.
         """
         return self._database.rows("slot_heads", self._env, json.dumps([*assets]))
 

@@ -91,9 +91,14 @@ def moved_discoveries(spec: AssetSpec, trace: Trace, now: Discovered | None) -> 
     What the asset's cue leaves out is not among them, nor code where a version was declared for all of it. Without a
     `now` nobody looks, and nothing has moved.
     """
-    if now is None or not trace.discovered:
+    return moved_since(spec, trace.discovered, now)
+
+
+def moved_since(spec: AssetSpec, seen: Discovered, now: Discovered | None) -> tuple[list[str], list[str]]:
+    """`moved_discoveries` of what was seen."""
+    if now is None or not seen:
         return [], []
-    cue, seen = spec.cue or THOROUGH, trace.discovered
+    cue = spec.cue or THOROUGH
     counts = cue.code and spec.code_version is None
     return (
         _moved(seen.files, now.files) if cue.files else [],

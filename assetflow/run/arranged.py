@@ -14,11 +14,13 @@ from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey
+from assetflow.model.records import Discovered
 from assetflow.model.spec import InputSpec
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.planner import make_plan
 from assetflow.plan.staleness import Action, Content, digest_of
 from assetflow.run.declared import DeclaredNow
+from assetflow.run.seen import CodeNow, FilesNow
 from assetflow.run.survey import Remembered, Survey, survey
 
 if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
@@ -93,7 +95,11 @@ class Arranging:
         contents = self._contents(graph, catalog)
         cache = self.settings.root / ".assetflow" / "cache" / f"partitions-{self.settings.env}.json"
         sides = sides_of(graph, now)
-        return Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache).look()
+        files = FilesNow(self.settings.root, remembered, time.time_ns())
+        seen = Discovered(files, CodeNow(self.settings.root)) if self.settings.discover else None
+        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look()
+        found.rehashed = files.rehashed
+        return found
 
     def _contents(self, graph: AssetGraph, catalog: Catalog) -> Callable[[AssetKey, InputSpec], str | None]:
         """What assets without partitions hold that those with some read, as far as it is as it stays."""

@@ -21,9 +21,11 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers
 from assetflow.catalog.slots import SlotRows
 from assetflow.errors import UsageError
+from assetflow.io.sources import FileState
 from assetflow.io.storage import Storage, folder_name
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.records import Discovered
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Side
@@ -33,6 +35,7 @@ from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
 from assetflow.plan.slots import mapping_of
 from assetflow.plan.staleness import definition_key
+from assetflow.plan.surroundings import moved_since
 
 _FORMAT = 1
 _MOST_MOVED = 2000
@@ -63,6 +66,7 @@ class Settled:
     existing: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
     folders: dict[AssetKey, int] = field(default_factory=dict[AssetKey, int])
     noted: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
+    rehashed: Mapping[str, FileState] = field(default_factory=dict[str, FileState])
     definitions: dict[AssetKey, Definition] = field(default_factory=dict[AssetKey, Definition])
     marker: Callable[[str], str] = str
 
@@ -107,13 +111,18 @@ class Settling:
 
     def __init__(
         self, graph: AssetGraph, sides: Mapping[AssetKey, Side], catalog: Catalog, storage: Storage, env: str,
-        contents: Contents, cache: Path,
+        contents: Contents, cache: Path, discovered: Discovered | None,
     ) -> None:  # fmt: skip
-        """`sides` are the assets with partitions; `graph` has what their specs declare as it is now."""
+        """`sides` are the assets with partitions; `graph` has what their specs declare as it is now.
+
+        `discovered` has what the files are now that functions were seen to open; without it they do not count.
+        """
         self._graph, self._sides, self._storage, self._contents = graph, sides, storage, contents
         self._catalog, self._env = catalog, env
         self._rows = SlotRows(catalog.database, env)
-        self._cache = cache
+        self._cache, self._discovered = cache, discovered
+        self._seeing: set[AssetKey] = set()
+        """Assets of which more was seen than is declared: what is found of them holds only until the next look."""
         self._held: dict[AssetKey, dict[int, Held]] = {}
         self._running: dict[tuple[AssetKey, str, tuple[str, ...]], Running] = {}
 
@@ -141,7 +150,7 @@ class Settling:
                 result.found[key] = self._carried(key, found, noted, result.found, moved.get(key, EMPTY))
             else:
                 result.found[key] = self._told(key, found, result.found) - moved.get(key, EMPTY)
-            if found is not None:
+            if found is not None and key not in self._seeing:
                 result.rests_on[key] = found.rests_on
                 result.folders[key] = self._folder_ns(key)
         self._together(result)
@@ -243,6 +252,7 @@ class Settling:
             return
         rows = self._rows.heads(sorted(wanted))
         packages = self._rows.packages({row[3] for row in rows})
+        seen: dict[tuple[AssetKey, str], bool] = {}
         held: dict[AssetKey, dict[int, Held]] = {key: {} for key in wanted}
         fits = {
             (key, number): found == self._graph.specs[key].packages
@@ -255,7 +265,9 @@ class Settling:
             for edge in found.edges if edge.given.mode == "columns"
         }  # fmt: skip
         root = str(self._storage.root)
-        for key, partition, input_key, definition, data_hash, count, columns, io, location in rows:
+        for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
+            if discovered != "{}" and not self._is_as_seen(seen, key, discovered):
+                continue
             marker = self._storage.marker(io)
             ordinal = self._ordinal(key, partition) if marker else None
             if ordinal is None or not fits[key, definition] or not os.path.exists(f"{root}/{location}/{marker}"):  # noqa: PTH110
@@ -263,6 +275,14 @@ class Settling:
             digests = _digests(columns) if key in by_columns else None
             held[key][ordinal] = Held(partition, input_key, data_hash, count, digests)
         self._held = held
+
+    def _is_as_seen(self, known: dict[tuple[AssetKey, str], bool], key: AssetKey, text: str) -> bool:
+        """Whether all that was seen while a partition was made is as it was then."""
+        self._seeing.add(key)
+        if (key, text) not in known:
+            seen = Discovered.from_json(json.loads(text))
+            known[key, text] = not any(moved_since(self._graph.specs[key], seen, self._discovered))
+        return known[key, text]
 
     def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
         def running(given: InputSpec) -> Running:

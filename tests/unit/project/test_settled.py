@@ -1,0 +1,193 @@
+"""Partitions that are told to be current in bulk are those that the planner, asked about each, finds current."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from assetflow import Project
+from assetflow.model.keys import AssetKey
+from assetflow.plan.planner import Plan
+
+SHOP = """
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+
+from assetflow import Daily, In, Monthly, Partition, asset
+
+ELSEWHERE = Path({elsewhere!r})
+DAYS = Daily("2026-01-26", end="2026-02-04")
+FACTOR = {factor}
+
+
+def amount(name: str) -> int:
+    file = ELSEWHERE / name
+    return int(file.read_text()) if file.exists() else 0
+
+
+@asset
+def rate() -> pd.DataFrame:
+    return pd.DataFrame({{"rate": [amount("rate")]}})
+
+
+@asset(partitions=DAYS)
+def orders(partition: Partition) -> pd.DataFrame:
+    return pd.DataFrame({{"day": [partition.key], "amount": [amount(partition.key)]}})
+
+
+@asset(partitions=DAYS)
+def seen(partition: Partition) -> pd.DataFrame:
+    file = Path(__file__).parent / f"{{partition.key}}.txt"
+    return pd.DataFrame({{"amount": [int(file.read_text()) if file.exists() else 0]}})
+
+
+@asset(partitions=DAYS)
+def priced(orders: pd.DataFrame, rate: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": orders["amount"] * rate["rate"].iloc[0] + seen["amount"].sum()}})
+
+
+@asset(partitions=DAYS)
+def week(orders: Annotated[pd.DataFrame, In(window=-2)]) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": [orders["amount"].sum() * FACTOR]}})
+
+
+@asset(partitions=DAYS)
+def named(week: Annotated[pd.DataFrame, In(columns=["amount"])]) -> pd.DataFrame:
+    return week
+
+
+@asset(partitions=Monthly("2026-01", end="2026-02"))
+def by_month(week: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": [week["amount"].sum()]}})
+
+
+@asset
+def total(by_month: pd.DataFrame) -> pd.DataFrame:
+    return by_month
+
+
+@asset(partitions=DAYS)
+def share(total: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({{"share": [len(total) + len(orders)]}})
+"""
+DAYS = [*(f"2026-01-{day}" for day in range(26, 32)), *(f"2026-02-0{day}" for day in range(1, 5))]
+IN_DAYS = ["orders", "seen", "priced", "week", "named", "share"]
+
+
+class Shop:
+    """A project whose content is in files beside it, and what may happen to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.elsewhere = root / "shop", root / "elsewhere"
+        self.root.mkdir()
+        self.elsewhere.mkdir()
+        (self.root / "assetflow.toml").write_text('modules = ["shop"]\n')
+        self.write(1)
+
+    def write(self, factor: int) -> None:
+        (self.root / "shop.py").write_text(SHOP.format(elsewhere=str(self.elsewhere), factor=factor))
+
+    def project(self) -> Project:
+        return Project.load(self.root)
+
+
+def change(shop: Shop, dice: random.Random) -> str:
+    """Something that happens; what it was."""
+    day, project = dice.choice(DAYS), shop.project()
+    kind = dice.choice(["run", "run", "rerun", "rate", "code", "invalidate rate", "gone", "seen", "cache"])
+    if kind == "run":
+        project.materialize(
+            dice.choice([None, "named", "by_month", "priced"]), partitions=dice.choice([day, "2026-01"])
+        )
+    elif kind == "rerun":
+        (shop.elsewhere / day).write_text(str(dice.randrange(3)))
+        project.materialize("orders", partitions=day, force=True)
+    elif kind == "rate":
+        (shop.elsewhere / "rate").write_text(str(dice.randrange(2)))
+        project.materialize("rate", force=True)
+    elif kind == "code":
+        shop.write(dice.randrange(3))
+    elif kind == "invalidate rate":
+        project.invalidate("rate", reason="no good")
+    elif kind == "gone":
+        shutil.rmtree(project.storage.root / dice.choice(IN_DAYS) / day, ignore_errors=True)
+    elif kind == "seen":
+        (shop.root / f"{day}.txt").write_text(str(dice.randrange(3)))
+    else:
+        (shop.root / ".assetflow" / "cache" / "partitions-dev.json").unlink(missing_ok=True)
+    return f"{kind} {day}"
+
+
+def told(plan: Plan) -> dict[str, tuple[str, list[str]]]:
+    """What is planned for each partition, with the codes of the reasons."""
+    return {step.asset: (str(step.action), [reason.code for reason in step.reasons]) for step in plan}
+
+
+def check(project: Project, history: list[str]) -> None:
+    """Hold the plan and the status against those that look at each partition."""
+    whole = told(project._planned(None, None, in_bulk=False))
+    plan = project.plan()
+    few = told(plan)
+    left = {name: found for name, found in whole.items() if name not in few}
+    assert {name: whole[name] for name in few} == few, history
+    assert all(action == "current" for action, _ in left.values()), (history, left)
+    assert len(left) == sum(plan.settled.values()), history
+    counted: dict[str, dict[str, int]] = {}
+    for name, (action, _) in whole.items():
+        if "[" in name:
+            states = counted.setdefault(name.partition("[")[0], {})
+            kind = "current" if action == "current" else "other"
+            states[kind] = states.get(kind, 0) + 1
+    for row in project.status():
+        if row.parts:
+            parts = {"current": row.parts.get("current", 0)}
+            parts["other"] = sum(row.parts.values()) - parts["current"]
+            assert {kind: count for kind, count in parts.items() if count} == counted[row.spec.key], (
+                history,
+                row.spec.key,
+            )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_is_told_in_bulk_is_what_the_planner_finds(tmp_path: Path, seed: int) -> None:
+    shop, dice = Shop(tmp_path), random.Random(seed)
+    history = ["run all"]
+    shop.project().materialize().raise_for_status()
+    check(shop.project(), history)
+    for _ in range(12):
+        history.append(change(shop, dice))
+        check(shop.project(), history)
+
+
+def test_only_what_is_not_current_has_a_step(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.project().materialize().raise_for_status()
+    (shop.elsewhere / DAYS[4]).write_text("7")
+
+    before = shop.project().plan()
+    assert before.is_empty
+    assert before.settled[AssetKey("priced")] == before.settled[AssetKey("named")] == len(DAYS)
+    shop.project().materialize("orders", partitions=DAYS[4], force=True)
+    plan = shop.project().plan()
+
+    assert {step.asset for step in plan.run if step.asset.startswith("week[")} == {f"week[{day}]" for day in DAYS[4:7]}
+    assert not [step for step in plan if step.asset == f"named[{DAYS[0]}]"]
+    result = shop.project().materialize()
+    assert result.ok
+    assert shop.project().plan().is_empty
+
+
+def test_a_partition_whose_folder_is_gone_is_made_again(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.project().materialize().raise_for_status()
+    assert shop.project().plan().is_empty
+    shutil.rmtree(shop.project().storage.root / "named" / DAYS[3])
+
+    plan = shop.project().plan()
+
+    assert [(step.asset, step.reasons[0].code) for step in plan.run] == [(f"named[{DAYS[3]}]", "data_missing")]
