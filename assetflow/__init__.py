@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TimeWindow as TimeWindow,
     )
     from assetflow.partitions.multi import Multi as Multi
-    from assetflow.partitions.named import Static as Static
+    from assetflow.partitions.named import Dynamic as Dynamic, Static as Static
     from assetflow.partitions.windows import Daily as Daily, Monthly as Monthly, Weekly as Weekly
     from assetflow.project import Project as Project
 
@@ -62,6 +62,7 @@ _HOMES = {
     "Cron": "assetflow.partitions.cron_windows",
     "Cue": "assetflow.model.policies",
     "Daily": "assetflow.partitions.windows",
+    "Dynamic": "assetflow.partitions.named",
     "Event": "assetflow.model.hooks",
     "Freshness": "assetflow.model.policies",
     "Hourly": "assetflow.partitions.hours",

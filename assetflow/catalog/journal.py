@@ -50,6 +50,7 @@ _TABLES = {
     "counter": ("name",),
     "schedule": ("job",),
     "tick": ("job", "scheduled"),
+    "dynamic_key": ("name", "ord"),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
 

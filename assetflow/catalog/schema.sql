@@ -263,5 +263,16 @@ CREATE TABLE tick (
 ) WITHOUT ROWID;
 CREATE INDEX tick_claimed ON tick (job) WHERE state = 'claimed';
 
+-- Keys of partitions that are added while a project is used; one that was removed keeps its place.
+CREATE TABLE dynamic_key (
+    name       TEXT NOT NULL,
+    ord        INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    added_at   REAL NOT NULL,
+    removed_at REAL,
+    PRIMARY KEY (name, ord),
+    UNIQUE (name, key)
+) WITHOUT ROWID;
+
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

@@ -61,6 +61,7 @@ VERBS = (
         "scheduling",
     ),
     Verb("time", "daemon", (), "run | status | stop", "run the jobs when they are due", "daemon"),
+    Verb("do", "partition", (), "ls | add | rm NAME [KEY…]", "the keys of dynamic partitions", "keying"),
     Verb("care", "gc", (), "", "delete the versions that nothing needs", "caring"),
     Verb("care", "doctor", (), "", "look for damage in what is stored, and mend it", "caring"),
     Verb("", "__complete", (), "", "", "completing"),

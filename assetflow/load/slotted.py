@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from assetflow.load.live import Binding, LiveNode, LiveOutput, Loaded
+from assetflow.load.live import Batch, Binding, LiveNode, LiveOutput, Loaded
 from assetflow.model.context import Partition
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -47,7 +47,15 @@ def _slotted(node: LiveNode, specs: list[AssetSpec]) -> LiveNode:
         outputs=tuple(_output(one, names) for names in named for one in node.outputs),
         bindings=tuple(_binding(one, [*read.get(one.parameter, ())]) for one in node.bindings),
         partition=_range_of([partition_of(call[0]) for call in calls]),
+        batch=_batch_of(node, specs[0]),
     )
+
+
+def _batch_of(node: LiveNode, spec: AssetSpec) -> Batch | None:
+    """What is made in one call, with the keys of now of dynamic partitions."""
+    if node.batch is None or spec.partitions is None:
+        return node.batch
+    return replace(node.batch, definition=spec.partitions)
 
 
 def node_of(loaded: Loaded, name: str, slots: Iterable[AssetSpec]) -> LiveNode:

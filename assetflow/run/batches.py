@@ -41,12 +41,14 @@ def _together(key: AssetKey, steps: list[Step], loaded: Loaded) -> Iterator[Asse
     """The specs of these partitions, with one node for each run of them that has at most as many as a call takes."""
     base = split_slot(AssetKey(steps[0].spec.node))[0]
     batch = loaded.nodes[base].batch
+    definition = steps[0].spec.partitions
     assert batch is not None, "only assets with batch= come here"
-    by_ordinal = {batch.definition.ordinal(step.partition): step.spec for step in steps}
-    own = batch.definition.ordinals(step.partition for step in steps)
+    assert definition is not None, "and they have partitions"
+    by_ordinal = {definition.ordinal(step.partition): step.spec for step in steps}
+    own = definition.ordinals(step.partition for step in steps)
     for low, high in own.spans:
         size = batch.size or high - low
         for first in range(low, high, size):
             last = min(first + size, high)
-            name = slot(base, batch.definition.run_text(first, last))
+            name = slot(base, definition.run_text(first, last))
             yield from (replace(by_ordinal[ordinal], node=name) for ordinal in range(first, last))
