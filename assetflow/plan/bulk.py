@@ -10,7 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -20,8 +22,7 @@ from assetflow.plan.slotkeys import member, set_digest, slot_key
 from assetflow.plan.staleness import Content, definition_key, digest_of
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What is current of one partition: the input key of its trace, and what it holds."""
 
     partition: str
@@ -31,7 +32,7 @@ class Held:
     columns: MappingOf[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edge:
     """An input of which partitions are read, and how they belong to those of the reader."""
 
@@ -42,20 +43,24 @@ class Edge:
 
     def read(self, ordinal: int) -> Sequence[Span]:
         """The runs of existing upstream partitions that one partition reads."""
-        span = self._near(ordinal)
-        if span is None:
+        existing = self.up.existing.spans
+        if self._offsets is None:
             own = Ordinals.run(ordinal, ordinal + 1)
             return (self.mapping.upstream(own, self.up, self.down) & self.up.existing).spans
-        return _clipped(span, self.up.existing.spans)
+        low, high = ordinal + self._offsets[0], ordinal + self._offsets[1]
+        if len(existing) > 1:
+            return (Ordinals.run(low, high) & self.up.existing).spans
+        first, end = existing[0] if existing else (0, 0)
+        low, high = max(low, first), min(high, end)
+        return ((low, high),) if low < high else ()
 
-    def _near(self, ordinal: int) -> Span | None:
-        """The same for partitions that lie beside the own one by number, without a set; None when they do not."""
+    @cached_property
+    def _offsets(self) -> Span | None:
+        """Where the upstream partitions lie beside the own one, by number; None when they do not lie there."""
         up, down, mapping = self.up.definition, self.down.definition, self.mapping
         if isinstance(mapping, TimeWindow) and same_windows(up, down):
-            return ordinal + mapping.start_offset, ordinal + mapping.end_offset + 1
-        if isinstance(mapping, Identity) and same_keys(up, down):
-            return ordinal, ordinal + 1
-        return None
+            return mapping.start_offset, mapping.end_offset + 1
+        return (0, 1) if isinstance(mapping, Identity) and same_keys(up, down) else None
 
 
 class Running:
@@ -73,7 +78,7 @@ class Running:
         """How many partitions these runs have, and the sum of their members; None when one of them is not settled."""
         count = total = 0
         for low, high in spans:
-            place = bisect_right(self._lows, low) - 1
+            place = bisect_right(self._lows, low) - 1 if len(self._lows) > 1 else 0
             start = self._bases[place] + low - self._lows[place]
             end = start + high - low
             if self._gaps is not None and self._gaps[end] != self._gaps[start]:
@@ -141,11 +146,3 @@ def still_settled(before: Ordinals, moved: Ordinals, edges: Iterable[tuple[Edge,
         if unsure and left:
             left -= edge.mapping.downstream(unsure, replace(edge.up, existing=edge.up.existing | unsure), edge.down)
     return left
-
-
-def _clipped(span: Span, spans: Sequence[Span]) -> Sequence[Span]:
-    low, high = span
-    if len(spans) == 1:
-        low, high = max(low, spans[0][0]), min(high, spans[0][1])
-        return ((low, high),) if low < high else ()
-    return (Ordinals.run(low, high) & Ordinals(tuple(spans))).spans
