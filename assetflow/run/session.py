@@ -117,8 +117,7 @@ def _carry_out(
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
         stack.enter_context(_keeping_versions(settings))
-        catalog = Catalog(settings.catalog_path, write=True)
-        stack.callback(catalog.close)
+        catalog = stack.enter_context(closing(Catalog(settings.catalog_path, write=True)))
         slots = arrange(catalog)
         graph, targets = slots.graph, slots.targets
         loaded = with_slots(loaded, graph.specs.values())
