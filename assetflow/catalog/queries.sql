@@ -230,7 +230,7 @@ INSERT INTO trace_in (trace_id, parameter, up_asset_id, lo, hi, n, mode, digest,
 -- range_of: the partitions of an asset (?1) from one number (?2) to another (?3), with the content of version ?4 of each
 SELECT p.part_id, v.data_hash FROM part p
 LEFT JOIN version v ON v.asset_id = ?1 AND v.part_id = p.part_id AND v.number = ?4
-WHERE p.part_id BETWEEN ?2 AND ?3 AND p.asset_id = ?1
+WHERE p.part_id BETWEEN ?2 AND ?3 AND +p.asset_id = ?1
 ORDER BY p.part_id
 
 -- add_shape: make sure that the schema of a table is recorded

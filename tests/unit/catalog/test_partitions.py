@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.model.keys import AssetKey, slot, split_slot
+from assetflow.model.records import TraceInput
 from tests.unit.catalog.build import ORDERS, REPORT, attempt, begin, commit, new_trace, new_version, read
 
 MONDAY, TUESDAY = "2026-01-05", "2026-01-06|JFK"
@@ -58,6 +60,33 @@ def test_what_was_read_of_several_partitions_comes_back(catalog: Catalog) -> Non
     assert catalog.heads("dev")[REPORT, ""].trace.inputs == inputs
 
 
+def test_partitions_that_were_read_in_a_row_are_one_row(catalog: Catalog) -> None:
+    days = [f"2026-01-0{day}" for day in range(1, 8)]
+    for day in days:
+        commit(catalog, ORDERS, day, partition=day)
+        commit(catalog, REPORT, day, partition=day)  # partitions of others lie between them
+    third = catalog.heads("dev")[ORDERS, days[2]]
+    revised = new_trace(ORDERS, "again", third.trace.trace_id, partition=days[2])
+    catalog.commit("dev", None, [revised], at=5.0)
+
+    def inputs(wanted: list[str], contents: dict[str, str], numbers: dict[str, int]) -> tuple[TraceInput, ...]:
+        return tuple(
+            read("orders", slot(ORDERS, day), "value", f"hash of {contents.get(day, day)}", numbers.get(day, 1))
+            for day in wanted
+        )
+
+    for name, found, rows in (
+        ("whole", inputs(days[3:], {}, {}), 1),
+        ("with another number", inputs(days, {days[2]: "again"}, {days[2]: 2}), 3),
+        ("with a gap", inputs([days[3], days[5], days[6]], {}, {}), 3),
+        ("with a content of no version", inputs(days[3:], {days[4]: "else"}, {}), 4),
+    ):
+        catalog.commit("dev", None, [new_trace(AssetKey(f"of.{name.split()[-1]}"), "r", inputs=found)], at=5.0)
+        trace = catalog.heads("dev")[AssetKey(f"of.{name.split()[-1]}"), ""].trace
+        assert trace.inputs == found, name
+        assert len(_rows(catalog, trace.trace_id)) == rows, name
+
+
 def test_attempts_are_of_one_partition(catalog: Catalog) -> None:
     run_id = begin(catalog)
     found = [attempt(run_id, ORDERS, state, partition=part) for state, part in (("failed", MONDAY), ("ok", TUESDAY))]
@@ -94,3 +123,8 @@ def test_a_number_of_a_partition_that_was_undone_is_given_out_anew(catalog: Cata
     assert {part: head.version.data_hash for (_, part), head in heads.items()} == {
         TUESDAY: "hash of c", MONDAY: "hash of d",
     }  # fmt: skip
+
+
+def _rows(catalog: Catalog, trace_id: int) -> list[tuple[int, int]]:
+    with closing(sqlite3.connect(catalog.database.path)) as connection:
+        return connection.execute("SELECT lo, hi FROM trace_in WHERE trace_id = ?", (trace_id,)).fetchall()
