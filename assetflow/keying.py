@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError, did_you_mean
+from assetflow.load.keyed import dynamic_in, keyed
 from assetflow.load.settings import Settings
 from assetflow.plan.graph import AssetGraph
 
@@ -70,7 +71,6 @@ class Keying:
 
     def _change(self, name: str, keys: list[str], *, adds: bool) -> tuple[str, ...]:
         from assetflow.catalog.dynamic import DynamicKeys
-        from assetflow.load.keyed import keyed
 
         with closing(Catalog(self.settings.catalog_path, write=True)) as catalog:
             stored = DynamicKeys(catalog)
@@ -80,8 +80,6 @@ class Keying:
 
     def _dynamic(self, name: str) -> str:
         """The name of the definition that is meant."""
-        from assetflow.load.keyed import dynamic_in
-
         by_asset = {
             key: [one.name for one in dynamic_in(spec.partitions)]
             for key, spec in self.graph.specs.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+from assetflow.automation.backfilling import Backfilling
 from assetflow.care import Care
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
@@ -19,8 +19,7 @@ from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.explaining import Explaining
-from assetflow.keying import Keying
-from assetflow.load.keyed import keyed
+from assetflow.keying import Keying, keyed
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
@@ -49,6 +48,7 @@ from assetflow.views import (
     HistoryEntry,
     Status,
     content_states,
+    counted,
     history_entries,
     rolled_up,
     selection_text,
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Keying):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -162,12 +162,13 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         partitions: str | None = None,
         force: bool = False,
         with_upstream: bool = True,
+        now: float | None = None,
     ) -> Plan:
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
 
-        Of partitions that are current most have no step, and are only counted in `Plan.settled`.
+        Partitions that are current are mostly only counted in `Plan.settled`. `now` is what a `ttl` is held against.
         """
-        return self._planned(expression, partitions, force=force, with_upstream=with_upstream)
+        return self._planned(expression, partitions, force=force, with_upstream=with_upstream, now=now)
 
     def _planned(
         self,
@@ -178,6 +179,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         with_upstream: bool = True,
         shows_newest: bool = False,
         in_bulk: bool = True,
+        now: float | None = None,
     ) -> Plan:
         """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
         manifest = self._manifest
@@ -187,33 +189,32 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             arranged = self._arranging(ask=True)(
                 self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
             )
-            slots = arranged.slots
-            found = self._survey(catalog, ask=True, graph=slots)
-            plan = self._plan(found.world, slots.targets, expression, force, with_upstream, {})
+            found = self._survey(catalog, ask=True, graph=arranged.slots)
+            world = replace(found.world, at=now or found.world.at)
+            plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
                 plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
-        elif not (expression or force or slots.graph is not self.graph) and with_upstream:
+        elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
 
     def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked.
 
-        `now` (UTC seconds; default: the time of the call) is what deadlines are held against.
+        `now` (UTC seconds; default: the time of the call) is what deadlines and cues with a `ttl` are held against.
         """
         now = time.time() if now is None else now
         with self._catalog() as catalog:
             arranged = self._arranging(ask=False)(self.graph, self.graph.order, None, catalog, shows_newest=True)
-            slots = arranged.slots
-            world = self._survey(catalog, ask=False, graph=slots).world
-            attempts = self._attempts(catalog, slots.graph)
+            world = replace(self._survey(catalog, ask=False, graph=arranged.slots).world, at=now)
+            attempts = self._attempts(catalog, arranged.slots.graph)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
             # It looks up traces, so the catalog is still open.
-            plan = self._plan(world, slots.targets, None, False, True, attempts)
+            plan = self._plan(world, arranged.slots.targets, None, False, True, attempts)
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         rows = self._statuses(world, plan, attempts, now, arranged.totals)
@@ -272,7 +273,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
         with self._catalog() as catalog:
-            return tuple(_counted(self._seen_alive(run), catalog) for run in catalog.runs(limit))
+            return tuple(counted(self._seen_alive(run), catalog) for run in catalog.runs(limit))
 
     def run_details(self, run_id: int) -> tuple[Run, tuple[Attempt, ...]]:
         """One run and its attempts, in the order they began.
@@ -284,7 +285,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             run = catalog.run(run_id)
             if run is None:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
-            return _counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
+            return counted(self._seen_alive(run), catalog), tuple(catalog.attempts(run_id))
 
     def events(self, run_id: int) -> tuple[Mapping[str, object], ...]:
         """What happened in a run, in order, as `--progress=jsonl` writes it; nothing when that was not recorded.
@@ -320,6 +321,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         debugger: Debugger | None = None,
         tick: Tick | None = None,
         partitions: str | None = None,
+        max_failures: int | None = None,
+        cause: str = "cli",
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
@@ -331,7 +334,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
         stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
         `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries. `tick` is the tick of a job that this run is of.
+        after the other in this thread, without retries. `tick` is the tick of a job that this run is of, `cause` else
+        what it is part of. When more than `max_failures` assets have failed, nothing more is started.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -347,7 +351,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             partitions = saved.partitions
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {}, debugger, tick, partitions,
+            retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
         )  # fmt: skip
         found: Survey | None = None
         if not config:
@@ -389,14 +393,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         targets = self.select(request.expression)
         with self._catalog() as catalog:
-            arranged = self._arranging(ask=True)(
-                self.graph, targets, request.partitions, catalog, force=request.force
-            )  # fmt: skip
-            slots = arranged.slots
-            found = self._survey(catalog, ask=True, graph=slots)
-            plan = self._plan(
-                found.world, slots.targets, request.expression, request.force, request.with_upstream, {}
-            )  # fmt: skip
+            arranged = self._arranging(ask=True)(self.graph, targets, request.partitions, catalog, force=request.force)
+            found, targets = self._survey(catalog, ask=True, graph=arranged.slots), arranged.slots.targets
+            plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
             if arranged.settled is not None and is_quiet(plan):
                 arranged.settled.remember(plan)
                 found = replace(found, rehashed=(*found.rehashed, *arranged.settled.rehashed.values()))
@@ -499,11 +498,3 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if run.state == "running" and not self._is_alive(run.env):
             return replace(run, state="died")
         return run
-
-
-def _counted(run: Run, catalog: Catalog) -> Run:
-    """The run; one that died could not count what it had committed, so that is done here."""
-    if run.state != "died" or run.counts:
-        return run
-    last = {(one.asset, one.partition): one.state for one in catalog.attempts(run.run_id)}
-    return replace(run, counts=Counter("died" if state == "running" else state for state in last.values()))

@@ -20,6 +20,7 @@ from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
 
 if TYPE_CHECKING:
+    from assetflow.catalog.catalog import Catalog
     from assetflow.catalog.slots import Totals
     from assetflow.io.sql import TableRef
 
@@ -447,3 +448,11 @@ def _starts(text: str, before: list[str]) -> bool:
     has_definition = any(one.startswith(("def ", "async def ", "class ")) for one in before)
     is_simple = not before[0].startswith(("@", "def ", "async def "))
     return (has_definition or is_simple) and not text.startswith((")", "]", "}"))
+
+
+def counted(run: Run, catalog: Catalog) -> Run:
+    """The run; one that died could not count what it had committed, so that is done here."""
+    if run.state != "died" or run.counts:
+        return run
+    last = {(one.asset, one.partition): one.state for one in catalog.attempts(run.run_id)}
+    return replace(run, counts=Counter("died" if state == "running" else state for state in last.values()))

@@ -793,3 +793,27 @@ ON CONFLICT (name, key) DO UPDATE SET removed_at = NULL WHERE removed_at IS NOT 
 
 -- remove_dynamic_key: a key that is none any more
 UPDATE dynamic_key SET removed_at = ? WHERE name = ? AND key = ? AND removed_at IS NULL
+
+-- add_backfill: a new backfill
+INSERT INTO backfill (env, state, selection, partitions, work, planned, done, failed, started_at, user, host)
+VALUES (?, 'running', ?, ?, ?, ?, 0, 0, ?, ?, ?) RETURNING backfill_id
+
+-- backfills: the newest backfills
+SELECT backfill_id, env, state, selection, partitions, work, planned, done, failed, started_at, ended_at, user, host
+FROM backfill ORDER BY backfill_id DESC LIMIT ?
+
+-- backfill: one backfill
+SELECT backfill_id, env, state, selection, partitions, work, planned, done, failed, started_at, ended_at, user, host
+FROM backfill WHERE backfill_id = ?
+
+-- backfill_counts: how far a backfill is
+UPDATE backfill SET planned = ?, done = ?, failed = ? WHERE backfill_id = ?
+
+-- end_backfill: how a running backfill ended; one that somebody paused stays paused, unless it is done
+UPDATE backfill SET state = ?1, ended_at = ?2 WHERE backfill_id = ?3 AND (state = 'running' OR ?1 = 'done')
+
+-- resume_backfill: it runs again
+UPDATE backfill SET state = 'running', ended_at = NULL WHERE backfill_id = ?
+
+-- runs_of: the runs with this cause, oldest first
+SELECT run_id FROM run WHERE cause = ? ORDER BY run_id

@@ -274,5 +274,22 @@ CREATE TABLE dynamic_key (
     UNIQUE (name, key)
 ) WITHOUT ROWID;
 
+-- What somebody asked to be made of partitions in several runs, and how far that is. Its runs have it as their cause.
+CREATE TABLE backfill (
+    backfill_id INTEGER PRIMARY KEY,
+    env         TEXT NOT NULL,
+    state       TEXT NOT NULL,           -- running, done, failed, stopped, paused, interrupted
+    selection   TEXT NOT NULL,
+    partitions  TEXT NOT NULL,           -- as it was asked for
+    work        TEXT NOT NULL,           -- which partitions of which assets that was, the order, the size of a chunk
+    planned     INTEGER NOT NULL,
+    done        INTEGER NOT NULL,
+    failed      INTEGER NOT NULL,
+    started_at  REAL NOT NULL,
+    ended_at    REAL,
+    user        TEXT NOT NULL,
+    host        TEXT NOT NULL
+);
+
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

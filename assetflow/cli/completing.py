@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _KEYS = (
     "status", "ls", "lineage", "plan", "materialize", "show", "history", "preview", "logs", "rollback",
-    "pin", "unpin", "why", "check", "verify", "watch",
+    "pin", "unpin", "why", "check", "verify", "watch", "backfill",
 )  # fmt: skip
 
 BASH = r"""# assetflow completion for bash; load it with:  eval "$(assetflow completion bash)"

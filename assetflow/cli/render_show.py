@@ -119,6 +119,8 @@ def _counts(spec: AssetSpec) -> list[Piece]:
     if spec.cue is not None:
         left_out = [name for name, value in spec.cue.to_json().items() if value is False]
         found += [f"cue {spec.cue.mode}"] if spec.cue.mode != "thorough" else []
+        found += [f"counts for {words(spec.cue.ttl_s)}"] if spec.cue.ttl_s is not None else []
+        found += [f"edits {spec.cue.on_code_change} only"] if spec.cue.on_code_change != "rebuild" else []
         found += [f"not its {', '.join(left_out)}"] if left_out else []
     return found
 

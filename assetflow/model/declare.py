@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from assetflow.model.checks import CheckDefinition, ReadyCheck
 from assetflow.model.durations import seconds
-from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, limits
+from assetflow.model.policies import Cue, Freshness, Limits, Pools, Retry, cue_of, limits
 
 if TYPE_CHECKING:
     from assetflow.partitions.definition import Definition as Partitions
@@ -159,6 +159,7 @@ def asset(
     partitions: Partitions | None = None,
     batch: bool | int = False,
     partition_column: str | Mapping[str, str] | None = None,
+    on_code_change: str = "rebuild",
 ) -> Callable[[F], F]: ...
 def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     function: F | None = None,
@@ -187,6 +188,7 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     partitions: Partitions | None = None,
     batch: bool | int = False,
     partition_column: str | Mapping[str, str] | None = None,
+    on_code_change: str = "rebuild",
 ) -> F | Callable[[F], F]:
     """Declare a function as an asset: what it returns is stored as a new version under its key.
 
@@ -208,6 +210,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     by itself; a parameter annotated `Partition` says which one it is. An upstream with the same partitions arrives as
     that partition, one without partitions as a whole. With `batch=True`, or a number of partitions, it is called for
     ranges instead, and its rows are told apart by `partition_column`, or a column for each axis.
+    With `on_code_change="forward"` an edit is for partitions that are made after it: those that were made before stay
+    current, until something else makes them stale.
 
     Example:
         >>> @asset(group="staging")
@@ -220,7 +224,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     def attach(fn: F) -> F:
         text = first_line(fn.__doc__) if description is None else description
         output = Out(key or fn.__name__, text, None, tuple(checks), freshness)
-        counts = _counts(files, env, code_version, packages, cue)
+        cues = cue_of(cue, on_code_change, has_partitions=partitions is not None)
+        counts = _counts(files, env, code_version, packages, cues)
         bounds = limits(timeout, memory, isolation, pool)
         found = _asset_definition(
             fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions,
@@ -427,7 +432,7 @@ def _counts(
         (env,) if isinstance(env, str) else tuple(env),
         None if code_version is None else str(code_version),
         package_policies(packages),
-        Cue(cue) if isinstance(cue, str) else cue,
+        cue_of(cue),
     )
 
 

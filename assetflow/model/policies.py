@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import cast
 
@@ -156,20 +156,26 @@ def jitter_share(jitter: bool | str | float) -> bool | float:
 CUE_MODES = ("thorough", "always", "never")
 
 
+REBUILD, FORWARD = "rebuild", "forward"
+CODE_CHANGES = (REBUILD, FORWARD)
+"""What an edit does to the partitions that were made before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cue:
     """What makes an asset run.
 
     `mode`: `thorough` runs it when anything that counts has changed; `always` runs it in every `materialize`; `never`
     runs it only when it has no version, was invalidated, or is forced. What is False does not count: the `code`, the
-    `config`, the declared `files`, the `env` variables.
+    `config`, the declared `files`, the `env` variables. `ttl`: how long a result counts after it was made, such
+    as `1h`. `on_code_change` is that of the asset.
 
     Example:
-        >>> Cue(code=False).to_json()
-        {'code': False}
+        >>> Cue(code=False, ttl="1h").to_json()
+        {'code': False, 'ttl': 3600.0}
 
     Raises:
-        ValueError: there is no such mode.
+        ValueError: there is no such mode, or the duration cannot be read.
     """
 
     mode: str = "thorough"
@@ -177,17 +183,50 @@ class Cue:
     config: bool = True
     files: bool = True
     env: bool = True
+    ttl: str | float | timedelta | None = None
+    on_code_change: str = "rebuild"
 
     def __post_init__(self) -> None:
         if self.mode not in CUE_MODES:
             raise ValueError(f"a cue is {', '.join(CUE_MODES[:-1])} or {CUE_MODES[-1]}, not `{self.mode}`")
+        if self.on_code_change not in CODE_CHANGES:
+            raise ValueError(f"on_code_change is {' or '.join(CODE_CHANGES)}, not `{self.on_code_change}`")
+        if self.ttl is not None:
+            object.__setattr__(self, "ttl", seconds(self.ttl))
+
+    @property
+    def ttl_s(self) -> float | None:
+        """How long a result counts, in seconds; None: for ever."""
+        return None if self.ttl is None else seconds(self.ttl)
+
+    def is_expired(self, made_at: float, at: float) -> bool:
+        """Whether what was made then does not count any more."""
+        return self.ttl_s is not None and at - made_at >= self.ttl_s
 
     def to_json(self) -> dict[str, object]:
         """What differs from the default, as JSON-able values."""
         found: dict[str, object] = {
             name: False for name in ("code", "config", "files", "env") if not getattr(self, name)
         }
+        found.update({} if self.ttl is None else {"ttl": self.ttl_s})
+        found.update({} if self.on_code_change == REBUILD else {"on_code_change": self.on_code_change})
         return found if self.mode == "thorough" else {"mode": self.mode, **found}
+
+
+def cue_of(cue: Cue | str | None, on_code_change: str = REBUILD, *, has_partitions: bool = False) -> Cue | None:
+    """The cue of an asset, from what its decorator was given.
+
+    Raises:
+        ValueError: there is no such cue, or `on_code_change` is of an asset without partitions.
+    """
+    found = Cue(cue) if isinstance(cue, str) else cue
+    if on_code_change == REBUILD:
+        return found
+    if not has_partitions:
+        raise ValueError(
+            "on_code_change= is for assets with partitions; cue=Cue(code=False) leaves edits out of others"
+        )
+    return replace(found or Cue(), on_code_change=on_code_change)
 
 
 Pools = str | Mapping[str, int]

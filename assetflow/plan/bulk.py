@@ -127,12 +127,12 @@ def settled_partitions(
 
 def members(given: InputSpec, held: MappingOf[int, Held], settled: Ordinals) -> dict[int, int]:
     """The number of each settled partition of an upstream in the set of what an input reads."""
+    there = ((ordinal, one) for ordinal in settled if (one := held.get(ordinal)) is not None)
     if given.mode != "columns":
-        return {ordinal: member(one.partition, one.data_hash) for ordinal, one in held.items() if ordinal in settled}
+        return {ordinal: member(one.partition, one.data_hash) for ordinal, one in there}
     return {
         ordinal: member(one.partition, digest_of(given, Content(one.data_hash, one.rows, one.columns or {}, None)))
-        for ordinal, one in held.items()
-        if ordinal in settled
+        for ordinal, one in there
     }
 
 

@@ -52,7 +52,7 @@ _WORDS = {
     "input_removed": "{} no more read",
     "data_missing": "bytes that are gone",
     "forced": "--force",
-    "expired": "a cue that says always",
+    "expired": "a cue that says always, or a time that is over",
     "invalidated": "what was invalidated",
     "source_unavailable": "{} not there",
     "upstream_missing": "{} has no version",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.surroundings import moved_packages
+from assetflow.plan.surroundings import as_made, moved_packages
 
 WORDS = (
     "failed", "blocked", "last_good", "lost", "evicted", "drift", "accepted", "nondeterministic", "widened", "opaque",
-    "dynamic", "volatile", "bytecode",
+    "dynamic", "volatile", "bytecode", "forward",
 )  # fmt: skip
 """Every modifier, in the order in which they are shown."""
 
@@ -41,6 +41,8 @@ def modifiers(spec: AssetSpec, head: Head | None, *, is_lost: bool, is_unsteady:
             by = str(head.trace.metadata.get("assetflow/by", ""))
             reason = str(head.trace.metadata.get("assetflow/reason", ""))
             found.append(Modifier("accepted", ", ".join([text for text in (by, reason) if text])))
+        if as_made(spec, head.trace) is not None:
+            found.append(Modifier("forward", "made by the code of before; an edit is for what is made after it"))
         if is_unsteady:
             found.append(Modifier("nondeterministic", "the same code and inputs gave different contents"))
     for note in spec.code_notes:

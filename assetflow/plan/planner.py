@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,8 @@ class World:
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
     seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
     files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
-    that are known to be current, `current` counts for each asset those that are not even in the graph.
+    that are known to be current, `current` counts for each asset those that are not even in the graph. `at` is
+    the time of it all.
     """
 
     graph: AssetGraph
@@ -56,6 +58,7 @@ class World:
     discovered: Discovered | None = None
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    at: float = field(default_factory=lambda: time.time())  # noqa: PLW0108 - the clock of when it is called
 
     def head(self, key: AssetKey) -> Head | None:
         """The head of an asset, or of an asset partition by the name of its slot."""
@@ -410,6 +413,7 @@ def _decide(
         is_lost=key in world.lost,
         doubt=world.doubts.get(key),
         now=world.discovered,
+        at=world.at,
     )
     if not decision.reasons:
         return decision

@@ -14,11 +14,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.slotkeys import digest_of_set, slot_key
-from assetflow.plan.surroundings import THOROUGH, code_now, code_then, moved_discoveries, moved_packages, texts
+from assetflow.plan.surroundings import THOROUGH, as_made, code_now, code_then, moved_discoveries, moved_packages, texts
 
 
 class Action(StrEnum):
@@ -138,7 +139,7 @@ def _by_name(given: InputSpec) -> tuple[str, AssetKey]:
     return given.parameter, given.upstream
 
 
-def decide(
+def decide(  # noqa: PLR0913 - all that a decision depends on, by keyword
     spec: AssetSpec,
     head: Head | None,
     contents: Mapping[AssetKey, Content | None],
@@ -148,13 +149,15 @@ def decide(
     is_lost: bool = False,
     doubt: Doubt | None = None,
     now: Discovered | None = None,
+    at: float = 0.0,
 ) -> Decision:
     """Whether an asset is current, may be linked, must run, or waits for an upstream.
 
     `contents` has what each upstream holds now, None for one that is about to run and may change. `traces` are the
     asset's traces by input key: those that have live bytes, that count, and that were made by packages taken for equal
     to those of now. `doubt` is what was said of traces of the asset, `now` what the files are that traces saw opened,
-    if anybody looks. The runner asks again, with fewer Nones, when upstreams have settled.
+    if anybody looks, `at` the time that results of a limited life are held against. The runner asks again, with fewer
+    Nones, when upstreams have settled.
     """
     waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
     known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
@@ -163,8 +166,12 @@ def decide(
     is_plain = is_plain and head is not None and not head.trace.discovered
     if is_plain and head is not None and head.trace.input_key == key and head.trace.packages == spec.packages:
         return Decision(Action.CURRENT, (), key)  # as most are, most of the time: nothing could be a reason
+    if head is not None and (before := as_made(spec, head.trace)) is not None:
+        found = decide(before, head, contents, {}, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now, at=at)
+        if found.action in (Action.CURRENT, Action.MAYBE):
+            return found
     mode = "thorough" if spec.cue is None else spec.cue.mode
-    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now)
+    reasons = local_reasons(spec, head, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now, at=at)
     if mode == "never" and head is not None:
         reasons = [one for one in reasons if one.code in _BEYOND_CUES]
         if not reasons:
@@ -180,6 +187,8 @@ def decide(
     # The key covers all that the reasons compare: without any, it can only be a definition of another shape.
     why = tuple(reasons) or (_OTHER_SHAPE,)
     found = None if is_forced or mode == "always" else traces.get(key)
+    if found is not None and spec.cue is not None and spec.cue.is_expired(found.trace.finished_at, at):
+        found = None
     return Decision(Action.RUN, why, key) if found is None else Decision(Action.LINK, why, key, found)
 
 
@@ -191,6 +200,7 @@ def local_reasons(
     is_lost: bool,
     doubt: Doubt | None = None,
     now: Discovered | None = None,
+    at: float = 0.0,
 ) -> list[Reason]:
     """The reasons that lie in the asset itself, not in what it reads."""
     reasons = [Reason("forced", "forced")] if is_forced else []
@@ -198,6 +208,10 @@ def local_reasons(
         reasons.append(Reason("expired", "runs every time: its cue is `always`", {"cue": "always"}))
     if head is None:
         return [*reasons, Reason("never_materialized", "never materialized")]
+    if spec.cue is not None and spec.cue.is_expired(head.trace.finished_at, at):
+        age, ttl = at - head.trace.finished_at, spec.cue.ttl_s or 0.0
+        text = f"made {words(age)} ago, and counts for {words(ttl)}"
+        reasons.append(Reason("expired", text, {"age_s": round(age, 3), "ttl_s": ttl}))
     if is_lost:
         version = head.version.number
         gone = "were removed by gc" if head.version.state == "evicted" else "are gone"

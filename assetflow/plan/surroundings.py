@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from assetflow.model.policies import Cue
+from assetflow.model.policies import FORWARD, Cue
 from assetflow.model.records import UNKNOWN, Discovered, Doubt, Trace
 from assetflow.model.spec import AssetSpec
 
@@ -99,7 +99,7 @@ def moved_since(spec: AssetSpec, seen: Discovered, now: Discovered | None) -> tu
     if now is None or not seen:
         return [], []
     cue = spec.cue or THOROUGH
-    counts = cue.code and spec.code_version is None
+    counts = cue.code and spec.code_version is None and cue.on_code_change != FORWARD
     return (
         _moved(seen.files, now.files) if cue.files else [],
         _moved(seen.code, now.code) if counts else [],
@@ -145,6 +145,20 @@ def code_now(spec: AssetSpec) -> str:
 def code_then(trace: Trace) -> str:
     """What stood for the code when a trace was made."""
     return trace.code if trace.code_version is None else f"declared:{trace.code_version}"
+
+
+def as_made(spec: AssetSpec, trace: Trace) -> AssetSpec | None:
+    """The spec with the code that made a trace, when edits made since are only for what is made after them.
+
+    None when the code is the one of now, or when an edit counts for what was made before it.
+    """
+    if (
+        spec.partitions is None
+        or (spec.cue or THOROUGH).on_code_change != FORWARD
+        or code_then(trace) == code_now(spec)
+    ):
+        return None
+    return replace(spec, code=trace.code, code_version=trace.code_version)
 
 
 def texts(spec: AssetSpec) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]:

@@ -27,13 +27,14 @@ from assetflow.run.task import NodeResult
 class RunSettings:
     """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell.
 
-    `chance` gives numbers from 0 up to 1 for the jitter of retries.
+    `chance` gives numbers from 0 up to 1 for the jitter of retries. When more than `may_fail` assets have failed,
+    nothing more is started; None: go on whatever fails.
     """
 
     root: Path
     log_folder: Path
     forced: frozenset[AssetKey] = frozenset()
-    fail_fast: bool = False
+    may_fail: int | None = None
     handover: Handover = field(default_factory=Handover)
     chance: Callable[[], float] = random
     pools: Pools = field(default_factory=lambda: Pools(Path(), {}))
@@ -139,5 +140,5 @@ class Judge:
         is_forced, is_lost = key in self._forced, key in self._world.lost
         return decide(
             spec, self._pinned.heads.get(key), contents, traces, is_forced=is_forced, is_lost=is_lost,
-            doubt=self._world.doubts.get(key), now=self._world.discovered,
+            doubt=self._world.doubts.get(key), now=self._world.discovered, at=self._world.at,
         )  # fmt: skip

@@ -68,8 +68,8 @@ class Runner:
         self._begun: set[AssetKey] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
         self._settled: list[str] = []
-        self._told_to_stop = False
-        self._stopping = False
+        self._told_to_stop = self._stopping = False
+        self._failed = 0
         self._judge = Judge(world, self._pinned, settings.forced, self._outcomes)
 
     def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
@@ -448,8 +448,8 @@ class Runner:
             self._executor.start(self._handover.dressed(task) if self._settings.is_apart else task)
             self._running.add(name)
         for name in settled:
-            if self._settings.fail_fast and any(self._outcomes[k].state in FAILED for k in self._nodes[name].keys):
-                self._stopping = True
+            self._failed += sum(self._outcomes[k].state in FAILED for k in self._nodes[name].keys)
+            self._stopping |= self._settings.may_fail is not None and self._failed > self._settings.may_fail
             self._release(name)
         if self._recorder.has_more:  # a commit that lost to another run became a failure
             self._record()

@@ -76,6 +76,13 @@ class Request:
     debugger: Debugger | None = None
     tick: Tick | None = None
     partitions: str | None = None
+    max_failures: int | None = None
+    cause: str = "cli"
+
+    @property
+    def may_fail(self) -> int | None:
+        """How many assets may fail before nothing more is started; None: any number."""
+        return 0 if self.fail_fast else self.max_failures
 
 
 @names_disk_errors
@@ -113,14 +120,13 @@ def _carry_out(
     watcher: Observer,
     earlier: Survey | None,
 ) -> RunResult:
-    loaded = with_retries(loaded, request.retries)
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
         stack.enter_context(_keeping_versions(settings))
         catalog = stack.enter_context(closing(Catalog(settings.catalog_path, write=True)))
         slots = arrange(catalog)
         graph, targets = slots.graph, slots.targets
-        loaded = with_slots(loaded, graph.specs.values())
+        loaded = with_slots(with_retries(loaded, request.retries), graph.specs.values())
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
@@ -152,7 +158,7 @@ def _carry_out(
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         run_settings = RunSettings(
-            settings.root, logs, forced, request.fail_fast, handover, pools=pools, inbox=inbox,
+            settings.root, logs, forced, request.may_fail, handover, pools=pools, inbox=inbox,
             stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
@@ -186,7 +192,7 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
-        cause="cli" if request.tick is None else f"schedule {request.tick.job}",
+        cause=request.cause if request.tick is None else f"schedule {request.tick.job}",
         user=user_name(),
         host=platform.node(),
         pid=os.getpid(),

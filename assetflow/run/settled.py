@@ -24,6 +24,7 @@ from assetflow.errors import UsageError
 from assetflow.io.sources import FileState
 from assetflow.io.storage import Storage, folder_name
 from assetflow.load.caches import read_cache, write_cache
+from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Discovered
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -128,6 +129,10 @@ class Settling:
 
     def look(self) -> Settled:
         """The partitions of each asset that are current, beside those that only the planner can tell."""
+        with garbage_kept():
+            return self._look()
+
+    def _look(self) -> Settled:
         last, noted = _noted(self._cache)
         result = Settled(self._cache, self._rows.seq(), noted=noted, marker=self._storage.marker)
         result.definitions = {key: side.definition for key, side in self._sides.items()}
@@ -264,11 +269,11 @@ class Settling:
             for found in inputs.values() if found is not None
             for edge in found.edges if edge.given.mode == "columns"
         }  # fmt: skip
-        root = str(self._storage.root)
+        root, markers = str(self._storage.root), {row[8]: self._storage.marker(row[8]) for row in rows}
         for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
             if discovered != "{}" and not self._is_as_seen(seen, key, discovered):
                 continue
-            marker = self._storage.marker(io)
+            marker = markers[io]
             ordinal = self._ordinal(key, partition) if marker else None
             if ordinal is None or not fits[key, definition] or not os.path.exists(f"{root}/{location}/{marker}"):  # noqa: PTH110
                 continue

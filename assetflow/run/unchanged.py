@@ -67,6 +67,8 @@ def remember_unchanged(
     sources: list[list[str]] = []
     places: list[str] = []
     for key, spec in specs.items():
+        if spec.cue is not None and spec.cue.ttl is not None:
+            return  # what time does is not written down
         source, head = spec.source, heads.get((key, ""))
         if source is not None:
             if source.path is None or source.has_token or source.has_as_of or key not in found.observations:

@@ -1,7 +1,8 @@
 """The README and the pages of docs/ are run: every command, every Python block, every screen.
 
 Each page gets a folder of its own: a copy of the example project, or an empty one for pages that begin with
-`<!-- runs in: an empty folder -->`. In the order of the page,
+`<!-- runs in: an empty folder -->`, or a copy of one that lies beside it (`<!-- runs in: the folder NAME -->`).
+In the order of the page,
 
 - a block whose first line is `# name.ending` is written to that file;
 - other `python` blocks are executed, in one process for the page;
@@ -43,6 +44,7 @@ UPDATE = os.environ.get("ASSETFLOW_UPDATE_DOCS") == "1"
 
 _BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/.-]+\.\w+)\n")
+_BESIDE = re.compile(r"<!-- runs in: the folder (\w+) -->")
 _EXIT = re.compile(r"# exit (\d+)\s*$")
 _ANSI = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
 _VARYING = (
@@ -74,7 +76,7 @@ def blocks_of(text: str) -> Iterator[Block]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_runs_and_shows_what_really_appears(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    folder = _folder_for(text, tmp_path)
+    folder = _folder_for(page, text, tmp_path)
     python: subprocess.Popen[str] | None = None
     written: list[tuple[Block, str]] = []
     try:
@@ -112,9 +114,26 @@ def test_every_block_that_is_not_run_says_why() -> None:
     assert silent == []
 
 
-def _folder_for(text: str, tmp_path: Path) -> Path:
+def test_files_in_a_page_are_those_of_the_folder_beside_it() -> None:
+    compared = 0
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        beside = _BESIDE.search(text)
+        for block in blocks_of(text) if beside else ():
+            name = _FILE.match(block.text)
+            if beside and name:
+                compared += 1
+                assert (page.parent / beside[1] / name[1]).read_text(encoding="utf-8") == block.text, page
+
+    assert compared >= 6
+
+
+def _folder_for(page: Path, text: str, tmp_path: Path) -> Path:
     folder = tmp_path / "project"
-    if "<!-- runs in: an empty folder -->" in text:
+    beside = _BESIDE.search(text)
+    if beside:
+        shutil.copytree(page.parent / beside[1], folder, ignore=shutil.ignore_patterns(".assetflow", "__pycache__"))
+    elif "<!-- runs in: an empty folder -->" in text:
         folder.mkdir()
     else:
         # Not with their times: the files of an old checkout are overdue, and screens would say so.

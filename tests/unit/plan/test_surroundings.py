@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from assetflow.model.policies import Cue
-from assetflow.model.records import Doubt
+from assetflow.model.records import Discovered, Doubt
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.staleness import Action, decide
-from assetflow.plan.surroundings import is_compatible, may_stand_for, moved_packages
+from assetflow.plan.surroundings import is_compatible, may_stand_for, moved_discoveries, moved_packages
 from tests.unit.plan.test_staleness import BOTH, ORDERS_2, TAKES_ORDERS, built, decided, report, why
 
 RECORDED = {"pandas": "2.2.3", "numpy": "0.9.1", "python": "3.11.4"}
@@ -106,6 +106,14 @@ def test_what_a_cue_leaves_out_makes_nothing_stale(cue: Cue, change: dict[str, o
     assert decided(replace(spec, **change), built(spec)).action is Action.RUN, "without a cue it counts"
     with_cue = replace(spec, cue=cue)
     assert decided(replace(with_cue, **change), built(with_cue)).action is Action.CURRENT
+
+
+def test_code_that_was_seen_to_run_counts_unless_edits_are_for_what_comes() -> None:
+    seen, now = Discovered({"a.csv": "1"}, {"plug.py": "1"}), Discovered({"a.csv": "2"}, {"plug.py": "2"})
+    trace = replace(built(report()).trace, discovered=seen)
+
+    assert moved_discoveries(report(), trace, now) == (["a.csv"], ["plug.py"])
+    assert moved_discoveries(report(cue=Cue(on_code_change="forward")), trace, now) == (["a.csv"], [])
 
 
 def test_a_cue_that_says_never_ignores_inputs_too_but_not_what_is_gone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from assetflow.errors import ProjectLoadError
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
+from assetflow.run.unchanged import still_unchanged
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -171,6 +173,35 @@ def test_a_cue_that_says_never_runs_only_what_is_missing_lost_or_forced(workspac
     workspace.edit('{"rate": 1}', '{"rate": 2}')
     assert workspace.project().plan().is_empty
     assert [step.asset for step in workspace.project().plan("rates", force=True).run] == ["rates"]
+
+
+def test_what_a_cue_gives_a_life_runs_again_when_it_is_over(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.assets(project_of('cue=Cue(ttl="1h")'))
+    assert workspace.materialize().ok
+    made = time.time()
+    assert workspace.project().plan(now=made + 3500).is_empty
+    late = workspace.project().plan(now=made + 7200)
+    assert reasons(late) == [("expired", "made 2 h ago, and counts for 1 h")]
+    assert [step.asset for step in late.maybe] == ["report"]
+    assert {str(row.spec.key): row.state for row in workspace.project().status(now=made + 7200)}["rates"] == "stale"
+    assert still_unchanged(workspace.project().settings) is None, "what time does is not written down"
+
+    monkeypatch.setattr(time, "time", lambda: made + 7200)
+    assert workspace.outcomes() == {"rates": "unchanged", "report": "cut_off"}
+    assert workspace.project().plan().is_empty, "it was made just now"
+    assert workspace.outcomes() == {}
+
+
+def test_what_was_made_too_long_ago_is_not_linked(workspace: Workspace) -> None:
+    workspace.assets(project_of('cue=Cue(ttl="1h")'))
+    assert workspace.materialize().ok
+    workspace.edit('{"rate": 1}', '{"rate": 2}')
+    assert workspace.materialize().ok
+    workspace.edit('{"rate": 2}', '{"rate": 1}')
+    assert [step.asset for step in workspace.project().plan("rates").link] == ["rates"]
+    assert [step.asset for step in workspace.project().plan("rates", now=time.time() + 7200).run] == ["rates"]
 
 
 def test_a_cue_that_does_not_exist_is_refused(workspace: Workspace) -> None:
