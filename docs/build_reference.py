@@ -170,6 +170,7 @@ MEANINGS = {
     "pools": "How many slots each pool has: `[pools]` with `warehouse = 2`. Assets take them with `pool=`.",
     "selections": 'Saved selections: `nightly = "tag:nightly+"` is selected by `:nightly`.',
     "jobs": "What is run when it is due, such as `[jobs.nightly]`: see below.",
+    "alerts": "Who is told when something is wrong, such as `[alerts.team]`: see below.",
 }
 DEFAULTS_MEANINGS = {
     "retry": "A number of retries, or a table with `times`, `delay` (such as `30s`), `backoff`, `max_delay` "
@@ -194,12 +195,28 @@ JOB_MEANINGS = {
     "env": "The environment that it runs in. Default: the one of who runs it.",
     "enabled": "`false` switches the schedule off; when it is switched on again, it counts from then.",
 }
+ALERT_MEANINGS = {
+    "on": "What the channel is told of, one or a list: `run.failed` (whatever makes a run fail), of that "
+    "`asset.failed` or `check.failed` alone, `asset.overdue`, `tick.failed`, `tick.missed`; or `asset.*`, `tick.*`, "
+    "`*`. Default: all.",
+    "assets": "A selection: only what concerns one of these assets. Default: everything.",
+    "url": "Where messages go: `https://…` gets JSON, any other address is for apprise, such as `slack://…`. Write "
+    "`env:NAME` for one that is in a variable. This or `command` must be there.",
+    "command": "A program with its arguments, as a list: it gets the JSON on its standard input.",
+    "quiet": 'When messages wait, such as `"22:00..07:00"`. They are sent when it is over.',
+    "tz": "The time zone of `quiet`, such as `Europe/London`. Default: `UTC`.",
+    "repeat": "After how long the channel is reminded of what is still wrong, such as `4h`. Default: never.",
+    "recovered": "Whether the channel is told when it is over. Default: true.",
+    "env": "The environment that the channel is for, such as `prod`. Default: all.",
+    "enabled": "`false` switches the channel off.",
+}
 
 
 def configuration_page() -> str:
     """Every key of the project file with its type, its default and what it means."""
     from dataclasses import MISSING, fields
 
+    from assetflow.load.alert_schema import ChannelSettings
     from assetflow.load.schema import (  # the schema is the source
         _Defaults,  # pyright: ignore[reportPrivateUsage]
         _Job,  # pyright: ignore[reportPrivateUsage]
@@ -215,6 +232,9 @@ def configuration_page() -> str:
         rows.append((f"`{name}`", _type_words(_Layer, name), default, variable, MEANINGS[name]))
     below = [(f"`{name}`", _type_words(_Defaults, name), DEFAULTS_MEANINGS[name]) for name in _Defaults.model_fields]
     of_jobs = [(f"`{name}`", _type_words(_Job, name), JOB_MEANINGS[name]) for name in _Job.model_fields]
+    of_alerts = [
+        (f"`{name}`", _type_words(ChannelSettings, name), ALERT_MEANINGS[name]) for name in ChannelSettings.model_fields
+    ]
     return "\n".join([
         "# Configuration",
         "",
@@ -232,6 +252,10 @@ def configuration_page() -> str:
         "## Keys of `[jobs.NAME]`",
         "",
         *_table(("key", "type", "meaning"), of_jobs),
+        "",
+        "## Keys of `[alerts.NAME]`",
+        "",
+        *_table(("key", "type", "meaning"), of_alerts),
     ])  # fmt: skip
 
 

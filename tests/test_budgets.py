@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {
-    "asyncio", "croniter", "duckdb", "importlib.metadata", "logging", "multiprocessing", "numpy", "pandas",
-    "polars", "pyarrow", "pydantic", "rich", "sqlite3", "subprocess", "tomllib", "unittest", "xxhash",
+    "apprise", "asyncio", "croniter", "duckdb", "httpx", "importlib.metadata", "logging", "multiprocessing", "numpy",
+    "pandas", "polars", "pyarrow", "pydantic", "rich", "sqlite3", "subprocess", "tomllib", "unittest", "xxhash",
 }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from assetflow.load.settings import Settings
 
 SLEEP_S = 5.0
 """It looks at the project and at the clock at least so often: both may be changed under it."""
+ALERTS_S = 60.0
+"""So often it has somebody look for what is overdue, and send the messages that wait."""
 _AGAIN_S = 30.0
 """A job whose process ended without an answer is left alone for so long."""
 
@@ -38,6 +40,10 @@ class Told(Protocol):
         """It has ended; whether the answer could be read."""
         ...
 
+    def alerted(self, code: int, answer: str) -> None:
+        """A round of alerts has ended."""
+        ...
+
     def problem(self, error: AssetflowError) -> None:
         """The project or its catalog could not be looked at; the daemon tries again."""
         ...
@@ -45,12 +51,18 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class Daemon:
-    """One daemon. `settings` reads the project as it is now, `start` starts the process for a job."""
+    """One daemon. `settings` reads the project as it is now, `start` starts the process for a job.
+
+    `tell` starts one that sends alerts, for a project that has somebody to tell.
+    """
 
     settings: Callable[[], Settings]
     start: Callable[[str], Child]
     told: Told
     clock: Callable[[], float]
+    tell: Callable[[], Child] | None = None
+    _teller: Child | None = None
+    _tell_after: float = 0.0
     _children: dict[str, Child] = field(default_factory=dict[str, Child])
     _not_before: dict[str, float] = field(default_factory=dict[str, float])
     _stops: int = 0
@@ -63,7 +75,7 @@ class Daemon:
                 _sleep(wake, self._round())
                 self._reap()
             asked = 0
-            while self._children:
+            while self._children or self._teller is not None:
                 if self._stops > asked:
                     asked = self._stops
                     self._ask_to_stop()
@@ -88,10 +100,18 @@ class Daemon:
             if state.is_due and name not in self._children and self._not_before.get(name, 0.0) <= now:
                 self._children[name] = self.start(name)
                 self.told.began(state)
+        if settings.alerts and self.tell is not None and self._teller is None and self._tell_after <= now:
+            self._teller, self._tell_after = self.tell(), now + ALERTS_S
+        if self._tell_after > now + ALERTS_S:  # the clock was set back
+            self._tell_after = now
         coming = [state.next - now for state in states if state.next is not None]
         return max(0.0, min([SLEEP_S, *coming]))
 
     def _reap(self) -> None:
+        if self._teller is not None and self._teller.poll() is not None:
+            answer, _ = self._teller.communicate()
+            self.told.alerted(self._teller.returncode, answer)
+            self._teller = None
         for name, child in list(self._children.items()):
             if child.poll() is None:
                 continue
@@ -101,7 +121,7 @@ class Daemon:
                 self._not_before[name] = self.clock() + _AGAIN_S
 
     def _ask_to_stop(self) -> None:
-        for child in self._children.values():
+        for child in (*self._children.values(), *([] if self._teller is None else [self._teller])):
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
 

@@ -15,7 +15,7 @@ from itertools import chain
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
 from assetflow.automation.locks import job_lock
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.ticks import Ticks
+from assetflow.catalog.ticks import Also, Ticks
 from assetflow.errors import Superseded, UsageError, near_names
 from assetflow.files import storage_error
 from assetflow.load.settings import Settings
@@ -174,30 +174,40 @@ def take_up(
         return None
     with lock:
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-            taken = take(catalog, job, now)
+            taken = take(catalog, job, now, _alerts(settings, job, catalog, now))
         if taken.tick is None:
             return taken
         done = carry_out(taken.tick)
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-            Ticks(catalog).end(done, clock())
+            Ticks(catalog).end(done, at := clock(), _alerts(settings, job, catalog, at))
         return replace(taken, tick=done)
 
 
-def take(catalog: Catalog, job: Job, now: float) -> Taken:
+def _alerts(settings: Settings, job: Job, catalog: Catalog, now: float) -> Also | None:
+    if not settings.alerts:
+        return None
+    from assetflow.automation.alerts import tick_alerts
+
+    return tick_alerts(settings, job, catalog, now)
+
+
+def take(catalog: Catalog, job: Job, now: float, also: Also | None = None) -> Taken:
     """Take up what is due of a job, and record what is not run. The caller holds the lock of the job.
+
+    `also` is given what ended or was missed, within the transaction that records it.
 
     Raises:
         Superseded: the schedule is changed again and again while this looks at it.
     """
     for _ in range(_CHANGED_TIMES):
         try:
-            return _take(catalog, job, now)
+            return _take(catalog, job, now, also)
         except Superseded:  # somebody paused it in between: look again
             continue
     raise Superseded(f"the schedule `{job.name}` is being changed", fix="run the command again")
 
 
-def _take(catalog: Catalog, job: Job, now: float) -> Taken:
+def _take(catalog: Catalog, job: Job, now: float, also: Also | None) -> Taken:
     ticks = Ticks(catalog)
     seen = ticks.schedules().get(job.name)
     if seen is None or seen.is_off:
@@ -214,7 +224,7 @@ def _take(catalog: Catalog, job: Job, now: float) -> Taken:
     if ended is None and not missed and claim is None:
         return Taken()
     mark = seen.mark if decision.mark is None else decision.mark
-    tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now)
+    tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now, also=also)
     return Taken(tick, missed, ended, decision.is_more)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,9 @@ Slot = tuple[AssetKey, str]
 
 FileRow = tuple[str, int, int, int, int, str, int]
 """path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns."""
+
+OnDead = Callable[[list[int], float], None]
+"""Is given the numbers of runs that had died, and the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +196,12 @@ class Catalog:
         at: float,
         assets: Iterable[AssetKey] = (),
         tick: Tick | None = None,
+        on_dead: OnDead | None = None,
     ) -> tuple[int, list[int]]:
         """A new run, and the runs of this environment that had died. The caller holds the run lock of `env`.
 
         `assets` are those that the run may speak of: their numbers are given out at once. `tick` is the tick of a job
-        that becomes this run.
+        that becomes this run. `on_dead` is called with the runs that had died, if any had, within the transaction.
 
         Raises:
             Superseded: the tick has been taken up by another process: there is no new run.
@@ -206,7 +210,7 @@ class Catalog:
             env_id = self._env(env)
             for key in assets:
                 self._asset(key, at)
-            dead = self._end_dead_runs(env_id, at)
+            dead = self._end_dead_runs(env_id, at, on_dead)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
             if tick is not None and not self.database.change(
@@ -215,22 +219,31 @@ class Catalog:
                 raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
         return run_id, dead
 
-    def end_dead_runs(self, env: str, at: float) -> list[int]:
+    def end_dead_runs(self, env: str, at: float, on_dead: OnDead | None = None) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""
         with self._writing():
-            return self._end_dead_runs(self._env(env), at)
+            return self._end_dead_runs(self._env(env), at, on_dead)
 
-    def _end_dead_runs(self, env_id: int, at: float) -> list[int]:
+    def _end_dead_runs(self, env_id: int, at: float, on_dead: OnDead | None) -> list[int]:
         dead = [cast("int", row[0]) for row in self.database.rows("end_dead_runs", at, env_id)]
         for run_id in dead:
             self.database.change("end_dead_attempts", at, run_id)
+        if dead and on_dead is not None:
+            on_dead(dead, at)
         return dead
 
-    def finish_run(self, run_id: int, state: str, counts: Mapping[str, int], at: float) -> None:
-        """End a run, and with it what it left as running; a run that has ended stays as it is."""
+    def finish_run(
+        self, run_id: int, state: str, counts: Mapping[str, int], at: float, also: Callable[[float], None] | None = None
+    ) -> None:
+        """End a run, and with it what it left as running; a run that has ended stays as it is.
+
+        `also` is called with the time within the transaction, if it is this call that ends the run.
+        """
         with self._writing():
             if self.database.change("finish_run", state, at, json.dumps(dict(counts)), run_id):
                 self.database.change("end_dead_attempts", at, run_id)
+                if also is not None:
+                    also(at)
 
     def commit(
         self,

@@ -9,7 +9,8 @@ was committed is in the journal at every moment. A line is a checksum (BLAKE2b, 
 did not commit is cancelled by the next writer, `{"n": 17, "cancelled": true}`, before that removes what the line speaks
 of; one with the same number or a smaller one after it cancels it too. A file that begins with
 `"part": 0` is a whole catalog: what was before it is obsolete. Bytes (the code of definitions) are in base 64.
-Runs and attempts are not in the journal: with the catalog lost, the history of runs is lost, and no version.
+Runs and attempts are not in the journal, nor are alerts: with the catalog lost, the history of runs is lost, and what
+was not told yet, but no version.
 """
 
 from __future__ import annotations

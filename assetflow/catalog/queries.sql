@@ -817,3 +817,47 @@ UPDATE backfill SET state = 'running', ended_at = NULL WHERE backfill_id = ?
 
 -- runs_of: the runs with this cause, oldest first
 SELECT run_id FROM run WHERE cause = ? ORDER BY run_id
+
+-- open_alerts: what is wrong now, oldest first
+SELECT alert_id, key, event, env, subject, title, opened_at, seen_at, seen, run_id, facts, assets, slots, closed_at, how
+FROM alert WHERE closed_at IS NULL ORDER BY opened_at, key
+
+-- alerts: the newest alerts, newest first
+SELECT alert_id, key, event, env, subject, title, opened_at, seen_at, seen, run_id, facts, assets, slots, closed_at, how
+FROM alert ORDER BY opened_at DESC, key LIMIT ?
+
+-- put_alert: an alert as it is now
+INSERT INTO alert (alert_id, key, event, env, subject, title, opened_at, seen_at, seen, run_id, facts, assets, slots,
+    closed_at, how)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (alert_id) DO UPDATE SET title = excluded.title, seen_at = excluded.seen_at, seen = excluded.seen,
+    run_id = excluded.run_id, facts = excluded.facts, assets = excluded.assets, slots = excluded.slots,
+    closed_at = excluded.closed_at, how = excluded.how
+
+-- forget_messages: the messages of alerts that were over before a time
+DELETE FROM outbox WHERE alert_id IN (SELECT alert_id FROM alert WHERE closed_at < ?) AND state <> 'waiting'
+
+-- forget_alerts: the alerts that were over before a time, and of which nothing is left to be told
+DELETE FROM alert WHERE closed_at < ? AND alert_id NOT IN (SELECT alert_id FROM outbox)
+
+-- put_message: a message that is to be sent
+INSERT INTO outbox (message_id, alert_id, channel, kind, document, created_at, due_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (message_id) DO NOTHING
+
+-- messages_of: what was and is to be told of an alert, oldest first
+SELECT message_id, alert_id, channel, kind, document, created_at, due_at, state, tries, error, sent_at
+FROM outbox WHERE alert_id = ? ORDER BY created_at, message_id
+
+-- waiting_messages: what is to be sent, in the order in which it is due
+SELECT message_id, alert_id, channel, kind, document, created_at, due_at, state, tries, error, sent_at
+FROM outbox WHERE state = 'waiting' ORDER BY due_at, created_at, message_id
+
+-- last_messages: of each channel the message that was sent last
+SELECT message_id, alert_id, channel, kind, document, created_at, due_at, state, tries, error, max(sent_at)
+FROM outbox WHERE sent_at IS NOT NULL GROUP BY channel
+
+-- end_message: a message that waits waits no longer
+UPDATE outbox SET state = ?, tries = tries + ?, error = ?, sent_at = ? WHERE message_id = ? AND state = 'waiting'
+
+-- put_off_message: a message that could not be sent is due again later
+UPDATE outbox SET tries = tries + 1, error = ?, due_at = ? WHERE message_id = ? AND state = 'waiting'

@@ -1,5 +1,5 @@
--- The catalog, version 7. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
--- ticks and the state of versions. A change here needs a file in migrations/; a test holds the two against each other.
+-- The catalog, version 9. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- ticks, alerts and the state of versions. A change here needs a file in migrations/; a test holds the two against each other.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -290,6 +290,44 @@ CREATE TABLE backfill (
     user        TEXT NOT NULL,
     host        TEXT NOT NULL
 );
+
+-- What is wrong from when it was first seen until it is over; `key` is one root cause, of which one alert is open.
+-- `assets` are all that it concerns, `slots` the asset partitions that have to be well again (JSON lists).
+CREATE TABLE alert (
+    alert_id  TEXT PRIMARY KEY,
+    key       TEXT NOT NULL,
+    event     TEXT NOT NULL,
+    env       TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    title     TEXT NOT NULL,
+    opened_at REAL NOT NULL,
+    seen_at   REAL NOT NULL,
+    seen      INTEGER NOT NULL,
+    run_id    INTEGER,
+    facts     TEXT NOT NULL,
+    assets    TEXT NOT NULL,
+    slots     TEXT NOT NULL,
+    closed_at REAL,
+    how       TEXT NOT NULL DEFAULT ''        -- recovered, other cause, gone
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX alert_open ON alert (key) WHERE closed_at IS NULL;
+
+-- What has to be told to the channels, written with what it tells of; and what became of that.
+CREATE TABLE outbox (
+    message_id TEXT PRIMARY KEY,
+    alert_id   TEXT NOT NULL REFERENCES alert,
+    channel    TEXT NOT NULL,
+    kind       TEXT NOT NULL,            -- opened, reminder, recovered
+    document   TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    due_at     REAL NOT NULL,
+    state      TEXT NOT NULL,            -- waiting, sent, replaced, dropped
+    tries      INTEGER NOT NULL DEFAULT 0,
+    error      TEXT NOT NULL DEFAULT '',
+    sent_at    REAL
+) WITHOUT ROWID;
+CREATE INDEX outbox_waiting ON outbox (channel, due_at) WHERE state = 'waiting';
+CREATE INDEX outbox_of_alert ON outbox (alert_id);
 
 INSERT INTO part (part_id, asset_id, key, ord) VALUES (0, NULL, '', 0);
 INSERT INTO counter (name, value) VALUES ('seq', 0), ('journal', 0);

@@ -5,13 +5,16 @@ The key of a tick is its job and its instant, so none can be taken up twice, who
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import Superseded
 from assetflow.model.jobs import Schedule, Tick
+
+Also = Callable[[Sequence[Tick]], None]
+"""Is given ticks while they are recorded, within the same transaction."""
 
 
 class Ticks:
@@ -65,11 +68,19 @@ class Ticks:
                 self._end(tick, at)
 
     def take(
-        self, seen: Schedule, *, mark: int, missed: Iterable[Tick], claim: Tick | None, ended: Tick | None, at: float
+        self,
+        seen: Schedule,
+        *,
+        mark: int,
+        missed: Sequence[Tick],
+        claim: Tick | None,
+        ended: Tick | None,
+        at: float,
+        also: Also | None = None,
     ) -> Tick | None:
         """Record what was decided of the ticks up to `mark`, all or nothing; the tick that is claimed now.
 
-        `ended` is a tick whose process died, as it ends.
+        `ended` is a tick whose process died, as it ends. `also` is given all that ended or was missed.
 
         Raises:
             Superseded: the schedule is not as it was `seen` any more; nothing is recorded.
@@ -81,15 +92,23 @@ class Ticks:
                 self._end(ended, at)
             for tick in missed:
                 self._must(self._miss(tick, at), tick)
+            if also is not None:
+                also([*missed, *([] if ended is None else [ended])])
             if claim is None:
                 return None
             row = self._database.row("claim_tick", claim.job, claim.scheduled, claim.policy, at)
             self._must(row is not None, claim)
             return replace(claim, tries=cast("tuple[int]", row)[0], claimed_at=at)
 
-    def end(self, tick: Tick, at: float) -> None:
-        """Record what became of a tick that was claimed; it stays as it is when it has ended before."""
+    def end(self, tick: Tick, at: float, also: Also | None = None) -> None:
+        """Record what became of a tick that was claimed; it stays as it is when it has ended before.
+
+        `also` is given it as it is recorded, with the run that it has become.
+        """
         with self._database.transaction():
+            if also is not None:
+                claimed = self.claimed().get(tick.job)
+                also([tick if claimed is None else replace(tick, run_id=claimed.run_id)])
             self._end(tick, at)
 
     def pause(self, job: str, by: str, at: float) -> bool:

@@ -49,8 +49,8 @@ class Checking:
         """What the code of the selected assets, and of the helpers that they reach, says against them.
 
         Types that cannot fit, SQL that cannot be read, and reads of the clock, of chance, of the environment, of the
-        network and of files, each with its place. Without a selection also the jobs that can run nothing. No data is
-        read; user code is imported only when it changed.
+        network and of files, each with its place. Without a selection also the jobs that can run nothing, and the alert
+        channels that cannot be told. No data is read; user code is imported only when it changed.
 
         Raises:
             ProjectLoadError: the project does not load; everything that is wrong is in `problems`.
@@ -59,10 +59,17 @@ class Checking:
         from assetflow.checking.static import look
 
         found = look(self.settings.root, self.graph, self.select(expression))
-        if expression is not None or not self.settings.jobs:
+        if expression is not None:
             return found
-        jobs = tuple(job_findings(self.settings, self.select))
-        return replace(found, findings=(*jobs, *found), schedules=found.schedules + len(self.settings.jobs))
+        if self.settings.jobs:
+            jobs = tuple(job_findings(self.settings, self.select))
+            found = replace(found, findings=(*jobs, *found), schedules=found.schedules + len(self.settings.jobs))
+        if self.settings.alerts:
+            from assetflow.checking.alerts import alert_findings
+            from assetflow.checking.findings import in_order
+
+            found = replace(found, findings=in_order([*alert_findings(self.settings, self.graph), *found]))
+        return found
 
     def verify(
         self,

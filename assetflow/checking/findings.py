@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from assetflow.errors import Location
@@ -40,6 +40,16 @@ class Finding:
             "assets": list(self.assets), "via": {key: list(way) for key, way in self.via.items()}, "help": self.help,
             "detail": self.detail or None,
         }  # fmt: skip
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then by place."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (ORDER.index(one.severity), one.where.file, one.where.line, one.where.column),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

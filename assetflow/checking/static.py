@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from assetflow.checking.findings import ORDER, Finding, StaticReport
+from assetflow.checking.findings import Finding, StaticReport, in_order
 from assetflow.checking.fitting import WORDS, Said, returned, taken
 from assetflow.checking.impure import CODES, HELP, KINDS, WHAT, Hit, hits_in
 from assetflow.errors import Location, near_names
@@ -43,7 +43,7 @@ def look(root: Path, graph: AssetGraph, selected: Iterable[AssetKey]) -> StaticR
         if not spec.is_source:
             found.asset(spec)
     return StaticReport(
-        tuple(sorted(found.findings(), key=_place)),
+        in_order(found.findings()),
         assets=sum(not spec.is_source for spec in specs),
         sources=sum(spec.is_source for spec in specs),
         checks=sum(len(spec.checks) for spec in specs),
@@ -51,10 +51,6 @@ def look(root: Path, graph: AssetGraph, selected: Iterable[AssetKey]) -> StaticR
         files=found.code.files,
         seconds=time.perf_counter() - began,
     )
-
-
-def _place(one: Finding) -> tuple[int, str, int, int]:
-    return (ORDER.index(one.severity), one.where.file, one.where.line, one.where.column)
 
 
 class _Look:

@@ -46,7 +46,7 @@ def _failure(report: StaticReport, *, is_strict: bool) -> StaticProblems | None:
 
 def _silence(shown: list[Finding]) -> list[Line]:
     """How to say that something is meant, for one of the findings."""
-    kind = next((one.kind for one in shown if one.severity == "warning" and one.kind != "ignore"), None)
+    kind = next((one.kind for one in shown if one.severity == "warning" and one.kind not in ("ignore", "alert")), None)
     return [] if kind is None else [(dim(f" if it is meant: # assetflow: ignore[{kind}] on that line"),)]
 
 

@@ -170,6 +170,8 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return ["run", "status", "stop"] if not before[place + 1 :] else []
     if verb.name == "schedule":
         return _schedule_words(before, place)
+    if verb.name == "alert":
+        return _alert_words(before, place)
     if verb.name not in _KEYS:
         return []
     specs = _specs(_project_folder(before))
@@ -185,14 +187,26 @@ def _schedule_words(before: list[str], place: int) -> Iterable[str]:
     words = before[place + 1 :]
     if not words:
         return ["ls", "next", "tick", "pause", "resume", "history"]
-    if len(words) > 1 or words[0] == "ls":
-        return []
+    return [] if len(words) > 1 or words[0] == "ls" else _names_in(before, "jobs")
+
+
+def _alert_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `alert`, and behind `test` the names of the channels."""
+    words = before[place + 1 :]
+    if not words:
+        return ["ls", "test", "history", "send"]
+    return _names_in(before, "alerts") if words == ["test"] else []
+
+
+def _names_in(before: list[str], table: str) -> Iterable[str]:
+    """The names in a table of the settings; none when these cannot be read."""
     from assetflow.load.settings import read_settings
 
     try:
-        return read_settings(_project_folder(before)).jobs
+        settings = read_settings(_project_folder(before))
     except AssetflowError:
         return []
+    return settings.jobs if table == "jobs" else settings.alerts
 
 
 def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:

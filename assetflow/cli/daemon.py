@@ -21,10 +21,13 @@ from assetflow.cli.scheduling import (
     daemon_words,
     holder_document,
     run_due,
+    send_words,
+    sent_answer,
     tick_answer,
     tick_line,
     tick_words,
 )
+from assetflow.cli.telling import told_after
 from assetflow.cli.text import Line, aligned, dim, good, strong
 from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.files import storage_error
@@ -46,7 +49,7 @@ def daemon(session: Session, options: Namespace) -> Answer:
     if options.once and word != "run":
         raise UsageError("--once is for `assetflow daemon run`")
     if word == "run":
-        return run_due(session, options, None) if options.once else _run(session, options)
+        return _once(session, options) if options.once else _run(session, options)
     if word == "status":
         return _status(session, options)
     if word == "stop":
@@ -55,6 +58,11 @@ def daemon(session: Session, options: Namespace) -> Answer:
         f"`daemon {word}` is not one of its forms" if word else "`daemon` needs a word",
         fix="assetflow daemon run, assetflow daemon status, or assetflow daemon stop",
     )
+
+
+def _once(session: Session, options: Namespace) -> Answer:
+    with told_after(session, loads=True):
+        return run_due(session, options, None)
 
 
 def _run(session: Session, options: Namespace) -> Answer:
@@ -79,19 +87,19 @@ def _run(session: Session, options: Namespace) -> Answer:
         options.project = str(settings.root)  # for its children, wherever this process was started
         voice = _Voice(session)
         voice.greet(settings)
-        Daemon(session.settings, _starter(options), voice, time.time).run()
+        Daemon(session.settings, _starter(options), voice, time.time, lambda: _child(send_words(options))).run()
     return Answer(dict, text="")
 
 
 def _starter(options: Namespace) -> Callable[[str], subprocess.Popen[str]]:
-    def start(job: str) -> subprocess.Popen[str]:
-        # In a session of its own: ctrl-c is for the daemon, which passes it on, once.
-        return subprocess.Popen(
-            [*tick_words(options, job), "--progress", "none"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            text=True, encoding="utf-8", start_new_session=True,
-        )  # fmt: skip
+    return lambda job: _child([*tick_words(options, job), "--progress", "none"])
 
-    return start
+
+def _child(words: list[str]) -> subprocess.Popen[str]:
+    # In a session of its own: ctrl-c is for the daemon, which passes it on, once.
+    return subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
+    )
 
 
 class _Voice:
@@ -122,6 +130,18 @@ class _Voice:
         for one in found["ticks"]:
             self._tell({"event": "tick", **one}, tick_line(one))
         return True
+
+    def alerted(self, code: int, answer: str) -> None:
+        """Say what was told to whom; a round with nothing to tell is none."""
+        found = sent_answer(answer)
+        if found is None:
+            text = f"the process that sends alerts ended with exit code {code}"
+            self._tell({"event": "alerts_lost", "exit_code": code}, (" ✗ ", text))
+            return
+        for one in (*found["sent"], *found["failed"]):
+            error = f"  {one['error']}" if one["error"] else ""
+            self._tell({"event": "alert", **one}, (f" {'✗' if error else '✉'} ", strong(one["channel"]),
+                                                   f"  {one['title']}{error}"))  # fmt: skip
 
     def problem(self, error: AssetflowError) -> None:
         """Show it as the verbs do."""

@@ -145,38 +145,40 @@ def materialize(session: Session, options: Namespace) -> Answer:
     debugger = _debugger(session, options)
     project = session.project()
     from assetflow.cli.progress import watcher_for
+    from assetflow.cli.telling import told_after
 
     choice = options.progress or "auto"
     if debugger is not None and choice in ("auto", "rich"):
         choice = "plain"  # lines that move would be drawn over what the debugger says
     watcher = watcher_for(choice, session.screen, project.root)
-    try:
-        result = project.materialize(
-            selection_text(options),
-            force=options.force,
-            with_upstream=not options.only,
-            executor=options.executor,
-            workers=options.jobs,
-            fail_fast=options.fail_fast,
-            config=config,
-            wait_s=wait_s,
-            observer=watcher,
-            saved=saved,
-            retries=options.retries,
-            timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
-            debugger=debugger,
-            partitions=options.partitions,
-        )
-    except KeyboardInterrupt as stop:
-        if not watcher.run_id:
-            raise
-        raise KeyboardInterrupt(
-            f"interrupted: run #{watcher.run_id}; what was built is kept (go on: assetflow retry {watcher.run_id})"
-        ) from stop
-    finally:
-        watcher.close()
-        if debugger is not None:
-            debugger.close()
+    with told_after(session):
+        try:
+            result = project.materialize(
+                selection_text(options),
+                force=options.force,
+                with_upstream=not options.only,
+                executor=options.executor,
+                workers=options.jobs,
+                fail_fast=options.fail_fast,
+                config=config,
+                wait_s=wait_s,
+                observer=watcher,
+                saved=saved,
+                retries=options.retries,
+                timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
+                debugger=debugger,
+                partitions=options.partitions,
+            )
+        except KeyboardInterrupt as stop:
+            if not watcher.run_id:
+                raise
+            raise KeyboardInterrupt(
+                f"interrupted: run #{watcher.run_id}; what was built is kept (go on: assetflow retry {watcher.run_id})"
+            ) from stop
+        finally:
+            watcher.close()
+            if debugger is not None:
+                debugger.close()
     return _answer(session, options, project, watcher, result)
 
 

@@ -109,4 +109,17 @@ def _source_line(where: Location, root: str | None) -> str | None:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None  # the place is shown all the same
-    return lines[where.line - 1].rstrip() if where.line <= len(lines) else None
+    if where.line > len(lines):
+        return None
+    line = lines[where.line - 1].rstrip()
+    return _without_addresses(line) if path.suffix == ".toml" else line
+
+
+def _without_addresses(line: str) -> str:
+    """A line of a project file with stars for the addresses in it, which may hold what nobody else may see."""
+    if "url" not in line and "://" not in line:
+        return line
+    import re
+
+    line = re.sub(r"""(\burl["']?\s*=\s*).*""", r"\1***", line)
+    return re.sub(r"""(?i)(?!sqlite)\b[a-z][a-z0-9+.-]*://[^\s"']+""", "***", line)

@@ -299,7 +299,15 @@ def tick_line(one: Document) -> Line:
 
 def tick_words(options: Namespace, name: str) -> list[str]:
     """The call that takes up one tick of a job, with the options that this call was given."""
-    found = again("__tick", name, "--json")
+    return _with_given(again("__tick", name, "--json"), options)
+
+
+def send_words(options: Namespace) -> list[str]:
+    """The call that looks for what is overdue and sends what waits, with the options that this call was given."""
+    return _with_given(again("alert", "send", "--json"), options)
+
+
+def _with_given(found: list[str], options: Namespace) -> list[str]:
     given = (("-C", options.project), ("-e", options.env), ("--now", options.now), ("--tz", options.tz))
     for flag, value in given:
         found += [] if value is None else [flag, value]
@@ -308,9 +316,18 @@ def tick_words(options: Namespace, name: str) -> list[str]:
 
 def tick_answer(text: str) -> Document | None:
     """What `__tick` answered, behind whatever code wrote that was imported there; None when there is no answer."""
+    return _answer_with("job", text)
+
+
+def sent_answer(text: str) -> Document | None:
+    """What `alert send` answered; None when there is no answer."""
+    return _answer_with("sent", text)
+
+
+def _answer_with(key: str, text: str) -> Document | None:
     try:
-        data = json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"]
-        return cast("Document", data) if data["job"] else None
+        data = cast("Document", json.loads(text[max(0, text.rfind('{"schema": "assetflow.')) :])["data"])
+        return data if data[key] is not None else None
     except (ValueError, KeyError, TypeError):
         return None
 

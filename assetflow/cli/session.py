@@ -91,6 +91,16 @@ class Session:
         self._settings = read_settings(Path(self.options.project or "."), given)
         return self._settings
 
+    @property
+    def has_project(self) -> bool:
+        """Whether the project has been loaded."""
+        return self._project is not None
+
+    @property
+    def known_settings(self) -> Settings | None:
+        """The settings, as far as the verb asked for them or for the project."""
+        return self._settings if self._project is None else self._project.settings
+
     def close(self) -> None:
         """Close the project, if one was opened."""
         if self._project is not None:
@@ -132,7 +142,7 @@ class Session:
         """
         if self._zone is None:
             name = "UTC" if self.options.utc else self.options.tz
-            known = self._settings if self._project is None else self._project.settings
+            known = self.known_settings
             if name is None and known is not None and known.tz != "local":
                 name = known.tz
             if name is not None:

@@ -220,7 +220,7 @@ def _table_rows(
         if isinstance(value, Mapping):
             found += _table_rows(settings, inner, cast("Mapping[str, object]", value))
         else:
-            is_secret = any(word in name.lower() for word in _SECRETS)
+            is_secret = any(word in name.lower() for word in _SECRETS) or (path[0], name) == ("alerts", "url")
             found.append((".".join(inner), "***" if is_secret else value, settings.origin(*inner)))
     return found
 

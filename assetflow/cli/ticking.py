@@ -12,9 +12,10 @@ from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
 from assetflow.cli.moments import given_now
 from assetflow.cli.render_errors import error_lines
+from assetflow.cli.telling import told_after
 from assetflow.cli.text import iso
 from assetflow.errors import AssetflowError
-from assetflow.model.jobs import DONE, FAILED, Job, Tick
+from assetflow.model.jobs import DONE, FAILED, INTERRUPTED, Job, Tick
 from assetflow.model.secrets import SECRETS
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def tick(session: Session, options: Namespace) -> Answer:
     job = job_named(settings, options.job)
     now = given_now(session, options.now, settings.tz)
     clock = time.time if options.now is None else lambda: now
-    taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
+    with told_after(session):
+        taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
     if taken is None:
         return Answer(lambda: {"job": job.name, "busy": True, "ticks": [], "more": False}, text="")
     return Answer(lambda: _document(job, taken), text="")
@@ -46,7 +48,7 @@ def _run(session: Session, job: Job, tick: Tick) -> Tick:
         session.screen.notes(error_lines(error, session.root_text))
         return replace(tick, state=FAILED, note=SECRETS.text(_why(error)))
     except KeyboardInterrupt:
-        return replace(tick, state=FAILED, note="it was interrupted")
+        return replace(tick, state=FAILED, note=INTERRUPTED)
 
 
 def _why(error: AssetflowError) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location, near_names
 from assetflow.fingerprint.files import ProjectFiles
+from assetflow.load.audience import DeclaredFacts
 from assetflow.load.binding import (
     Taker,
     annotations_of,
@@ -21,7 +22,6 @@ from assetflow.load.binding import (
 from assetflow.load.live import Binding, LiveHook
 from assetflow.model.declare import definition_of
 from assetflow.model.hooks import EVENTS, PATTERNS, Event, HookDefinition, hooks_of, names_in
-from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.selection import Selection, parse_selection
@@ -61,35 +61,12 @@ def with_assets(
             chosen.append(hook)
             continue
         graph = AssetGraph(tuple(specs)) if graph is None else graph
-        facts = _Declared({} if settings is None else settings.selections)
+        facts = DeclaredFacts({} if settings is None else settings.selections)
         try:
             chosen.append(hook.of(frozenset(selection.select(graph, facts))))
         except AssetflowError as error:
             problems.append(_about_selection(hook, error))
     return tuple(chosen)
-
-
-class _Declared:
-    """The facts that a hook's selection may ask for: those that are known when the project is loaded."""
-
-    def __init__(self, saved: Mapping[str, str]) -> None:
-        self._saved = saved
-
-    def state(self) -> Mapping[AssetKey, frozenset[str]]:
-        raise _changing("is:")
-
-    def reasons(self) -> Mapping[AssetKey, frozenset[str]]:
-        raise _changing("reason:")
-
-    def saved(self) -> Mapping[str, str]:
-        return self._saved
-
-    def last(self) -> Mapping[AssetKey, str]:
-        raise _changing("last:")
-
-
-def _changing(word: str) -> BadDeclaration:
-    return BadDeclaration(f"`{word}` changes from run to run", fix="select by what is declared, such as tag: or group:")
 
 
 def _about_selection(hook: LiveHook, error: AssetflowError) -> BadDeclaration:

@@ -21,6 +21,7 @@ from assetflow.errors import (
     ProjectLoadError,
     did_you_mean,
 )
+from assetflow.load.alert_schema import ChannelSettings, channel_problems
 from assetflow.load.places import KeyPath, key_places, nearest_place
 from assetflow.load.settings import FILE, LOCAL_FILE
 from assetflow.model.amounts import memory_bytes
@@ -29,7 +30,7 @@ from assetflow.model.keys import parse_label
 from assetflow.model.policies import jitter_share
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
-_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools", "jobs")
+_BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools", "jobs", "alerts")
 """The tables whose entries have their own origin; layers are merged entry by entry."""
 
 
@@ -197,6 +198,9 @@ class _Layer(BaseModel):
     pools: dict[Label, Annotated[int, Field(ge=1)]] | None = None
     selections: dict[str, str] | None = None
     jobs: dict[Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "job")))], _Job] | None = None
+    alerts: dict[
+        Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "alert channel")))], ChannelSettings
+    ] | None = None  # fmt: skip
 
 
 def merged_settings(
@@ -214,6 +218,7 @@ def merged_settings(
         if file in texts:
             _merge(merged, origins, *_file_layer(file, texts[file], problems))
     problems += _unscheduled(cast("Mapping[str, Mapping[str, object]]", merged.get("jobs", {})), origins)
+    problems += channel_problems(cast("Mapping[str, Mapping[str, object]]", merged.get("alerts", {})), origins)
     home = {"home_env": merged["env"]} if "env" in merged else {}
     for values, origin in ((variables, _variable), (overrides, _flag)):
         layer = _validated(dict(values), lambda path, origin=origin: origin(path[0]), problems)
@@ -323,13 +328,15 @@ def _problem(error: Mapping[str, Any], origin: Origin) -> BadConfig:
     kind: str = error["type"]
     if kind == "extra_forbidden":
         return _unknown_key(path, where)
+    message: str = error["msg"].removeprefix("Value error, ")
+    if path[0] == "alerts":  # what stands there may be an address, and with it a secret
+        return BadConfig(f"{name}: {message[:1].lower()}{message[1:]}", where=where)
     given = _shown(error.get("input"))
     if kind == "literal_error":
         choices: list[str] = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         near = did_you_mean(str(error.get("input")), choices)
         expected = " or ".join(f'"{choice}"' for choice in choices)
         return BadConfig(f"{name} is {given}, but takes {expected}", facts=[near] if near else [], where=where)
-    message: str = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return BadConfig(f"{name}: {message}", where=where)
     return BadConfig(f"{name} is {given}: {message[:1].lower()}{message[1:]}", where=where)
@@ -340,7 +347,8 @@ def _unknown_key(path: KeyPath, where: Location | None) -> BadConfig:
     known: Mapping[str, object] = _Layer.model_fields
     if parents:
         inner = {"retry": _Retry, "retention": _Retention}
-        known = (_Job if parents[0] == "jobs" else inner.get(parents[-1], _Defaults)).model_fields
+        tables = {"jobs": _Job, "alerts": ChannelSettings}
+        known = (tables.get(parents[0]) or inner.get(parents[-1], _Defaults)).model_fields
     near = None if key == "tool" else did_you_mean(key, known)
     inside = f" in `{'.'.join(parents)}`" if parents else ""
     fix = f"known keys{inside}: {', '.join(known)}"

@@ -84,6 +84,7 @@ class Settings:
     pools: Mapping[str, int] = field(default_factory=dict[str, int])
     selections: Mapping[str, str] = field(default_factory=dict[str, str])
     jobs: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    alerts: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property

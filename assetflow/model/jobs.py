@@ -13,6 +13,9 @@ PAUSED = "paused"
 CLAIMED, DONE, FAILED, MISSED = "claimed", "done", "failed", "missed"
 """The states of a tick. One that is claimed is waiting or running; the others are final."""
 
+INTERRUPTED = "it was interrupted"
+"""The note of a tick that somebody stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assetflow.catalog.backups import back_up
 from assetflow.catalog.catalog import Catalog
@@ -48,6 +49,9 @@ from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
 from assetflow.run.survey import Survey, remember, survey
 from assetflow.run.task import NodeResult, Task
+
+if TYPE_CHECKING:
+    from assetflow.run.alerting import RunAlerts
 
 EXECUTORS: Mapping[str, Callable[[Means], Executor]] = {
     "threads": ThreadExecutor, "inline": InlineExecutor, "processes": ThreadExecutor,
@@ -136,13 +140,12 @@ def _carry_out(
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
         plan, world, loaded = in_batches(_plan(settings, request, found, targets, forced), found.world, loaded)
+        alerts = _alerts(settings, loaded, catalog)
         if is_quiet(plan):
-            catalog.end_dead_runs(settings.env, time.time())
-            storage.sweep(_alive(settings, catalog))
-            _back_up(settings, watcher)
+            _tidy_up(settings, catalog, storage, watcher, alerts)
             return nothing_to_do(plan, request.began)
-        run_id = _begin(catalog, settings, request, plan)
-        stack.enter_context(_finished(catalog, run_id, record := _Record()))
+        run_id = _begin(catalog, settings, request, plan, alerts)
+        stack.enter_context(_finished(catalog, run_id, record := _Record(), alerts))
         storage.sweep(_alive(settings, catalog))
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))
         logs = settings.state_path / "runs"
@@ -172,6 +175,15 @@ def _carry_out(
     return result
 
 
+def _tidy_up(
+    settings: Settings, catalog: Catalog, storage: Storage, watcher: Observer, alerts: RunAlerts | None
+) -> None:  # fmt: skip
+    """Put away what runs left that died, where no other run follows."""
+    catalog.end_dead_runs(settings.env, time.time(), None if alerts is None else alerts.died)
+    storage.sweep(_alive(settings, catalog))
+    _back_up(settings, watcher)
+
+
 def _discovery(settings: Settings, loaded: Loaded, found: Survey) -> Discovery | None:
     return Discovery(settings, found.known_files, loaded.code_sources) if settings.discover else None
 
@@ -188,7 +200,18 @@ def _plan(
     return plan
 
 
-def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -> int:
+def _alerts(settings: Settings, loaded: Loaded, catalog: Catalog) -> RunAlerts | None:
+    """Who records what is to be told of the run; nobody where there is nobody to tell."""
+    if not settings.alerts:
+        return None
+    from assetflow.run.alerting import RunAlerts
+
+    return RunAlerts(settings, loaded.specs, catalog)
+
+
+def _begin(
+    catalog: Catalog, settings: Settings, request: Request, plan: Plan, alerts: RunAlerts | None
+) -> int:  # fmt: skip
     run_id, _ = catalog.begin_run(
         settings.env,
         selection=request.expression or "",
@@ -199,6 +222,7 @@ def _begin(catalog: Catalog, settings: Settings, request: Request, plan: Plan) -
         at=time.time(),
         assets=[*dict.fromkeys(split_slot(step.asset)[0] for step in plan if step.action is not Action.CURRENT)],
         tick=request.tick,
+        on_dead=None if alerts is None else alerts.died,
     )
     code = {str(split_slot(step.asset)[0]): step.spec.code for step in plan if step.action is not Action.CURRENT}
     asked = Asked(
@@ -216,6 +240,8 @@ class _Record:
 
     state: str = "failed"
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    result: RunResult | None = None
+    error: str = ""
 
     @contextmanager
     def kept_of(self, runner: Runner) -> Generator[None]:
@@ -229,18 +255,25 @@ class _Record:
     def take(self, result: RunResult) -> None:
         """Write down how the run ended."""
         self.state = "cancelled" if result.interrupted else "ok" if result.ok else "failed"
-        self.counts = result.counts
+        self.counts, self.result = result.counts, result
 
 
 @contextmanager
-def _finished(catalog: Catalog, run_id: int, record: _Record) -> Generator[None]:
+def _finished(catalog: Catalog, run_id: int, record: _Record, alerts: RunAlerts | None) -> Generator[None]:
+    def tell(at: float) -> None:
+        if alerts is not None:
+            alerts.ended(run_id, record.state, record.result, record.error, at)
+
     try:
         yield
     except KeyboardInterrupt:
         record.state = "cancelled"
         raise
+    except BaseException as error:
+        record.error = error.what if isinstance(error, AssetflowError) else f"{type(error).__name__}: {error}"
+        raise
     finally:
-        catalog.finish_run(run_id, record.state, record.counts, time.time())
+        catalog.finish_run(run_id, record.state, record.counts, time.time(), None if alerts is None else tell)
 
 
 def _back_up(settings: Settings, observer: Observer) -> None:

@@ -37,6 +37,9 @@ class Heard:
         self._hear(f"ended {job}: {code} {answer.strip()}")
         return bool(answer)
 
+    def alerted(self, code: int, answer: str) -> None:
+        self._hear(f"alerted: {code} {answer.strip()}")
+
     def problem(self, error: AssetflowError) -> None:
         self._hear("problem")
 

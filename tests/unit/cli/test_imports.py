@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 HEAVY = (
     "numpy", "pandas", "pyarrow", "duckdb", "polars", "pydantic", "croniter", "rich", "xxhash", "asyncio", "tomllib",
-    "importlib.metadata", "multiprocessing", "concurrent.futures", "ssl", "email",
+    "importlib.metadata", "multiprocessing", "concurrent.futures", "ssl", "email", "httpx", "apprise", "requests",
 )  # fmt: skip
 USERS = ("assets",)
 
@@ -51,6 +51,26 @@ def test_looking_imports_no_heavy_library_and_no_user_code(built: Path, argument
     found = imported(built, *arguments)
 
     assert found & {*HEAVY, *USERS} == set()
+
+
+ALERTS = {
+    "assetflow.model.alerts", "assetflow.catalog.outbox", "assetflow.run.alerting", "assetflow.automation.alerts",
+    "assetflow.automation.delivery", "assetflow.automation.sending", "assetflow.load.alert_schema",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["materialize"], ["materialize", "total", "--force"], ["status"]], ids=" ".join)
+def test_a_project_with_nobody_to_tell_imports_nothing_of_alerts(built: Path, arguments: list[str]) -> None:
+    assert imported(built, *arguments).isdisjoint(ALERTS)
+
+
+@pytest.mark.parametrize("arguments", [["alert", "ls"], ["alert", "history"], ["alert", "send"]], ids=" ".join)
+def test_looking_at_alerts_imports_no_library_that_sends_them(project: Path, arguments: list[str]) -> None:
+    with (project / "assetflow.toml").open("a") as file:
+        file.write('[alerts.team]\nurl = "slack://a/b/c"\n')
+    imported(project, "plan")  # which reads the project file
+
+    assert imported(project, *arguments).isdisjoint([*HEAVY, *USERS])
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)

@@ -135,7 +135,7 @@ def test_all_problems_come_together_in_the_order_of_lines(tmp_path: Path) -> Non
         "`workers` is 0: input should be greater than or equal to 1\n  at assetflow.toml:2",
         "unknown key `exector`\n  did you mean `executor`?\n  at assetflow.toml:3\n  help: known keys: name, modules, io, "
         "storage, catalog, duckdb, warehouse, executor, workers, stop_grace, env, tz, allow_pickle, hash, discover, "
-        "log_limit, retention, defaults, groups, config, resources, pools, selections, jobs",
+        "log_limit, retention, defaults, groups, config, resources, pools, selections, jobs, alerts",
         "unknown key `dely` in `defaults.retry`\n  did you mean `delay`?\n  at assetflow.toml:6\n  help: known keys in "
         "`defaults.retry`: times, delay, backoff, max_delay, jitter",
     ]

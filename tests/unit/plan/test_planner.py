@@ -424,6 +424,7 @@ def test_the_plan_as_json() -> None:
                 ],
             }
         ],
+        "current_partitions": {},
         "sources": [
             {
                 "asset": "fx", "partition": None, "action": "current", "base_version": 1, "link_version": None,

@@ -131,3 +131,33 @@ def test_a_run_in_which_all_is_cut_off_commits_next_to_nothing(sized: Callable[[
 
     assert result.counts == {"unchanged": 1, "cut_off": 30}
     assert spy.commits <= 6
+
+
+def test_a_project_with_nobody_to_tell_asks_nothing_of_alerts(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("rows", "change"):
+        real = getattr(Database, name)
+        monkeypatch.setattr(
+            Database, name, lambda self, query, *rest, real=real: asked.append(query) or real(self, query, *rest)
+        )
+    workspace.assets(PROJECT.replace("COUNT", "3") + "\n@asset\ndef fails() -> int:\n    raise ValueError('no')\n")
+    for name in ("raw.csv", *(f"opened-{number}.txt" for number in range(20))):
+        workspace.file(name, "n\n1\n")
+    alone = _asked(workspace, asked)
+
+    workspace.file("assetflow.toml", 'modules = ["assets"]\n[alerts.team]\ncommand = ["true"]\n')
+    with_channel = _asked(workspace, asked)
+
+    assert not {name for name in alone if "alert" in name or "message" in name}
+    more = [name for name in with_channel if name not in alone]
+    assert sorted(set(more)) == ["open_alerts", "put_alert", "put_message"]
+    assert len(more) == 3, more
+
+
+def _asked(workspace: Workspace, asked: list[str]) -> list[str]:
+    """The queries of a run in which an asset fails."""
+    asked.clear()
+    assert not workspace.materialize("fails", force=True).ok
+    return list(asked)
