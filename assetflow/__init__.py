@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     )
     from assetflow.model.context import Context as Context, Partition as Partition
     from assetflow.model.declare import (
-        In as In,
         Out as Out,
         Result as Result,
         Skip as Skip,
@@ -42,33 +41,48 @@ if TYPE_CHECKING:
         source as source,
     )
     from assetflow.model.hooks import Event as Event, on as on
+    from assetflow.model.inputs import In as In
     from assetflow.model.policies import Cue as Cue, Freshness as Freshness, Retry as Retry
     from assetflow.model.settings import Config as Config, Resource as Resource, Secret as Secret
+    from assetflow.partitions.axes import Axes as Axes, Axis as Axis
     from assetflow.partitions.cron_windows import Cron as Cron
     from assetflow.partitions.hours import Hourly as Hourly
+    from assetflow.partitions.mappings import (
+        All as All,
+        Latest as Latest,
+        Previous as Previous,
+        StaticMap as StaticMap,
+        TimeWindow as TimeWindow,
+    )
     from assetflow.partitions.multi import Multi as Multi
-    from assetflow.partitions.named import Static as Static
+    from assetflow.partitions.named import Dynamic as Dynamic, Static as Static
     from assetflow.partitions.windows import Daily as Daily, Monthly as Monthly, Weekly as Weekly
     from assetflow.project import Project as Project
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "All": "assetflow.partitions.mappings",
     "AssetflowError": "assetflow.errors",
+    "Axes": "assetflow.partitions.axes",
+    "Axis": "assetflow.partitions.axes",
     "CheckResult": "assetflow.model.checks",
     "Config": "assetflow.model.settings",
     "Context": "assetflow.model.context",
     "Cron": "assetflow.partitions.cron_windows",
     "Cue": "assetflow.model.policies",
     "Daily": "assetflow.partitions.windows",
+    "Dynamic": "assetflow.partitions.named",
     "Event": "assetflow.model.hooks",
     "Freshness": "assetflow.model.policies",
     "Hourly": "assetflow.partitions.hours",
-    "In": "assetflow.model.declare",
+    "In": "assetflow.model.inputs",
+    "Latest": "assetflow.partitions.mappings",
     "Monthly": "assetflow.partitions.windows",
     "Multi": "assetflow.partitions.multi",
     "Out": "assetflow.model.declare",
     "Partition": "assetflow.model.context",
+    "Previous": "assetflow.partitions.mappings",
     "Project": "assetflow.project",
     "Resource": "assetflow.model.settings",
     "Result": "assetflow.model.declare",
@@ -78,6 +92,8 @@ _HOMES = {
     "SensorContext": "assetflow.model.automation",
     "Skip": "assetflow.model.declare",
     "Static": "assetflow.partitions.named",
+    "StaticMap": "assetflow.partitions.mappings",
+    "TimeWindow": "assetflow.partitions.mappings",
     "Weekly": "assetflow.partitions.windows",
     "accepted_values": "assetflow.model.checks",
     "asset": "assetflow.model.declare",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
@@ -15,7 +17,7 @@ from assetflow.catalog.pointers import Repoint
 from assetflow.errors import Superseded, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, slot, split_slot
 from assetflow.model.records import Head
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan, World, make_plan
@@ -30,6 +32,9 @@ from assetflow.views import Expression, selection_text
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
+
+_BETWEEN = re.compile(r"\s+(?![^\[]*\])")
+"""Space that is in no brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,11 @@ class Marking:
         """Let nothing that was computed of these assets count any more: they run again, whatever they depend on.
 
         The versions stay, and stay current until then; what is made of the assets runs only if their content changes.
+        Of an asset with partitions it is done to those that are named in brackets, as `-p` takes them.
 
         Example:
             project.invalidate("raw_rates+", reason="the feed was wrong on Monday")
+            project.invalidate("orders[2026-01-05..2026-01-09]", reason="the feed was wrong that week")
 
         Raises:
             UsageError: the selection names a source, or nothing.
@@ -189,12 +196,13 @@ class Marking:
             catalog.commit(self.settings.env, None, new, now)
 
     def _invalidate(self, selection: Expression, did: str, reason: str, wait_s: float) -> Marked:
-        keys = self._own_assets(selection)
+        keys = self._named_partitions(selection) or self._own_assets(selection, to_invalidate=True)
         env, said = self.settings.env, self._said(did, reason)
         with environment_lock(self.settings, wait_s, verb="invalidate"), self._writer() as catalog:
             Marks(catalog).invalidate(env, keys, said)
             heads = catalog.heads(env)
-        numbers = {key: heads[key, ""].version.number if (key, "") in heads else None for key in keys}
+        found = {key: heads.get(split_slot(key)) for key in keys}
+        numbers = {key: None if head is None else head.version.number for key, head in found.items()}
         return Marked(env, did, tuple(numbers.items()))
 
     def _world(self, catalog: Catalog, loaded: Loaded) -> World:
@@ -213,7 +221,32 @@ class Marking:
         tail = f": {' '.join(reason.split())}" if reason.strip() else ""
         return Said(f"{did}{tail}", f"{user_name()}@{platform.node()}", time.time())
 
-    def _own_assets(self, selection: Expression) -> tuple[AssetKey, ...]:
+    def _named_partitions(self, selection: Expression) -> tuple[AssetKey, ...]:
+        """The partitions that are named, such as `orders[2026-01-05]`, `orders[latest:7]`; none where assets are.
+
+        Raises:
+            UsageError: partitions and assets are named together, an asset has no partitions, or none of these.
+        """
+        words = [selection] if isinstance(selection, str) else list(selection or ())
+        words = [word for text in words for word in (_BETWEEN.split(text.strip()) if "[" in text else [text])]
+        named = [word for word in words if word.endswith("]")]
+        if not named:
+            return ()
+        if other := next((word for word in words if word not in named), None):
+            fix = f"do it one after the other: first {named[0]}"
+            raise UsageError(f"`{other}` names assets, and {named[0]} partitions", fix=fix)
+        found: dict[AssetKey, None] = {}
+        for word in named:
+            asset, text = split_slot(AssetKey(word))
+            key = self.graph.resolve(asset)
+            definition = self.graph.specs[key].partitions
+            if definition is None or self.graph.specs[key].is_source:
+                raise UsageError(f"{key} has no partitions of its own", fix=f"leave `[{text}]` out")
+            ordinals = definition.parse(text, datetime.now(UTC))
+            found.update(dict.fromkeys(slot(key, partition) for partition in definition.keys(ordinals)))
+        return tuple(found)
+
+    def _own_assets(self, selection: Expression, *, to_invalidate: bool = False) -> tuple[AssetKey, ...]:
         """The assets of a selection without the sources that it brings along.
 
         Raises:
@@ -230,7 +263,11 @@ class Marking:
             raise UsageError(
                 f"{sources[0]} is a source, and is what it is", fix="name the assets that are made of it: not is:source"
             )
-        self.graph.refuse_partitions(own, "accept and invalidate")
+        parted = next((key for key in own if self.graph.specs[key].partitions is not None), None)
+        if to_invalidate and parted is not None:
+            raise UsageError(f"{parted} has partitions", fix=f'name those that are meant: "{parted}[*]"')
+        if not to_invalidate:
+            self.graph.refuse_partitions(own, "accept")
         return own
 
 

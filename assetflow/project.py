@@ -19,6 +19,7 @@ from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
 from assetflow.explaining import Explaining
+from assetflow.keying import Keying, keyed
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
 from assetflow.marking import Marking
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling):
+class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -112,7 +113,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
-        return cls(settings, AssetGraph(manifest.specs), manifest.content, manifest.code_sources)
+        return cls(settings, keyed(AssetGraph(manifest.specs), settings), manifest.content, manifest.code_sources)
 
     @property
     def root(self) -> Path:
@@ -362,7 +363,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
                 self._present_again()
                 return nothing_to_do(plan, began)
         loaded = self._load(config)
-        graph = AssetGraph(loaded.specs)
+        graph = keyed(AssetGraph(loaded.specs), self.settings)
         targets = self._select(graph, expression)
 
         def arrange(catalog: Catalog) -> Slots:
@@ -393,9 +394,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         targets = self.select(request.expression)
         with self._catalog() as catalog:
             arranged = self._arranging(ask=True)(self.graph, targets, request.partitions, catalog, force=request.force)
-            slots = arranged.slots
-            found = self._survey(catalog, ask=True, graph=slots)
-            plan = self._plan(found.world, slots.targets, request.expression, request.force, request.with_upstream, {})
+            found, targets = self._survey(catalog, ask=True, graph=arranged.slots), arranged.slots.targets
+            plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
             if arranged.settled is not None and is_quiet(plan):
                 arranged.settled.remember(plan)
                 found = replace(found, rehashed=(*found.rehashed, *arranged.settled.rehashed.values()))
@@ -439,7 +439,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if not config:
             self._loaded = loaded
             self._manifest, self._code = write_manifest(self.settings, loaded).content, loaded.code_sources
-            self.graph = AssetGraph(loaded.specs)
+            self.graph = keyed(AssetGraph(loaded.specs), self.settings)
         return loaded
 
     def _code_texts(self) -> Mapping[str, CodeSource]:

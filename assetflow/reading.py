@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from datetime import date, datetime, tzinfo
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
@@ -15,15 +15,19 @@ from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Head, Version
+from assetflow.model.spec import AssetSpec, SourceSpec
 from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.run.survey import Survey
 from assetflow.views import Preview, Tables
 
 if TYPE_CHECKING:
     from assetflow.io.base import Want
+    from assetflow.io.sources import Observation
     from assetflow.io.sql import QueryResult, TableRef
     from assetflow.load.live import Loaded
+    from assetflow.partitions.definition import Definition
+    from assetflow.partitions.ordinals import Ordinals
 
 When = datetime | date | str
 """A moment: without an offset it is in the zone of the project; a date alone means the end of that day."""
@@ -43,7 +47,7 @@ class Reading:
     def _catalog(self) -> AbstractContextManager[Catalog]:
         raise NotImplementedError
 
-    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         raise NotImplementedError
 
     def _load(self) -> Loaded:
@@ -204,7 +208,9 @@ class Reading:
 
         key, named = self._split(name)
         if key in self.graph.specs and self.graph.specs[key].partitions is not None:
-            return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"))[0])
+            if self.graph.specs[key].is_source and named is None and then is None:
+                return TableRef(load=lambda: self._load_table(key, name, None))
+            return TableRef(load=lambda: self._read_asset(key, named, Want("arrow"), keyed=True)[0])
         if named is not None or key not in self.graph.specs:
             version = self._version(key, named)
         elif not self.graph.specs[key].is_source:
@@ -228,8 +234,10 @@ class Reading:
         with _asked_for(key, f"a query reads tables only; to look at it: assetflow preview {name}"):
             return self._read_source(key, want) if version is None else self._read_version(version, want)
 
-    def _read_asset(self, key: AssetKey, name: VersionName | None, want: Want) -> tuple[object, int | None]:
-        """The value, and the number of its version; of several partitions there is none."""
+    def _read_asset(
+        self, key: AssetKey, name: VersionName | None, want: Want, *, keyed: bool = False
+    ) -> tuple[object, int | None]:
+        """The value, and the number of its version; of several partitions, `keyed` or not, there is none."""
         spec = self.graph.specs[split_slot(key)[0]]
         if spec.partitions is None or key != spec.key:
             version = self._version(key, name)
@@ -244,9 +252,17 @@ class Reading:
         if not heads:
             raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
         from assetflow.io.parts import read_parts
+        from assetflow.partitions.ordinals import Ordinals
 
-        ordered = sorted(heads, key=spec.partitions.ordinal)
-        return read_parts(self.storage, [self._usable(key, heads[part]) for part in ordered], want), None
+        own = spec.partitions
+        places: dict[int, Head] = {}
+        for part, head in heads.items():
+            with suppress(UsageError):  # it is none of the definition of now
+                places[own.ordinal(part)] = head
+        there = own.clip(Ordinals.of(*places))
+        if not there:
+            raise NoSuchVersion(f"{key} has no partition that still exists", fix=f"assetflow materialize {key}")
+        return read_parts(self.storage, [self._usable(key, places[one]) for one in there], want, keyed=keyed), None
 
     def _read_version(self, version: Version, want: Want) -> object:
         with advising(self._catalog, self.env, version):
@@ -312,9 +328,11 @@ class Reading:
             return Pointers(catalog).readable(key, self.storage.exists)
 
     def _read_source(self, key: AssetKey, want: Want) -> object:
-        from assetflow.io.sources import read_source
+        from assetflow.io.sources import read_source, read_sources
 
-        spec = self.graph.specs[key]
+        spec = self.graph.specs[split_slot(key)[0]]
+        if spec.partitions is not None:
+            return read_sources(self._source_parts(spec, split_slot(key)[1]), want, key)
         if spec.source is not None and spec.source.path is None:
             load = self._load().sources[key].load
             if load is None:
@@ -327,6 +345,27 @@ class Reading:
             raise problem
         assert spec.source is not None, "a source without a problem has a place"
         return read_source(spec.source, found.observations[key], want)
+
+    def _source_parts(self, spec: AssetSpec, partition: str) -> list[tuple[SourceSpec, Observation]]:
+        """What is observed now of one partition of a source, or of all that exist, in their order."""
+        from assetflow.plan.slots import slots_of
+
+        def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
+            return definition.ordinals([partition]) & existing if partition else existing
+
+        slots = slots_of(AssetGraph([spec]), (spec.key,), wanted, datetime.now(UTC))
+        if not slots.targets:
+            raise NoSuchVersion(f"{slot(spec.key, partition)} does not exist by now", fix="wait until its time is over")
+        with self._catalog() as catalog:
+            found = self._survey(catalog, ask=False, graph=slots)
+        parts: list[tuple[SourceSpec, Observation]] = []
+        for name in slots.targets:
+            source, problem = slots.graph.specs[name].source, found.world.sources[name].problem
+            if problem is not None:
+                raise problem
+            assert source is not None, "every source says where it is"
+            parts.append((source, found.observations[name]))
+        return parts
 
 
 @contextmanager

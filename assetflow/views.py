@@ -168,7 +168,7 @@ class LogFile:
     text: str
 
 
-_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current")
+_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current", "source")
 
 
 def rolled_up(

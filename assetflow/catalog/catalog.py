@@ -446,6 +446,10 @@ class Catalog:
         """The number of an asset, given out now if it has none. The caller owns the transaction."""
         return self._asset(key, at)
 
+    def part_number(self, asset_id: int, key: str) -> int:
+        """The number of a partition of an asset, given out now if it has none. The caller owns the transaction."""
+        return self._part(asset_id, key)
+
     def env_number(self, name: str) -> int:
         """The number of an environment, given out now if it has none. The caller owns the transaction."""
         return self._env(name)

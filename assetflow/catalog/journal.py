@@ -53,6 +53,7 @@ _TABLES = {
     "tick": ("job", "scheduled"),
     "sensor": ("name",),
     "request": ("request_id",),
+    "dynamic_key": ("name", "ord"),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
 

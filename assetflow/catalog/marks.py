@@ -8,7 +8,7 @@ from typing import cast
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers, Repoint
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,19 @@ class Marks:
         self._catalog, self._database = catalog, catalog.database
 
     def invalidate(self, env: str, assets: Iterable[AssetKey], said: Said) -> None:
-        """Let no trace that there is satisfy these assets in the environment, until one of them runs again."""
+        """Let no trace that there is satisfy these assets or partitions in the environment, until one runs again."""
         with self._database.transaction():
             env_id = self._catalog.env_number(env)
             for key in assets:
-                asset_id = self._catalog.asset_number(key, said.at)
-                self._database.change("put_invalidation", env_id, asset_id, 0, said.cause, said.user, said.at)
-                now = cast("tuple[int, str, int] | None", self._database.row("head_now", env_id, asset_id, 0))
+                asset, partition = split_slot(key)
+                asset_id = self._catalog.asset_number(asset, said.at)
+                part_id = self._catalog.part_number(asset_id, partition)
+                self._database.change("put_invalidation", env_id, asset_id, part_id, said.cause, said.user, said.at)
+                now = cast("tuple[int, str, int] | None", self._database.row("head_now", env_id, asset_id, part_id))
                 if now is not None:  # the head stays; the move only puts a line into its history
                     seq = cast("tuple[int]", self._database.row("next_seq"))[0]
-                    self._database.change("move_head", now[0], seq, None, said.at, env_id, asset_id, 0, now[0])
-                    self._database.change("log_pointer", env_id, asset_id, 0, seq, now[0], said.at, said.line)
+                    self._database.change("move_head", now[0], seq, None, said.at, env_id, asset_id, part_id, now[0])
+                    self._database.change("log_pointer", env_id, asset_id, part_id, seq, now[0], said.at, said.line)
 
     def revoke(self, env: str, accepted: Sequence[int], moves: Sequence[Repoint], said: Said) -> None:
         """Take back what was accepted by these traces, with all that only says the same; and move heads back.

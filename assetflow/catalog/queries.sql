@@ -783,6 +783,17 @@ UPDATE tick SET run_id = ? WHERE job = ? AND scheduled = ? AND tries = ? AND sta
 -- end_tick: what became of a tick that somebody had taken up
 UPDATE tick SET state = ?, note = ?, ended_at = ? WHERE job = ? AND scheduled = ? AND tries = ? AND state = 'claimed'
 
+-- dynamic_keys: the keys of all dynamic partitions in the order of adding, and whether they are removed
+SELECT name, key, removed_at IS NOT NULL FROM dynamic_key ORDER BY name, ord
+
+-- add_dynamic_key: one more key, or one that comes back
+INSERT INTO dynamic_key (name, ord, key, added_at)
+SELECT ?1, coalesce(max(ord) + 1, 0), ?2, ?3 FROM dynamic_key WHERE name = ?1
+ON CONFLICT (name, key) DO UPDATE SET removed_at = NULL WHERE removed_at IS NOT NULL
+
+-- remove_dynamic_key: a key that is none any more
+UPDATE dynamic_key SET removed_at = ? WHERE name = ? AND key = ? AND removed_at IS NULL
+
 -- add_backfill: a new backfill
 INSERT INTO backfill (env, state, selection, partitions, work, planned, done, failed, started_at, user, host)
 VALUES (?, 'running', ?, ?, ?, ?, 0, 0, ?, ?, ?) RETURNING backfill_id

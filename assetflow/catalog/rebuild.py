@@ -34,7 +34,7 @@ _LOOSE = (
 
 _WHOLE = (
     "unsteady", "revoked", "invalidation", "pin", "head", "head_log", "trace_in", "trace", "version", "shape", "node",
-    "fp", "env", "asset", "counter", "tick", "schedule", "request", "sensor",
+    "fp", "env", "asset", "counter", "tick", "schedule", "request", "sensor", "dynamic_key",
 )  # fmt: skip
 """What a journal that begins with a whole catalog has all of; each before what it refers to."""
 

@@ -1,4 +1,4 @@
--- The catalog, version 10. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
+-- The catalog, version 11. Times are UTC seconds; JSON is text; nothing is updated but heads, runs, attempts, schedules,
 -- ticks, sensors, requests, alerts and the state of versions. A change here needs a file in migrations/; a test holds
 -- the two against each other.
 
@@ -263,6 +263,17 @@ CREATE TABLE tick (
     PRIMARY KEY (job, scheduled)
 ) WITHOUT ROWID;
 CREATE INDEX tick_claimed ON tick (job) WHERE state = 'claimed';
+
+-- Keys of partitions that are added while a project is used; one that was removed keeps its place.
+CREATE TABLE dynamic_key (
+    name       TEXT NOT NULL,
+    ord        INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    added_at   REAL NOT NULL,
+    removed_at REAL,
+    PRIMARY KEY (name, ord),
+    UNIQUE (name, key)
+) WITHOUT ROWID;
 
 -- What somebody asked to be made of partitions in several runs, and how far that is. Its runs have it as their cause.
 CREATE TABLE backfill (

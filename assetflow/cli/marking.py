@@ -11,10 +11,13 @@ from assetflow.cli.pointing import wait_seconds
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import Line, aligned, count, dim, head, shell, strong
 from assetflow.errors import UsageError
+from assetflow.model.keys import split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
     from assetflow.marking import Marked
+
+_FEW = 6
 
 
 def accept(session: Session, options: Namespace) -> Answer:
@@ -31,7 +34,7 @@ def invalidate(session: Session, options: Namespace) -> Answer:
     """Let nothing that was computed of assets count any more."""
     project, wait_s = session.project(), wait_seconds(options.wait)
     found = project.invalidate(" ".join(options.selection), reason=options.reason, wait_s=wait_s)
-    return _answer(found, "to run them again: ", ["assetflow", "materialize", *(key for key, _ in found.assets)])
+    return _answer(found, "to run them again: ", _again(found))
 
 
 def mark(session: Session, options: Namespace) -> Answer:
@@ -45,7 +48,15 @@ def mark(session: Session, options: Namespace) -> Answer:
     keys = [key for key, _ in found.assets]
     if state == "current":
         return _answer(found, "to take it back: ", ["assetflow", "accept", "--revoke", *keys])
-    return _answer(found, "to run them again: ", ["assetflow", "materialize", *keys])
+    return _answer(found, "to run them again: ", _again(found))
+
+
+def _again(found: Marked) -> list[str]:
+    """The command that makes what was marked; a few partitions of one asset are named."""
+    slots = [split_slot(key) for key, _ in found.assets]
+    assets, parts = list(dict.fromkeys(key for key, _ in slots)), [part for _, part in slots if part]
+    named = ["-p", ",".join(parts)] if parts and len(assets) == 1 and len(parts) <= _FEW else []
+    return ["assetflow", "materialize", *assets, *named]
 
 
 def _answer(found: Marked, what: str, command: list[str]) -> Answer:

@@ -100,7 +100,8 @@ def _asset_cells(row: AssetStatus, clock: Clock) -> tuple[Cell, ...]:
 
 def _version_cell(row: AssetStatus) -> Cell:
     if row.parts:
-        good, every = row.parts.get("current", 0) + row.parts.get("pinned", 0), sum(row.parts.values())
+        good = sum(row.parts.get(state, 0) for state in ("current", "pinned", "source"))
+        every = sum(row.parts.values())
         return cell(f"{good}/{every}", f"{good:,}/{every:,} parts")
     if row.head is None:
         return cell(None)

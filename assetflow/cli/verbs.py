@@ -85,6 +85,7 @@ VERBS = (
         "who is told of what, and what is wrong now",
         "alerting",
     ),
+    Verb("do", "partition", (), "ls | add | rm NAME [KEY…]", "the keys of dynamic partitions", "keying"),
     Verb("care", "gc", (), "", "delete the versions that nothing needs", "caring"),
     Verb("care", "doctor", (), "", "look for damage in what is stored, and mend it", "caring"),
     Verb("", "__complete", (), "", "", "completing"),

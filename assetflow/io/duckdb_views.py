@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from assetflow.errors import AssetflowError, StorageFailed
 from assetflow.files import Files, storage_error
+from assetflow.io.parts import PARTITION_COLUMN
 from assetflow.io.warehouse import (
     FORMAT,
     OWN_SCHEMA,
@@ -44,6 +45,7 @@ CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.versions (
 """
 _ALIAS = "_assetflow_views"
 _DATA = "data.parquet"
+_FILE = "_assetflow_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +303,23 @@ def _name(
         )
         for version, found in sorted(every, key=lambda pair: (pair[0].partition, pair[0].number))
     )  # fmt: skip
-    query = " UNION ALL ".join(f"FROM {found.table}" for _, found in current)
     is_whole = all(version.partition == UNPARTITIONED for version, _ in every)
+    query = f"FROM {current[0][1].table}" if is_whole else _partitioned(current)
     macro = _macro(key, every, chooser) if is_whole else None
     return Name(key, schema, view, query, _comment(key, [version for version, _ in current]), macro, rows)
+
+
+def _partitioned(current: Sequence[tuple[Version, Origin]]) -> str:
+    """The rows of all partitions by their Parquet files, with the key of each, unless they have such a column."""
+    files = ", ".join(found.chosen.removeprefix("[").removesuffix("]") for _, found in current)
+    read = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false"
+    if any(PARTITION_COLUMN in version.schema for version, _ in current):
+        return f"FROM {read})"
+    places = ", ".join(literal(found.place) for _, found in current)
+    keys = ", ".join(literal(version.partition) for version, _ in current)
+    which = f"SELECT unnest([{places}]) AS {_FILE}, unnest([{keys}]) AS {PARTITION_COLUMN}"
+    named = f"{read}, filename = '{_FILE}')"
+    return f"SELECT * EXCLUDE ({_FILE}) FROM {named} JOIN ({which}) USING ({_FILE})"  # noqa: S608 - literals are quoted
 
 
 def _comment(key: AssetKey, versions: Sequence[Version]) -> str:

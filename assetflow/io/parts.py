@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from assetflow.model.records import Version
 
 
-def read_parts(storage: Storage, versions: Sequence[Version], want: Want) -> object:
+PARTITION_COLUMN = "_partition"
+"""Where SQL finds the key of the partition that a row is in."""
+
+
+def read_parts(storage: Storage, versions: Sequence[Version], want: Want, *, keyed: bool = False) -> object:
     """The rows of these versions of one asset as one table, in the form that is wanted.
+
+    With `keyed`, the last column is the key of the partition of each row, unless there is a column of that name.
 
     The columns are in the order of the first version. A column may have types that one of them holds without loss,
     such as integers where another partition has a missing value and so floats. pandas gets a default index where the
@@ -38,7 +44,10 @@ def read_parts(storage: Storage, versions: Sequence[Version], want: Want) -> obj
                 f"`{key}[{version.partition}]` is no table, so several partitions cannot be read as one",
                 fix=f"return a table from `{key}`, or take one partition of it",
             )
-        tables.append(cast("pa.Table", found))
+        table = cast("pa.Table", found)
+        if keyed and PARTITION_COLUMN not in table.column_names:
+            table = table.append_column(PARTITION_COLUMN, pa.repeat(version.partition, table.num_rows))
+        tables.append(table)
     whole = _under_each_other(tables, versions)
     return forms_of(TableStream(whole.schema, iter(whole.to_batches())), want, key)
 

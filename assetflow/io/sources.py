@@ -6,7 +6,7 @@ Observing costs one `stat` for each file that did not change, and imports nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -112,20 +112,44 @@ def read_source(spec: SourceSpec, expected: Observation, want: Want) -> object:
         SourceUnreadable: a file cannot be read in its format, or the source not in this form.
         ContractBroken: a column of `want.columns` is not there.
     """
-    if spec.path is None:
-        raise SourceUnreadable("the source has no file to read", fix="give it `load=`, or list it in `deps=`")
-    _require_same_files(spec.path, expected)
-    for state in expected.files:
+    return _read_unchanged([(spec, expected)], want, "")
+
+
+def read_sources(parts: Sequence[tuple[SourceSpec, Observation]], want: Want, name: str) -> object:
+    """The data of several partitions of a source, as one table from all their files in this order.
+
+    Types that are inferred are those of all files together. `name` is what errors call it.
+
+    Raises:
+        SourceChanged: as for `read_source`.
+        SourceUnreadable: as for `read_source`, or the source is not read as a table.
+        ContractBroken: as for `read_source`.
+    """
+    if want.form in ("path", "bytes") or plain_format(parts[0][0].format) == "file":
+        raise SourceUnreadable(
+            f"`{name}` and {len(parts) - 1} more partitions are read together, which only tables can be",
+            fix="take them as a table, or one partition at a time",
+        )
+    return _read_unchanged(parts, want, name)
+
+
+def _read_unchanged(parts: Sequence[tuple[SourceSpec, Observation]], want: Want, name: str) -> object:
+    spec, states = parts[0][0], [state for _, expected in parts for state in expected.files]
+    for one, expected in parts:
+        if one.path is None:
+            raise SourceUnreadable("the source has no file to read", fix="give it `load=`, or list it in `deps=`")
+        _require_same_files(one.path, expected)
+    for state in states:
         _require_unchanged(state)
     try:
-        value = _read(spec, [Path(state.path) for state in expected.files], want)
+        value = _read(spec, [Path(state.path) for state in states], want)
     except (AssetflowError, OSError) as error:
-        for state in expected.files:
+        for state in states:
             _require_unchanged(state)  # a file that was replaced meanwhile looks broken, but is not
         if isinstance(error, OSError):
-            raise _cannot_open(spec.path, error) from error
+            raise _cannot_open(name or spec.path or "", error) from error
         raise
-    for state in expected.files:
+    for state in states:
         _require_unchanged(state)
     return value
 

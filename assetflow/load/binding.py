@@ -23,7 +23,8 @@ from assetflow.io.forms import form_of
 from assetflow.load.given import Unmet
 from assetflow.load.live import Binding
 from assetflow.model.context import Context, Partition
-from assetflow.model.declare import In, SourceDefinition, place_of
+from assetflow.model.declare import SourceDefinition, place_of
+from assetflow.model.inputs import In
 from assetflow.model.keys import AssetKey, last_name
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class _Binder:
         return Binding(
             name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional,
             accept=(more.accept or "") if more else "", window=more.window if more else (0, 0),
+            partitions=more.partitions if more else None, need=more.need if more else None,
         )  # fmt: skip
 
     def _special(self, name: str, annotation: object) -> Binding | None:

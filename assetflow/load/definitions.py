@@ -32,7 +32,7 @@ from assetflow.load.values import resource_tables
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
-from assetflow.plan.graph import find_cycle
+from assetflow.plan.graph import find_cycle, is_own_past
 
 if TYPE_CHECKING:
     from assetflow.model.settings import Resource
@@ -69,7 +69,8 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     specs = _with_check_inputs(project)
     _report_cycles(project, specs)
     if not project.problems:
-        project.problems += [*partition_problems(specs, project.nodes), *auto_problems(specs)]
+        project.problems += partition_problems(specs, project.nodes, project.settings)
+        project.problems += auto_problems(specs)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
@@ -197,7 +198,10 @@ def _reaches(start: str, goal: str, above: Mapping[str, set[str]]) -> bool:
 def _report_cycles(project: Project, specs: Iterable[AssetSpec]) -> None:
     """One problem for each circle; circles that share an asset with one that is reported wait until that is solved."""
     by_key = {spec.key: spec for spec in specs}
-    edges: dict[str, list[str]] = {key: [str(one.upstream) for one in spec.inputs] for key, spec in by_key.items()}
+    edges: dict[str, list[str]] = {
+        key: [str(one.upstream) for one in spec.inputs if not is_own_past(one, spec, by_key)]
+        for key, spec in by_key.items()
+    }
     while (circle := find_cycle(edges)) is not None:
         facts: list[str] = []
         for taker, taken in pairwise(circle):

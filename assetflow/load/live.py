@@ -20,6 +20,8 @@ from assetflow.model.spec import AssetSpec
 if TYPE_CHECKING:
     from assetflow.load.modules import Imported
     from assetflow.model.settings import Config, Resource
+    from assetflow.partitions.definition import Definition
+    from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,10 @@ class Binding:
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
-    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), of a hook `event`, or what a sensor
-    or a `@schedule` function is `given`. `optional`: the parameter has a default. `accept` and `window` are those of
-    `In`. `parts` are the slots of an upstream that are read as one table; then there is no `upstream`.
+    object of `resource_class`), `connection` (DuckDB's), `partition` (the own one), `nothing` (an upstream of which no
+    partition is read: the default, or None), of a hook `event`, or what a sensor or a `@schedule` function is `given`.
+    `optional`: the parameter has a default. `accept`, `window`, `partitions` and `need` are those of `In`. `parts` are
+    the slots of an upstream that are read as one table; then there is no `upstream`.
     """
 
     parameter: str
@@ -42,6 +45,8 @@ class Binding:
     accept: str = ""
     window: tuple[int, int] = (0, 0)
     parts: tuple[AssetKey, ...] = ()
+    partitions: PartitionMapping | None = None
+    need: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,29 @@ class LiveOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Several partitions are made in one call: at most `size`, or all that stand side by side.
+
+    `columns` says for axes of the definition which column of the result has it; the others have the name of the axis.
+    """
+
+    size: int | None
+    columns: Mapping[str, str]
+    definition: Definition
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes; an empty one where there are none."""
+        from assetflow.partitions.cells import axes_of
+
+        return tuple(axes_of(self.definition))
+
+
+@dataclass(frozen=True, slots=True)
 class LiveNode:
     """A function and everything that it takes and makes. `return_form` is None when the annotation says none.
 
-    `partition` is the one that is made by a call, where there are some.
+    `partition` is the one that is made by a call, where there are some; with `batch`, a call may make several.
     """
 
     function: Callable[..., object]
@@ -81,6 +105,7 @@ class LiveNode:
     config: Config | None = None
     limits: Limits = field(default_factory=Limits)
     partition: Partition | None = None
+    batch: Batch | None = None
 
     def checked_against(self) -> Iterator[AssetKey]:
         """What the checks of the outputs read, the outputs themselves included."""

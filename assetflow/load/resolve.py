@@ -27,6 +27,7 @@ from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
 from assetflow.load.live import LiveCheck, LiveNode, LiveOutput
+from assetflow.load.partitioned import batch_of, batch_problems, inputs_of, source_problems
 from assetflow.load.pools import pool_problems
 from assetflow.load.settings import Defaults, Settings
 from assetflow.load.values import ConfigTables, config_texts, make_config
@@ -196,6 +197,7 @@ class Resolver:
             self._problems.append(BadDeclaration(f"{label} has no file, so it takes no {some}", where=where))
         group, defaults = self._group(definition.group, _module_of(definition.file, module))
         root = settings.root if settings is not None else Path.cwd()
+        self._problems.extend(source_problems(definition, where))
         key = AssetKey(definition.key)
         self._project.sources[key] = definition
         self._project.specs.append(
@@ -204,7 +206,7 @@ class Resolver:
                 owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
                 tags=_all_tags(defaults, definition.tags), description=definition.description, io="",
                 file=where.file, line=where.line, freshness=definition.freshness,
-                kinds=(source_format,) if source_format else (),
+                kinds=(source_format,) if source_format else (), partitions=definition.partitions,
                 source=SourceSpec(
                     path=None if path is None else _absolute(root, path), format=source_format, ttl_s=definition.ttl_s,
                     options=definition.options, has_token=definition.version is not None,
@@ -238,7 +240,7 @@ class Resolver:
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
             definition.function, tuple(outputs), definition.several, bound.bindings,
-            None if definition.several else bound.return_form, retry, config, bounds,
+            None if definition.several else bound.return_form, retry, config, bounds, batch=batch_of(definition),
         )  # fmt: skip
         for out, live in zip(definition.outputs, outputs, strict=True):
             badges = [
@@ -280,18 +282,8 @@ class Resolver:
                 self._problems.append(BadDeclaration(what, where=where))
 
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
-        found = [
-            InputSpec(
-                one.parameter,
-                one.upstream,
-                "columns" if one.columns else "value",
-                one.columns or (),
-                one.accept,
-                one.window,
-            )
-            for one in bound.bindings
-            if one.upstream is not None
-        ]
+        found = inputs_of(definition, bound.bindings)
+        self._problems.extend(batch_problems(definition, found, where))
         taken = {one.upstream for one in found}
         for dep in definition.deps:
             for key in self._lookup(dep, f"{label}: deps=", where):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from assetflow.load.live import Binding, LiveNode, LiveOutput, Loaded
+from assetflow.load.live import Batch, Binding, LiveNode, LiveOutput, Loaded
 from assetflow.model.context import Partition
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -36,17 +36,46 @@ def _is_slot(given: InputSpec) -> bool:
 
 
 def _slotted(node: LiveNode, specs: list[AssetSpec]) -> LiveNode:
-    names = {split_slot(spec.key)[0]: spec.key for spec in specs}
-    read: defaultdict[str, list[AssetKey]] = defaultdict(list)
-    for given in specs[0].inputs:
+    calls = [specs] if node.batch is None else [[spec] for spec in specs]  # the specs of each partition
+    read: defaultdict[str, dict[AssetKey, None]] = defaultdict(dict)
+    for given in (given for call in calls for given in call[0].inputs):
         if given.parameter:
-            read[given.parameter].append(given.upstream)
+            read[given.parameter][given.upstream] = None
+    named = [{split_slot(spec.key)[0]: spec.key for spec in call} for call in calls]
     return replace(
         node,
-        outputs=tuple(_output(one, names) for one in node.outputs),
-        bindings=tuple(_binding(one, read.get(one.parameter, [])) for one in node.bindings),
-        partition=partition_of(specs[0]),
+        outputs=tuple(_output(one, names) for names in named for one in node.outputs),
+        bindings=tuple(_binding(one, [*read.get(one.parameter, ())]) for one in node.bindings),
+        partition=_range_of([partition_of(call[0]) for call in calls]),
+        batch=_batch_of(node, specs[0]),
     )
+
+
+def _batch_of(node: LiveNode, spec: AssetSpec) -> Batch | None:
+    """What is made in one call, with the keys of now of dynamic partitions."""
+    if node.batch is None or spec.partitions is None:
+        return node.batch
+    return replace(node.batch, definition=spec.partitions)
+
+
+def node_of(loaded: Loaded, name: str, slots: Iterable[AssetSpec]) -> LiveNode:
+    """The function of a task. Of several partitions in one call it makes those that the task has `slots` for."""
+    node = loaded.nodes[name]
+    if node.batch is None:
+        return node
+    return _slotted(loaded.nodes[split_slot(AssetKey(name))[0]], [spec for spec in slots if not spec.is_source])
+
+
+def _range_of(made: Sequence[Partition | None]) -> Partition | None:
+    """What a call is told to make: one partition, or several that stand side by side."""
+    first, last = made[0], made[-1]
+    if first is None or last is None:
+        return None
+    if len(made) == 1:
+        return replace(first, keys=(first.key,))
+    common = {name: key for name, key in first.axes.items() if all(one and one.axes[name] == key for one in made)}
+    keys = tuple(one.key for one in made if one is not None)
+    return Partition(f"{first.key}..{last.key}", first.start, last.end, common, keys)
 
 
 def _output(output: LiveOutput, names: Mapping[AssetKey, AssetKey]) -> LiveOutput:
@@ -64,8 +93,10 @@ def _output(output: LiveOutput, names: Mapping[AssetKey, AssetKey]) -> LiveOutpu
 
 
 def _binding(binding: Binding, read: list[AssetKey]) -> Binding:
-    if binding.kind != "asset" or binding.upstream is None or read == [binding.upstream] or not read:
+    if binding.kind != "asset" or binding.upstream is None or read == [binding.upstream]:
         return binding
+    if not read:
+        return replace(binding, kind="nothing", upstream=None)
     if len(read) == 1:
         return replace(binding, upstream=read[0])
     return replace(binding, upstream=None, parts=tuple(read))

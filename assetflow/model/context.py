@@ -19,13 +19,15 @@ class Partition:
     """Which partition a call makes; take it as a parameter: `def orders(partition: Partition)`.
 
     `start` and `end` bound its time, from and until, in the time zone of the definition; None where it is no time.
-    `axes` has the key on each axis of a product by the axis' name.
+    `axes` has the key on each axis of a product by the axis' name. A call for several partitions (`batch=`) has all of
+    their `keys`: then `key` is the range, `start` and `end` are its ends, and `axes` has what they have in common.
     """
 
     key: str
     start: datetime | None = None
     end: datetime | None = None
     axes: Mapping[str, str] = field(default_factory=dict[str, str])
+    keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.key

@@ -25,50 +25,6 @@ ATTRIBUTE = "__assetflow__"
 """The attribute of a function that holds its definition."""
 
 
-LAST_GOOD = "last_good"
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """Says more about an input: `orders: Annotated[pd.DataFrame, In("marts.orders", columns=["id", "net"])]`.
-
-    With `columns`, only these columns are loaded, in this order, and a change elsewhere in the upstream table does
-    not make the asset stale.
-
-    `accept="last_good"` lets the asset run on the last good version of its upstream when that cannot be built in a run:
-    it failed, a check rejected it, or something above it failed. Without it, the asset would not run either.
-
-    `window=-6` takes, of an upstream with the same partitions, the same one and the six before it, as one table in
-    their order; `window=(-1, -1)` the one before. Partitions that there are not are left out.
-
-    Raises:
-        ValueError: there is no such `accept`, or a window ends before it begins.
-    """
-
-    key: str | None = None
-    columns: tuple[str, ...] | None = None
-    accept: str | None = None
-    window: tuple[int, int] = (0, 0)
-
-    def __init__(
-        self,
-        key: str | None = None,
-        *,
-        columns: Iterable[str] | None = None,
-        accept: str | None = None,
-        window: int | tuple[int, int] = 0,
-    ) -> None:
-        if accept not in (None, LAST_GOOD):
-            raise ValueError(f'In(accept="{accept}") is not known; "{LAST_GOOD}" is')
-        object.__setattr__(self, "key", key)
-        object.__setattr__(self, "columns", None if columns is None else tuple(columns))
-        object.__setattr__(self, "accept", accept)
-        first, last = (min(window, 0), max(window, 0)) if isinstance(window, int) else window
-        if first > last:
-            raise ValueError(f"In(window=({first}, {last})) ends before it begins")
-        object.__setattr__(self, "window", (first, last))
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
     """A returned value with more to record: `metadata` (JSON-able values) and the data's own time `as_of` (aware)."""
@@ -110,6 +66,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Batching:
+    """How many partitions a call makes at most (None: all that stand side by side), and which columns tell them apart.
+
+    `columns` are by axis; of a definition without axes the name of the axis is empty.
+    """
+
+    size: int | None
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class AssetDefinition:
     """What `@asset` and `@assets` attached to a function; None means: take the default of group or project."""
 
@@ -126,6 +93,7 @@ class AssetDefinition:
     counts: Counts
     limits: Limits
     partitions: Partitions | None
+    batch: Batching | None
     file: str
     line: int
     auto: Auto | None = None
@@ -148,6 +116,7 @@ class SourceDefinition:
     tags: Mapping[str, str]
     description: str
     freshness: Freshness | None
+    partitions: Partitions | None
     file: str
     line: int
 
@@ -190,6 +159,8 @@ def asset(
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    batch: bool | int = False,
+    partition_column: str | Mapping[str, str] | None = None,
     on_code_change: str = "rebuild",
     auto: Auto | str | None = None,
 ) -> Callable[[F], F]: ...
@@ -218,6 +189,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     isolation: str | None = None,
     pool: Pools | None = None,
     partitions: Partitions | None = None,
+    batch: bool | int = False,
+    partition_column: str | Mapping[str, str] | None = None,
     on_code_change: str = "rebuild",
     auto: Auto | str | None = None,
 ) -> F | Callable[[F], F]:
@@ -239,8 +212,10 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
 
     With `partitions`, such as `Daily("2026-01-01")`, the function is called once for each partition, which is versioned
     by itself; a parameter annotated `Partition` says which one it is. An upstream with the same partitions arrives as
-    that partition, one without partitions as a whole. With `on_code_change="forward"` an edit is for partitions
-    that are made after it: those that were made before stay current, until something else makes them stale.
+    that partition, one without partitions as a whole. With `batch=True`, or a number of partitions, it is called for
+    ranges instead, and its rows are told apart by `partition_column`, or a column for each axis.
+    With `on_code_change="forward"` an edit is for partitions that are made after it: those that were made before stay
+    current, until something else makes them stale.
 
     With `auto`, the daemon makes the asset: `"eager"` whenever it is stale, `"missing"` only when it has no version,
     `cron("0 6 * * *")` at these times when it is stale. What it reads has to be current, or made with it.
@@ -260,7 +235,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         counts = _counts(files, env, code_version, packages, cues)
         bounds = limits(timeout, memory, isolation, pool)
         found = _asset_definition(
-            fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions
+            fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions,
+            _batching(batch, partition_column),
         )  # fmt: skip
         attach_definition(fn, replace(found, auto=auto_of(auto)))
         return fn
@@ -339,6 +315,7 @@ def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     tags: Mapping[str, str] | Iterable[str] = (),
     description: str = "",
     freshness: Freshness | None = None,
+    partitions: Partitions | None = None,
     **options: object,
 ) -> SourceDefinition:
     """Declare data that is made elsewhere.
@@ -352,18 +329,24 @@ def source(  # noqa: PLR0913 - what can be said about it, all by keyword
     `ttl`: how long an observation of `version` holds; without it, each plan asks again.
     `as_of`: a function that returns the data's own time (aware); by default the newest modification time of the
     files, or the time of the observation that found a new token.
+    `partitions`: each partition has files of its own, which `path` has a place for: `data/{partition}.csv`, with its
+    start as `{partition:%Y/%m}`, or a place for each axis (`data/{day}/{airport}.csv`).
 
     Raises:
-        ValueError: neither or both of `path` and `version` are given, or `load` or `ttl` comes without `version`.
+        ValueError: neither or both of `path` and `version` are given, or `load` or `ttl` comes without `version`, or
+            `partitions` without `path` or with `as_of`.
     """
     if (path is None) == (version is None):
         raise ValueError(f"source({key!r}) takes either path= or version=")
     if version is None and (load is not None or ttl is not None):
         raise ValueError(f"source({key!r}): load= and ttl= go with version=; a file is looked at every time")
+    if partitions is not None and (path is None or as_of is not None):
+        raise ValueError(f"source({key!r}): partitions= goes with path= and the times of its files, not with as_of=")
     file, line = caller_place()
     return SourceDefinition(
         key, path, format, version, load, as_of, None if ttl is None else seconds(ttl), dict(options), group,
-        None if owners is None else tuple(owners), tag_mapping(tags), description, freshness, file, line,
+        None if owners is None else tuple(owners), tag_mapping(tags), description, freshness, partitions,
+        file, line,
     )  # fmt: skip
 
 
@@ -433,6 +416,17 @@ def package_policies(packages: Packages | None) -> dict[str, str]:
     return {"*": packages} if isinstance(packages, str) else dict(packages)
 
 
+def _batching(batch: bool | int, column: str | Mapping[str, str] | None) -> Batching | None:
+    if batch is False:
+        if column is not None:
+            raise ValueError("partition_column= goes with batch=: a call for one partition makes only its rows")
+        return None
+    if batch is not True and batch < 1:
+        raise ValueError(f"batch={batch} is no number of partitions; write True for as many as there are")
+    columns = {"": column} if isinstance(column, str) else dict(column or {})
+    return Batching(None if batch is True else batch, columns)
+
+
 def _counts(
     files: Iterable[str],
     env: Iterable[str],
@@ -463,6 +457,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     counts: Counts,
     bounds: Limits,
     partitions: Partitions | None,
+    batch: Batching | None = None,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -479,6 +474,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         counts=counts,
         limits=bounds,
         partitions=partitions,
+        batch=batch,
         file=file,
         line=line,
     )

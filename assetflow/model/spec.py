@@ -13,6 +13,7 @@ from assetflow.model.policies import Cue, Freshness, Limits
 
 if TYPE_CHECKING:
     from assetflow.partitions.definition import Definition as Partitions
+    from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class InputSpec:
     mode: `value` depends on the whole table, `columns` on the listed columns and the row count, `order` on nothing but
     having been built before (also what checks read), `version` on the token of a source without loading it. `accept` is
     `last_good` where an earlier version of an upstream does that cannot be built. `window` says which partitions of an
-    upstream with the same ones, from the first to the last beside the own one.
+    upstream with the same ones, from the first to the last beside the own one; `partitions` says it otherwise, and
+    `need` how many of them must exist. `optional`: it may be none, because the parameter has a default.
     """
 
     parameter: str
@@ -31,6 +33,20 @@ class InputSpec:
     columns: tuple[str, ...] = ()
     accept: str = ""
     window: tuple[int, int] = (0, 0)
+    partitions: PartitionMapping | None = None
+    need: Needs | None = None
+    optional: bool = False
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether all partitions that it takes come before the own one, so that an asset may take itself."""
+        if self.partitions is None:
+            return self.window[1] < 0
+        return self.partitions.looks_back
+
+    def on(self, upstream: AssetKey) -> InputSpec:
+        """The same input, of one partition of its upstream."""
+        return InputSpec(self.parameter, upstream, self.mode, self.columns, self.accept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +188,15 @@ def spec_from_json(found: Mapping[str, object]) -> AssetSpec:
 
 def _rest(given: InputSpec) -> list[object]:
     """What most inputs say nothing of."""
-    if given.window != (0, 0):
-        return [given.accept, *given.window]
+    more: dict[str, object] = {}
+    if given.partitions is not None:
+        more["partitions"] = given.partitions.to_json()
+    if given.need is not None:
+        more["need"] = given.need
+    if given.optional:
+        more["optional"] = True
+    if given.window != (0, 0) or more:
+        return [given.accept, *given.window, *([more] if more else ())]
     return [given.accept] if given.accept else []
 
 
@@ -181,4 +204,13 @@ def _input(values: list[Any]) -> InputSpec:
     parameter, upstream, mode, columns, *rest = values
     accept = str(rest[0]) if rest else ""
     window = (int(rest[1]), int(rest[2])) if len(rest) > 1 else (0, 0)
-    return InputSpec(parameter, AssetKey(upstream), mode, tuple(columns), accept, window)
+    more: dict[str, Any] = rest[3] if len(rest) > 3 else {}
+    mapping: PartitionMapping | None = None
+    if "partitions" in more:
+        from assetflow.partitions.forms import mapping_from_json
+
+        mapping = mapping_from_json(more["partitions"])
+    return InputSpec(
+        parameter, AssetKey(upstream), mode, tuple(columns), accept, window, mapping, more.get("need"),
+        bool(more.get("optional")),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.graph import AssetGraph
-from assetflow.run.steplog import log_path
+from assetflow.run.steplog import log_path, range_log
 from assetflow.views import LogFile
 
 if TYPE_CHECKING:
@@ -130,7 +130,10 @@ class Observing:
         spec = self.graph.specs.get(attempt.asset)
         name = attempt.asset if spec is None or spec.is_source else AssetKey(spec.node)
         node = slot(name, attempt.partition)
-        return log_path(self.settings.state_path / "runs", attempt.run_id, node, attempt.number)
+        path = log_path(self.settings.state_path / "runs", attempt.run_id, node, attempt.number)
+        if attempt.partition and spec is not None and spec.partitions is not None and not path.exists():
+            return range_log(path, spec.partitions, attempt.partition) or path
+        return path
 
     def _log(self, attempt: Attempt) -> LogFile | None:
         from assetflow.run.steplog import log_text

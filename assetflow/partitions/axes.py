@@ -12,7 +12,7 @@ from assetflow.partitions.mappings import (
     Identity,
     Latest,
     Mapping,
-    PreviousSelf,
+    Previous,
     Side,
     StaticMap,
     TimeWindow,
@@ -69,8 +69,9 @@ class Axis(Mapping):
 class Axes(Mapping):
     """A mapping for each axis that two products share: `Axes({"day": TimeWindow(-6, 0)})`.
 
-    Shared axes that are not named are mapped by key. Of an axis that only the upstream has everything is read; an axis
-    that only the reader has makes no difference.
+    Shared axes that are not named are mapped by key. Where the only axes of time have different names (`day` and
+    `month`), they are mapped as well: by the time that they share, unless one of the names says otherwise. Of another
+    axis that only the upstream has everything is read; one that only the reader has makes no difference.
     """
 
     by_name: MappingOf[str, Mapping] = field(default_factory=dict[str, Mapping], compare=False, repr=False)
@@ -93,7 +94,7 @@ class Axes(Mapping):
         """Needs products that share the named axes, and mappings that fit these."""
         if not isinstance(up, Multi) or not isinstance(down, Multi):
             return "mappings by axis go between two products"
-        shared = [name for name in up.axes if name in down.axes]
+        shared = [name for pair in _pairs(up, down) for name in dict.fromkeys(pair)]
         foreign = next((name for name in self.by_name if name not in shared), None)
         if foreign is not None:
             return f"the products share {' and '.join(shared) or 'no axis'}, not `{foreign}`"
@@ -103,13 +104,21 @@ class Axes(Mapping):
                 return f"on the axis `{up_axis}`: {problem}"
         return None
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the mapping of one axis does: a combination before another on one axis is never the same."""
+        return any(mapping.looks_back for _, mapping in self._pairs)
+
     def to_json(self) -> dict[str, object]:
         """The mapping as JSON-able values."""
         return {"kind": self.kind, "by_name": {name: mapping.to_json() for name, mapping in self._pairs}}
 
     def _links(self, up: Definition, down: Definition) -> list[_Link]:
-        shared = [name for name in _axes_of(up) if name in _axes_of(down)]
-        return [((name, name), self.by_name.get(name, Identity())) for name in shared]
+        found: list[_Link] = []
+        for one, other in _pairs(up, down) if isinstance(up, Multi) and isinstance(down, Multi) else ():
+            said = self.by_name.get(one) or self.by_name.get(other)
+            found.append(((one, other), said or (Identity() if one == other else TimeWindow())))
+        return found
 
 
 _Link = tuple[tuple[str, str], Mapping]
@@ -134,13 +143,13 @@ def fitted(mapping: Mapping | None, up: Definition, down: Definition) -> Mapping
 
 
 def _placed(mapping: Mapping, up: Definition, down: Definition) -> Mapping:
-    if not isinstance(mapping, (Identity, TimeWindow, StaticMap, Latest, PreviousSelf)):
+    if not isinstance(mapping, (Identity, TimeWindow, StaticMap, Latest, Previous)):
         return mapping
     if isinstance(up, Multi) and isinstance(down, Multi):
         if isinstance(mapping, Identity):
             return Axes()
         name = up.time_axis
-        if isinstance(mapping, StaticMap) or name is None or name not in down.axes:
+        if isinstance(mapping, StaticMap) or name is None or all(one != name for one, _ in _pairs(up, down)):
             return mapping
         return Axes({name: mapping})
     product = next((side for side in (up, down) if isinstance(side, Multi)), None)
@@ -154,8 +163,8 @@ def _suggested(up: Definition, down: Definition) -> Mapping:
     if isinstance(up, Whole) or isinstance(down, Whole):
         return All()
     if isinstance(up, Multi) and isinstance(down, Multi):
-        if any(name in down.axes for name in up.axes):
-            between = {name: _between(axis, down.axes[name]) for name, axis in up.axes.items() if name in down.axes}
+        if pairs := _pairs(up, down):
+            between = {name: _between(up.axes[name], down.axes[other]) for name, other in pairs}
             return Axes({name: mapping for name, mapping in between.items() if mapping is not None})
         raise BadDeclaration(f"{up} and {down} share no axis", fix="name shared axes alike, or map with All()")
     product, single = (up, down) if isinstance(up, Multi) else (down, up)
@@ -187,6 +196,15 @@ def _between(up: Definition, down: Definition) -> Mapping | None:
     if isinstance(up, Static) and isinstance(down, Static) and set(up.names) & set(down.names):
         return Identity()
     return Identity() if isinstance(up, Dynamic) and isinstance(down, Dynamic) and up.name == down.name else None
+
+
+def _pairs(up: Multi, down: Multi) -> list[tuple[str, str]]:
+    """The axes that two products share: those of one name, and the only ones of time whatever they are called."""
+    found = [(name, name) for name in up.axes if name in down.axes]
+    one, other = up.time_axis, down.time_axis
+    if one is not None and other is not None and one not in down.axes and other not in up.axes:
+        found.append((one, other))
+    return found
 
 
 def _axes_of(definition: Definition) -> MappingOf[str, Definition]:

@@ -10,7 +10,7 @@ from assetflow.partitions.axes import Axes, Axis
 from assetflow.partitions.cron_windows import Cron
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.hours import Hourly
-from assetflow.partitions.mappings import All, Identity, Latest, Mapping, PreviousSelf, StaticMap, TimeWindow
+from assetflow.partitions.mappings import All, Identity, Latest, Mapping, Previous, StaticMap, TimeWindow
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.named import Dynamic, Static, Whole
 from assetflow.partitions.windows import Daily, Monthly, Weekly
@@ -71,5 +71,5 @@ _DEFINITIONS: MappingOf[str, Callable[..., Definition]] = {
 }  # fmt: skip
 _MAPPINGS: MappingOf[str, Callable[..., Mapping]] = {
     Identity.kind: Identity, TimeWindow.kind: TimeWindow, StaticMap.kind: StaticMap, All.kind: All,
-    Latest.kind: Latest, PreviousSelf.kind: PreviousSelf, Axis.kind: _axis, Axes.kind: _axes,
+    Latest.kind: Latest, Previous.kind: Previous, Axis.kind: _axis, Axes.kind: _axes,
 }  # fmt: skip

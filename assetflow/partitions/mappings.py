@@ -50,6 +50,11 @@ class Mapping(ABC):
     def problem(self, up: Definition, down: Definition) -> str | None:
         """Why the mapping does not fit these definitions, as a sentence without a full stop, or None."""
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether all that a partition reads comes before its own place, so that no circle can arise."""
+        return False
+
     def to_json(self) -> dict[str, object]:
         """The mapping as JSON-able values, with its `kind`; `forms.mapping_from_json` reads it."""
         return {"kind": self.kind}
@@ -108,6 +113,11 @@ class TimeWindow(Mapping):
         moved = Ordinals.joined((low - self.end_offset, high - self.start_offset) for low, high in changed.spans)
         spans = moved.spans if same_windows(up.definition, down.definition) else _overlap(moved, up, down)
         return Ordinals.joined(spans) & down.existing
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the window ends before the own partition; only between equal partitions is that sure."""
+        return self.end_offset < 0
 
     def problem(self, up: Definition, down: Definition) -> str | None:
         """Needs time on both sides."""
@@ -205,7 +215,7 @@ class Latest(Mapping):
 
 
 @dataclass(frozen=True, slots=True)
-class PreviousSelf(Mapping):
+class Previous(Mapping):
     """The asset's own partition before this one; the first one has none. Excluded partitions are passed over."""
 
     kind = "previous_self"
@@ -223,6 +233,11 @@ class PreviousSelf(Mapping):
         jumps = [(first[1] - 1, then[0]) for first, then in pairwise(up.existing.spans)]
         crossed = Ordinals.of(*(after for before, after in jumps if before in changed))
         return (Ordinals(tuple((low + 1, high + 1) for low, high in changed.spans)) & down.existing) | crossed
+
+    @property
+    def looks_back(self) -> bool:
+        """It does."""
+        return True
 
     def problem(self, up: Definition, down: Definition) -> str | None:
         """Needs one definition on both sides."""
@@ -252,10 +267,10 @@ def check_needs(needs: object) -> str | None:
     if needs == "all":
         return None
     if isinstance(needs, bool) or not isinstance(needs, (int, float)):
-        return f"needs={needs!r} is neither 'all', a number of partitions nor a share such as 0.9"
+        return f"need={needs!r} is neither 'all', a number of partitions nor a share such as 0.9"
     if isinstance(needs, int):
-        return None if needs >= 0 else f"needs={needs} is less than none"
-    return None if 0 < needs <= 1 else f"needs={needs} is not a share between 0 and 1; write {needs:.0f} for a number"
+        return None if needs >= 0 else f"need={needs} is less than none"
+    return None if 0 < needs <= 1 else f"need={needs} is not a share between 0 and 1; write {needs:.0f} for a number"
 
 
 def same_windows(up: Definition, down: Definition) -> bool:

@@ -110,7 +110,7 @@ def settled_partitions(
         present: list[bool] = []
         for edge, upstream in sums:
             counted = upstream.over(edge.read(ordinal))
-            if counted is None or (not counted[0] and edge.given.parameter):
+            if counted is None or (not counted[0] and edge.given.parameter and not edge.given.optional):
                 break
             present.append(counted[0] > 0)
             if counted[0]:

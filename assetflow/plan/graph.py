@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from assetflow.errors import Cycle, Location, NoSuchAsset, UsageError, near_names
 from assetflow.model.keys import AssetKey, last_name
-from assetflow.model.spec import AssetSpec
+from assetflow.model.spec import AssetSpec, InputSpec
 
 
 class AssetGraph:
@@ -33,7 +33,8 @@ class AssetGraph:
     def __init__(self, specs: Iterable[AssetSpec]) -> None:
         declared = {spec.key: spec for spec in specs}
         self._upstream: dict[AssetKey, tuple[AssetKey, ...]] = {
-            key: tuple(dict.fromkeys(given.upstream for given in spec.inputs)) for key, spec in declared.items()
+            key: tuple(dict.fromkeys(given.upstream for given in spec.inputs if not is_own_past(given, spec, declared)))
+            for key, spec in declared.items()
         }
         self.order = _topological(self._upstream)
         if len(self.order) < len(declared):
@@ -138,6 +139,14 @@ def no_such_asset(graph: AssetGraph, name: str, fix: str | None = None) -> NoSuc
     facts = [f"similar: {', '.join(f'`{key}`' for key in near)}"] if near else []
     default = f"did you mean `{near[0]}`?" if near else "`assetflow ls` lists the assets"
     return NoSuchAsset(f"no asset matches `{name}`", facts=facts, fix=fix or default)
+
+
+def is_own_past(given: InputSpec, spec: AssetSpec, specs: Mapping[AssetKey, AssetSpec]) -> bool:
+    """Whether the input is an earlier partition of what the same function makes: no edge between assets."""
+    if given.partitions is None and given.window[1] >= 0:
+        return False
+    upstream = specs.get(given.upstream)
+    return upstream is not None and upstream.node == spec.node and spec.partitions is not None and given.looks_back
 
 
 @dataclass(frozen=True, slots=True)

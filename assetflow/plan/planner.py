@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from assetflow.errors import AssetflowError, AssetPinned
-from assetflow.model.declare import LAST_GOOD
 from assetflow.model.garbage import garbage_kept
-from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
+from assetflow.model.inputs import LAST_GOOD
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.causes import RootCause, root_causes
@@ -459,12 +459,12 @@ def _source_step(world: World, spec: AssetSpec) -> Step:
     now, head = world.sources[spec.key], world.head(spec.key)
     if now.problem is not None:
         reason = Reason("source_unavailable", now.problem.what, {"source": spec.key})
-        return Step(spec, UNPARTITIONED, Action.BLOCKED, (reason,), head)
+        return Step(spec, split_slot(spec.key)[1], Action.BLOCKED, (reason,), head)
     if head is not None and head.version.data_hash == now.token:
-        return Step(spec, UNPARTITIONED, Action.CURRENT, (), head, token=now.token)
+        return Step(spec, split_slot(spec.key)[1], Action.CURRENT, (), head, token=now.token)
     is_changed = head is not None
     reason = Reason("input_changed", "the source changed") if is_changed else Reason("never_materialized", "first seen")
-    return Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), head, None, is_changed, token=now.token)
+    return Step(spec, split_slot(spec.key)[1], Action.CURRENT, (reason,), head, None, is_changed, token=now.token)
 
 
 def _settled_step(world: World, key: AssetKey) -> Step:

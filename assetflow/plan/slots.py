@@ -18,11 +18,15 @@ from assetflow.model.keys import AssetKey, slot
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
-from assetflow.partitions.mappings import Mapping, Side, TimeWindow
+from assetflow.partitions.mappings import Mapping, Side, TimeWindow, enough
 from assetflow.partitions.multi import Multi
+from assetflow.partitions.named import Whole
 from assetflow.partitions.ordinals import EMPTY, Ordinals
+from assetflow.partitions.paths import path_of
 from assetflow.partitions.windows import TimeDefinition
-from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.plan.graph import AssetGraph, Slots, is_own_past
+
+_WHOLE = Side(Whole(), Ordinals.run(0, 1))
 
 
 def slots_of(
@@ -37,12 +41,12 @@ def slots_of(
 
     `wanted(key, definition, existing)` says which partitions of a target are meant. An asset without partitions needs
     all that exist at `now` of an upstream with some; one with partitions needs what its windows say, as far as that
-    exists. Of partitions that are `settled` (known to be current) only those become slots that others read, and they
-    have no inputs; but those to be `shown` become slots as if they were not settled, with all that they need. Linear
-    in slots and edges.
+    exists. One that needs more than exists (`In(need=)`) does not exist yet. Of partitions that are `settled` (known to
+    be current) only those become slots that others read, and they have no inputs; but those to be `shown` become slots
+    as if they were not settled, with all that they need. Linear in slots and edges.
 
     Raises:
-        UsageError: an asset needs a partition of an upstream that has none there.
+        UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
     """
     expansion = _Expansion(graph, now, settled)
     chosen = {key: expansion.chosen(key, wanted) for key in targets}
@@ -90,7 +94,14 @@ class _Expansion:
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
         """What is meant of a target: some of its partitions, or None for one that has no partitions."""
         side = self._sides.get(key)
-        return None if side is None else wanted(key, side.definition, side.existing) & side.existing
+        if side is None:
+            return None
+        meant = wanted(key, side.definition, side.existing)
+        if meant and not meant & side.existing:
+            name = slot(key, side.definition.key(meant.first))
+            fix = "wait for them, or make it with fewer: In(need=)"
+            raise UsageError(f"{name} needs more partitions of what it reads than exist by now", fix=fix)
+        return meant & side.existing
 
     def keys(self, key: AssetKey, own: Ordinals | None) -> Iterable[str]:
         """The keys of these partitions; one empty text for an asset without."""
@@ -127,10 +138,22 @@ class _Expansion:
             need(key, own, is_read=False)
         for key in reversed(self._graph.order):
             if key in found:
+                need(key, self._with_own_past(key, found[key]), is_read=False)
                 own = found[key]
                 for given in self._graph.specs[key].inputs:
                     need(given.upstream, self._read(key, given, own), is_read=True)
         return found
+
+    def _with_own_past(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
+        """These partitions, and those before them that they are made from, one from the other."""
+        spec = self._graph.specs[key]
+        past = [given for given in spec.inputs if is_own_past(given, spec, self._graph.specs)]
+        new = own if past else None
+        while own is not None and new:
+            read = [span for given in past for span in (self._read(key, given, new) or EMPTY).spans]
+            new = Ordinals.joined(read) - own
+            own |= new
+        return own
 
     def specs(self, key: AssetKey, needed: MappingOf[AssetKey, Ordinals | None]) -> Iterable[AssetSpec]:
         """The spec of each of these partitions, or that of an asset without, with slots in the place of upstreams.
@@ -147,13 +170,17 @@ class _Expansion:
             return
         for ordinal, partition in zip(own, self.keys(key, own) if own else (), strict=True):
             found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
+            if spec.source is not None and spec.source.path is not None and spec.partitions is not None:
+                path = path_of(spec.source.path, spec.partitions, ordinal)
+                found = replace(found, source=replace(spec.source, path=path))
             yield self._on_slots(key, found, Ordinals.run(ordinal, ordinal + 1))
 
     def _read(self, key: AssetKey, given: InputSpec, own: Ordinals | None) -> Ordinals | None:
         """The partitions that these of an asset read by one input; None of an upstream without partitions."""
         up, down = self._sides.get(given.upstream), self._sides.get(key)
-        if up is None or down is None or own is None:
+        if up is None or ((down is None or own is None) and given.partitions is None):
             return None if up is None else up.existing
+        down, own = (_WHOLE, _WHOLE.existing) if down is None or own is None else (down, own)
         if (key, given) not in self._mappings:
             self._mappings[key, given] = mapping_of(given, up.definition, down.definition)
         return self._mappings[key, given].upstream(own, up, down) & up.existing
@@ -167,31 +194,53 @@ class _Expansion:
             if read is None:
                 inputs.append(given)
                 continue
-            if not read and given.parameter:
+            if not read and given.parameter and not (given.optional or given.looks_back):
                 raise UsageError(
                     f"{spec.key} reads {given.upstream}, which has no partition there",
-                    fix=f"leave it out, or begin {given.upstream} earlier",
+                    fix=f"give `{given.parameter}` a default, leave it out, or begin {given.upstream} earlier",
                 )
-            inputs += [replace(given, upstream=slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
+            inputs += [given.on(slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
 
 
 def sides_of(graph: AssetGraph, now: datetime) -> dict[AssetKey, Side]:
-    """The assets with partitions, each with those that exist at `now`."""
-    return {
-        key: Side(spec.partitions, spec.partitions.keys_until(now))
-        for key, spec in graph.specs.items()
-        if spec.partitions is not None
-    }
+    """The assets with partitions, each with those that exist at `now`: one that needs more than exists does not yet."""
+    sides: dict[AssetKey, Side] = {}
+    short: set[AssetKey] = set()
+    for key, spec in graph.specs.items():
+        if spec.partitions is None:
+            continue
+        sides[key] = Side(spec.partitions, spec.partitions.keys_until(now))
+        inputs = [given for given in spec.inputs if given.need is not None or given.upstream in short]
+        if inputs and (waiting := _waiting(sides, key, inputs)):
+            short.add(key)
+            sides[key] = Side(spec.partitions, sides[key].existing - waiting)
+    return sides
 
 
-def mapping_of(given: InputSpec, up: Definition, down: Definition) -> Mapping:
-    """How the partitions of an upstream belong to those of an asset that takes it: by their keys, or by their time.
+def _waiting(sides: MappingOf[AssetKey, Side], key: AssetKey, inputs: Iterable[InputSpec]) -> Ordinals:
+    """The partitions for which one of the inputs does not have enough yet; without `need`, not a single one."""
+    down, waiting = sides[key], EMPTY
+    for given in inputs:
+        up = sides[given.upstream]
+        mapping = mapping_of(given, up.definition, down.definition)
+        need = given.need or (0 if given.optional or given.looks_back else 1)
+        missing = mapping.upstream(down.existing, up, down) - up.existing
+        for one in mapping.downstream(missing, up, down) if missing else ():
+            own = Ordinals.run(one, one + 1)
+            if not enough(need, mapping.upstream(own, up, down), up.existing):
+                waiting |= own
+    return waiting
+
+
+def mapping_of(given: InputSpec, up: Definition, down: Definition | None) -> Mapping:
+    """How the partitions of an upstream belong to those of an asset that takes it: as is said, by key, or by time.
 
     Raises:
         BadDeclaration: they do not belong together.
     """
-    return fitted(TimeWindow(*given.window) if given.window != (0, 0) else None, up, down)
+    said = TimeWindow(*given.window) if given.window != (0, 0) else given.partitions
+    return fitted(said, up, _WHOLE.definition if down is None else down)
 
 
 def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, ...]:

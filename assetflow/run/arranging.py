@@ -10,7 +10,7 @@ from random import random
 
 from assetflow.errors import DamagedVersion
 from assetflow.model.keys import AssetKey, split_slot
-from assetflow.model.records import Head, Version
+from assetflow.model.records import Attempt, Head, Version
 from assetflow.model.spec import InputSpec
 from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
 from assetflow.plan.staleness import Action, Decision, Reason, decide
@@ -54,6 +54,15 @@ class Progress:
     attempt: int = 1
     ready_at: float = 0.0
     result: NodeResult | None = None
+
+
+def attempts_of(node: Progress, run_id: int, now: float) -> list[Attempt]:
+    """The records of the attempts that a function begins now, one for each of its outputs."""
+    return [
+        Attempt(run_id, *split_slot(key), node.attempt, "running", now, None,
+                reasons=tuple(reason.to_json() for reason in node.reasons[key]))
+        for key in node.keys
+    ]  # fmt: skip
 
 
 def arranged(world: World, plan: Plan) -> dict[str, Progress]:

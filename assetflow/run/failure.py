@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError
+from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError, Superseded
+from assetflow.model.keys import AssetKey
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.planner import Step
 from assetflow.run.outcome import StepError
@@ -120,3 +121,11 @@ def _hint(error: BaseException) -> str | None:
     if type(error).__module__.startswith(("duckdb", "_duckdb")) and "another database" in str(error):
         return "query relations on the connection of the step: add a parameter `con: duckdb.DuckDBPyConnection`"
     return None
+
+
+def overtaken(key: AssetKey) -> Superseded:
+    """The error of a result that came too late to be current."""
+    return Superseded(
+        f"another run moved {key} while this one computed it; its version stays current",
+        fix="run `assetflow plan` to see what is left to do",
+    )

@@ -100,8 +100,12 @@ class Pinned:
             permit=None if started is None else started.permit,
             log_file=log_path(self._log_folder, run_id, name, attempt),
             rejected={key: self._rejected[key] for key in keys if key in self._rejected},
-            slots=tuple(specs[key] for key in keys) if _has_slots(specs[keys[0]]) else (),
+            slots=self._slots(keys, sources) if _has_slots(specs[keys[0]]) else (),
         )
+
+    def _slots(self, keys: Sequence[AssetKey], sources: Iterable[AssetKey]) -> tuple[AssetSpec, ...]:
+        specs = self._world.graph.specs
+        return tuple(specs[key] for key in (*keys, *(source for source in sources if split_slot(source)[1])))
 
     def origins(self, keys: Iterable[AssetKey]) -> dict[AssetKey, Origin]:
         """What each of these assets is made of."""

@@ -130,8 +130,9 @@ def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
     """The trace that says: this source looked like this."""
     version = NewVersion(source.token, "source", "", None, source.size_bytes, {}, {}, {})
     seen = None if step.head is None else step.head.trace.trace_id
+    asset, partition = split_slot(step.asset)
     return NewTrace(
-        step.asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen
+        asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen, partition
     )
 
 

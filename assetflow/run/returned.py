@@ -8,26 +8,30 @@ from typing import Any, cast
 
 from assetflow.errors import WrongReturn
 from assetflow.io.forms import value_words
+from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode, LiveOutput
-from assetflow.model.keys import AssetKey, last_name
+from assetflow.model.keys import AssetKey, last_name, split_slot
 
 _ABSENT = object()
 
 
-def split_outputs(node: LiveNode, value: object) -> list[tuple[LiveOutput, object]]:
+def split_outputs(node: LiveNode, value: object, storage: Storage | None = None) -> list[tuple[LiveOutput, object]]:
     """What a function returned, taken apart by output.
 
     Raises:
         WrongReturn: it is not one value for each output.
     """
+    if node.batch is not None and storage is not None:
+        from assetflow.run.splitting import split_rows
+
+        return split_rows(node, node.batch, value, storage)
     if not node.several:
         return [(node.outputs[0], value)]
     keys = [output.key for output in node.outputs]
     if isinstance(value, Mapping):
         found = {str(name): one for name, one in cast("Mapping[object, object]", value).items()}
-        by_name = {
-            output.key: found.pop(output.key, found.pop(last_name(output.key), _ABSENT)) for output in node.outputs
-        }
+        names = {output.key: split_slot(output.key)[0] for output in node.outputs}
+        by_name = {key: found.pop(name, found.pop(last_name(name), _ABSENT)) for key, name in names.items()}
         missing = [key for key, one in by_name.items() if one is _ABSENT]
         if missing or found:
             raise WrongReturn(

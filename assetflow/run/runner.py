@@ -5,11 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.errors import Superseded
 from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
@@ -20,9 +19,9 @@ from assetflow.plan.estimate import start_order
 from assetflow.plan.planner import Plan, World
 from assetflow.plan.staleness import Action, Decision
 from assetflow.run.ahead import Ahead, Announced, Started
-from assetflow.run.arranging import Judge, Progress, RunSettings, arranged, counted, lost_pins
+from assetflow.run.arranging import Judge, Progress, RunSettings, arranged, attempts_of, counted, lost_pins
 from assetflow.run.executor import Executor
-from assetflow.run.failure import step_error, unpinned_first
+from assetflow.run.failure import overtaken, step_error, unpinned_first
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned, taken_in_memory
@@ -91,7 +90,6 @@ class Runner:
             raise
         finally:
             self._ahead.close()
-        interrupted = self._interrupts.is_stopping
         for node in self._nodes.values():
             self._leave(node, "cancelled", f"not started: {self._interrupts.why}")
         self._record()
@@ -105,7 +103,7 @@ class Runner:
             len(current) + sum(self._plan.settled.values()),
             time.monotonic() - began,
             sum(step.estimate_s or 0.0 for step in (*current, *reused)) + self._plan.settled_s,
-            interrupted,
+            self._interrupts.is_stopping,
             self._interrupts.signal_number,
             timed_out=self._interrupts.is_expired,
         )
@@ -115,7 +113,7 @@ class Runner:
     def _observe_sources(self) -> None:
         """Record every source of the plan that differs from its head: runs pin what they read."""
         now = time.time()
-        traces: list[NewTrace] = []
+        traces: dict[AssetKey, NewTrace] = {}
         for step in self._plan:
             if not step.spec.is_source:
                 continue
@@ -123,13 +121,13 @@ class Runner:
             if source.problem is not None:
                 self._settle(StepOutcome(step.asset, "failed", error=step_error(source.problem, self._settings.root)))
             elif step.head is None or step.head.version.data_hash != source.token:
-                traces.append(observed(step, source, now))
+                traces[step.asset] = observed(step, source, now)
         if not traces:
             return
-        files = [file_row(state) for trace in traces for state in self._observations[trace.asset].files]
-        done = self._catalog.commit(self._plan.env, self._run_id, traces, now, files=files)
-        for trace, committed in zip(traces, done, strict=True):
-            self._heads[trace.asset] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
+        files = [file_row(state) for name in traces for state in self._observations[name].files]
+        done = self._catalog.commit(self._plan.env, self._run_id, [*traces.values()], now, files=files)
+        for (name, trace), committed in zip(traces.items(), done, strict=True):
+            self._heads[name] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
 
     def _arrange(self) -> None:
         """Find out what waits for what, in which order it starts, and what can be linked."""
@@ -228,22 +226,31 @@ class Runner:
     def _begin(self, name: str) -> None:
         """Decide about a function whose upstreams are settled: cut off, link, block, or start it."""
         node = self._nodes[name]
-        blocked_by = self._judge.blockers(node.keys)
-        if blocked_by:
-            for key in node.keys:
-                reasons = self._plan.steps[key].reasons
-                self._settle(StepOutcome(key, "blocked", blocked_by=blocked_by, reasons=reasons))
+        apart = self._loaded.nodes[name].batch is not None  # of several partitions, some may have nothing to do
+        decisions: dict[AssetKey, Decision] = {}
+        for keys in [[key] for key in node.keys] if apart else [node.keys]:
+            decisions.update(self._decided(node, keys))
+        if not decisions:
             self._settled.append(name)
             return
-        decisions = {key: self._judge.decide(key) for key in node.keys}
-        if node.attempt == 1 and not any(decision.action is Action.RUN for decision in decisions.values()):
-            for key, decision in decisions.items():
-                self._settle_without_running(key, decision)
-            self._settled.append(name)
-            return
+        node.keys = [*decisions]
         if not self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
             return
         self._start(name, decisions)
+
+    def _decided(self, node: Progress, keys: Sequence[AssetKey]) -> Mapping[AssetKey, Decision]:
+        """Why these outputs, which stand together, are to be computed; else they are settled, and it is empty."""
+        if blocked_by := self._judge.blockers(keys):
+            for key in keys:
+                reasons = self._plan.steps[key].reasons
+                self._settle(StepOutcome(key, "blocked", blocked_by=blocked_by, reasons=reasons))
+            return {}
+        decisions = {key: self._judge.decide(key) for key in keys}
+        if node.attempt > 1 or any(decision.action is Action.RUN for decision in decisions.values()):
+            return decisions
+        for key, decision in decisions.items():
+            self._settle_without_running(key, decision)
+        return {}
 
     def _start(self, name: str, decisions: Mapping[AssetKey, Decision]) -> None:
         node, now = self._nodes[name], time.time()
@@ -251,12 +258,7 @@ class Runner:
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
             self._observer.step_started(key, node.reasons[key])
-        started = [
-            Attempt(self._run_id, *split_slot(key), node.attempt, "running", now, None,
-                    reasons=tuple(reason.to_json() for reason in node.reasons[key]))
-            for key in node.keys
-        ]  # fmt: skip
-        self._starting.append((name, started))
+        self._starting.append((name, attempts_of(node, self._run_id, now)))
 
     def _tell_waiting(self, name: str, reason: str) -> None:
         for key in self._nodes[name].keys:
@@ -294,8 +296,9 @@ class Runner:
                 self._ahead.candidates[name] = None
                 continue
             specs = [self._world.graph.specs[key] for key in node.keys]
-            versions = self._ahead.needs(name, self._loaded.nodes[name], specs, node.waits_for, self._node_of)
-            if versions is None or self._judge.blockers(node.keys, versions) or self._loaded.nodes[name].limits.pools:
+            live = self._loaded.nodes[name]
+            versions = self._ahead.needs(name, live, specs, node.waits_for, self._node_of)
+            if versions is None or self._judge.blockers(node.keys, versions) or live.limits.pools or live.batch:
                 continue
             decisions = {key: self._judge.decide(key, versions) for key in node.keys}
             if any(decision.action is Action.RUN for decision in decisions.values()):
@@ -454,11 +457,7 @@ class Runner:
     def _take_commit(self, one: Pending, trace: NewTrace, done: Committed) -> None:
         key, outcome = one.outcome.asset, one.outcome
         if not done.moved:
-            error = Superseded(
-                f"another run moved {key} while this one computed it; its version stays current",
-                fix="run `assetflow plan` to see what is left to do",
-            )
-            outcome = replace(outcome, state="failed", error=step_error(error, None))
+            outcome = replace(outcome, state="failed", error=step_error(overtaken(key), None))
             result = self._nodes[self._node_of(key)].result
             self._recorder.add(Pending(outcome, self._attempt(outcome, result)))
             self._outcomes[key] = outcome  # its dependents must not start meanwhile

@@ -28,6 +28,7 @@ from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.run.ahead import Announce
+from assetflow.run.batches import in_batches
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
@@ -126,8 +127,7 @@ def _carry_out(
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
         stack.enter_context(_keeping_versions(settings))
-        catalog = Catalog(settings.catalog_path, write=True)
-        stack.callback(catalog.close)
+        catalog = stack.enter_context(closing(Catalog(settings.catalog_path, write=True)))
         slots = arrange(catalog)
         graph, targets = slots.graph, slots.targets
         loaded = with_slots(with_retries(loaded, request.retries), graph.specs.values())
@@ -139,7 +139,7 @@ def _carry_out(
         )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
-        plan = _plan(settings, request, found, targets, forced)
+        plan, world, loaded = in_batches(_plan(settings, request, found, targets, forced), found.world, loaded)
         alerts = _alerts(settings, loaded, catalog)
         if is_quiet(plan):
             _tidy_up(settings, catalog, storage, watcher, alerts)
@@ -153,7 +153,7 @@ def _carry_out(
         interrupts, inbox, handover = Interrupts(), Inbox(), Handover(usual_limit())
         stack.callback(handover.close)
         bench = Workbench(
-            settings.root, loaded, graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
+            settings.root, loaded, world.graph.specs, storage, resources, handover, _discovery(settings, loaded, found),
             inbox.put, lambda: interrupts.is_stopping, settings.log_limit, debugger=request.debugger,
         )  # fmt: skip
         children = stack.enter_context(_children(settings, request, bench, plan, watcher, logs / str(run_id)))
@@ -164,7 +164,7 @@ def _carry_out(
             settings.root, logs, forced, request.may_fail, handover, pools=pools, inbox=inbox,
             stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
-        runner = Runner(found.world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
+        runner = Runner(world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
             result = runner.run(run_id, watcher, request.began)
         record.take(result)

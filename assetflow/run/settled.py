@@ -32,7 +32,7 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Side
 from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
 from assetflow.plan.slots import mapping_of
 from assetflow.plan.staleness import definition_key
@@ -173,8 +173,8 @@ class Settling:
         for given in spec.inputs:
             up = self._sides.get(given.upstream)
             if up is not None:
-                if given.upstream == key:
-                    return None  # its own earlier partition: one after the other
+                if self._graph.specs[given.upstream].is_source or is_own_past(given, spec, self._graph.specs):
+                    return None  # files are to be looked at, and an own earlier partition comes one after the other
                 edges.append(Edge(given, mapping_of(given, up.definition, side.definition), up, side))
                 continue
             digest = self._contents(given.upstream, given)

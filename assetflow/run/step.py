@@ -19,16 +19,17 @@ from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
 from assetflow.io.parts import read_parts
-from assetflow.io.sources import FileState, read_source
+from assetflow.io.sources import FileState, read_source, read_sources
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
+from assetflow.load.slotted import node_of
 from assetflow.model.checks import ReadyCheck
 from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
 from assetflow.model.secrets import SECRETS
-from assetflow.model.spec import AssetSpec
+from assetflow.model.spec import AssetSpec, SourceSpec
 from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
 from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome, rejection
@@ -125,7 +126,7 @@ class _Timer:
 
 def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> NodeResult:
     """Carry out a task; whatever goes wrong is in the result. `announce` is told what is made before it is written."""
-    node = bench.loaded.nodes[task.node]
+    node = node_of(bench.loaded, task.node, task.slots)
     made = (bench.specs[output.key] for output in node.outputs)
     seen = None if bench.discovery is None else bench.discovery.begin(made)
     teller = StepTeller(task.node, task.attempt, bench.report, bench.is_stopping, SECRETS.text)
@@ -197,7 +198,11 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
         return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.parts:
         want = Want(binding.form or "python", binding.columns, call.connection)
-        return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+        if (first := binding.parts[0]) not in task.observations:
+            return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
+        return read_sources([(_files_of(bench, one), task.observations[one]) for one in binding.parts], want, first)
+    if binding.kind == "nothing" and not binding.optional:
+        return None
     if binding.kind == "partition":
         return call.node.partition
     if binding.kind == "context":
@@ -218,13 +223,17 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
     observation = task.observations.get(upstream)
     if observation is None:
         return bench.storage.read(task.versions[upstream], want)
-    source = bench.loaded.sources[upstream]
+    source = bench.loaded.sources[split_slot(upstream)[0]]
     if source.load is not None:
         return bench.storage.convert(source.load(), want, key=upstream)
-    spec = bench.specs[upstream].source
+    return read_source(_files_of(bench, upstream), observation, want)
+
+
+def _files_of(bench: Workbench, source: AssetKey) -> SourceSpec:
+    spec = bench.specs[source].source
     if spec is None:
-        raise AssetFailed(f"source {upstream} has neither a path nor a load function")
-    return read_source(spec, observation, want)
+        raise AssetFailed(f"source {source} has neither a path nor a load function")
+    return spec
 
 
 def _store_all(
@@ -234,7 +243,9 @@ def _store_all(
 
     What is all in memory is checked there first, and announced: others may go on with it while it is written.
     """
-    parts = {output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value)}
+    parts = {
+        output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value, bench.storage)
+    }
     made: dict[AssetKey, Made] = {}
     is_early = all(part.handed is not None and _is_checked_in_memory(part, parts) for part in parts.values())
     try:

@@ -12,11 +12,16 @@ import threading
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
 
+from assetflow.errors import UsageError
 from assetflow.io.storage import folder_name
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS, after_key, is_open_key
+
+if TYPE_CHECKING:
+    from assetflow.partitions.definition import Definition
 
 LOG_LIMIT = 10_000_000
 """Bytes of a log, if the project says nothing else."""
@@ -34,6 +39,18 @@ def log_path(runs: Path, run_id: int, node: str, attempt: int) -> Path:
     base, partition = split_slot(AssetKey(node))
     name = f"{base}[{folder_name(partition)}]" if partition else base
     return runs / str(run_id) / f"{name}.{attempt}.log"
+
+
+def range_log(path: Path, definition: Definition, partition: str) -> Path | None:
+    """The log of a call that made several partitions, this one among them, where one by itself would have `path`."""
+    base, attempt = path.name.partition("[")[0], path.name.rpartition("].")[2]
+    place = definition.ordinal(partition)
+    for found in path.parent.glob(f"{base}[[]*..*[]].{attempt}"):
+        first, _, last = unquote(found.name[len(base) + 1 : -len(attempt) - 2]).partition("..")
+        with suppress(UsageError):
+            if definition.ordinal(first) <= place <= definition.ordinal(last):
+                return found
+    return None
 
 
 class StepLog:

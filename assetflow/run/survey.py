@@ -243,7 +243,7 @@ class _SourceObserver:
         """What the as_of function says; when it is not asked, what it said of this content, if that was observed."""
         if self._load is not None:
             return self._time(spec, self._load())
-        head = self._heads.get((spec.key, ""))
+        head = self._heads.get(split_slot(spec.key))
         is_same = head is not None and head.version.data_hash == _with_reading(observation.token, spec)
         return head.trace.as_of if head is not None and is_same else None
 

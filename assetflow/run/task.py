@@ -60,7 +60,8 @@ class Task:
     kept. `origins` say of each output what it is made of. With a `permit` it is started ahead: see `run.ahead`.
     `rejected` are versions by data hash that checks refused: the same content is not kept twice. In another process
     inputs are `on_files` by the location of their versions, and so are outputs that are `wanted` left. `slots` are the
-    specs of outputs that are partitions, or are made of some: another process knows the assets alone.
+    specs of outputs that are partitions, or are made of some, and of partitions of sources that they read: another
+    process knows the assets alone.
     """
 
     node: str

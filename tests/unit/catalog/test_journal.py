@@ -22,7 +22,7 @@ from tests.unit.catalog.build import CUSTOMERS, ORDERS, commit, new_trace
 Opener = Callable[..., Catalog]
 TABLES = (
     "asset", "part", "env", "fp", "node", "version", "trace", "trace_in", "head", "head_log", "pin", "invalidation",
-    "revoked", "unsteady", "counter", "schedule", "tick",
+    "revoked", "unsteady", "counter", "schedule", "tick", "dynamic_key",
 )  # fmt: skip
 
 

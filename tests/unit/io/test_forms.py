@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, kind_badge, value_words
-from assetflow.model.declare import In
+from assetflow.model.inputs import In
 
 
 class Row(TypedDict):

@@ -9,7 +9,7 @@ from itertools import product
 
 from assetflow.partitions.axes import Axes, Axis
 from assetflow.partitions.definition import Definition
-from assetflow.partitions.mappings import All, Identity, Latest, Mapping, PreviousSelf, Side, StaticMap, TimeWindow
+from assetflow.partitions.mappings import All, Identity, Latest, Mapping, Previous, Side, StaticMap, TimeWindow
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.named import Dynamic, Static
 from assetflow.partitions.windows import TimeDefinition
@@ -97,7 +97,7 @@ def _reads(mapping: Mapping, reader: int, known: frozenset[int], existing: froze
         return existing
     if isinstance(mapping, Latest):
         return {max(existing)} if existing else set()
-    if isinstance(mapping, PreviousSelf):
+    if isinstance(mapping, Previous):
         earlier = [one for one in existing if one < reader]
         return {max(earlier)} if reader in existing and earlier else set()
     assert isinstance(mapping, (Axis, Axes))
@@ -107,18 +107,22 @@ def _reads(mapping: Mapping, reader: int, known: frozenset[int], existing: froze
 def _reads_by_axis(mapping: Axis | Axes, reader: int, known: frozenset[int], existing: frozenset[int],
                    up: Definition, down: Definition, mine: frozenset[int]) -> Set[int]:  # fmt: skip
     if isinstance(mapping, Axis):
-        links = {mapping.name: mapping.mapping}
+        links = {mapping.name: (mapping.name, mapping.mapping)}
     else:
         assert isinstance(up, Multi)
         assert isinstance(down, Multi)
-        links = {name: mapping.by_name.get(name, Identity()) for name in up.axes if name in down.axes}
+        links = {name: (name, mapping.by_name.get(name, Identity())) for name in up.axes if name in down.axes}
+        times = [[name for name, axis in one.axes.items() if isinstance(axis, TimeDefinition)] for one in (up, down)]
+        if len(times[0]) == len(times[1]) == 1 and not {times[0][0], times[1][0]} & (up.axes.keys() & down.axes.keys()):
+            said = [mapping.by_name[name] for name in (times[0][0], times[1][0]) if name in mapping.by_name]
+            links[times[0][0]] = (times[1][0], (said or [TimeWindow()])[0])
     allowed: dict[str, Set[int]] = {}
-    for name, inner in links.items():
+    for name, (other, inner) in links.items():
         up_axis = up.axes[name] if isinstance(up, Multi) else up
-        down_axis = down.axes[name] if isinstance(down, Multi) else down
-        place = down.coordinates(reader)[name] if isinstance(down, Multi) else reader
+        down_axis = down.axes[other] if isinstance(down, Multi) else down
+        place = down.coordinates(reader)[other] if isinstance(down, Multi) else reader
         ends = on_axis(up, name, known), on_axis(up, name, existing)
-        allowed[name] = _reads(inner, place, *ends, up_axis, down_axis, on_axis(down, name, mine))
+        allowed[name] = _reads(inner, place, *ends, up_axis, down_axis, on_axis(down, other, mine))
     if not isinstance(up, Multi):
         return allowed[next(iter(links))]
     there = {name: allowed.get(name, on_axis(up, name, existing)) for name in up.axes}

@@ -10,7 +10,7 @@ from assetflow.partitions.cron_windows import Cron
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.forms import definition_from_json, mapping_from_json
 from assetflow.partitions.hours import Hourly
-from assetflow.partitions.mappings import All, Identity, Latest, Mapping, PreviousSelf, StaticMap, TimeWindow
+from assetflow.partitions.mappings import All, Identity, Latest, Mapping, Previous, StaticMap, TimeWindow
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.named import Dynamic, Static, Whole
 from assetflow.partitions.windows import Daily, Monthly, Weekly
@@ -36,7 +36,7 @@ DEFINITIONS: list[tuple[Definition, dict[str, object]]] = [
                                 "day": {"kind": "daily", "start": "2026-01-01"}}}),
 ]  # fmt: skip
 MAPPINGS: list[Mapping] = [
-    Identity(), TimeWindow(-6, 0), TimeWindow(), All(), Latest(), PreviousSelf(),
+    Identity(), TimeWindow(-6, 0), TimeWindow(), All(), Latest(), Previous(),
     StaticMap({"east": ["JFK"], "west": "LAX"}), Axis("day", TimeWindow(-1)),
     Axes({"day": TimeWindow(-6), "port": All()}),
 ]  # fmt: skip

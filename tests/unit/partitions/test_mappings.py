@@ -13,7 +13,7 @@ from assetflow.partitions.mappings import (
     Identity,
     Latest,
     Mapping,
-    PreviousSelf,
+    Previous,
     Side,
     StaticMap,
     TimeWindow,
@@ -75,8 +75,8 @@ def texts(mapping: Mapping | None, up: Definition, down: Definition, text: str) 
         (None, DAYS, Whole(), "*", "2026-03-20..2026-04-19", ""),
         (All(), DAYS, PORTS, "JFK", "2026-03-20..2026-04-19", "JFK..ORD"),
         (Latest(), DAYS, PORTS, "JFK", "2026-04-19", "JFK..ORD"),
-        (PreviousSelf(), ODD_DAYS, ODD_DAYS, "2026-03-30", "2026-03-28", "2026-03-30"),
-        (PreviousSelf(), DAYS, DAYS, "2026-03-20", "", ""),
+        (Previous(), ODD_DAYS, ODD_DAYS, "2026-03-30", "2026-03-28", "2026-03-30"),
+        (Previous(), DAYS, DAYS, "2026-03-20", "", ""),
         (None, Multi({"day": DAYS, "port": PORTS}), DAYS, "2026-04-01", "2026-04-01|*", "2026-04-01"),
         (None, DAYS, Multi({"day": DAYS, "port": PORTS}), "2026-04-01|JFK", "2026-04-01", "2026-04-01|*"),
         (None, Multi({"day": DAYS, "port": PORTS}), Monthly("2026-01"), "2026-03",
@@ -85,7 +85,7 @@ def texts(mapping: Mapping | None, up: Definition, down: Definition, text: str) 
          "2026-04-04..2026-04-10|JFK", "JFK|2026-04-04..2026-04-16"),
         (None, Multi({"day": DAYS, "port": PORTS}), PORTS, "LAX", "2026-03-20..2026-04-19|LAX", "LAX"),
         (Latest(), Multi({"day": DAYS, "port": PORTS}), Whole(), "*", "2026-04-19|*", ""),
-        (PreviousSelf(), Multi({"day": DAYS, "port": PORTS}), Multi({"day": DAYS, "port": PORTS}), "2026-04-10|JFK",
+        (Previous(), Multi({"day": DAYS, "port": PORTS}), Multi({"day": DAYS, "port": PORTS}), "2026-04-10|JFK",
          "2026-04-09|JFK", "2026-04-10|JFK"),
     ],
 )  # fmt: skip
@@ -105,13 +105,14 @@ PAIRS: list[tuple[Mapping | None, Definition, Definition]] = [
     (StaticMap({"JFK": ["acme", "coil"], "ORD": "coil", "LAX": "bolt"}), CUSTOMERS, PORTS),
     (All(), DAYS, PORTS),
     (Latest(), ODD_DAYS, DAYS),
-    (PreviousSelf(), ODD_DAYS, ODD_DAYS),
-    (PreviousSelf(), CUSTOMERS, CUSTOMERS),
+    (Previous(), ODD_DAYS, ODD_DAYS),
+    (Previous(), CUSTOMERS, CUSTOMERS),
     (None, DAYS, Whole()),
 ]
 FLIGHTS = Multi({"port": PORTS, "day": Daily("2026-04-12", exclude=["2026-04-15"])})
 OTHERS = Multi({"day": Daily("2026-04-14"), "who": CUSTOMERS})
 TWO_TIMES = Multi({"day": Daily("2026-04-16"), "week": Weekly("2026-03-30"), "port": Static(["JFK", "LAX"])})
+WEEKLY = Multi({"week": Weekly("2026-03-30"), "port": Static(["LAX", "JFK"])})
 PRODUCTS: list[tuple[Mapping | None, Definition, Definition]] = [
     (None, FLIGHTS, FLIGHTS),
     (None, FLIGHTS, OTHERS),
@@ -126,7 +127,11 @@ PRODUCTS: list[tuple[Mapping | None, Definition, Definition]] = [
     (Axis("week", TimeWindow(-1, 0)), TWO_TIMES, DAYS),
     (Axes({"day": TimeWindow(-1, 0), "port": All()}), FLIGHTS, TWO_TIMES),
     (Axes({"port": Latest()}), TWO_TIMES, FLIGHTS),
-    (PreviousSelf(), FLIGHTS, FLIGHTS),
+    (Previous(), FLIGHTS, FLIGHTS),
+    (None, FLIGHTS, WEEKLY),
+    (None, WEEKLY, FLIGHTS),
+    (TimeWindow(-3, 0), FLIGHTS, WEEKLY),
+    (Axes({"week": TimeWindow(-1, -1), "port": All()}), FLIGHTS, WEEKLY),
     (Latest(), FLIGHTS, PORTS),
     (Latest(), FLIGHTS, Whole()),
     (All(), FLIGHTS, FLIGHTS),
@@ -222,7 +227,7 @@ def test_needs(needs: object, wanted: int, there: int, expected: bool) -> None:
 
 @pytest.mark.parametrize("needs", ["most", True, -1, 0.0, 1.5, None])
 def test_needs_that_make_no_sense(needs: object) -> None:
-    assert f"needs={needs!r}"[:9] in (check_needs(needs) or "")
+    assert f"need={needs!r}"[:8] in (check_needs(needs) or "")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ def test_needs_that_make_no_sense(needs: object) -> None:
          " do not have the same keys"),
         (Identity(), Hourly("2026"), Hourly("2026", tz="Asia/Kathmandu"), "hourly partitions (start 2026-01-01T00) and"
          " hourly partitions (start 2026-01-01T00, tz Asia/Kathmandu) do not have the same keys"),
-        (PreviousSelf(), DAYS, ODD_DAYS, f"{DAYS} and {ODD_DAYS} are not the partitions of one asset"),
+        (Previous(), DAYS, ODD_DAYS, f"{DAYS} and {ODD_DAYS} are not the partitions of one asset"),
         (StaticMap({"west": "LAXX"}), PORTS, Static(["west"]),
          "`LAXX` is none of the static partitions (JFK, LAX, ORD): did you mean `LAX`?"),
         (Axis("hour"), FLIGHTS, DAYS, "the axes of the product are port, day, not `hour`"),
@@ -272,6 +277,6 @@ def test_a_window_that_ends_before_it_begins_is_refused() -> None:
 
 
 def test_nothing_reads_nothing() -> None:
-    for mapping in (Identity(), TimeWindow(-6), All(), Latest(), PreviousSelf()):
+    for mapping in (Identity(), TimeWindow(-6), All(), Latest(), Previous()):
         assert mapping.upstream(EMPTY, side(DAYS), side(DAYS)) == EMPTY
         assert mapping.downstream(EMPTY, side(DAYS), side(DAYS)) == EMPTY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -254,8 +255,7 @@ def test_partitions_of_what_has_none_are_refused(shop: Path) -> None:
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("@asset(partitions=DAYS)\ndef week", '@asset(partitions=Static(["a"]))\ndef week', "not windows of time"),
     ("@asset(partitions=DAYS)\ndef week", "@asset\ndef week", r"In\(window=\)"),
-    ("@asset(partitions=DAYS)\ndef week", '@asset(partitions=DAYS, io="duckdb")\ndef week', "stored as Parquet only"),
-], ids=["apart", "window", "duckdb"])  # fmt: skip
+], ids=["apart", "window"])  # fmt: skip
 def test_what_does_not_go_together_is_said_when_the_project_is_loaded(
     shop: Path, old: str, new: str, message: str
 ) -> None:
@@ -281,3 +281,40 @@ def test_a_column_with_a_missing_value_in_one_partition_is_read_with_the_others(
     assert isinstance(found, pd.DataFrame)
     assert list(found.index) == list(range(7))
     assert found["amount"].isna().tolist() == [True, *[False] * 6]
+
+
+def test_partitions_that_are_invalidated_run_again_and_nothing_else(shop: Path) -> None:
+    Project.load(shop).materialize().raise_for_status()
+    project = Project.load(shop)
+    said = project.invalidate("orders[2026-01-30] orders[2026-02-02..]", reason="the feed was wrong")
+
+    wrong = ["2026-01-30", "2026-02-02", "2026-02-03"]
+    assert said.assets == tuple((f"orders[{day}]", 1) for day in wrong)
+    assert {str(step.asset) for step in project.plan().run} == {f"orders[{day}]" for day in wrong}
+    why = project.why("orders[2026-01-30]")
+    assert [cause.code for cause in why.causes] == ["invalidated"]
+    assert "the feed was wrong" in project.history("orders", 1)[0].reason
+    assert set(states(project.materialize("orders")).values()) == {"unchanged"}
+    assert Project.load(shop).plan().is_empty
+
+
+def test_what_is_made_of_all_partitions_is_invalidated_as_a_whole(shop: Path) -> None:
+    project = Project.load(shop)
+    project.materialize().raise_for_status()
+    project.invalidate("total")
+
+    assert [str(step.asset) for step in project.plan().run] == ["total"]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("week", "week has partitions"), ("week[2027-01-01]", "no partition of `2027-01-01` exists"),
+    ("total[2026-01-28]", "total has no partitions"), ("week[2026-01-28] total", "`total` names assets"),
+    ("nope[2026-01-28]", "nope"),
+])  # fmt: skip
+def test_what_cannot_be_invalidated_is_said_and_nothing_changes(shop: Path, text: str, message: str) -> None:
+    project = Project.load(shop)
+    project.materialize().raise_for_status()
+    with pytest.raises(AssetflowError, match=re.escape(message)):
+        project.invalidate(text)
+
+    assert Project.load(shop).plan().is_empty
