@@ -21,7 +21,8 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.ordinals import Ordinals
 from assetflow.plan.estimate import Estimate
 from assetflow.plan.planner import Plan, Step
-from assetflow.plan.slots import asked_for
+from assetflow.plan.slots import asked_for, names_state
+from assetflow.plan.staleness import Action
 from assetflow.views import content_word
 
 LEAST, MOST, PARTS = 50, 1000, 20
@@ -172,8 +173,12 @@ class Draft:
             states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
         for name in plan.targets:
             asset, partition = split_slot(name)
+            if plan.steps[name].action is Action.CURRENT and names_state(plan.partitions):
+                continue  # it was looked at to see that it is not stale
             states[asset][found[asset].ordinal(partition)] = _state(plan.steps[name])
         for asset, own in states.items():
+            if not own and names_state(plan.partitions):
+                continue  # it has none that are so
             ordered = tuple(state for _, state in sorted(own.items()))
             self.strips[asset] = Strip(asset, found[asset], Ordinals.of(*own), ordered)
         wanted = frozenset(plan.targets)

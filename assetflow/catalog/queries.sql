@@ -361,8 +361,11 @@ CROSS JOIN trace t ON t.trace_id = h.trace_id AND t.version_id = v.version_id
 CROSS JOIN asset a ON a.asset_id = h.asset_id CROSS JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ? AND v.state <> 'live' AND v.part_id <> 0
 
--- parts_of: the partitions of which anything was ever recorded, of these assets (a JSON list of keys)
-SELECT a.key, p.key FROM json_each(?) w JOIN asset a ON a.key = w.value JOIN part p ON p.asset_id = a.asset_id
+-- slots_with_head: the partitions of these assets (a JSON list of keys) that are current in an environment
+SELECT a.key, p.key FROM env e CROSS JOIN json_each(?2) w CROSS JOIN asset a ON a.key = w.value
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+CROSS JOIN part p ON p.part_id = h.part_id
+WHERE e.name = ?1
 
 -- slot_totals: of the partitions that are current in an environment: how many, rows, bytes, seconds, the newest trace
 SELECT a.key, count(*), sum(v.row_count), count(v.row_count), sum(v.size_bytes), sum(max(0, t.finished_at - t.started_at)),

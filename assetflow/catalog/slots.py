@@ -56,9 +56,9 @@ class SlotRows:
         """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""
         return cast("list[Slot]", self._database.rows("slots_without_bytes", self._env))
 
-    def recorded(self, assets: Iterable[AssetKey]) -> list[Slot]:
-        """The partitions of these assets of which anything was ever recorded, in any environment."""
-        return cast("list[Slot]", self._database.rows("parts_of", json.dumps([*assets])))
+    def current(self, assets: Iterable[AssetKey]) -> list[Slot]:
+        """The partitions of these assets that have a current version."""
+        return cast("list[Slot]", self._database.rows("slots_with_head", self._env, json.dumps([*assets])))
 
     def totals(self) -> Mapping[AssetKey, Totals]:
         """Sums over the current partitions of each asset."""

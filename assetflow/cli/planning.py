@@ -344,7 +344,7 @@ def _plan_options(parser: ArgumentParser) -> None:
 def _shared(parser: ArgumentParser) -> None:
     add_selection(parser)
     parser.add_argument(
-        "-p", "--partitions", metavar="KEYS", help="such as 2026-01-05, 2026-01-01..2026-01-31, 2026-01 or latest:7"
+        "-p", "--partitions", metavar="KEYS", help="such as 2026-01-05, 2026-01-01..2026-01-31, latest:7 or is:missing"
     )
     parser.add_argument("--force", action="store_true", help="run the selected assets though they are current")
     parser.add_argument("--only", action="store_true", help="the selection alone, on its inputs as they are")

@@ -26,6 +26,7 @@ from assetflow.partitions.paths import path_of
 from assetflow.partitions.windows import TimeDefinition
 from assetflow.plan.graph import AssetGraph, Slots, is_own_past
 
+MISSING, STALE = "is:missing", "is:stale"
 _WHOLE = Side(Whole(), Ordinals.run(0, 1))
 
 
@@ -261,16 +262,21 @@ def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, 
     return found
 
 
-def asked_for(text: str | None, now: datetime) -> Callable[[AssetKey, Definition, Ordinals], Ordinals]:
+def asked_for(
+    text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals] = MappingProxyType({})
+) -> Callable[[AssetKey, Definition, Ordinals], Ordinals]:
     """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text.
 
-    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant.
+    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` those
+    that were `found` to be so.
     """
     instant = None if text is None else _tick(text)
 
     def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
         if text is None:
             return existing
+        if names_state(text):
+            return found.get(key, EMPTY)
         if instant is not None:
             return newest_at(definition, instant)
         try:
@@ -279,6 +285,19 @@ def asked_for(text: str | None, now: datetime) -> Callable[[AssetKey, Definition
             raise UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix) from error
 
     return wanted
+
+
+def names_state(text: str | None) -> bool:
+    """Whether a text names partitions by what they are, `is:missing` or `is:stale`, and not by their keys.
+
+    Raises:
+        UsageError: partitions cannot be named by that state.
+    """
+    if text is None or not text.strip().startswith("is:"):
+        return False
+    if text.strip() not in (MISSING, STALE):
+        raise UsageError(f"`{text}` names no partitions", fix=f"-p {MISSING}, or -p {STALE}")
+    return True
 
 
 def newest_at(definition: Definition, instant: datetime) -> Ordinals:

@@ -72,15 +72,16 @@ class Arranging:
                 raise UsageError("no asset of this project has partitions", fix="leave -p out")
             return Arranged(Slots(graph, targets))
         from assetflow.catalog.slots import SlotRows
-        from assetflow.plan.slots import asked_for, narrowed, slots_of
+        from assetflow.plan.slots import asked_for, names_state, narrowed, slots_of
 
         now = datetime.now(UTC)
         chosen = targets if partitions is None else narrowed(graph, targets)
-        wanted = asked_for(partitions, now)
         if not in_bulk:
-            return Arranged(slots_of(graph, chosen, wanted, now))
-        found = self._settled(graph, now, catalog)
-        totals = SlotRows(catalog.database, self.settings.env).totals() if shows_newest else None
+            return Arranged(slots_of(graph, chosen, asked_for(partitions, now), now))
+        found, rows = self._settled(graph, now, catalog), SlotRows(catalog.database, self.settings.env)
+        so = found.in_state(partitions or "", rows) if names_state(partitions) else {}
+        wanted = asked_for(partitions, now, so)
+        totals = rows.totals() if shows_newest else None
         shown = {} if totals is None else _newest(graph, totals, found)
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown), found, totals)

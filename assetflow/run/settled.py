@@ -12,6 +12,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,7 @@ from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
 from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
-from assetflow.plan.slots import mapping_of
+from assetflow.plan.slots import MISSING, mapping_of
 from assetflow.plan.staleness import definition_key
 from assetflow.plan.surroundings import moved_since
 
@@ -70,6 +71,17 @@ class Settled:
     rehashed: Mapping[str, FileState] = field(default_factory=dict[str, FileState])
     definitions: dict[AssetKey, Definition] = field(default_factory=dict[AssetKey, Definition])
     marker: Callable[[str], str] = str
+
+    def in_state(self, text: str, rows: SlotRows) -> dict[AssetKey, Ordinals]:
+        """The partitions that have no version (`is:missing`), or one and may not be current (`is:stale`)."""
+        made: defaultdict[AssetKey, list[int]] = defaultdict(list)
+        for key, partition in rows.current(self.existing):
+            with suppress(UsageError):  # of an earlier definition
+                made[key].append(self.definitions[key].ordinal(partition))
+        held = {key: Ordinals.of(*made.get(key, ())) for key in self.existing}
+        if text.strip() == MISSING:
+            return {key: existing - held[key] for key, existing in self.existing.items()}
+        return {key: (existing & held[key]) - self.found[key] for key, existing in self.existing.items()}
 
     def remember(self, plan: Plan | None = None) -> None:
         """Note what was found, and which of the rest the planner found current, unless all of that is noted already."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assetflow import Project
+from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
 
@@ -191,3 +192,29 @@ def test_a_partition_whose_folder_is_gone_is_made_again(tmp_path: Path) -> None:
     plan = shop.project().plan()
 
     assert [(step.asset, step.reasons[0].code) for step in plan.run] == [(f"named[{DAYS[3]}]", "data_missing")]
+
+
+def test_partitions_are_named_by_what_they_are(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.project().materialize("named", partitions="2026-01").raise_for_status()
+    project = shop.project()
+    (shop.elsewhere / DAYS[1]).write_text("7")
+    project.materialize("orders", partitions=DAYS[1], force=True)
+
+    def named(selection: str, partitions: str) -> list[str]:
+        plan = project.plan(selection, partitions=partitions)
+        return sorted(step.partition for step in (*plan.run, *plan.maybe) if step.asset in plan.targets)
+
+    assert named("named", "is:missing") == DAYS[6:]
+    assert named("orders", "is:stale") == []
+    assert named("week", "is:stale") == DAYS[1:4]
+    assert project.materialize("week", partitions="is:stale").ok
+    assert named("week", "is:stale") == []
+    assert project.plan_backfill("week", partitions="is:stale").total == 0
+    with pytest.raises(UsageError, match="names no partitions"):
+        project.plan("named", partitions="is:late")
+    plan = project.plan_backfill("named", partitions="is:missing")
+    assert (plan.total, plan.planned) == (4, 4)
+    assert project.backfill(plan).failed == ()
+    assert named("named", "is:missing") == []
+    assert project.plan_backfill("named", partitions="is:missing").total == 0
