@@ -202,7 +202,9 @@ def _chunk(text: str) -> int | None:
 
 def _options(parser: ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("-p", "--partitions", metavar="KEYS", help="which: 2026-01-01..2026-03-31, 2026-01, latest:7 or is:missing")
+    parser.add_argument(
+        "-p", "--partitions", metavar="KEYS", help="which: 2026-01-01..2026-03-31, 2026-01, latest:7 or is:missing"
+    )
     parser.add_argument("--order", choices=(OLDEST, NEWEST), help="which are made first (default: oldest)")
     parser.add_argument(
         "--chunk", type=_chunk, metavar="N", help="how many partitions of an asset a run makes (default: auto)"

@@ -49,4 +49,13 @@ def _options(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-COMMANDS = {"partition": Command(partition, _options)}
+COMMANDS = {
+    "partition": Command(
+        partition,
+        _options,
+        (
+            ("assetflow partition ls customers", "the keys that there are"),
+            ("assetflow partition add customers acme initech", "partitions that can be made from now on"),
+        ),
+    )
+}

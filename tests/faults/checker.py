@@ -23,8 +23,12 @@ _KEYS = {name: (f"{name}_id",) for name in ("asset", "part", "env", "fp", "versi
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"), "head": _SLOT, "head_log": (*_SLOT, "seq"),
     "pin": _SLOT, "counter": ("name",), "node": ("digest",), "invalidation": _SLOT, "revoked": ("trace_id",),
     "unsteady": (*_SLOT[1:], "input_key"), "schedule": ("job",), "tick": ("job", "scheduled"),
+    "shape": ("shape_id",), "sensor": ("name",), "request": ("request_id",), "dynamic_key": ("name", "ord"),
 }  # fmt: skip
-_ADDED = {"fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None}}
+_ADDED = {
+    "fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None},
+    "version": {"shape_id": None},
+}
 _HEADS = """SELECT e.name, a.key, v.number, h.seq, v.location FROM head h JOIN env e USING (env_id) JOIN asset a
 ON a.asset_id = h.asset_id JOIN trace t ON t.trace_id = h.trace_id JOIN version v USING (version_id)"""
 _VERSIONS = """SELECT v.*, a.key, a.key || '@' || v.number AS name FROM version v JOIN asset a USING (asset_id)

@@ -64,8 +64,8 @@ def test_what_could_stand_at_the_end(built: Path, line: str, expected: list[str]
     assert candidates(line) == expected
 
 
-def test_jobs_are_offered_where_one_is_wanted(built: Path) -> None:
-    file = built / "assetflow.toml"
+def test_jobs_are_offered_where_one_is_wanted(project: Path) -> None:
+    file = project / "assetflow.toml"
     file.write_text(file.read_text() + '\n[jobs.nightly]\ncron = "@daily"\n[jobs.hourly]\ncron = "@hourly"\n')
 
     assert candidates("assetflow schedule pa") == ["pause"]

@@ -60,8 +60,8 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("arguments", [["materialize"], ["materialize", "total", "--force"], ["status"]], ids=" ".join)
-def test_a_project_with_nobody_to_tell_imports_nothing_of_alerts(built: Path, arguments: list[str]) -> None:
-    assert imported(built, *arguments).isdisjoint(ALERTS)
+def test_a_project_with_nobody_to_tell_imports_nothing_of_alerts(project: Path, arguments: list[str]) -> None:
+    assert imported(project, *arguments).isdisjoint(ALERTS)
 
 
 @pytest.mark.parametrize("arguments", [["alert", "ls"], ["alert", "history"], ["alert", "send"]], ids=" ".join)
