@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.freshness import FreshnessState, worst
+from assetflow.plan.freshness import FreshnessState, Timeliness, worst
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
@@ -184,10 +184,13 @@ def rolled_up(
     together: dict[AssetKey, list[AssetStatus]] = {}
     for row in rows:
         together.setdefault(split_slot(row.spec.key)[0], []).append(row)
-    for key, found in together.items():
-        spec = specs[key]
+    for key, spec in specs.items():
+        found = together.get(key, [])
         if spec.partitions is None:
             yield from found
+            continue
+        if not found:
+            yield _of_no_partition(spec)
             continue
         first = min(found, key=lambda row: _WORST.index(row.state))
         heads = [row.head for row in found if row.head is not None]
@@ -203,6 +206,13 @@ def rolled_up(
             {state: count for state, count in parts.items() if count},
             newest,
         )  # fmt: skip
+
+
+def _of_no_partition(spec: AssetSpec) -> AssetStatus:
+    """The row of an asset of which no partition exists yet."""
+    reason = Reason("never_materialized", "no partition exists yet")
+    step = Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), None)
+    return AssetStatus(spec, "missing", step, None, FreshnessState(Timeliness.UNKNOWN), None, {}, None)
 
 
 def content_word(step: Step) -> str:

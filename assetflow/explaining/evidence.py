@@ -15,7 +15,7 @@ from assetflow.explaining.texts import chain, changed_lines
 from assetflow.explaining.walk import Found, merged
 from assetflow.io.diff_results import RowDiff, TableDiff, ValueDiff
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Discovered, Head, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
@@ -174,7 +174,8 @@ def _data(found: Found, library: Library) -> DataEvidence:
     """What changed in an input: of a source its file, of an asset columns and rows."""
     data = found.reason.data
     key = AssetKey(str(data.get("input") or found.step.asset))
-    spec = library.graph.specs.get(key)
+    asset, partition = split_slot(key)
+    spec = library.graph.specs.get(asset)
     if spec is None:
         return DataEvidence(note=f"{key} is no longer declared")
     if spec.is_source:
@@ -182,7 +183,7 @@ def _data(found: Found, library: Library) -> DataEvidence:
     numbers = data.get("from"), data.get("to")
     if not all(isinstance(number, int) for number in numbers):
         return DataEvidence()
-    versions = [library.catalog.version(key, int(str(number))) for number in numbers]
+    versions = [library.catalog.version(asset, int(str(number)), partition) for number in numbers]
     old, new = versions
     if old is None or new is None:
         return DataEvidence(note="one of the two versions is not recorded any more")

@@ -50,7 +50,7 @@ def slots_of(
         UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
     """
     expansion = _Expansion(graph, now, settled)
-    chosen = {key: expansion.chosen(key, wanted) for key in targets}
+    chosen = expansion.all_chosen(targets, wanted)
     needed = expansion.needed(chosen, shown)
     specs = [one for key in graph.order for one in expansion.specs(key, needed)]
     names = tuple(
@@ -91,6 +91,27 @@ class _Expansion:
 
     def _told(self, key: AssetKey) -> Ordinals:
         return self._settled.get(key, EMPTY) - self._opened.get(key, EMPTY)
+
+    def all_chosen(
+        self, targets: Sequence[AssetKey], wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]
+    ) -> dict[AssetKey, Ordinals | None]:
+        """What is meant of each target, without those of which nothing is, where something is of another one.
+
+        Days of a month that is not over yet have no month.
+
+        Raises:
+            UsageError: nothing is meant of any of them.
+        """
+        found: dict[AssetKey, Ordinals | None] = {}
+        errors: list[UsageError] = []
+        for key in targets:
+            try:
+                found[key] = self.chosen(key, wanted)
+            except UsageError as error:
+                errors.append(error)
+        if errors and not any(found.values()):
+            raise errors[0]
+        return found
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
         """What is meant of a target: some of its partitions, or None for one that has no partitions."""

@@ -254,7 +254,8 @@ class Settling:
             if note is None:
                 return EMPTY
             existing = self._sides[up].existing
-            unsure.append((edge, (note.settled - now[up]) | (existing - note.existing) | (note.existing - existing)))
+            # What was not noted of an upstream may have changed since, though the reader was found current beside it.
+            unsure.append((edge, (existing | note.existing) - (note.settled & now[up] & existing)))
         return still_settled(noted[key].settled & self._sides[key].existing, moved, unsure)
 
     # -- from the catalog

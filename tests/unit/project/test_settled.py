@@ -43,8 +43,16 @@ def orders(partition: Partition) -> pd.DataFrame:
 
 @asset(partitions=DAYS)
 def seen(partition: Partition) -> pd.DataFrame:
-    file = Path(__file__).parent / f"{{partition.key}}.txt"
-    return pd.DataFrame({{"amount": [int(file.read_text()) if file.exists() else 0]}})
+    try:
+        text = (Path(__file__).parent / f"{{partition.key}}.txt").read_text()
+    except FileNotFoundError:
+        text = "0"
+    return pd.DataFrame({{"amount": [int(text)]}})
+
+
+@asset(partitions=DAYS)
+def later(seen: pd.DataFrame) -> pd.DataFrame:
+    return seen + 1
 
 
 @asset(partitions=DAYS)
@@ -77,7 +85,7 @@ def share(total: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({{"share": [len(total) + len(orders)]}})
 """
 DAYS = [*(f"2026-01-{day}" for day in range(26, 32)), *(f"2026-02-0{day}" for day in range(1, 5))]
-IN_DAYS = ["orders", "seen", "priced", "week", "named", "share"]
+IN_DAYS = ["orders", "seen", "later", "priced", "week", "named", "share"]
 
 
 class Shop:
@@ -90,7 +98,7 @@ class Shop:
         (self.root / "assetflow.toml").write_text('modules = ["shop"]\n')
         self.write(1)
 
-    def write(self, factor: int) -> None:
+    def write(self, factor: object) -> None:
         (self.root / "shop.py").write_text(SHOP.format(elsewhere=str(self.elsewhere), factor=factor))
 
     def project(self) -> Project:
@@ -157,7 +165,8 @@ def check(project: Project, history: list[str]) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_is_told_in_bulk_is_what_the_planner_finds(tmp_path: Path, seed: int) -> None:
     shop, dice = Shop(tmp_path), random.Random(seed)
-    history = ["run all"]
+    history = ["look", "run all"]
+    shop.project().plan()
     shop.project().materialize().raise_for_status()
     check(shop.project(), history)
     for _ in range(12):
@@ -218,3 +227,63 @@ def test_partitions_are_named_by_what_they_are(tmp_path: Path) -> None:
     assert project.backfill(plan).failed == ()
     assert named("named", "is:missing") == []
     assert project.plan_backfill("named", partitions="is:missing").total == 0
+
+
+PAIR = """
+from pathlib import Path
+
+import pandas as pd
+
+from assetflow import Daily, Partition, asset
+
+DAYS = Daily("2026-01-01", end="2026-01-04")
+
+
+@asset(partitions=DAYS)
+def up(partition: Partition) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": [{amount}]}})
+
+
+@asset(partitions=DAYS)
+def down(up: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": [up["amount"].sum()]}})
+"""
+
+
+def pair(root: Path, amount: str) -> Project:
+    """A project of two assets, one of which reads the other."""
+    (root / "assetflow.toml").write_text('modules = ["pair"]\n')
+    (root / "pair.py").write_text(PAIR.format(amount=amount))
+    return Project.load(root)
+
+
+def test_what_was_seen_to_be_read_reaches_what_reads_it(tmp_path: Path) -> None:
+    for day in range(1, 5):
+        (tmp_path / f"2026-01-0{day}.txt").write_text(str(day))
+    project = pair(tmp_path, 'int((Path(__file__).parent / f"{partition.key}.txt").read_text())')
+    project.plan()  # a look before the first run
+    project.materialize().raise_for_status()
+    assert project.plan().is_empty
+    (tmp_path / "2026-01-02.txt").write_text("50")
+
+    plan = project.plan()
+
+    assert [step.asset for step in plan.run] == ["up[2026-01-02]"]
+    assert [step.asset for step in plan.maybe] == ["down[2026-01-02]"]
+    project.materialize().raise_for_status()
+    assert project.plan().is_empty
+    assert project.read("down[2026-01-02]")["amount"].tolist() == [50]
+
+
+def test_an_edit_after_one_that_was_taken_back_reaches_what_reads_it(tmp_path: Path) -> None:
+    pair(tmp_path, "2 * 1").materialize().raise_for_status()
+    pair(tmp_path, "2 * 1").plan()
+    pair(tmp_path, "1 * 2").materialize().raise_for_status()
+    pair(tmp_path, "2 * 1").plan()
+    project = pair(tmp_path, "5 * 1")
+    project.plan()
+    project.status()
+    project.materialize().raise_for_status()
+
+    assert project.plan().is_empty
+    assert project.read("down[2026-01-02]")["amount"].tolist() == [5]
