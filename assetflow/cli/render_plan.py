@@ -46,9 +46,10 @@ def plan_lines(
 ) -> list[Line]:
     """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
     own = [step for step in plan if not step.spec.is_source]
+    considered = len(own) + sum(plan.settled.values())
     if plan.is_empty:
-        return [nothing_line(len(own), _pinned_names(plan), elapsed_s)]
-    title = f" · env {plan.env} · {count(len(own), 'asset')} considered in {words(elapsed_s)}"
+        return [nothing_line(considered, _pinned_names(plan), elapsed_s)]
+    title = f" · env {plan.env} · {count(considered, 'asset')} considered in {words(elapsed_s)}"
     lines: list[Line] = [(" Plan for ", strong(name), title)]
     sections = (
         ("RUN", plan.run, "run them now"),

@@ -41,6 +41,10 @@ class Cron(TimeDefinition):
         read_cron(self.expression)
         self._settle(self.start)
 
+    def meaning(self) -> str:
+        """What the keys mean beside their text: between which times they lie."""
+        return f"{self.kind} {self.expression} {self.tz}"
+
     def start_of(self, ordinal: int) -> int:
         """The instant of the tick that begins a partition."""
         counts = _counts(self.expression, self.tz)

@@ -57,6 +57,10 @@ class Definition(ABC):
             UsageError: it names nothing.
         """
 
+    def meaning(self) -> str:
+        """What the keys mean beside their text: with another meaning, a key is another partition."""
+        return self.kind
+
     def keys(self, ordinals: Ordinals) -> Iterator[str]:
         """The keys of a set, in order."""
         return (self.key(ordinal) for ordinal in ordinals)

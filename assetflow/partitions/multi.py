@@ -134,6 +134,10 @@ class Multi(Definition):
             definition.window(self.coordinates(ordinal)[name or ""]) if isinstance(definition, TimeDefinition) else None
         )
 
+    def meaning(self) -> str:
+        """What the keys mean beside their text: the axes in their order, with what theirs mean."""
+        return "|".join(f"{name}={definition.meaning()}" for name, definition in self._pairs)
+
     def key(self, ordinal: int) -> str:
         """The keys of the axes with `|` between them."""
         places = self.coordinates(ordinal)

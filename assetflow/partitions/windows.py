@@ -54,6 +54,10 @@ class TimeDefinition(Definition):
     def ordinal_at(self, seconds: int) -> int:
         """The partition whose window has this second, since 1970. Constant cost."""
 
+    def meaning(self) -> str:
+        """What the keys mean beside their text: whose days they are."""
+        return f"{self.kind} {self.tz}"
+
     def window(self, ordinal: int) -> Window:
         """The time that a partition covers."""
         return Window(instant_of(self.start_of(ordinal)), instant_of(self.start_of(ordinal + 1)))

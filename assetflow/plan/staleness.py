@@ -129,6 +129,8 @@ def definition_key(
     if files or variables:
         more = [f"{name}={text}" for one in (files, variables) for name, text in sorted(one.items())]
         key = _hash("afk1+", [key, str(len(files)), *more])
+    if spec.partitions is not None:
+        key = _hash("afk1@", [key, spec.partitions.meaning()])
     if in_parts:
         edges = [word for one in in_parts for word in (one.parameter, one.upstream, one.mode, ",".join(one.columns))]
         key = _hash("afk1*", [key, *edges])

@@ -287,3 +287,14 @@ def test_an_edit_after_one_that_was_taken_back_reaches_what_reads_it(tmp_path: P
 
     assert project.plan().is_empty
     assert project.read("down[2026-01-02]")["amount"].tolist() == [5]
+
+
+def test_a_key_that_means_another_time_is_another_partition(tmp_path: Path) -> None:
+    pair(tmp_path, "1").materialize().raise_for_status()
+    file = tmp_path / "pair.py"
+    file.write_text(file.read_text().replace('end="2026-01-04")', 'end="2026-01-03")'))
+    assert Project.load(tmp_path).plan().is_empty
+
+    file.write_text(file.read_text().replace('end="2026-01-03")', 'end="2026-01-03", tz="America/New_York")'))
+
+    assert len(Project.load(tmp_path).plan().run) == 3
