@@ -18,9 +18,18 @@ def with_slots(loaded: Loaded, specs: Iterable[AssetSpec]) -> Loaded:
     found = dict(loaded.nodes)
     for node, together in _by_node(specs).items():
         base = split_slot(AssetKey(node))[0]
-        if base in loaded.nodes and (node != base or any(_is_slot(one) for spec in together for one in spec.inputs)):
-            found[node] = _slotted(loaded.nodes[base], together)
+        whole = loaded.nodes.get(base)
+        if whole is not None and (node != base or _has_others(whole, together)):
+            found[node] = _slotted(whole, together)
     return replace(loaded, nodes=found)
+
+
+def _has_others(node: LiveNode, specs: Sequence[AssetSpec]) -> bool:
+    """Whether a function takes slots, or nothing of an upstream of which there are none."""
+    if any(_is_slot(one) for spec in specs for one in spec.inputs):
+        return True
+    taken = {one.parameter for one in specs[0].inputs}
+    return any(one.kind == "asset" and one.parameter not in taken for one in node.bindings)
 
 
 def _by_node(specs: Iterable[AssetSpec]) -> Mapping[str, list[AssetSpec]]:

@@ -120,3 +120,21 @@ def test_the_command_line(shop: Path, capsys: pytest.CaptureFixture[str], monkey
     assert main(["partition", "ls", "customers", "--format", "tsv"]) == 0
     assert capsys.readouterr().out.split()[-1] == "bolt"
     assert main(["partition", "add", "customers"]) == 2
+
+
+def test_an_asset_takes_its_default_while_there_are_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "assetflow.toml").write_text('modules = ["shop"]\n')
+    (tmp_path / "shop.py").write_text(
+        "from assetflow import Dynamic, Partition, asset\n\n\n"
+        "@asset(partitions=Dynamic('customers'))\n"
+        "def bought(partition: Partition) -> list[dict]:\n    return [{'who': partition.key}]\n\n\n"
+        "@asset\n"
+        "def counted(bought: list[dict] | None = None) -> list[dict]:\n    return [{'n': len(bought or [])}]\n"
+    )
+    project = Project.load(tmp_path)
+
+    assert project.materialize().ok
+    assert project.read("counted", as_=list) == [{"n": 0}]
+    project.add_partitions("customers", ["acme"])
+    assert Project.load(tmp_path).materialize().ok
+    assert project.read("counted", as_=list) == [{"n": 1}]
