@@ -127,18 +127,28 @@ def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, eve
 class _Folded:
     """A step, or partitions of one asset that stand together for the same reasons."""
 
-    steps: tuple[Step, ...]
+    steps: list[Step]
     texts: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        first, last = self.steps[0], self.steps[-1]
-        return first.asset if first is last else f"{first.asset[:-1]}..{last.partition}]"
+        first = self.steps[0]
+        definition = first.spec.partitions
+        if len(self.steps) == 1 or definition is None:
+            return first.asset
+        spans = definition.ordinals(step.partition for step in self.steps).spans
+        runs = [definition.run_text(low, high) for low, high in spans]
+        shown = runs if len(runs) <= _MOST_RUNS else [*runs[: _MOST_RUNS - 1], "…", runs[-1]]
+        return f"{split_slot(first.asset)[0]}[{', '.join(shown)}]"
 
     @property
     def estimate_s(self) -> float | None:
         known = [step.estimate_s for step in self.steps if step.estimate_s is not None]
         return sum(known) if known else None
+
+
+_MOST_RUNS = 3
+"""How many runs of partitions are named in one line."""
 
 
 def _folded(steps: Sequence[Step]) -> list[_Folded]:
@@ -148,9 +158,9 @@ def _folded(steps: Sequence[Step]) -> list[_Folded]:
         texts = tuple(re.sub(r"\[[^\]]*\]", "", one.text) if step.partition else one.text for one in step.reasons)
         last = found[-1] if found and step.partition else None
         if last is not None and split_slot(last.steps[0].asset)[0] == mine and last.texts == texts:
-            found[-1] = _Folded((*last.steps, step), texts)
+            last.steps.append(step)
         else:
-            found.append(_Folded((step,), texts))
+            found.append(_Folded([step], texts))
     return found
 
 
