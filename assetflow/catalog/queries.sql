@@ -378,6 +378,12 @@ JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?
 GROUP BY h.asset_id
 
+-- newest_trace: what was recorded last, in any environment
+SELECT trace_id, input_key, finished_at FROM trace ORDER BY trace_id DESC LIMIT 1
+
+-- trace_facts: what is told of one trace
+SELECT trace_id, input_key, finished_at FROM trace WHERE trace_id = ?
+
 -- seq: how many commits moved a head
 SELECT value FROM counter WHERE name = 'seq'
 

@@ -36,6 +36,14 @@ class SlotRows:
         row = self._database.row("seq")
         return 0 if row is None else cast("int", row[0])
 
+    def newest(self) -> list[object]:
+        """The trace that was recorded last: its number, key and end; empty when there is none."""
+        return [*(self._database.row("newest_trace") or ())]
+
+    def has(self, trace: Sequence[object]) -> bool:
+        """Whether a trace that was the newest is what it was; if not, the catalog is another one, or an older one."""
+        return not trace or [*(self._database.row("trace_facts", trace[0]) or ())] == [*trace]
+
     def heads(self, assets: Iterable[AssetKey]) -> Sequence[Row]:
         """The rows of current partitions that have bytes.
 

@@ -39,7 +39,7 @@ from assetflow.plan.slots import MISSING, mapping_of
 from assetflow.plan.staleness import definition_key
 from assetflow.plan.surroundings import moved_since
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_MOVED = 2000
 """More partitions than this are looked at all at once and not each by itself."""
 
@@ -63,6 +63,7 @@ class Settled:
 
     path: Path
     seq: int
+    newest: list[object]
     found: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
     rests_on: dict[AssetKey, str] = field(default_factory=dict[AssetKey, str])
     existing: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
@@ -96,23 +97,27 @@ class Settled:
         for key, rests_on in self.rests_on.items():
             settled = self.found[key] | Ordinals.of(*more.get(key, ()))
             assets[key] = [rests_on, self.existing[key].spans, settled.spans, self.folders[key]]
-        stored = {"format": _FORMAT, "seq": self.seq, "assets": assets}
+        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets}
         if assets:
             write_cache(self.path, stored)
 
 
-def _noted(path: Path) -> tuple[int, dict[AssetKey, _Note]]:
+def _noted(path: Path) -> tuple[int, list[object], dict[AssetKey, _Note]]:
     stored = read_cache(path)
     try:
         found = cast("dict[str, Any]", stored)
         if found["format"] != _FORMAT:
-            return 0, {}
-        return found["seq"], {
-            AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
-            for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
-        }
+            return 0, [], {}
+        return (
+            found["seq"],
+            found["newest"],
+            {
+                AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
+                for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
+            },
+        )
     except (TypeError, KeyError, ValueError):
-        return 0, {}
+        return 0, [], {}
 
 
 def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
@@ -145,10 +150,12 @@ class Settling:
             return self._look()
 
     def _look(self) -> Settled:
-        last, noted = _noted(self._cache)
-        result = Settled(self._cache, self._rows.seq(), noted=noted, marker=self._storage.marker)
+        last, newest, noted = _noted(self._cache)
+        result = Settled(
+            self._cache, self._rows.seq(), self._rows.newest(), noted=noted, marker=self._storage.marker
+        )  # fmt: skip
         result.definitions = {key: side.definition for key, side in self._sides.items()}
-        if last > result.seq:
+        if last > result.seq or not self._rows.has(newest):
             last, noted = 0, {}  # the catalog is another one
         inputs = {key: self._inputs(key) for key in self._sides}
         fitting = {key for key, found in inputs.items() if found is not None and self._fits(key, found, noted)}

@@ -298,3 +298,24 @@ def test_a_key_that_means_another_time_is_another_partition(tmp_path: Path) -> N
     file.write_text(file.read_text().replace('end="2026-01-03")', 'end="2026-01-03", tz="America/New_York")'))
 
     assert len(Project.load(tmp_path).plan().run) == 3
+
+
+def test_a_catalog_that_was_put_back_is_looked_at_anew(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.project().materialize().raise_for_status()
+    state, saved = shop.root / ".assetflow", tmp_path / "saved"
+    shutil.copytree(state, saved)
+    (shop.elsewhere / DAYS[1]).write_text("7")
+    shop.project().materialize("orders", partitions=DAYS[1], force=True)
+    shop.project().materialize().raise_for_status()
+    assert shop.project().plan().is_empty
+    shutil.copytree(state / "cache", saved / "cache", dirs_exist_ok=True)
+    shutil.rmtree(state)
+    shutil.move(saved, state)
+    (shop.elsewhere / DAYS[4]).write_text("9")
+    shop.project().materialize("orders", partitions=DAYS[4], force=True)
+    for _ in range(3):  # as many commits as there were
+        shop.project().materialize("seen", force=True)
+
+    check(shop.project(), ["the catalog was put back"])
+    assert f"week[{DAYS[4]}]" in [step.asset for step in shop.project().plan().run]
