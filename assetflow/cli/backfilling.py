@@ -18,6 +18,7 @@ from assetflow.cli.render_backfill import (
     result_lines,
     resume_line,
 )
+from assetflow.cli.telling import told_after
 from assetflow.cli.text import Line, count, dim, good, iso, shell, strong
 from assetflow.errors import AssetFailed, UsageError
 from assetflow.model.backfills import NEWEST, OLDEST, PAUSED, STOPPED
@@ -79,7 +80,8 @@ def _plan(project: Project, options: Namespace) -> BackfillPlan:
 def _carry_out(session: Session, options: Namespace, project: Project, plan: BackfillPlan) -> Answer:
     voice = _Voice(session, project, options.progress or "auto")
     try:
-        result = project.backfill(plan, workers=options.jobs, max_failures=options.max_failures, listener=voice)
+        with told_after(session):
+            result = project.backfill(plan, workers=options.jobs, max_failures=options.max_failures, listener=voice)
     except KeyboardInterrupt as stop:
         if voice.backfill is None:
             raise

@@ -108,6 +108,20 @@ def told(shop: Path) -> list[dict[str, Any]]:
 # ----------------------------------------------------------------------------------------------------------- webhooks
 
 
+def test_a_backfill_tells_what_failed_when_it_ends(shop: Path, cli: Cli) -> None:
+    (shop / "assets.py").write_text(
+        "from assetflow import Partition, Static, asset\n\n\n"
+        "@asset(partitions=Static(['a', 'b']))\n"
+        "def named(partition: Partition) -> int:\n    raise ValueError(partition.key)\n"
+    )
+    tells = "import sys; open('told.jsonl', 'a').write(sys.stdin.read())"
+    configured(shop, f"[alerts.file]\ncommand = {json.dumps([sys.executable, '-c', tells])}\n")
+
+    assert cli("backfill", "named", "-p", "a,b").code == 1
+
+    assert "named" in (shop / "told.jsonl").read_text()
+
+
 def test_a_webhook_gets_the_failure_and_its_end_as_json(shop: Path, server: Server) -> None:
     configured(shop, f'[alerts.hook]\nurl = "http://{server.address}/hook/{SECRET}"\n')
 
