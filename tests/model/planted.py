@@ -25,8 +25,8 @@ PLANTED = (
     Planted(
         "config is not part of what a result depends on",
         STALENESS,
-        "[spec.key, code_now(spec), str(len(config)), *config, *inputs]",
-        "[spec.key, code_now(spec), *inputs]",
+        "[asset, code_now(spec), str(len(config)), *config, *inputs]",
+        "[asset, code_now(spec), *inputs]",
     ),
     Planted("a change of config is not told", STALENESS, "        if old != new:", "        if old != new and False:"),
     Planted(
@@ -128,7 +128,7 @@ PLANTED = (
     Planted(
         "files that functions open do not count",
         "plan/surroundings.py",
-        "if now is None or not trace.discovered:",
+        "if now is None or not seen:",
         "if True:",
     ),
     Planted(
