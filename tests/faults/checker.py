@@ -1,5 +1,4 @@
-"""The judge: looks at a store with nothing but SQLite, hashes and Parquet, and says which promises are broken.
-It shares no code with assetflow: formats are read from their description, and project.py's formula is here again."""
+"""Says which promises a store breaks, by SQLite, hashes and Parquet alone; no code is shared with assetflow."""
 
 from __future__ import annotations
 
@@ -19,23 +18,20 @@ import xxhash
 
 SALTS = {"plain": 1, "arrows": 2, "left": 3, "right": 4, "ducks": 5}
 _SLOT = ("env_id", "asset_id", "part_id")
-_KEYS = {name: (f"{name}_id",) for name in ("asset", "part", "env", "fp", "version", "trace")} | {
+_KEYS = {name: (f"{name}_id",) for name in ("asset", "part", "env", "fp", "version", "trace", "shape")} | {
     "trace_in": ("trace_id", "parameter", "up_asset_id", "lo"), "head": _SLOT, "head_log": (*_SLOT, "seq"),
     "pin": _SLOT, "counter": ("name",), "node": ("digest",), "invalidation": _SLOT, "revoked": ("trace_id",),
-    "unsteady": (*_SLOT[1:], "input_key"), "schedule": ("job",), "tick": ("job", "scheduled"),
-    "shape": ("shape_id",), "sensor": ("name",), "request": ("request_id",), "dynamic_key": ("name", "ord"),
+    "unsteady": (*_SLOT[1:], "input_key"), "schedule": ("job",), "tick": ("job", "scheduled"), "sensor": ("name",),
+    "request": ("request_id",), "dynamic_key": ("name", "ord"),
 }  # fmt: skip
-_ADDED = {
-    "fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None},
-    "version": {"shape_id": None},
-}
+_ADDED = {"fp": dict.fromkeys(("packages", "files", "env"), "{}") | {"notes": "[]", "scheme": "", "declared": None},
+          "version": {"shape_id": None}}  # fmt: skip
 _HEADS = """SELECT e.name, a.key, v.number, h.seq, v.location FROM head h JOIN env e USING (env_id) JOIN asset a
 ON a.asset_id = h.asset_id JOIN trace t ON t.trace_id = h.trace_id JOIN version v USING (version_id)"""
 _VERSIONS = """SELECT v.*, a.key, a.key || '@' || v.number AS name FROM version v JOIN asset a USING (asset_id)
 ORDER BY a.key, v.part_id, v.number"""
 _READ = """SELECT a.key, v.number, u.key, i.number FROM trace_in i JOIN trace t USING (trace_id) JOIN version v
 USING (version_id) JOIN asset a ON a.asset_id = t.asset_id JOIN asset u ON u.asset_id = i.up_asset_id"""
-
 Ack = Mapping[str, Any]
 """What a driver wrote after a verb returned: verb, env, versions {asset: number}, collected [[asset, number]]."""
 Snapshot = dict[str, Any]
