@@ -57,7 +57,7 @@ from assetflow.views import (
 )
 
 if TYPE_CHECKING:
-    from assetflow.catalog.slots import Totals
+    from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
@@ -469,7 +469,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
     def _statuses(
         self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float,
-        totals: Mapping[AssetKey, Totals] | None = None,
+        totals: Mapping[AssetKey, SlotTotals] | None = None,
     ) -> list[AssetStatus]:  # fmt: skip
         times, states = data_times(world), content_states(plan, attempts)
         last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}

@@ -21,7 +21,7 @@ from assetflow.plan.staleness import Action, Reason
 
 if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
-    from assetflow.catalog.slots import Totals
+    from assetflow.catalog.slots import SlotTotals
     from assetflow.io.sql import TableRef
 
 
@@ -175,7 +175,7 @@ def rolled_up(
     rows: Sequence[AssetStatus],
     specs: Mapping[AssetKey, AssetSpec],
     current: Mapping[AssetKey, int],
-    totals: Mapping[AssetKey, Totals],
+    totals: Mapping[AssetKey, SlotTotals],
 ) -> Iterator[AssetStatus]:
     """One row for each asset: those of its partitions, which stand together or apart, as one.
 

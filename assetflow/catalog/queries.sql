@@ -367,8 +367,8 @@ CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_
 CROSS JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1
 
--- slot_totals: of the partitions that are current in an environment: how many, rows, bytes, seconds, the newest trace
-SELECT a.key, count(*), sum(v.row_count), count(v.row_count), sum(v.size_bytes), sum(max(0, t.finished_at - t.started_at)),
+-- slot_totals: of the partitions that are current in an environment: rows (null: not all are tables), bytes, the newest
+SELECT a.key, CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0),
        max(t.finished_at), p.key
 FROM env e JOIN head h ON h.env_id = e.env_id AND h.part_id <> 0
 JOIN asset a ON a.asset_id = h.asset_id

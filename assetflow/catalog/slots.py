@@ -7,21 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from assetflow.catalog.catalog import Slot
 from assetflow.catalog.database import Database
 from assetflow.catalog.rows import Row
 from assetflow.model.keys import AssetKey
 
-Slot = tuple[AssetKey, str]
-
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """The current partitions of an asset: how many, rows (None: not all are tables), bytes, seconds, the newest."""
+class SlotTotals:
+    """The current partitions of an asset: their rows (None: not all are tables), their bytes, and the newest."""
 
-    count: int
     rows: int | None
     size_bytes: int
-    seconds: float
     newest: str
 
 
@@ -68,12 +65,7 @@ class SlotRows:
         """The partitions of these assets that have a current version."""
         return cast("list[Slot]", self._database.rows("slots_with_head", self._env, json.dumps([*assets])))
 
-    def totals(self) -> Mapping[AssetKey, Totals]:
+    def totals(self) -> Mapping[AssetKey, SlotTotals]:
         """Sums over the current partitions of each asset."""
-        rows = cast(
-            "list[tuple[str, int, int, int, int, float, float, str]]", self._database.rows("slot_totals", self._env)
-        )
-        return {
-            AssetKey(key): Totals(count, rows if tables == count else None, size or 0, seconds or 0.0, newest)
-            for key, count, rows, tables, size, seconds, _, newest in rows
-        }
+        found = cast("list[tuple[str, int | None, int, float, str]]", self._database.rows("slot_totals", self._env))
+        return {AssetKey(key): SlotTotals(rows, size, newest) for key, rows, size, _, newest in found}

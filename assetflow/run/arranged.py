@@ -24,7 +24,7 @@ from assetflow.run.seen import CodeNow, FilesNow
 from assetflow.run.survey import Remembered, Survey, survey
 
 if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
-    from assetflow.catalog.slots import Totals
+    from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.partitions.ordinals import Ordinals
     from assetflow.run.settled import Settled
@@ -36,7 +36,7 @@ class Arranged:
 
     slots: Slots
     settled: Settled | None = None
-    totals: Mapping[AssetKey, Totals] | None = None
+    totals: Mapping[AssetKey, SlotTotals] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Arranging:
         )  # fmt: skip
 
 
-def _newest(graph: AssetGraph, totals: Mapping[AssetKey, Totals], found: Settled) -> dict[AssetKey, Ordinals]:
+def _newest(graph: AssetGraph, totals: Mapping[AssetKey, SlotTotals], found: Settled) -> dict[AssetKey, Ordinals]:
     """The partition of each asset that was made last, where it is settled, else the highest that is."""
     from assetflow.partitions.ordinals import EMPTY
 

@@ -68,7 +68,7 @@ class Settled:
     rests_on: dict[AssetKey, str] = field(default_factory=dict[AssetKey, str])
     existing: dict[AssetKey, Ordinals] = field(default_factory=dict[AssetKey, Ordinals])
     folders: dict[AssetKey, int] = field(default_factory=dict[AssetKey, int])
-    noted: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
+    before: object = None
     rehashed: Mapping[str, FileState] = field(default_factory=dict[str, FileState])
     definitions: dict[AssetKey, Definition] = field(default_factory=dict[AssetKey, Definition])
     marker: Callable[[str], str] = str
@@ -96,14 +96,13 @@ class Settled:
         assets: dict[str, object] = {}
         for key, rests_on in self.rests_on.items():
             settled = self.found[key] | Ordinals.of(*more.get(key, ()))
-            assets[key] = [rests_on, self.existing[key].spans, settled.spans, self.folders[key]]
+            assets[key] = [rests_on, _pairs(self.existing[key]), _pairs(settled), self.folders[key]]
         stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets}
-        if assets:
+        if assets and stored != self.before:
             write_cache(self.path, stored)
 
 
-def _noted(path: Path) -> tuple[int, list[object], dict[AssetKey, _Note]]:
-    stored = read_cache(path)
+def _noted(stored: object) -> tuple[int, list[object], dict[AssetKey, _Note]]:
     try:
         found = cast("dict[str, Any]", stored)
         if found["format"] != _FORMAT:
@@ -122,6 +121,10 @@ def _noted(path: Path) -> tuple[int, list[object], dict[AssetKey, _Note]]:
 
 def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
     return Ordinals(tuple((low, high) for low, high in spans))
+
+
+def _pairs(ordinals: Ordinals) -> list[list[int]]:
+    return [[low, high] for low, high in ordinals.spans]
 
 
 class Settling:
@@ -150,15 +153,20 @@ class Settling:
             return self._look()
 
     def _look(self) -> Settled:
-        last, newest, noted = _noted(self._cache)
+        last, newest, noted = _noted(before := read_cache(self._cache))
         result = Settled(
-            self._cache, self._rows.seq(), self._rows.newest(), noted=noted, marker=self._storage.marker
+            self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
         )  # fmt: skip
         result.definitions = {key: side.definition for key, side in self._sides.items()}
+        result.existing = {key: side.existing for key, side in self._sides.items()}
+        # Before anything is looked for: what goes away meanwhile makes it another one.
+        result.folders = {key: self._folder_ns(key) for key in self._sides}
         if last > result.seq or not self._rows.has(newest):
             last, noted = 0, {}  # the catalog is another one
         inputs = {key: self._inputs(key) for key in self._sides}
-        fitting = {key for key, found in inputs.items() if found is not None and self._fits(key, found, noted)}
+        fitting = {
+            key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
+        }
         moved = self._moved(last, fitting)
         if sum(found.count for found in moved.values()) > _MOST_MOVED:
             fitting, moved = set[AssetKey](), self._moved(result.seq, ())
@@ -167,7 +175,6 @@ class Settling:
             if key not in self._sides:
                 continue
             found = inputs[key]
-            result.existing[key] = self._sides[key].existing
             if found is None:
                 result.found[key] = EMPTY
             elif key in fitting:
@@ -176,7 +183,6 @@ class Settling:
                 result.found[key] = self._told(key, found, result.found) - moved.get(key, EMPTY)
             if found is not None and key not in self._seeing:
                 result.rests_on[key] = found.rests_on
-                result.folders[key] = self._folder_ns(key)
         self._together(result)
         return result
 
@@ -204,11 +210,13 @@ class Settling:
         edges.sort(key=lambda edge: (edge.given.parameter, edge.given.upstream))
         return _Inputs(key, spec, side, whole, edges)
 
-    def _fits(self, key: AssetKey, found: _Inputs, noted: Mapping[AssetKey, _Note]) -> bool:
-        note = noted.get(key)
+    def _fits(
+        self, found: _Inputs, noted: Mapping[AssetKey, _Note], folders: Mapping[AssetKey, int]
+    ) -> bool:  # fmt: skip
+        note = noted.get(found.key)
         if note is None or note.rests_on != found.rests_on:
             return False
-        return note.folder_ns == self._folder_ns(key) or self._has_folders(key, note.settled)
+        return note.folder_ns == folders[found.key] or self._has_folders(found.key, note.settled)
 
     def _folder_ns(self, key: AssetKey) -> int:
         try:
