@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from assetflow.automation.chunks import BackfillPlan, Chunk, Draft, groups_of, size_of
+from assetflow.automation.locks import acquired
 from assetflow.catalog.backfills import Backfills
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.errors import RunConflict, UsageError
-from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.backfills import (
     DIED,
@@ -34,7 +34,7 @@ from assetflow.model.keys import AssetKey, split_slot
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Action
-from assetflow.run.locks import note_of_this_process, user_name
+from assetflow.run.locks import user_name
 from assetflow.views import Expression, selection_text
 
 if TYPE_CHECKING:
@@ -361,17 +361,11 @@ class Backfilling:
     @contextmanager
     def _held(self, backfill: Backfill) -> Generator[None]:
         """Hold a backfill: that is how others know that somebody is at it."""
-        lock = self._lock(backfill)
-        try:
-            is_mine = lock.acquire(note=note_of_this_process(time.time()))
-        except OSError as error:
-            raise storage_error("locking a backfill with", lock.path, error) from error
-        if not is_mine:
-            number = backfill.backfill_id
-            raise RunConflict(
-                f"another process is at backfill #{number}", fix=f"assetflow backfill --pause {number} ends it there"
-            )
-        with lock:
+        with acquired(self._lock(backfill), "a backfill", time.time()) as is_mine:
+            if not is_mine:
+                number = backfill.backfill_id
+                fix = f"assetflow backfill --pause {number} ends it there"
+                raise RunConflict(f"another process is at backfill #{number}", fix=fix)
             yield
 
     def _lock(self, backfill: Backfill) -> FileLock:

@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from assetflow.automation.locks import acquired
 from assetflow.automation.sending import send
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.outbox import Outbox
 from assetflow.errors import AssetflowError, UsageError, near_names
-from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.alerts import DROPPED, SCHEMA, TEST, Channel, Message, channels_of, quiet_until
-from assetflow.run.locks import note_of_this_process
 
 AFTER_RUN_S = 10.0
 """How long the end of a command waits for channels; what is not sent by then is sent later."""
@@ -141,20 +140,19 @@ class _Work:
 
     def _serve(self, channel: Channel) -> None:
         lock = FileLock(self._settings.state_path / "locks" / f"alert-{channel.name}.lock")
-        try:
-            is_mine = lock.acquire(note=note_of_this_process(self._now))
-        except OSError as error:
-            raise storage_error("locking an alert channel with", lock.path, error) from error
-        if not is_mine:
-            self.busy.append(channel.name)
-            return
-        with lock, closing(Catalog(self._settings.catalog_path, write=True)) as catalog:
-            outbox = Outbox(catalog)
-            # Asked for again: another process may have sent some before the lock was free.
-            mine = [one for one in outbox.waiting() if one.channel == channel.name and one.due_at <= self._now]
-            for message in mine:
-                if time.monotonic() >= self.deadline or not self._one(outbox, channel, message):
-                    return
+        with acquired(lock, "an alert channel", self._now) as is_mine:
+            if not is_mine:
+                self.busy.append(channel.name)
+                return
+            with closing(Catalog(self._settings.catalog_path, write=True)) as catalog:
+                self._send_waiting(Outbox(catalog), channel)
+
+    def _send_waiting(self, outbox: Outbox, channel: Channel) -> None:
+        # Asked for again: another process may have sent some before the lock was free.
+        mine = [one for one in outbox.waiting() if one.channel == channel.name and one.due_at <= self._now]
+        for message in mine:
+            if time.monotonic() >= self.deadline or not self._one(outbox, channel, message):
+                return
 
     def _one(self, outbox: Outbox, channel: Channel, message: Message) -> bool:
         """Send one message; whether the channel can be expected to take the next."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from assetflow.catalog.locks import FileLock
+from assetflow.files import storage_error
 from assetflow.load.settings import Settings
+from assetflow.run.locks import note_of_this_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,24 @@ def sensor_lock(settings: Settings, name: str) -> FileLock:
 def daemon_lock(settings: Settings) -> FileLock:
     """Held by the daemon of a project."""
     return FileLock(settings.state_path / "locks" / "daemon.lock")
+
+
+@contextmanager
+def acquired(lock: FileLock, what: str, now: float) -> Generator[bool]:
+    """Hold a lock, with a note of who does; whether that worked, because no other process holds it.
+
+    Raises:
+        NotWritable: the folder of the project cannot be written.
+    """
+    try:
+        is_mine = lock.acquire(note=note_of_this_process(now))
+    except OSError as error:
+        raise storage_error(f"locking {what} with", lock.path, error) from error
+    if not is_mine:
+        yield False
+        return
+    with lock:
+        yield True
 
 
 def holder(lock: FileLock) -> Holder | None:

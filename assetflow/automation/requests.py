@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetflow.automation.due import settled
-from assetflow.automation.locks import job_lock
+from assetflow.automation.locks import acquired, job_lock
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.sensors import Sensors
-from assetflow.files import storage_error
-from assetflow.run.locks import note_of_this_process
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
@@ -42,14 +40,9 @@ def take_up_request(
     Raises:
         NotWritable: the folder of the project cannot be written.
     """
-    lock = job_lock(settings, name)
-    try:
-        is_mine = lock.acquire(note=note_of_this_process(now))
-    except OSError as error:
-        raise storage_error("locking a sensor with", lock.path, error) from error
-    if not is_mine:
-        return None
-    with lock:
+    with acquired(job_lock(settings, name), "a sensor", now) as is_mine:
+        if not is_mine:
+            return None
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
             taken = take_request(catalog, name, now)
         if taken.request is None:

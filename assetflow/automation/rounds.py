@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
-from assetflow.automation.locks import job_lock
+from assetflow.automation.locks import acquired, job_lock
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Also, Ticks
 from assetflow.errors import Superseded, UsageError, near_names
-from assetflow.files import storage_error
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
-from assetflow.run.locks import note_of_this_process
 
 _CHANGED_TIMES = 5
 
@@ -166,14 +164,9 @@ def take_up(
     Raises:
         NotWritable: the folder of the project cannot be written.
     """
-    lock = job_lock(settings, job.name)
-    try:
-        is_mine = lock.acquire(note=note_of_this_process(now))
-    except OSError as error:
-        raise storage_error("locking a job with", lock.path, error) from error
-    if not is_mine:
-        return None
-    with lock:
+    with acquired(job_lock(settings, job.name), "a job", now) as is_mine:
+        if not is_mine:
+            return None
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
             taken = take(catalog, job, now, _alerts(settings, job, catalog, now))
         if taken.tick is None:

@@ -7,24 +7,22 @@ it is told of is read before and written after in one transaction, which counts 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from assetflow.automation.declared import Declared
-from assetflow.automation.locks import job_lock, sensor_lock
+from assetflow.automation.locks import acquired, job_lock, sensor_lock
 from assetflow.automation.updates import changed, cursor_after, is_updated
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.sensors import Sensors
 from assetflow.errors import AssetFailed, AssetflowError, Superseded, UsageError, near_names
-from assetflow.files import storage_error
 from assetflow.model.automation import TICK, RunRequest, SensorContext
 from assetflow.model.durations import words
 from assetflow.model.jobs import jobs_of
 from assetflow.model.sensors import AUTO, FAILED, QUEUED, SENSOR, UPDATE, Look, Requested, SensorSpec, SensorState
-from assetflow.run.locks import note_of_this_process
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
@@ -146,25 +144,6 @@ def watched_named(watched: Sequence[Watched], known: Declared, name: str) -> Wat
     )
 
 
-@contextmanager
-def looking(settings: Settings, name: str, now: float) -> Generator[bool]:
-    """Hold the lock of a sensor; whether that worked, because no other process looks.
-
-    Raises:
-        NotWritable: the folder of the project cannot be written.
-    """
-    lock = sensor_lock(settings, name)
-    try:
-        is_mine = lock.acquire(note=note_of_this_process(now))
-    except OSError as error:
-        raise storage_error("locking a sensor with", lock.path, error) from error
-    if not is_mine:
-        yield False
-        return
-    with lock:
-        yield True
-
-
 def state_of(settings: Settings, name: str) -> SensorState:
     """What is recorded of a sensor now."""
     with closing(Catalog(settings.catalog_path)) as catalog:
@@ -241,7 +220,7 @@ def record_death(settings: Settings, spec: SensorSpec, how: str, now: float) -> 
     """Record that the process of a look is gone without an answer, with the place where it hung, if it did."""
     stack = stack_path(settings, spec.name)
     text = stack.read_text(encoding="utf-8", errors="replace") if stack.is_file() else ""
-    with looking(settings, spec.name, now) as is_mine:
+    with acquired(sensor_lock(settings, spec.name), "a sensor", now) as is_mine:
         if not is_mine:  # somebody else looks already
             return None
         stack.unlink(missing_ok=True)

@@ -9,10 +9,10 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
+from assetflow.automation.locks import acquired, sensor_lock
 from assetflow.automation.sensing import (
     Looked,
     Watched,
-    looking,
     notice,
     record,
     record_failure,
@@ -44,7 +44,7 @@ def look(session: Session, options: Namespace) -> Answer:
     settings = known.own
     now = given_now(session, options.now, settings.tz)
     one = watched_named(watch(known, now), known, options.sensor)
-    with looking(settings, one.name, now) as is_mine:
+    with acquired(sensor_lock(settings, one.name), "a sensor", now) as is_mine:
         seen = state_of(settings, one.name)
         if not is_mine or (seen.is_paused and not options.dry_run):
             return Answer(lambda: {"job": one.name, "busy": True, "look": None, "requests": []}, text="")
