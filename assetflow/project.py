@@ -38,7 +38,7 @@ from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
 from assetflow.run.storing import storage_of
-from assetflow.run.survey import Survey, remember_if_possible, survey
+from assetflow.run.survey import Survey, remember_if_possible
 from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
     AssetStatus,
@@ -186,10 +186,11 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         targets = self.select(expression)
         with self._catalog() as catalog:
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
-            arranged = self._arranging(ask=True)(
+            arranging = self._arranging(ask=True)
+            arranged = arranging(
                 self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
             )
-            found = self._survey(catalog, ask=True, graph=arranged.slots)
+            found = arranging.survey(arranged.slots, catalog)
             world = replace(found.world, at=now or found.world.at)
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
@@ -208,8 +209,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         """
         now = time.time() if now is None else now
         with self._catalog() as catalog:
-            arranged = self._arranging(ask=False)(self.graph, self.graph.order, None, catalog, shows_newest=True)
-            world = replace(self._survey(catalog, ask=False, graph=arranged.slots).world, at=now)
+            arranging = self._arranging(ask=False)
+            arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True)
+            world = replace(arranging.survey(arranged.slots, catalog).world, at=now)
             attempts = self._attempts(catalog, arranged.slots.graph)
             runs = catalog.runs(1, self.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
@@ -353,9 +355,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
             retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
         )  # fmt: skip
-        found: Survey | None = None
+        found, arranging = None, self._arranging(ask=True)
         if not config:
-            found, plan, is_tidy = self._look(request)
+            found, plan, is_tidy = self._look(request, arranging)
             if saved is not None:
                 saved.must_be(plan)
             if is_quiet(plan) and is_tidy:
@@ -367,7 +369,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         targets = self._select(graph, expression)
 
         def arrange(catalog: Catalog) -> Slots:
-            return self._arranging(ask=True)(graph, targets, partitions, catalog, force=force).slots
+            return replace(arranging, code=self._code)(graph, targets, partitions, catalog, force=force).slots
 
         return run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
 
@@ -384,7 +386,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         found = read_request(self.settings.state_path / "runs" / str(run_id))
         return found or Asked(self.run_details(run_id)[0].selection)
 
-    def _look(self, request: Request) -> tuple[Survey, Plan, bool]:
+    def _look(self, request: Request, arranging: Arranging) -> tuple[Survey, Plan, bool]:
         """What there is to do, found from the manifest and the catalog alone, unless a source must be asked.
 
         And whether no run died here that has yet to be tidied up after.
@@ -393,8 +395,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         targets = self.select(request.expression)
         with self._catalog() as catalog:
-            arranged = self._arranging(ask=True)(self.graph, targets, request.partitions, catalog, force=request.force)
-            found, targets = self._survey(catalog, ask=True, graph=arranged.slots), arranged.slots.targets
+            arranged = arranging(self.graph, targets, request.partitions, catalog, force=request.force)
+            found, targets = arranging.survey(arranged.slots, catalog), arranged.slots.targets
             plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
             if arranged.settled is not None and is_quiet(plan):
                 arranged.settled.remember(plan)
@@ -424,10 +426,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return Arranging(self.settings, self.storage, self._code, self._load if ask else None)
 
     def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
-        return survey(
-            graph or self.graph, self.env, catalog, self.storage, self._load if ask else None, root=self.root,
-            code=self._code, discover=self.settings.discover,
-        )  # fmt: skip
+        return self._arranging(ask=ask).survey(graph or self.graph, catalog)
 
     def _load(self, config: Mapping[str, Mapping[str, object]] | None = None) -> Loaded:
         """The live project: imports user code in this process, once. With `config` it is one of its own."""

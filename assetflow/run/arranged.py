@@ -39,14 +39,18 @@ class Arranged:
     totals: Mapping[AssetKey, SlotTotals] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arranging:
-    """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked."""
+    """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked.
+
+    `looked` is what was seen of the sources above partitions: what they were asked then, a verb does not ask again.
+    """
 
     settings: Settings
     storage: Storage
     code: Mapping[str, CodeSource]
     load: Callable[[], Loaded] | None
+    looked: Survey | None = None
 
     def __call__(
         self,
@@ -113,8 +117,8 @@ class Arranging:
             return lambda key, given: None
         inside = graph.walk(read, up=True)
         part = AssetGraph(spec for key, spec in graph.specs.items() if key in inside)
-        world = self._survey(part, catalog).world
-        steps = make_plan(world, part.order).steps
+        self.looked = self.survey(part, catalog)
+        steps = make_plan(self.looked.world, part.order).steps
 
         def content(key: AssetKey, given: InputSpec) -> str | None:
             step = steps.get(key)
@@ -126,10 +130,11 @@ class Arranging:
 
         return content
 
-    def _survey(self, graph: AssetGraph, catalog: Catalog) -> Survey:
+    def survey(self, graph: AssetGraph | Slots, catalog: Catalog) -> Survey:
+        """The world of a graph, as the verb sees it."""
         return survey(
-            graph, self.settings.env, catalog, self.storage, self.load, root=self.settings.root, code=self.code,
-            discover=self.settings.discover,
+            graph, self.settings.env, catalog, self.storage, self.load, self.looked, root=self.settings.root,
+            code=self.code, discover=self.settings.discover,
         )  # fmt: skip
 
 

@@ -319,3 +319,21 @@ def test_a_catalog_that_was_put_back_is_looked_at_anew(tmp_path: Path) -> None:
 
     check(shop.project(), ["the catalog was put back"])
     assert f"week[{DAYS[4]}]" in [step.asset for step in shop.project().plan().run]
+
+
+def test_a_source_above_partitions_is_asked_once_for_each_verb(tmp_path: Path) -> None:
+    (tmp_path / "assetflow.toml").write_text('modules = ["shop"]\n')
+    (tmp_path / "shop.py").write_text(
+        "from pathlib import Path\n\nimport pandas as pd\n\nfrom assetflow import Static, asset, source\n\n\n"
+        "def asked() -> int:\n"
+        f"    with open({str(tmp_path / 'asked')!r}, 'a') as file:\n        file.write('x')\n    return 1\n\n\n"
+        "rate = source('rate', version=asked, load=lambda: 2)\n\n\n"
+        "@asset(partitions=Static(['a', 'b']))\n"
+        "def priced(rate: int) -> pd.DataFrame:\n    return pd.DataFrame({'rate': [rate]})\n"
+    )
+    project = Project.load(tmp_path)
+    asked = tmp_path / "asked"
+    for verb in (project.materialize, project.plan, project.materialize):
+        asked.write_text("")
+        verb()
+        assert asked.read_text() == "x", verb
