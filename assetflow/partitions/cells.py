@@ -15,9 +15,9 @@ ONLY = ""
 """The name of the axis where there are no axes."""
 
 
-def axes_of(definition: Definition) -> Mapping[str, Definition]:
-    """The axes by name; a definition without axes is the only one."""
-    return definition.axes if isinstance(definition, Multi) else {ONLY: definition}
+def axes_of(definition: Definition, only: str = ONLY) -> Mapping[str, Definition]:
+    """The axes by name; a definition without axes is the only one, by the name `only`."""
+    return definition.axes if isinstance(definition, Multi) else {only: definition}
 
 
 def key_of_cells(definition: Definition, cells: Mapping[str, object]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
+from assetflow.partitions.cells import axes_of
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.multi import Multi
 from assetflow.partitions.windows import TimeDefinition
@@ -25,7 +25,7 @@ def path_of(path: str, definition: Definition, ordinal: int) -> str:
         >>> path_of("in/{partition:%Y}/{partition}.csv", Daily("2026-01-01"), 20458)
         'in/2026/2026-01-05.csv'
     """
-    axes = _axes(definition)
+    axes = axes_of(definition, ONLY)
     places = definition.coordinates(ordinal) if isinstance(definition, Multi) else {ONLY: ordinal}
     is_glob = any(mark in path for mark in "*?[")
 
@@ -43,7 +43,7 @@ def path_of(path: str, definition: Definition, ordinal: int) -> str:
 
 def path_problem(path: str, definition: Definition) -> str | None:
     """What is wrong with the places of a path, as a sentence without a full stop, or None."""
-    axes = _axes(definition)
+    axes = axes_of(definition, ONLY)
     found = {match[1]: match[2] for match in _PLACE.finditer(path)}
     missing = next((name for name in axes if name not in found), None)
     if missing is not None:
@@ -55,7 +55,3 @@ def path_problem(path: str, definition: Definition) -> str | None:
         if form and not isinstance(axes[name], TimeDefinition):
             return f"`{{{name}:{form}}}` is a form of times, which {axes[name]} are not"
     return None
-
-
-def _axes(definition: Definition) -> Mapping[str, Definition]:
-    return definition.axes if isinstance(definition, Multi) else {ONLY: definition}

@@ -29,11 +29,12 @@ def in_batches(plan: Plan, world: World, loaded: Loaded) -> tuple[Plan, World, L
     changed = [spec for key, steps in by_asset.items() for spec in _together(key, steps, loaded)]
     if not changed:
         return plan, world, loaded
-    steps = {**plan.steps, **{one.key: replace(plan.steps[one.key], spec=one) for one in changed}}
+    steps = dict(plan.steps)
+    steps.update((one.key, replace(plan.steps[one.key], spec=one)) for one in changed)
     return (
         replace(plan, steps=steps),
         replace(world, graph=world.graph.having(changed)),
-        with_slots(loaded, [step.spec for step in steps.values() if step.asset in {one.key for one in changed}]),
+        with_slots(loaded, changed),
     )
 
 
