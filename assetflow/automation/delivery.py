@@ -18,7 +18,7 @@ from assetflow.automation.sending import send
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.outbox import Outbox
-from assetflow.errors import AssetflowError, UsageError, near_names
+from assetflow.errors import AssetflowError, UsageError, did_you_mean
 from assetflow.load.settings import Settings
 from assetflow.model.alerts import DROPPED, SCHEMA, TEST, Channel, Message, channels_of, quiet_until
 
@@ -70,8 +70,7 @@ def channel_named(settings: Settings, name: str) -> Channel:
     known = {channel.name: channel for channel in channels_of(settings.alerts)}
     if name in known:
         return known[name]
-    near = near_names(name, known, 1)
-    fix = f"did you mean `{near[0]}`?" if near else "assetflow alert ls lists the channels"
+    fix = did_you_mean(name, known) or "assetflow alert ls lists the channels"
     if not known:
         fix = f'declare one in the project file: [alerts.{name}] with url = "env:ALERT_URL"'
     raise UsageError(f"there is no alert channel `{name}`", fix=fix)

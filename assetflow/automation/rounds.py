@@ -16,7 +16,7 @@ from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_tick
 from assetflow.automation.locks import acquired, job_lock
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Also, Ticks
-from assetflow.errors import Superseded, UsageError, near_names
+from assetflow.errors import Superseded, UsageError, did_you_mean
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule, Tick, jobs_of
 
@@ -62,8 +62,7 @@ def job_named(settings: Settings, name: str) -> Job:
     known = {job.name: job for job in jobs_of(settings.jobs)}
     if name in known:
         return known[name]
-    near = near_names(name, known, 1)
-    fix = f"did you mean `{near[0]}`?" if near else "assetflow schedule ls lists the jobs"
+    fix = did_you_mean(name, known) or "assetflow schedule ls lists the jobs"
     if not known:
         fix = f'declare one in the project file: [jobs.{name}] with cron = "0 6 * * *"'
     raise UsageError(f"there is no job `{name}`", fix=fix)

@@ -18,7 +18,7 @@ from assetflow.automation.locks import acquired, job_lock, sensor_lock
 from assetflow.automation.updates import changed, cursor_after, is_updated
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.sensors import Sensors
-from assetflow.errors import AssetFailed, AssetflowError, Superseded, UsageError, near_names
+from assetflow.errors import AssetFailed, AssetflowError, Superseded, UsageError, did_you_mean
 from assetflow.model.automation import TICK, RunRequest, SensorContext
 from assetflow.model.durations import words
 from assetflow.model.jobs import jobs_of
@@ -138,10 +138,8 @@ def watched_named(watched: Sequence[Watched], known: Declared, name: str) -> Wat
         return found
     if known.problem is not None:
         raise known.problem
-    near = near_names(name, [one.name for one in watched], 1)
-    raise UsageError(
-        f"there is no sensor `{name}`", fix=f"did you mean `{near[0]}`?" if near else "assetflow sensor ls lists them"
-    )
+    fix = did_you_mean(name, [one.name for one in watched]) or "assetflow sensor ls lists them"
+    raise UsageError(f"there is no sensor `{name}`", fix=fix)
 
 
 def state_of(settings: Settings, name: str) -> SensorState:
