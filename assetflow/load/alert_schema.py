@@ -12,6 +12,7 @@ from assetflow.errors import AssetflowError, BadConfig, Location, did_you_mean
 from assetflow.model.alerts import EVENTS, events_in, quiet_times
 from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
+from assetflow.model.zones import is_zone
 
 PATTERNS = ("asset.*", "tick.*", "*")
 
@@ -67,12 +68,8 @@ def _quiet(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo("" if value == "local" else value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f'`{value}` is not the name of a time zone; write "Europe/London" or "UTC"') from error
+    if value == "local" or not is_zone(value):
+        raise ValueError(f'`{value}` is not the name of a time zone; write "Europe/London" or "UTC"')
     return value
 
 

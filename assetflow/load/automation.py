@@ -15,6 +15,7 @@ from assetflow.load.live import Binding, LiveAutomation, LiveCall
 from assetflow.model.automation import JobDefinition, SensorDefinition, automation_of
 from assetflow.model.keys import parse_label
 from assetflow.model.sensors import Automation, SensorSpec
+from assetflow.model.zones import is_zone
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
@@ -70,19 +71,9 @@ def auto_problems(specs: Iterable[AssetSpec]) -> Iterator[DefinitionError]:
 
             if problem := check_cron(spec.auto.cron):
                 yield BadDeclaration(f"{label} {problem}", fix='write five fields: cron("0 6 * * *")', where=where)
-            if not _is_zone(spec.auto.tz):
+            if not is_zone(spec.auto.tz):
                 what = f"{label} `{spec.auto.tz}` is not the name of a time zone"
                 yield BadDeclaration(what, fix='write "Europe/London" or "UTC"', where=where)
-
-
-def _is_zone(name: str) -> bool:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _collected(modules: Mapping[str, ModuleType]) -> list[Declared]:

@@ -42,6 +42,7 @@ from assetflow.model.declare import (
 from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
 from assetflow.model.policies import NO_LIMITS, Freshness, Limits
 from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
+from assetflow.model.zones import is_zone
 from assetflow.plan.surroundings import POLICIES
 
 T = TypeVar("T")
@@ -474,14 +475,9 @@ def _freshness_problems(freshness: Freshness, label: str, where: Location) -> li
             what = f"{label}: `{freshness.by}` is not a cron expression"
             fix = "five fields: minute, hour, day, month, weekday, such as `0 8 * * *`"
             problems.append(BadDeclaration(what, fix=fix, where=where))
-    if freshness.tz != "UTC":
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(freshness.tz)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            what = f"{label}: `{freshness.tz}` is not a time zone"
-            problems.append(BadDeclaration(what, fix='write a name such as "Europe/London"', where=where))
+    if freshness.tz != "UTC" and not is_zone(freshness.tz):
+        what = f"{label}: `{freshness.tz}` is not a time zone"
+        problems.append(BadDeclaration(what, fix='write a name such as "Europe/London"', where=where))
     return problems
 
 

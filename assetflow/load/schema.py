@@ -28,6 +28,7 @@ from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
 from assetflow.model.keys import parse_label
 from assetflow.model.policies import jitter_share
+from assetflow.model.zones import is_zone
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BY_KEY = ("config", "resources", "selections", "groups", "defaults", "retention", "pools", "jobs", "alerts")
@@ -66,13 +67,8 @@ def _path(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value != "local":
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f'`{value}` is not a time zone; write "Europe/London", "UTC" or "local"') from error
+    if value != "local" and not is_zone(value):
+        raise ValueError(f'`{value}` is not a time zone; write "Europe/London", "UTC" or "local"')
     return value
 
 
