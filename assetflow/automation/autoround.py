@@ -51,7 +51,7 @@ def _decided(
     }
     requests = {one.key: one for one in record.requests(AUTO) if one.key is not None}
     facts = Facts(
-        memory_of(state.cursor, settings.env), now, contents, catalog.last_attempts(settings.env), requests,
+        memory_of(state.cursor, settings.env), now, contents, catalog.last_attempts(settings.env, ()), requests,
         state.paused_by if state.is_paused else None,
     )  # fmt: skip
     return verdicts(plan, specs, facts), facts
