@@ -78,7 +78,8 @@ class Verdict:
 class Facts:
     """What the decision rests on beside the plan. `contents` has a digest of what is current of each asset.
 
-    `attempts` are the last ones of assets without partitions, `requests` those for assets with `auto=`, by the number of the look that asked.
+    `attempts` are the last ones of assets without partitions, `requests` those for assets with `auto=`, by the number
+    of the look that asked.
     """
 
     memory: Memory
