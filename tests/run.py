@@ -200,6 +200,7 @@ def in_memory() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="assetflow-tests-", dir=memory, ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # as /tmp: tests that put off root's rights enter folders below by name
         os.environ["TMPDIR"] = folder
         try:
             yield

@@ -115,22 +115,30 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
         code = session.carry_out()
         screen.close()
         return code
-    except AssetflowError as error:
-        return _failed(screen, schema, error, session)
     except KeyboardInterrupt as stop:
         kept = ": what was built is kept" if schema in ("materialize", "retry") else ""
         screen.note((str(stop) or f"interrupted{kept}",))
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours becomes a report, not a traceback
-        if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps it where a class is being made
+        if _is_of_interrupt(error):
             screen.note(("interrupted",))
             return INTERRUPTED
+        if isinstance(error, AssetflowError):
+            return _failed(screen, schema, error, session)
         from assetflow.cli.crash import internal_error
 
         return _failed(screen, schema, internal_error(error, arguments, session), session)
     finally:
         if session is not None:
             session.close()
+
+
+def _is_of_interrupt(error: Exception) -> bool:
+    """Whether it is what a Ctrl-C became: Python 3.11 wraps it where a class is being made, modules where they load."""
+    if isinstance(error.__cause__, KeyboardInterrupt):
+        return True
+    interrupt = sys.modules.get("assetflow.run.interrupt")
+    return interrupt is not None and bool(interrupt.was_interrupted())
 
 
 def _failed(screen: Screen, verb: str, error: AssetflowError, session: Session | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -72,6 +73,9 @@ class Session:
             ProjectLoadError: it has problems.
         """
         if self._project is None:
+            from assetflow.run.interrupt import note_interrupts
+
+            note_interrupts()
             from assetflow.project import Project
 
             zone = "UTC" if self.options.utc else self.options.tz
@@ -118,6 +122,8 @@ class Session:
         if self._project is not None:
             self._project.close()
             self._project = None
+        if (interrupt := sys.modules.get("assetflow.run.interrupt")) is not None:
+            interrupt.forget_interrupts()
 
     @property
     def width(self) -> int:

@@ -16,6 +16,38 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class _Noted:
+    """A handler of SIGINT that raises as Python's own does, and remembers it."""
+
+    is_so = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.is_so = True
+        raise KeyboardInterrupt
+
+
+def note_interrupts() -> None:
+    """From now on, know of each Ctrl-C, whoever catches what it raises.
+
+    Native modules drop what is raised while they are being imported, and Ctrl-C would do nothing. `watched` heeds it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _Noted())
+
+
+def forget_interrupts() -> None:
+    """Leave Ctrl-C to Python again."""
+    if isinstance(signal.getsignal(signal.SIGINT), _Noted) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def was_interrupted() -> bool:
+    """Whether there was a Ctrl-C since `note_interrupts`, outside of what is `watched`."""
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(handler, _Noted) and handler.is_so
+
+
 class Interrupts:
     """Counts the signals that ask the run to stop. `signal_number` is the last of them, 0 for none.
 
@@ -53,7 +85,12 @@ class Interrupts:
         """Count SIGINT and SIGTERM while the block runs; outside the main thread, which alone may, nothing changes.
 
         After `timeout_s` the run is asked to stop as well.
+
+        Raises:
+            KeyboardInterrupt: there was a Ctrl-C before (`note_interrupts`).
         """
+        if was_interrupted():
+            raise KeyboardInterrupt
         is_main = threading.current_thread() is threading.main_thread()
         timer = None if timeout_s is None else threading.Timer(timeout_s, self._expire, [is_main])
         if timer is not None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,42 @@ def test_what_the_second_interrupt_gives_up_has_not_failed(cli: Cli, interrupted
 )
 def test_the_words_for_stopping(running: int, words: str) -> None:
     assert progress.stopping_words(running) == words
+
+
+DROPPED = """
+import os, signal
+from assetflow import asset
+
+try:
+    if os.environ.get("PRESSED_IN") == str(os.getpid()):  # not where the project is loaded apart
+        os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+except KeyboardInterrupt as stop:
+    if RAISES:
+        raise ImportError("what C makes of it") from None
+
+
+@asset
+def first() -> int:
+    return 1
+"""
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["dropped", "wrapped"])
+def test_an_interrupt_while_modules_load_is_heeded_whatever_they_make_of_it(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises: bool
+) -> None:
+    (tmp_path / "assets.py").write_text(DROPPED.replace("RAISES", str(raises)))
+    (tmp_path / "assetflow.toml").write_text('modules = ["assets"]\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRESSED_IN", str(os.getpid()))
+
+    screen = cli("materialize")
+
+    assert screen.code == 130
+    assert "interrupted" in screen.err
+    assert "error[" not in screen.err
+    monkeypatch.delenv("PRESSED_IN")
+    assert states(cli) == {"first": "missing"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
