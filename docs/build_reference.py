@@ -192,7 +192,7 @@ JOB_MEANINGS = {
     "every one in order, `none` runs none. What is not run is recorded as missed.",
     "partitions": 'Which partitions, as after `-p`; or `"tick"`: of each asset the newest that there was at the tick.',
     "on_update": "Assets whose new data makes it due. One of another project is a table: `assets`, `project`, `env`.",
-    "max_active_runs": "1: a job has one run at a time. Other numbers are refused.",
+    "max_active_runs": "How many of its ticks are taken up at once, 1 (the default) to 16. Their runs take turns.",
     "config": "Fields of the `Config` of assets for these runs, as in `[config]`: `[jobs.nightly.config.rates]`.",
     "env": "The environment that it runs in. Default: the one of who runs it.",
     "enabled": "`false` switches the schedule off; when it is switched on again, it counts from then.",

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Protocol
 
 from assetflow.automation.declared import Declared
-from assetflow.automation.rounds import look, see
+from assetflow.automation.rounds import JobState, look, see
 from assetflow.automation.sensing import record_death, watch
 from assetflow.errors import AssetflowError
 from assetflow.model.sensors import SensorSpec
@@ -29,6 +29,8 @@ ALERTS_S = 60.0
 """So often it has somebody look for what is overdue, and send the messages that wait."""
 _AGAIN_S = 30.0
 """What a process ended without an answer of is left alone for so long."""
+_SOON_S = 0.5
+"""It looks again so soon when another tick of a job waits for a process to have taken up the one before."""
 _PATIENCE_S = 15.0
 """The process of a look ends itself when that takes too long; so much later it is ended."""
 
@@ -40,11 +42,15 @@ Child = subprocess.Popen[str]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something that a process is started for; `name` is the job or sensor. `spec` is there for looks of sensors."""
+    """Something that a process is started for; `name` is the job or sensor. `spec` is there for looks of sensors.
+
+    `place` tells processes for ticks of one job apart.
+    """
 
     kind: str
     name: str
     spec: SensorSpec | None = field(default=None, compare=False)
+    place: int = 0
 
 
 class Told(Protocol):
@@ -82,7 +88,7 @@ class Daemon:
     _teller: Child | None = None
     _tell_after: float = 0.0
     _children: dict[Work, Child] = field(default_factory=dict[Work, Child])
-    _not_before: dict[Work, float] = field(default_factory=dict[Work, float])
+    _not_before: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     _ends_by: dict[Work, float] = field(default_factory=dict[Work, float])
     _stops: int = 0
     _said: str = ""
@@ -115,18 +121,27 @@ class Daemon:
             self._said = error.what
             return SLEEP_S
         self._said = ""
-        work = [Work(TICK, state.job.name) for state in states if state.is_due]
+        ticks = [self._next_place(state) for state in states if state.is_due]
+        work = [one for one in ticks if one is not None]
         work += [Work(LOOK, one.name, one.spec) for one in watched if one.is_due]
         work += [Work(RUN, one.name) for one in watched if one.has_work]
         work += [] if known.is_whole else [Work(LOAD, "")]
         for one in work:
-            if one not in self._children and self._not_before.get(one, 0.0) <= now:
+            if one not in self._children and self._not_before.get((one.kind, one.name), 0.0) <= now:
                 self._begin(one)
         self._tell(known, now)
         coming = [state.next - now for state in states if state.next is not None]
         idle = (one for one in watched if not (one.is_due or one.is_looking))
         coming += [at - now for one in idle if (at := one.next_at(now)) is not None]
+        coming += [_SOON_S] if any(state.job.max_active_runs > 1 for state in states if state.is_due) else []
         return max(0.0, min([SLEEP_S, *coming]))
+
+    def _next_place(self, state: JobState) -> Work | None:
+        """The process for one more tick of a job; None while one that was started has not taken up its tick yet."""
+        own = {work.place for work in self._children if (work.kind, work.name) == (TICK, state.job.name)}
+        if len(own) > state.at_work:
+            return None
+        return Work(TICK, state.job.name, place=min(set(range(len(own) + 1)) - own))
 
     def _tell(self, known: Declared, now: float) -> None:
         if known.settings.alerts and self.tell is not None and self._teller is None and self._tell_after <= now:
@@ -154,7 +169,7 @@ class Daemon:
             self._ends_by.pop(work, None)
             answer, _ = child.communicate()
             if not self.told.ended(work, child.returncode, answer):
-                self._not_before[work] = self.clock() + _AGAIN_S
+                self._not_before[work.kind, work.name] = self.clock() + _AGAIN_S
                 self._mourn(work, child.returncode)
 
     def _mourn(self, work: Work, code: int) -> None:

@@ -1,19 +1,19 @@
 """One round over the jobs: what each is up to, and taking up the tick that is due.
 
-A tick is claimed in one transaction before its run begins, by a process that holds the lock of the job meanwhile. So a
-claimed tick whose lock is free is of a process that died: without a run it is taken up once more, with one it ends as
-that run did.
+A tick is claimed in one transaction before its run begins, by a process that holds a place of the job meanwhile. So a
+claimed tick that nobody in such a place is at is of a process that died: without a run it is taken up once more, with
+one it ends as that run did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from heapq import merge
 
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
-from assetflow.automation.locks import acquired, job_lock
+from assetflow.automation.places import Place, at_work, turn
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Also, Ticks
 from assetflow.errors import Superseded, UsageError, did_you_mean
@@ -25,21 +25,31 @@ _CHANGED_TIMES = 5
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job and what is recorded of its schedule. `is_busy`: a process is at one of its ticks now.
+    """A job and what is recorded of its schedule. `at_work` is how many processes are at its ticks now.
 
-    `schedule` is None before a round has seen it. `claimed` is the tick that waits or runs, or whose process is gone.
+    `schedule` is None before a round has seen it. `claimed` are ticks that wait or run, or whose process is gone.
     `held_until` is the instant that the clock has yet to reach, when it is behind what was already accounted for.
     """
 
     job: Job
     schedule: Schedule | None
-    claimed: Tick | None
+    claimed: tuple[Tick, ...]
     last: Tick | None
     missed: int
-    is_busy: bool
+    at_work: int
     is_due: bool
     next: int | None
     held_until: int | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a process is at one of its ticks now."""
+        return self.at_work > 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more of its ticks are taken up until one has ended."""
+        return self.at_work >= self.job.max_active_runs
 
     @property
     def word(self) -> str:
@@ -79,17 +89,22 @@ def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[
         last, missed = ticks.last(), ticks.missed(missed_since)
     found: list[JobState] = []
     for job in jobs:
-        schedule, tick = schedules.get(job.name), claimed.get(job.name)
-        is_busy = job_lock(settings, job.name).is_held_by_anyone()
+        schedule, open_ticks = schedules.get(job.name), tuple(claimed.get(job.name, ()))
+        working = at_work(settings, job.name)
         is_due, held, upcoming = False, None, None
         if job.enabled and job.cron:
             if schedule is not None and not schedule.is_off:
                 held = schedule.mark if schedule.mark > now else None
-                is_due = not is_busy and (tick is not None or _is_due(schedule, now, ahead.get(job.name)))
+                left = any(tick.scheduled not in working.ticks for tick in open_ticks)
+                is_due = working.held < job.max_active_runs
+                is_due = is_due and (left or _is_due(schedule, now, ahead.get(job.name)))
             upcoming = next_ticks(job.cron, job.tz, now if held is None else held)[0]
         found.append(
-            JobState(job, schedule, tick, last.get(job.name), missed.get(job.name, 0), is_busy, is_due, upcoming, held)
-        )
+            JobState(
+                job, schedule, open_ticks, last.get(job.name), missed.get(job.name, 0), working.held, is_due, upcoming,
+                held,
+            )
+        )  # fmt: skip
     return tuple(found)
 
 
@@ -109,9 +124,8 @@ def see(settings: Settings, now: float, *, is_whole: bool = True) -> None:
     left = [
         replace(tick, state=FAILED, note="its process ended, and the job was off then")
         for one in seen
-        if (tick := claimed.get(one.job)) is not None
-        and schedules[one.job].is_off
-        and not job_lock(settings, one.job).is_held_by_anyone()
+        if one.job in claimed and schedules[one.job].is_off
+        for tick in _left(claimed[one.job], at_work(settings, one.job).ticks)
     ]
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
         Ticks(catalog).put(seen, left, now)
@@ -149,31 +163,37 @@ class Taken:
 
     tick: Tick | None = None
     missed: tuple[Tick, ...] = ()
-    ended: Tick | None = None
+    ended: tuple[Tick, ...] = ()
     is_more: bool = False
 
 
 def take_up(
     settings: Settings, job: Job, now: float, carry_out: Callable[[Tick], Tick], clock: Callable[[], float]
 ) -> Taken | None:
-    """Take up what is due of a job in this process; None when another one is at one of its ticks.
+    """Take up what is due of a job in this process; None when as many as may be are at its ticks.
 
     `carry_out` runs a claimed tick and gives it back as it ended, whatever goes wrong. `clock` says when that was.
 
     Raises:
         NotWritable: the folder of the project cannot be written.
     """
-    with acquired(job_lock(settings, job.name), "a job", now) as is_mine:
-        if not is_mine:
-            return None
-        with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-            taken = take(catalog, job, now, _alerts(settings, job, catalog, now))
+    place: Place | None = None
+    try:
+        with turn(settings, job, now) as place:
+            if place is None:
+                return None
+            with closing(Catalog(settings.catalog_path, write=True)) as catalog:
+                also = _alerts(settings, job, catalog, now)
+                taken = take(catalog, job, now, also, alive=place.others.ticks, announce=place.announce)
         if taken.tick is None:
             return taken
         done = carry_out(taken.tick)
         with closing(Catalog(settings.catalog_path, write=True)) as catalog:
             Ticks(catalog).end(done, at := clock(), _alerts(settings, job, catalog, at))
         return replace(taken, tick=done)
+    finally:
+        if place is not None:
+            place.lock.release()
 
 
 def _alerts(settings: Settings, job: Job, catalog: Catalog, now: float) -> Also | None:
@@ -184,41 +204,68 @@ def _alerts(settings: Settings, job: Job, catalog: Catalog, now: float) -> Also 
     return tick_alerts(settings, job, catalog, now)
 
 
-def take(catalog: Catalog, job: Job, now: float, also: Also | None = None) -> Taken:
-    """Take up what is due of a job, and record what is not run. The caller holds the lock of the job.
+def take(
+    catalog: Catalog,
+    job: Job,
+    now: float,
+    also: Also | None = None,
+    *,
+    alive: Collection[int] = (),
+    announce: Callable[[int], None] = lambda tick: None,
+) -> Taken:
+    """Take up what is due of a job, and record what is not run. Nobody else does so for this job meanwhile.
 
-    `also` is given what ended or was missed, within the transaction that records it.
+    `also` is given what ended or was missed, within the transaction that records it. Processes are at the ticks that
+    are `alive`. `announce` is given a tick before it is claimed.
 
     Raises:
         Superseded: the schedule is changed again and again while this looks at it.
     """
     for _ in range(_CHANGED_TIMES):
         try:
-            return _take(catalog, job, now, also)
+            return _take(catalog, job, now, also, alive, announce)
         except Superseded:  # somebody paused it in between: look again
             continue
     raise Superseded(f"the schedule `{job.name}` is being changed", fix="run the command again")
 
 
-def _take(catalog: Catalog, job: Job, now: float, also: Also | None) -> Taken:
+def _take(
+    catalog: Catalog, job: Job, now: float, also: Also | None, alive: Collection[int], announce: Callable[[int], None]
+) -> Taken:
     ticks = Ticks(catalog)
     seen = ticks.schedules().get(job.name)
     if seen is None or seen.is_off:
         return Taken()
-    left, ended = ticks.claimed().get(job.name), None
-    if left is not None:
-        run = None if left.run_id is None else catalog.run(left.run_id)
-        ended = settled(left, None if run is None else run.state)
+    claimed = ticks.claimed().get(job.name, [])
+    ended, again = _settled(catalog, _left(claimed, alive))
     ahead = ticks.ahead().get(job.name)
-    again = [] if left is None or ended is not None else [left.scheduled]
-    decision = decide(chain(again, _due(seen, now, ahead)), job.catchup, now, is_paused=seen.is_paused)
-    missed = _missed(seen, decision, ahead, left if again else None)
+    due = merge((tick.scheduled for tick in again), _due(seen, now, ahead))
+    decision = decide(due, job.catchup, now, is_paused=seen.is_paused)
+    missed = _missed(seen, decision, ahead, again, {tick.scheduled for tick in claimed})
     claim = None if decision.runs is None else _claim(job.name, decision)
-    if ended is None and not missed and claim is None:
+    if not ended and not missed and claim is None:
         return Taken()
+    if claim is not None:
+        announce(claim.scheduled)
     mark = seen.mark if decision.mark is None else decision.mark
     tick = ticks.take(seen, mark=mark, missed=missed, claim=claim, ended=ended, at=now, also=also)
-    return Taken(tick, missed, ended, decision.is_more)
+    return Taken(tick, missed, tuple(ended), decision.is_more)
+
+
+def _left(claimed: Sequence[Tick], alive: Collection[int]) -> list[Tick]:
+    """The claimed ticks whose processes are gone."""
+    return [tick for tick in claimed if tick.scheduled not in alive]
+
+
+def _settled(catalog: Catalog, left: Sequence[Tick]) -> tuple[list[Tick], list[Tick]]:
+    """Ticks whose processes died: those that have ended with that, and those that may be taken up again."""
+    ended: list[Tick] = []
+    again: list[Tick] = []
+    for tick in left:
+        run = None if tick.run_id is None else catalog.run(tick.run_id)
+        end = settled(tick, None if run is None else run.state)
+        (again if end is None else ended).append(tick if end is None else end)
+    return ended, again
 
 
 def _claim(job: str, decision: Decision) -> Tick:
@@ -226,27 +273,34 @@ def _claim(job: str, decision: Decision) -> Tick:
     return Tick(job, scheduled, CLAIMED, decision.policy, scheduled)
 
 
-def _missed(seen: Schedule, decision: Decision, ahead: set[int] | None, left: Tick | None = None) -> tuple[Tick, ...]:
-    """The rows of the ticks that a decision misses: one, unless something became of some between them already."""
+def _missed(
+    seen: Schedule, decision: Decision, ahead: set[int] | None, left: Sequence[Tick] = (), claimed: Collection[int] = ()
+) -> tuple[Tick, ...]:
+    """The rows of the ticks that a decision misses: one, unless something became of some between them already.
+
+    Those `left` by processes that died have a row of their own, unless nothing became of others behind the first.
+    """
     gap = decision.missed
     if gap is None:
         return ()
     paused = [f"paused by {seen.paused_by}"] if decision.policy == PAUSED else []
+    parts = [gap]
+    known = [tick for tick in {*(ahead or ()), *claimed} if gap.first <= tick <= gap.last]
+    if any(tick > gap.first for tick in known):
+        own = [Gap(tick.scheduled, tick.scheduled, 1) for tick in left if tick.scheduled in known]
+        parts = sorted([*_parts(seen, gap, known), *own], key=lambda one: one.first)
     rows: list[Tick] = []
-    for part in _parts(seen, gap, ahead):
-        died = ["its process ended before a run began"] if left is not None and left.scheduled == part.first else []
+    for part in parts:
+        died = ["its process ended before a run began"] if any(one.scheduled == part.first for one in left) else []
         note = "; ".join([*paused, *died])
         rows.append(Tick(seen.job, part.first, MISSED, decision.policy, part.last, part.count, note))
     return tuple(rows)
 
 
-def _parts(seen: Schedule, gap: Gap, ahead: set[int] | None) -> list[Gap]:
-    between = sorted(tick for tick in ahead or () if gap.first < tick < gap.last)
-    if not between:
-        return [gap]
+def _parts(seen: Schedule, gap: Gap, known: Collection[int]) -> list[Gap]:
     parts: list[Gap] = []
     start = gap.first - 1
-    for end in [*between, gap.last + 1]:
+    for end in [*sorted(known), gap.last + 1]:
         inside = list(due_ticks(seen.cron, seen.tz, start, end - 1))
         if inside:
             parts.append(Gap(inside[0], inside[-1], len(inside)))
@@ -270,11 +324,11 @@ def resume(settings: Settings, job: Job, now: float) -> tuple[bool, tuple[Tick, 
         decision = decide(_due(seen, now, ahead), job.catchup, now, is_paused=True)
         missed = _missed(seen, decision, ahead)
         cut = [_cut(one, seen, int(now)) for one in ticks.missed_across(job.name, int(now))]
-        ended = ticks.claimed().get(job.name)
-        if ended is not None and (ended.scheduled <= now or job_lock(settings, job.name).is_held_by_anyone()):
-            ended = None
-        if ended is not None:
-            ended = replace(ended, state=FAILED, note="its process ended, and the clock was ahead then")
+        ended = [
+            replace(tick, state=FAILED, note="its process ended, and the clock was ahead then")
+            for tick in _left(ticks.claimed().get(job.name, []), at_work(settings, job.name).ticks)
+            if tick.scheduled > now
+        ]
         ticks.resume(job.name, missed=missed, cut=cut, ended=ended, mark=int(now), at=now)
         return True, missed
 

@@ -63,6 +63,17 @@ class FileLock:
                 os.pwrite(descriptor, note.encode(), 0)
         return True
 
+    def rewrite(self, note: str) -> None:
+        """Write another note into a lock that is held.
+
+        Raises:
+            OSError: that did not work.
+        """
+        assert self._descriptor is not None, "only who holds a lock writes into it"
+        data = note.encode()
+        os.pwrite(self._descriptor, data, 0)
+        os.ftruncate(self._descriptor, len(data))
+
     def release(self) -> None:
         """Let go of the lock; nothing happens when it is not held."""
         if self._descriptor is not None:

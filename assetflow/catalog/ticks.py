@@ -30,9 +30,12 @@ class Ticks:
         rows = cast("list[tuple[Any, ...]]", self._database.rows("schedules"))
         return {row[0]: replace(Schedule(*row), is_off=bool(row[5])) for row in rows}
 
-    def claimed(self) -> dict[str, Tick]:
-        """The tick of each job that waits or runs, or whose process is gone."""
-        return {tick.job: tick for tick in self._ticks("claimed_ticks")}
+    def claimed(self) -> dict[str, list[Tick]]:
+        """The ticks of each job that wait or run, or whose process is gone, oldest first."""
+        found: dict[str, list[Tick]] = {}
+        for tick in self._ticks("claimed_ticks"):
+            found.setdefault(tick.job, []).append(tick)
+        return found
 
     def last(self) -> dict[str, Tick]:
         """The newest tick of each job that was taken up."""
@@ -74,13 +77,13 @@ class Ticks:
         mark: int,
         missed: Sequence[Tick],
         claim: Tick | None,
-        ended: Tick | None,
+        ended: Sequence[Tick],
         at: float,
         also: Also | None = None,
     ) -> Tick | None:
         """Record what was decided of the ticks up to `mark`, all or nothing; the tick that is claimed now.
 
-        `ended` is a tick whose process died, as it ends. `also` is given all that ended or was missed.
+        `ended` are ticks whose process died, as they end. `also` is given all that ended or was missed.
 
         Raises:
             Superseded: the schedule is not as it was `seen` any more; nothing is recorded.
@@ -88,12 +91,12 @@ class Ticks:
         with self._database.transaction():
             if not self._database.change("move_mark", max(mark, seen.mark), seen.job, seen.mark, int(seen.is_paused)):
                 raise Superseded(f"the schedule `{seen.job}` was changed meanwhile; nothing was recorded")
-            if ended is not None:
-                self._end(ended, at)
+            for tick in ended:
+                self._end(tick, at)
             for tick in missed:
                 self._must(self._miss(tick, at), tick)
             if also is not None:
-                also([*missed, *([] if ended is None else [ended])])
+                also([*missed, *ended])
             if claim is None:
                 return None
             row = self._database.row("claim_tick", claim.job, claim.scheduled, claim.policy, at)
@@ -107,7 +110,7 @@ class Ticks:
         """
         with self._database.transaction():
             if also is not None:
-                claimed = self.claimed().get(tick.job)
+                claimed = {one.scheduled: one for one in self.claimed().get(tick.job, [])}.get(tick.scheduled)
                 also([tick if claimed is None else replace(tick, run_id=claimed.run_id)])
             self._end(tick, at)
 
@@ -120,18 +123,18 @@ class Ticks:
             return not found.is_paused
 
     def resume(
-        self, job: str, *, missed: Iterable[Tick], cut: Iterable[Tick], ended: Tick | None, mark: int, at: float
+        self, job: str, *, missed: Iterable[Tick], cut: Iterable[Tick], ended: Iterable[Tick], mark: int, at: float
     ) -> None:
         """Let a schedule go on from `mark`: what it `missed` meanwhile is recorded; what it missed after is forgotten.
 
-        `cut` are rows of missed ticks, as far as they are up to the mark; `ended` is a claimed tick after it, as it
-        ends.
+        `cut` are rows of missed ticks, as far as they are up to the mark; `ended` are claimed ticks after it, as
+        they end.
         """
         with self._database.transaction():
             found = self.schedules()[job]
             self._database.change("forget_missed", job, mark)
-            if ended is not None:
-                self._end(ended, at)
+            for tick in ended:
+                self._end(tick, at)
             for one in cut:
                 self._database.change("shorten_missed", one.last, one.count, job, one.scheduled)
             for tick in missed:

@@ -136,7 +136,7 @@ def _row(session: Session, state: JobState, recent: int) -> tuple[Cell, ...]:
             None if state.next is None else iso(state.next), None if state.next is None else session.clock(state.next)
         ),
         cell(None if last is None else last.run_id, shown_last),
-        cell(state.word, Span(f"{mark} {state.word}", style)),
+        cell(state.word, Span(f"{mark} {state.word}{f' {state.at_work}' if state.at_work > 1 else ''}", style)),
         cell(recent, warn(str(recent)) if recent else None),
     )
 
@@ -174,6 +174,7 @@ def state_document(state: JobState, recent: int) -> Document:
         "job": job.name, "select": job.select, "partitions": job.partitions, "cron": job.cron or None, "tz": job.tz,
         "catchup": job.catchup, "env": job.env,
         "enabled": job.enabled, "state": state.word, "is_due": state.is_due,
+        "max_active_runs": job.max_active_runs, "at_work": state.at_work,
         "next_at": None if state.next is None else iso(state.next),
         "last": None if state.last is None else tick_document(state.last),
         "missed": state.missed, "missed_recently": recent,
@@ -296,7 +297,7 @@ def take_ticks(
     for state in look(settings, now):
         if name not in (None, state.job.name):
             continue
-        if state.is_busy:
+        if state.is_full:
             busy.append(state.job.name)
         is_more = state.is_due
         while is_more:

@@ -88,7 +88,7 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
 
 
 def _document(job: Job, taken: Taken) -> dict[str, object]:
-    ticks = [one for one in (taken.ended, *taken.missed, taken.tick) if one is not None]
+    ticks = [one for one in (*taken.ended, *taken.missed, taken.tick) if one is not None]
     return {"job": job.name, "busy": False, "ticks": [tick_document(one) for one in ticks], "more": taken.is_more}
 
 

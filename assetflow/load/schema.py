@@ -26,6 +26,7 @@ from assetflow.load.places import KeyPath, key_places, nearest_place
 from assetflow.load.settings import FILE, LOCAL_FILE
 from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
+from assetflow.model.jobs import MOST_RUNS
 from assetflow.model.keys import parse_label
 from assetflow.model.policies import jitter_share
 from assetflow.model.zones import is_zone
@@ -148,12 +149,6 @@ def _selection(value: str) -> str:
     return _words(parse_selection)(value) if value else value
 
 
-def _one_run(value: object) -> object:
-    if value != 1:
-        raise ValueError("a job has one run at a time, because the runs of an environment take turns; leave it out")
-    return value
-
-
 def _update(value: object) -> object:
     return {"assets": [value]} if isinstance(value, str) else value
 
@@ -173,7 +168,7 @@ class _Job(BaseModel):
     catchup: Literal["latest", "all", "none"] | None = None
     partitions: Annotated[str, Field(min_length=1)] | None = None
     on_update: list[Annotated[_OnUpdate, BeforeValidator(_update)]] | None = None
-    max_active_runs: Annotated[int | None, BeforeValidator(_one_run)] = None
+    max_active_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
     config: Tables | None = None
     env: Annotated[str, AfterValidator(_words(lambda value: parse_label(value, "environment")))] | None = None
     enabled: bool | None = None

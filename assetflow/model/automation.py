@@ -102,6 +102,7 @@ def job(  # noqa: PLR0913 - what can be said about it, all by keyword
     catchup: str | None = None,
     partitions: str | None = None,
     on: OnUpdate | Iterable[OnUpdate] = (),
+    max_active_runs: int | None = None,
     config: Config | None = None,
     env: str | None = None,
     enabled: bool | None = None,
@@ -111,7 +112,8 @@ def job(  # noqa: PLR0913 - what can be said about it, all by keyword
     It is due at the times of `cron` in the zone `tz`, and whenever an asset of `on` was updated; see `on_update`.
     `catchup` says what becomes of ticks that nobody took up: `latest`, `all` or `none`. `partitions` is as after `-p`,
     or `"tick"`: of each asset the newest partition that there was at the tick, so that a daily job at 06:00 makes
-    yesterday. Give it a name in a module of the project: `nightly = job("nightly", ...)`.
+    yesterday. So many of its ticks as `max_active_runs` (default: 1) are taken up at once, while their runs take turns.
+    Give it a name in a module of the project: `nightly = job("nightly", ...)`.
 
     Example:
         >>> job("nightly", "+total", cron="0 6 * * *", tz="Europe/London")
@@ -120,6 +122,7 @@ def job(  # noqa: PLR0913 - what can be said about it, all by keyword
     values: dict[str, object] = {
         "select": None if select is None else select if isinstance(select, str) else key_text(select),
         "cron": cron, "tz": tz, "catchup": catchup, "partitions": partitions, "env": env, "enabled": enabled,
+        "max_active_runs": max_active_runs,
         "config": None if config is None else {key: dict(fields) for key, fields in config.items()},
     }  # fmt: skip
     triggers = (on,) if isinstance(on, OnUpdate) else tuple(on)
@@ -133,6 +136,7 @@ def schedule(
     *,
     tz: str | None = None,
     catchup: str | None = None,
+    max_active_runs: int | None = None,
     env: str | None = None,
     enabled: bool | None = None,
 ) -> Callable[[F], F]:
@@ -148,7 +152,10 @@ def schedule(
     """
 
     def attach(function: F) -> F:
-        values: dict[str, object] = {"cron": cron, "tz": tz, "catchup": catchup, "env": env, "enabled": enabled}
+        values: dict[str, object] = {
+            "cron": cron, "tz": tz, "catchup": catchup, "max_active_runs": max_active_runs, "env": env,
+            "enabled": enabled,
+        }  # fmt: skip
         name = getattr(function, "__name__", "schedule")
         setattr(function, ATTRIBUTE, JobDefinition(name, _given(values), *place_of(function), function))
         return function

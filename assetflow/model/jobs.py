@@ -16,6 +16,9 @@ PAUSED = "paused"
 CLAIMED, DONE, FAILED, MISSED = "claimed", "done", "failed", "missed"
 """The states of a tick. One that is claimed is waiting or running; the others are final."""
 
+MOST_RUNS = 16
+"""So many ticks of a job may be taken up at once: each is a process."""
+
 INTERRUPTED = "it was interrupted"
 """The note of a tick that somebody stopped."""
 
@@ -24,6 +27,7 @@ INTERRUPTED = "it was interrupted"
 class Job:
     """A selection with a schedule, as the project file or a module has it. `catchup` is latest, all or none.
 
+    So many of its ticks as `max_active_runs` are taken up at once; their runs take turns.
     `cron` is empty for a job that only `on_update` makes due. `is_function`: a function says what is run at a tick.
     """
 
@@ -38,6 +42,7 @@ class Job:
     partitions: str | None = None
     on_update: tuple[OnUpdate, ...] = ()
     is_function: bool = False
+    max_active_runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,6 @@ def jobs_of(settings: Mapping[str, Mapping[str, object]]) -> tuple[Job, ...]:
     found: list[Job] = []
     for name, values in sorted(settings.items()):
         known = dict(cast("Mapping[str, Any]", values))  # the schema has checked what they are
-        known.pop("max_active_runs", None)
         updates = cast("list[dict[str, Any]]", known.pop("on_update", ()))
         known["on_update"] = tuple(
             OnUpdate(tuple(one["assets"]), one.get("project") or "", one.get("env")) for one in updates

@@ -32,7 +32,7 @@ def begin(catalog: Catalog, tick: Tick) -> int:
 
 
 def take(catalog: Catalog, seen: Schedule = SEEN, claim: Tick | None = CLAIM, *missed: Tick) -> Tick | None:
-    return Ticks(catalog).take(seen, mark=200, missed=missed, claim=claim, ended=None, at=201.0)
+    return Ticks(catalog).take(seen, mark=200, missed=missed, claim=claim, ended=(), at=201.0)
 
 
 def test_a_claim_its_misses_and_the_mark_are_one(catalog: Catalog) -> None:

@@ -25,9 +25,9 @@ SHOP = """
 
     nightly = job("nightly", orders, cron="0 6 * * *", tz="Europe/London", catchup="all", partitions="tick",
                   on=on_update(orders, project="../warehouse", env="prod"), config={"orders": {"base": "EUR"}})
-    others = [job("hourly", "+orders", cron="@hourly", enabled=False)]
+    others = [job("hourly", "+orders", cron="@hourly", enabled=False, max_active_runs=2)]
 
-    @schedule("0 7 * * *", tz="Asia/Kolkata")
+    @schedule("0 7 * * *", tz="Asia/Kolkata", max_active_runs=3)
     def mornings(at):
         return RunRequest("orders")
 
@@ -48,8 +48,8 @@ def test_jobs_of_modules_are_those_that_the_project_file_would_have(load: Callab
     manifest = read_manifest(settings)
 
     assert jobs_of(found.settings.jobs) == (
-        Job("hourly", "@hourly", select="+orders", enabled=False),
-        Job("mornings", "0 7 * * *", "Asia/Kolkata", is_function=True),
+        Job("hourly", "@hourly", select="+orders", enabled=False, max_active_runs=2),
+        Job("mornings", "0 7 * * *", "Asia/Kolkata", is_function=True, max_active_runs=3),
         Job("nightly", "0 6 * * *", "Europe/London", "orders", "all", {"orders": {"base": "EUR"}}, partitions="tick",
             on_update=(OnUpdate(("orders",), "../warehouse", "prod"),)),
         Job("weekly", "@weekly"),

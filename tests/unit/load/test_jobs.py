@@ -36,7 +36,7 @@ def test_a_job_has_a_selection_a_time_and_a_policy(tmp_path: Path) -> None:
         cron = "0 6 * * *"
         tz = "Europe/London"
         catchup = "all"
-        max_active_runs = 1
+        max_active_runs = 3
         env = "prod"
         config = { rates = { base = "EUR" } }
         [tool.assetflow.jobs.hourly]
@@ -49,7 +49,7 @@ def test_a_job_has_a_selection_a_time_and_a_policy(tmp_path: Path) -> None:
     assert found == (
         Job("hourly", "@hourly", enabled=False),
         Job("nightly", "0 6 * * *", "Europe/London", "+daily_revenue and not tag:slow", "all",
-            {"rates": {"base": "EUR"}}, "prod"),
+            {"rates": {"base": "EUR"}}, "prod", max_active_runs=3),
     )  # fmt: skip
 
 
@@ -82,8 +82,10 @@ CASES = {
             "max_active_runs, config, env, enabled"),
     "policy": ('cron = "0 6 * * *"\ncatchup = "lastest"', '`jobs.nightly.catchup` is "lastest", but takes "latest" or "all" or '
                '"none"\n  did you mean `latest`?\n  at assetflow.toml:3'),
-    "runs": ('cron = "0 6 * * *"\nmax_active_runs = 2', "`jobs.nightly.max_active_runs`: a job has one run at a time, because "
-             "the runs of an environment take turns; leave it out\n  at assetflow.toml:3"),
+    "no runs": ('cron = "0 6 * * *"\nmax_active_runs = 0', "`jobs.nightly.max_active_runs` is 0: input should be greater "
+                "than or equal to 1\n  at assetflow.toml:3"),
+    "many runs": ('cron = "0 6 * * *"\nmax_active_runs = 17', "`jobs.nightly.max_active_runs` is 17: input should be less "
+                  "than or equal to 16\n  at assetflow.toml:3"),
     "selection": ('cron = "0 6 * * *"\nselect = "orders and"', "`jobs.nightly.select`: `orders and` ends where a "
                   "selection was expected\n  at assetflow.toml:3"),
 }  # fmt: skip
