@@ -161,6 +161,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         *,
         partitions: str | None = None,
         force: bool = False,
+        rebuild: bool = False,
         with_upstream: bool = True,
         now: float | None = None,
     ) -> Plan:
@@ -168,14 +169,15 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         Partitions that are current are mostly only counted in `Plan.settled`. `now` is what a `ttl` is held against.
         """
-        return self._planned(expression, partitions, force=force, with_upstream=with_upstream, now=now)
+        return self._planned(expression, partitions, force, rebuild, with_upstream=with_upstream, now=now)
 
     def _planned(
         self,
         expression: Expression,
         partitions: str | None,
-        *,
         force: bool = False,
+        rebuild: bool = False,
+        *,
         with_upstream: bool = True,
         shows_newest: bool = False,
         in_bulk: bool = True,
@@ -188,8 +190,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             arranging = self._arranging(ask=True)
             arranged = arranging(
-                self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
-            )
+                self.graph, targets, partitions, catalog, force=force, rebuild=rebuild, shows_newest=shows_newest,
+                in_bulk=in_bulk,
+            )  # fmt: skip
             found = arranging.survey(arranged.slots, catalog)
             world = replace(found.world, at=now or found.world.at)
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
@@ -221,11 +224,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             arranged.settled.remember(plan)
         rows = self._statuses(world, plan, attempts, now, arranged.totals)
         if expression:
-            wanted = set(
-                parse_selection(selection_text(expression)).select(
-                    self.graph, Facts(self.settings.selections, lambda: rows)
-                )
-            )
+            facts = Facts(self.settings.selections, lambda: rows)
+            wanted = set(parse_selection(selection_text(expression)).select(self.graph, facts))
             rows = [row for row in rows if row.spec.key in wanted]
         last = self._seen_alive(runs[0]) if runs else None
         running = last if last is not None and last.state == "running" else None
@@ -241,14 +241,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         status = self.status(now=now)[found]
         history = self.history(found)
         below = self.graph.walk([found], up=False) - {found}
-        return AssetView(
-            status,
-            self.graph.downstream(found),
-            len(below),
-            status.attempt.checks if status.attempt is not None else (),
-            history,
-            source_text(self.root / status.spec.file, status.spec.line),
-        )
+        checks = status.attempt.checks if status.attempt is not None else ()
+        text = source_text(self.root / status.spec.file, status.spec.line)
+        return AssetView(status, self.graph.downstream(found), len(below), checks, history, text)
 
     def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
         """How the head of an asset moved, newest first.
@@ -325,19 +320,21 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         partitions: str | None = None,
         max_failures: int | None = None,
         cause: str = "cli",
+        rebuild: bool = False,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `partitions` says which of those that exist now are meant (`2026-01-01..2026-01-31`, `latest:7`; default: all);
-        assets without partitions that are made of all of them are then left out.
-        `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
-        inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
-        environment; `retries` is how often a failed asset is tried again, whatever it declares. After
-        `timeout_s` nothing more is started, and what still runs after the `stop_grace` is given up; what was committed
-        stays. `saved` is a plan from a file (`read_saved_plan`): then exactly that is done, or nothing.
-        `debugger` is called with each exception of an asset or a check while its frames are there; assets then run one
-        after the other in this thread, without retries. `tick` is the tick of a job that this run is of, `cause` else
-        what it is part of. When more than `max_failures` assets have failed, nothing more is started.
+        assets without partitions that are made of all of them are then left out. `force` runs the selected assets
+        though they are current, `rebuild` what is undecided of them after an edit (`on_code_change="ask"`);
+        `with_upstream=False` runs only the selection, on the inputs as they are; `config` overrides fields of asset
+        configs; `wait_s` waits for another run in this environment; `retries` is how often a failed asset is tried
+        again, whatever it declares. After `timeout_s` nothing more is started, and what still runs after the
+        `stop_grace` is given up; what was committed stays. `saved` is a plan from a file (`read_saved_plan`): then
+        exactly that is done, or nothing. `debugger` is called with each exception of an asset or a check while its
+        frames are there; assets then run one after the other in this thread, without retries. `tick` is the tick of a
+        job that this run is of, `cause` else what it is part of. When more than `max_failures` assets have failed,
+        nothing more is started.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -350,10 +347,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         began = time.monotonic()
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
-            partitions = saved.partitions
+            partitions, rebuild = saved.partitions, saved.rebuild
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
-            retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
+            retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause, rebuild,
         )  # fmt: skip
         found, arranging = None, self._arranging(ask=True)
         if not config:
@@ -369,7 +366,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         targets = self._select(graph, expression)
 
         def arrange(catalog: Catalog) -> Slots:
-            return replace(arranging, code=self._code)(graph, targets, partitions, catalog, force=force).slots
+            anew = replace(arranging, code=self._code)
+            return anew(graph, targets, partitions, catalog, force=force, rebuild=rebuild).slots
 
         return run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
 
@@ -395,7 +393,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         targets = self.select(request.expression)
         with self._catalog() as catalog:
-            arranged = arranging(self.graph, targets, request.partitions, catalog, force=request.force)
+            arranged = arranging(
+                self.graph, targets, request.partitions, catalog, force=request.force, rebuild=request.rebuild
+            )
             found, targets = arranging.survey(arranged.slots, catalog), arranged.slots.targets
             plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
             if arranged.settled is not None and is_quiet(plan):

@@ -17,7 +17,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
-from assetflow.plan.staleness import Action, Reason
+from assetflow.plan.staleness import STAYS, Action, Reason
 
 if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
-    state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source. It is one word for
-    both what the asset needs and what became of the last attempt; `content` is the first of these alone. `late` is why
-    it is overdue, or has a deadline and no data. Of an asset with partitions it is what most needs to be looked at;
-    `parts` counts them by their states, and `newest` is the newest head, with the rows and bytes of all together.
+    state: missing, stale, maybe, reusable, current, pinned, undecided, failed, blocked, running, or source. It is one
+    word for both what the asset needs and what became of the last attempt; `content` is the first of these alone.
+    `late` is why it is overdue, or has a deadline and no data. Of an asset with partitions it is what most needs to be
+    looked at; `parts` counts them by their states, and `newest` is the newest head, with the rows and bytes of all.
     """
 
     spec: AssetSpec
@@ -168,7 +168,9 @@ class LogFile:
     text: str
 
 
-_WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current", "source")
+_WORST = (
+    "failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "undecided", "pinned", "current", "source",
+)  # fmt: skip
 
 
 def rolled_up(
@@ -221,7 +223,7 @@ def content_word(step: Step) -> str:
         return "blocked"
     if step.spec.is_source:
         return "source"
-    if step.action in (Action.CURRENT, Action.PINNED):
+    if step.action in STAYS:
         return str(step.action)
     if step.head is None:
         return "missing"

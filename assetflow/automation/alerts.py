@@ -33,7 +33,7 @@ from assetflow.views import Status
 KEPT_S = 90 * 86_400.0
 """What is over is forgotten after this time."""
 
-_WELL = frozenset(["current", "pinned", "source"])
+_WELL = frozenset(["current", "pinned", "undecided", "source"])
 _KNOWN = 200
 
 

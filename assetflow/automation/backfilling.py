@@ -33,7 +33,7 @@ from assetflow.model.backfills import (
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
-from assetflow.plan.staleness import Action
+from assetflow.plan.staleness import STAYS
 from assetflow.run.locks import user_name
 from assetflow.views import Expression, selection_text
 
@@ -324,7 +324,7 @@ class Backfilling:
         if not keys:
             return (), {}
         found = self.plan(keys)
-        pending = [step for step in found if step.action not in (Action.CURRENT, Action.PINNED)]
+        pending = [step for step in found if step.action not in STAYS]
         others = Counter(split_slot(step.asset)[0] for step in pending if step.partition)
         mine = {step.asset for step in pending if not step.partition}
         ready: list[AssetKey] = []

@@ -28,14 +28,15 @@ from assetflow.views import content_word
 LEAST, MOST, PARTS = 50, 1000, 20
 """A chunk of the automatic size is a twentieth of the whole, within these bounds."""
 
-_STAYS = ("current", "pinned")
+_STAYS = ("current", "pinned", "undecided")
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
     """The partitions of one asset that were asked for, in order, with the state of each.
 
-    states: current, stale, maybe, reusable, missing, failed (when it was last tried), blocked, pinned.
+    states: current, stale, maybe, reusable, missing, failed (when it was last tried), blocked, pinned,
+    undecided.
     """
 
     asset: AssetKey

@@ -22,7 +22,7 @@ from assetflow.model.records import Attempt
 from assetflow.model.sensors import Requested
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import Plan, Step
-from assetflow.plan.staleness import Action, definition_key
+from assetflow.plan.staleness import STAYS, Action, definition_key
 
 TRIES = 3
 """So often an asset is asked for with one key when the runs are stopped, or die, before it was its turn."""
@@ -175,7 +175,7 @@ def _upstreams(plan: Plan, step: Step, wanted: Mapping[AssetKey, Verdict]) -> Co
     together: dict[str, None] = {}
     for given in step.spec.inputs:
         above = plan.steps.get(given.upstream)
-        if above is None or above.spec.is_source or above.action in (Action.CURRENT, Action.PINNED):
+        if above is None or above.spec.is_source or above.action in STAYS:
             continue
         asset = split_slot(given.upstream)[0]
         verdict = wanted.get(asset)

@@ -48,7 +48,11 @@ def backfill(session: Session, options: Namespace) -> Answer:
     plan = _plan(project, options)
     apply = _command(options)
     if not plan.planned and not plan.last:
+        asked = sum(strip.counts.get("undecided", 0) for strip in plan.strips)
         line: Line = (" ", good("●"), f" all {count(plan.total, 'partition')} are current · nothing to do")
+        if asked:
+            said = f" nothing to do · {count(plan.total - asked, 'partition')} current, {asked:,} undecided · "
+            line = (said, "assetflow plan -p ", shell([plan.partitions]))
         return Answer(lambda: {"project": project.name, **plan.to_json()}, [line])
     if options.dry_run:
         return Answer(

@@ -97,7 +97,7 @@ def _request(session: Session, options: Namespace, asked: Asked, attempts: tuple
     found = parser_of(verb, command_of(verb)).parse_args([])
     vars(found).update(vars(session.options))
     found.selection = [asked.selection] if asked.selection else []
-    found.force, found.only = asked.force, not asked.with_upstream
+    found.force, found.only, found.rebuild = asked.force, not asked.with_upstream, asked.rebuild
     if asked.force:  # what the run has made is not made once more
         last = {str(attempt.asset): attempt.state for attempt in attempts}
         wanted = dict.fromkeys([*asked.code, *last])

@@ -11,7 +11,7 @@ from assetflow.cli.pointing import wait_seconds
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import Line, aligned, count, dim, head, shell, strong
 from assetflow.errors import UsageError
-from assetflow.model.keys import split_slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -25,16 +25,18 @@ def accept(session: Session, options: Namespace) -> Answer:
     project = session.project()
     act = project.revoke if options.revoke else project.accept
     found = act(" ".join(options.selection), reason=options.reason, wait_s=wait_seconds(options.wait))
-    keys = [key for key, _ in found.assets]
-    undo = ["assetflow", "plan", *keys] if options.revoke else ["assetflow", "accept", "--revoke", *keys]
-    return _answer(found, "they are what they were before: " if options.revoke else "to take it back: ", undo)
+    keys = _names(session, found)
+    look = ["assetflow", "plan", *dict.fromkeys(split_slot(key)[0] for key, _ in found.assets)]
+    undo = look if options.revoke else ["assetflow", "accept", "--revoke", *keys]
+    said = "they are what they were before: " if options.revoke else "to take it back: "
+    return _answer(session, found, said, undo)
 
 
 def invalidate(session: Session, options: Namespace) -> Answer:
     """Let nothing that was computed of assets count any more."""
     project, wait_s = session.project(), wait_seconds(options.wait)
     found = project.invalidate(" ".join(options.selection), reason=options.reason, wait_s=wait_s)
-    return _answer(found, "to run them again: ", _again(found))
+    return _answer(session, found, "to run them again: ", _again(found))
 
 
 def mark(session: Session, options: Namespace) -> Answer:
@@ -45,10 +47,25 @@ def mark(session: Session, options: Namespace) -> Answer:
     found = session.project().mark(
         " ".join(options.selection), state, reason=options.reason, wait_s=wait_seconds(options.wait)
     )
-    keys = [key for key, _ in found.assets]
     if state == "current":
-        return _answer(found, "to take it back: ", ["assetflow", "accept", "--revoke", *keys])
-    return _answer(found, "to run them again: ", _again(found))
+        return _answer(
+            session, found, "to take it back: ", ["assetflow", "accept", "--revoke", *_names(session, found)]
+        )
+    return _answer(session, found, "to run them again: ", _again(found))
+
+
+def _names(session: Session, found: Marked) -> list[str]:
+    """The assets that were marked, and of each with partitions these in one: `net[2026-01-01..2026-01-31]`."""
+    parts: dict[AssetKey, list[str]] = {}
+    for key, _ in found.assets:
+        asset, partition = split_slot(key)
+        parts.setdefault(asset, []).append(partition)
+    specs = session.project().graph.specs
+    return [
+        asset if not own[0] or (definition := specs[asset].partitions) is None
+        else slot(asset, ",".join(definition.run_text(low, high) for low, high in definition.ordinals(own).spans))
+        for asset, own in parts.items()
+    ]  # fmt: skip
 
 
 def _again(found: Marked) -> list[str]:
@@ -59,12 +76,15 @@ def _again(found: Marked) -> list[str]:
     return ["assetflow", "materialize", *assets, *named]
 
 
-def _answer(found: Marked, what: str, command: list[str]) -> Answer:
+def _answer(session: Session, found: Marked, what: str, command: list[str]) -> Answer:
     rows: list[tuple[Line | str, ...]] = [
         ((strong(key),), "–" if number is None else f"v{number}") for key, number in found.assets
     ]
+    if len(rows) > _FEW and (folded := _names(session, found)) != [key for key, _ in found.assets]:
+        rows = [((strong(name),),) for name in folded]
+    amount = count(len(found.assets), "partition" if all("[" in key for key, _ in found.assets) else "asset")
     left: list[tuple[Line | str, ...]] = [((strong(key),), (dim(why),)) for key, why in found.left]
-    title = f" {found.did} {count(len(rows), 'asset')} · env {found.env}" if rows else f" nothing {found.did}"
+    title = f" {found.did} {amount} · env {found.env}" if rows else f" nothing {found.did}"
     lines: list[Line] = [(title,), *aligned(rows, indent=3), *aligned(left, indent=3)]
     columns = (Column("asset", "ASSET"), Column("version", "VERSION", is_right=True))
     table = Table(columns, tuple((cell(key), cell(number)) for key, number in found.assets))
@@ -94,6 +114,7 @@ COMMANDS = {
         accept,
         _accept_options,
         (("assetflow accept orders --reason 'only renamed a helper'", "the edit cannot change the result"),
+         ("assetflow accept 'visits[2026-01-01..2026-01-31]'", "of an asset with partitions, those of January"),
          ("assetflow accept --revoke orders", "take it back")),
     ),
     "invalidate": Command(

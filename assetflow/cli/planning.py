@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
-from assetflow.cli.render_plan import plan_lines, plan_table
+from assetflow.cli.render_plan import plan_lines, plan_table, undecided_lines
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
@@ -33,8 +33,9 @@ def plan(session: Session, options: Namespace) -> Answer:
         return unchanged
     project = session.project()
     found = project.plan(
-        selection_text(options), partitions=options.partitions, force=options.force, with_upstream=not options.only
-    )
+        selection_text(options), partitions=options.partitions, force=options.force, rebuild=options.rebuild,
+        with_upstream=not options.only,
+    )  # fmt: skip
     if getattr(options, "output", None):
         _save(options, found)
     if has_summary():
@@ -63,8 +64,8 @@ def _against(session: Session, options: Namespace) -> Answer:
     """What is defined otherwise than elsewhere: what a merge would change there."""
     from assetflow.cli.render_plan import against_lines, against_table
 
-    if options.force or options.only or options.output or options.partitions:
-        raise UsageError("--against compares definitions: it takes no --force, --only, -p or -o")
+    if options.force or options.only or options.output or options.partitions or options.rebuild:
+        raise UsageError("--against compares definitions: it takes no --force, --rebuild, --only, -p or -o")
     found = session.project().against(options.against, selection_text(options))
     return Answer(
         lambda: {"project": session.project().name, **found.to_json()},
@@ -81,6 +82,7 @@ def _unchanged(session: Session, options: Namespace) -> Answer | None:
         or session.screen.is_json
         or options.selection
         or options.force
+        or options.rebuild
         or options.only
         or options.partitions
         or getattr(options, "output", None)
@@ -110,7 +112,7 @@ def _save(options: Namespace, found: Plan) -> None:
     from assetflow.plan.saved import saved_plan
 
     path = Path(options.output)
-    stored = saved_plan(found, force=options.force, with_upstream=not options.only)
+    stored = saved_plan(found, force=options.force, with_upstream=not options.only, rebuild=options.rebuild)
     try:
         path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -125,9 +127,9 @@ def _saved(options: Namespace) -> SavedPlan | None:
 
     from assetflow.plan.saved import read_saved_plan
 
-    if options.selection or options.force or options.only or options.set or options.partitions:
+    if options.selection or options.force or options.only or options.set or options.partitions or options.rebuild:
         raise UsageError(
-            "--plan says what to do: it takes no selection, -p, --force, --only or --set",
+            "--plan says what to do: it takes no selection, -p, --force, --rebuild, --only or --set",
             fix=f"assetflow materialize --plan {options.plan}",
         )
     return read_saved_plan(Path(options.plan))
@@ -168,6 +170,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
                 timeout_s=None if options.timeout is None else _seconds(options.timeout, "--timeout 1h"),
                 debugger=debugger,
                 partitions=options.partitions,
+                rebuild=options.rebuild,
             )
         except KeyboardInterrupt as stop:
             if not watcher.run_id:
@@ -203,7 +206,11 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
 
         add_summary(session.screen, run_summary(result))
     if result.run_id is None:
-        lines = [render_run.no_op_line(result.current, session.elapsed_s, result.saved_s, result.pinned)]
+        lines = [
+            render_run.no_op_line(
+                result.current, session.elapsed_s, result.saved_s, result.pinned, is_undecided=bool(result.undecided)
+            )
+        ]
     else:
         every = options.progress == "summary"
         lines = render_run.run_lines(result, watcher.plan, str(project.root), every_outcome=every)
@@ -219,7 +226,7 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         lines,
         render_run.outcome_table(result),
         text=text,
-        hints=render_run.next_lines(result, _logged(project, result)),
+        hints=(*render_run.next_lines(result, _logged(project, result)), *undecided_lines(result.undecided)),
         exit_code=_exit_code(result),
         failure=failure_of(result, is_alone=options.only),
         ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
@@ -330,6 +337,7 @@ def _command(options: Namespace) -> str:
     words += ["materialize", *options.selection]
     words += ["-p", options.partitions] if options.partitions else []
     words += ["--force"] if options.force else []
+    words += ["--rebuild"] if options.rebuild else []
     words += ["--only"] if options.only else []
     return shell(words)
 
@@ -347,6 +355,7 @@ def _shared(parser: ArgumentParser) -> None:
         "-p", "--partitions", metavar="KEYS", help="such as 2026-01-05, 2026-01-01..2026-01-31, latest:7 or is:missing"
     )
     parser.add_argument("--force", action="store_true", help="run the selected assets though they are current")
+    parser.add_argument("--rebuild", action="store_true", help="also what was made before an edit and is undecided")
     parser.add_argument("--only", action="store_true", help="the selection alone, on its inputs as they are")
     parser.add_argument(
         "--max-rows", type=natural, default=40, metavar="N", help="rows of each section (default 40; 0: all)"

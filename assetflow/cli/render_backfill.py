@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from assetflow.model.backfills import Backfill
     from assetflow.run.outcome import RunResult
 
-_WORST = ("failed", "blocked", "missing", "stale", "maybe", "reusable", "pinned", "current")
+_WORST = ("failed", "blocked", "missing", "stale", "maybe", "reusable", "undecided", "pinned", "current")
 """Of several partitions that share a cell, the first of these is shown."""
 
 _MOST_NAMED = 3

@@ -20,13 +20,15 @@ from assetflow.cli.text import (
     dim,
     good,
     head,
+    shell,
     state_mark,
     strong,
     warn,
     wrapped,
 )
 from assetflow.model.durations import words
-from assetflow.model.keys import split_slot
+from assetflow.model.keys import AssetKey, split_slot
+from assetflow.plan.undecided import undecided_names
 
 if TYPE_CHECKING:
     from assetflow.explaining.against import Against
@@ -48,7 +50,9 @@ def plan_lines(
     own = [step for step in plan if not step.spec.is_source]
     considered = len(own) + sum(plan.settled.values())
     if plan.is_empty:
-        return [nothing_line(considered, _pinned_names(plan), elapsed_s)]
+        amount, is_asked = considered - len(plan.undecided), bool(plan.undecided)
+        line = nothing_line(amount, _pinned_names(plan), elapsed_s, is_undecided=is_asked)
+        return [line, *_undecided(plan, width, max_rows, every_reason=every_reason)]
     title = f" · env {plan.env} · {count(considered, 'asset')} considered in {words(elapsed_s)}"
     lines: list[Line] = [(" Plan for ", strong(name), title)]
     sections = (
@@ -66,6 +70,7 @@ def plan_lines(
     if plan.blocked:
         lines += [BLANK, (head(f" BLOCKED ({len(plan.blocked)})"), dim("   cannot be built now"))]
         lines += _blocked(plan.blocked, width, root)
+    lines += _undecided(plan, width, max_rows, every_reason=every_reason)
     lines += [BLANK, *_foot(plan, apply)]
     return lines
 
@@ -83,12 +88,42 @@ def _blocked(steps: Sequence[Step], width: int, root: str) -> list[Line]:
     return lines
 
 
-def nothing_line(amount: int, pinned_names: Sequence[str], elapsed_s: float) -> Line:
+def _undecided(plan: Plan, width: int, max_rows: int, *, every_reason: bool) -> list[Line]:
+    """The partitions that stay until somebody says what an edit is for, and how that is said."""
+    if not plan.undecided:
+        return []
+    wide = min(max(cells(one.name) for one in _folded(plan.undecided)[: max_rows or None]), 40)
+    meaning = "   made before an edit; somebody has to say whether it is for them"
+    rows = _section(plan.undecided, wide, width, max_rows, every_reason=every_reason)
+    return [
+        BLANK, (head(f" UNDECIDED ({len(plan.undecided)})"), dim(meaning)), *rows,
+        *undecided_lines(undecided_names(plan))[1:],
+    ]  # fmt: skip
+
+
+def undecided_lines(names: Sequence[str]) -> list[Line]:
+    """What was left out because somebody has to say what an edit is for, and the commands that say it."""
+    if not names:
+        return []
+    assets = [split_slot(AssetKey(name))[0] for name in names]
+    own = [split_slot(AssetKey(name))[1] for name in names]
+    again = [*assets, *(["-p", own[0]] if len(own) == 1 else []), "--rebuild"]
+    return [
+        (warn(" undecided  "), f"made before an edit, and left as they are: {', '.join(names)}"),
+        (head(" keep       "), strong(shell(["assetflow", "accept", *names]))),
+        (head(" make again "), strong(shell(["assetflow", "materialize", *again]))),
+    ]
+
+
+def nothing_line(
+    amount: int, pinned_names: Sequence[str], elapsed_s: float, *, is_undecided: bool = False
+) -> Line:  # fmt: skip
     """The one line of a plan that is empty: `nothing to do`, of so many assets, some of them pinned."""
-    if not amount:
+    if not amount and not is_undecided:
         return (" nothing to do · no assets selected",)
     pinned = f" · {pinned_words(pinned_names)}" if pinned_names else ""
-    current = f"{amount - len(pinned_names):,} current" if pinned else f"all {amount:,} current"
+    is_all = not pinned and not is_undecided
+    current = f"all {amount:,} current" if is_all else f"{amount - len(pinned_names):,} current"
     return (" nothing to do · ", Span(current, "good"), f"{pinned} · checked in {words(elapsed_s)}")
 
 
@@ -170,7 +205,7 @@ def _mark(step: Step) -> Span:
         return state_mark("failed")
     if str(step.action) == "run":
         return state_mark("missing" if step.head is None else "stale")
-    return state_mark("reusable" if str(step.action) == "link" else "maybe")
+    return state_mark({"link": "reusable", "undecided": "undecided"}.get(str(step.action), "maybe"))
 
 
 def _foot(plan: Plan, apply: str) -> list[Line]:

@@ -44,11 +44,14 @@ SUMMARY = (
 """The states of outcomes in the order of the summary, with their words."""
 
 
-def no_op_line(current: int, elapsed_s: float, saved_s: float, pinned: Sequence[str] = ()) -> Line:
+def no_op_line(
+    current: int, elapsed_s: float, saved_s: float, pinned: Sequence[str] = (), *, is_undecided: bool = False
+) -> Line:
     """` ● all 14 current · nothing to do · 38 ms (saved ≈ 52 s)`; what is `pinned` is named, as in a plan."""
-    if pinned:
+    if pinned or is_undecided:
         what = f"{current:,} current"
-        return (" nothing to do · ", good(what), f" · {pinned_words(pinned)} · {words(elapsed_s)}")
+        named = f" · {pinned_words(pinned)}" if pinned else ""
+        return (" nothing to do · ", good(what), f"{named} · {words(elapsed_s)}")
     if not current:
         return (" nothing selected · nothing to do",)
     saved = dim(f" (saved ≈ {words(saved_s)})") if saved_s >= 0.1 else ""

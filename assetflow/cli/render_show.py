@@ -75,7 +75,8 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
     if status.state in ("failed", "blocked") and why:
         yield f"why {status.state}", [why]
     elif reasons and status.state != "current":
-        yield f"why {status.state}" if not spec.is_source else "note", reasons
+        label = "why" if status.state == "undecided" else f"why {status.state}"
+        yield label if not spec.is_source else "note", reasons
     said = [one for one in status.modifiers if one.word not in ("failed", "blocked", "lost", "evicted")]
     if said:
         yield "noted", [f"{one.word}: {one.text}" if one.text else one.word for one in said]
@@ -111,6 +112,9 @@ def _opened(found: Head) -> list[Piece]:
     return [*names[:_MOST_OPENED], *more]
 
 
+_EDITS = {"forward": "edits forward only", "ask": "edits ask what they are for"}
+
+
 def _counts(spec: AssetSpec) -> list[Piece]:
     """What counts beside code, config and inputs."""
     found: list[Piece] = [*spec.files, *(f"${name}" for name in spec.env_vars)]
@@ -120,7 +124,7 @@ def _counts(spec: AssetSpec) -> list[Piece]:
         left_out = [name for name, value in spec.cue.to_json().items() if value is False]
         found += [f"cue {spec.cue.mode}"] if spec.cue.mode != "thorough" else []
         found += [f"counts for {words(spec.cue.ttl_s)}"] if spec.cue.ttl_s is not None else []
-        found += [f"edits {spec.cue.on_code_change} only"] if spec.cue.on_code_change != "rebuild" else []
+        found += [_EDITS[spec.cue.on_code_change]] if spec.cue.on_code_change in _EDITS else []
         found += [f"not its {', '.join(left_out)}"] if left_out else []
     return found
 

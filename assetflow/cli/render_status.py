@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from assetflow.plan.freshness import FreshnessState
     from assetflow.project import AssetStatus, Status
 
-ORDER = ("current", "pinned", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
+ORDER = ("current", "pinned", "undecided", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
 """States in the order in which counts name them."""
 
 

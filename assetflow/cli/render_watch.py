@@ -11,8 +11,14 @@ from assetflow.cli.text import Line, Piece, cells, clip, count, dim, good, state
 from assetflow.load.saves import words
 
 _MOST_ROWS = 20
-_STATES = {"run": "stale", "maybe": "maybe", "link": "reusable", "blocked": "blocked", "pinned": "pinned"}
-_COUNTED = {"run": "to run", "maybe": "maybe", "link": "to reuse", "blocked": "blocked", "pinned": "pinned"}
+_STATES = {
+    "run": "stale", "maybe": "maybe", "link": "reusable", "blocked": "blocked", "pinned": "pinned",
+    "undecided": "undecided",
+}  # fmt: skip
+_COUNTED = {
+    "run": "to run", "maybe": "maybe", "link": "to reuse", "blocked": "blocked", "pinned": "pinned",
+    "undecided": "undecided",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

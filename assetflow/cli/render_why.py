@@ -76,6 +76,8 @@ def _title(found: Why) -> Line:
             return (" ", strong(found.asset + version), " and ", strong(found.against), f" — {text}")
         case "pinned":
             return (" ", name, " ", state_words("pinned"))
+        case "undecided":
+            return (" ", name, " is ", state_words("undecided"), f" — {roots}: is that for it?")
         case _:
             return (" ", name, " is ", state_words("current"))
 
@@ -238,6 +240,9 @@ def _ways_out(found: Why) -> list[str]:
     key = found.asset
     if found.action == "pinned":
         return [shell(["assetflow", "unpin", key])]
+    if found.action == "undecided":
+        keep = f"{shell(['assetflow', 'accept', key])} (it stays)"
+        return [keep, f"{shell(['assetflow', 'materialize', *arguments_of(key), '--rebuild'])} (it is made again)"]
     if found.action not in ("run", "maybe", "link"):
         return []
     ways = [shell(["assetflow", "materialize", *arguments_of(key)])]

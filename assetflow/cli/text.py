@@ -35,7 +35,7 @@ MARKS = {
     "current": "●", "reusable": "≡", "stale": "◐", "maybe": "◔", "missing": "○", "failed": "✗", "rejected": "✗",
     "blocked": "⊘", "running": "▶", "source": "◇", "materialized": "✓", "unchanged": "≡", "linked": "≡",
     "cut_off": "≡", "skipped": "·", "cancelled": "·", "died": "✗", "ok": "✓", "overdue": "⏱", "due": "⏱",
-    "pinned": "◆",
+    "pinned": "◆", "undecided": "?",
 }  # fmt: skip
 """The glyph of each state; a word always stands beside it."""
 
@@ -43,7 +43,7 @@ STYLES = {
     "current": "good", "reusable": "good", "materialized": "good", "ok": "good", "unchanged": "good", "linked": "good",
     "cut_off": "good", "stale": "warn", "maybe": "warn", "overdue": "bad", "due": "warn", "failed": "bad",
     "rejected": "bad", "died": "bad", "blocked": "bad", "running": "head", "source": "dim", "missing": "",
-    "skipped": "dim", "cancelled": "dim", "pinned": "head",
+    "skipped": "dim", "cancelled": "dim", "pinned": "head", "undecided": "warn",
 }  # fmt: skip
 
 ASCII = str.maketrans({

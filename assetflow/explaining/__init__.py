@@ -53,8 +53,8 @@ class Explaining:
         raise NotImplementedError
 
     def _planned(
-        self, expression: str | Iterable[str] | None, partitions: str | None, *, force: bool = False,
-        with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
+        self, expression: str | Iterable[str] | None, partitions: str | None, force: bool = False,
+        rebuild: bool = False, *, with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
     ) -> Plan:  # fmt: skip
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan, Step
-from assetflow.plan.staleness import Action, Reason
+from assetflow.plan.staleness import STAYS, Action, Reason
 
 _MOVING = (Action.RUN, Action.MAYBE, Action.LINK, Action.BLOCKED)
 
@@ -70,7 +70,7 @@ def steady(plan: Plan, step: Step) -> list[str]:
     found: list[str] = []
     for key in dict.fromkeys(given.upstream for given in step.spec.inputs if given.mode != "order"):
         above: Step | None = plan.steps.get(key)
-        if above is not None and above.action in (Action.CURRENT, Action.PINNED) and key not in changed:
+        if above is not None and above.action in STAYS and key not in changed:
             found.append(f"{key} ({'unchanged' if above.spec.is_source else str(above.action)})")
     return found
 

@@ -215,7 +215,8 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
     that partition, one without partitions as a whole. With `batch=True`, or a number of partitions, it is called for
     ranges instead, and its rows are told apart by `partition_column`, or a column for each axis.
     With `on_code_change="forward"` an edit is for partitions that are made after it: those that were made before stay
-    current, until something else makes them stale.
+    current, until something else makes them stale. With `"ask"` they stay as well, and are undecided until somebody
+    says what the edit is for.
 
     With `auto`, the daemon makes the asset: `"eager"` whenever it is stale, `"missing"` only when it has no version,
     `cron("0 6 * * *")` at these times when it is stale. What it reads has to be current, or made with it.

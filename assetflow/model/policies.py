@@ -156,8 +156,8 @@ def jitter_share(jitter: bool | str | float) -> bool | float:
 CUE_MODES = ("thorough", "always", "never")
 
 
-REBUILD, FORWARD = "rebuild", "forward"
-CODE_CHANGES = (REBUILD, FORWARD)
+REBUILD, FORWARD, ASK = "rebuild", "forward", "ask"
+CODE_CHANGES = (REBUILD, FORWARD, ASK)
 """What an edit does to the partitions that were made before it."""
 
 
@@ -190,7 +190,8 @@ class Cue:
         if self.mode not in CUE_MODES:
             raise ValueError(f"a cue is {', '.join(CUE_MODES[:-1])} or {CUE_MODES[-1]}, not `{self.mode}`")
         if self.on_code_change not in CODE_CHANGES:
-            raise ValueError(f"on_code_change is {' or '.join(CODE_CHANGES)}, not `{self.on_code_change}`")
+            known = f"{', '.join(CODE_CHANGES[:-1])} or {CODE_CHANGES[-1]}"
+            raise ValueError(f"on_code_change is {known}, not `{self.on_code_change}`")
         if self.ttl is not None:
             object.__setattr__(self, "ttl", seconds(self.ttl))
 

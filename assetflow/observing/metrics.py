@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ASSETS = 10_000
 """So many assets have samples of their own."""
 
-STATES = ("missing", "stale", "maybe", "reusable", "current", "pinned", "failed", "blocked", "running")
+STATES = ("missing", "stale", "maybe", "reusable", "current", "pinned", "undecided", "failed", "blocked", "running")
 TIMELINESS = ("on_time", "due", "overdue", "unknown", "no_policy")
 RESULTS = (
     "materialized", "unchanged", "linked", "cut_off", "skipped", "failed", "rejected", "blocked", "cancelled", "died",

@@ -32,6 +32,7 @@ class Look:
 LOOKS: Mapping[str, Look] = {
     "current": Look("●", "*", "#e8f5ec", "#1a7f45", "#12291c", "#4cc38a"),
     "pinned": Look("◆", "^", "#e7f0fe", "#1c5fc4", "#10233f", "#78aefc"),
+    "undecided": Look("?", "?", "#e7f0fe", "#1c5fc4", "#10233f", "#78aefc"),
     "stale": Look("◐", "~", "#fff4dc", "#9a6200", "#2e2308", "#f0b849"),
     "maybe": Look("◔", "?", "#fdf8e7", "#7d6b1d", "#26220f", "#d6c25e"),
     "missing": Look("○", "o", "#f3f4f6", "#5b6472", "#1d222b", "#9aa5b4"),

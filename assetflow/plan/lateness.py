@@ -15,7 +15,7 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness, freshness_state, given_time
 from assetflow.plan.planner import Step, World
 
-_LAST_GOOD_STATES = frozenset(["current", "pinned", "source"])
+_LAST_GOOD_STATES = frozenset(["current", "pinned", "undecided", "source"])
 
 
 class LateKind(StrEnum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from assetflow.model.policies import FORWARD
 from assetflow.model.records import Head
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.surroundings import as_made, moved_packages
+from assetflow.plan.surroundings import THOROUGH, as_made, moved_packages
 
 WORDS = (
     "failed", "blocked", "last_good", "lost", "evicted", "drift", "accepted", "nondeterministic", "widened", "opaque",
@@ -41,7 +42,7 @@ def modifiers(spec: AssetSpec, head: Head | None, *, is_lost: bool, is_unsteady:
             by = str(head.trace.metadata.get("assetflow/by", ""))
             reason = str(head.trace.metadata.get("assetflow/reason", ""))
             found.append(Modifier("accepted", ", ".join([text for text in (by, reason) if text])))
-        if as_made(spec, head.trace) is not None:
+        if (spec.cue or THOROUGH).on_code_change == FORWARD and as_made(spec, head.trace) is not None:
             found.append(Modifier("forward", "made by the code of before; an edit is for what is made after it"))
         if is_unsteady:
             found.append(Modifier("nondeterministic", "the same code and inputs gave different contents"))

@@ -18,7 +18,7 @@ from assetflow.plan.causes import RootCause, root_causes
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.modifiers import Modifier, modifiers
-from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
+from assetflow.plan.staleness import STAYS, Action, Content, Decision, Reason, decide
 from assetflow.plan.surroundings import seen_words
 
 
@@ -182,11 +182,13 @@ class Plan:
         return self._having(Action.PINNED)
 
     @property
-    def blocked(self) -> tuple[Step, ...]:
-        """The assets that cannot be built.
+    def undecided(self) -> tuple[Step, ...]:
+        """The asset partitions that stay until somebody says whether an edit is for them (`on_code_change="ask"`)."""
+        return self._having(Action.UNDECIDED)
 
-        A source is not there, a pinned version has no bytes, or (without upstreams) an input has no version.
-        """
+    @property
+    def blocked(self) -> tuple[Step, ...]:
+        """What cannot be built: a source, the bytes of a pinned version, or (without upstreams) an input is missing."""
         return self._having(Action.BLOCKED)
 
     @property
@@ -487,7 +489,7 @@ def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]
         return decided
     blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
     if blocked is not None:
-        return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
+        return {key: one if one.action in STAYS else blocked for key, one in decided.items()}
     first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
     if first is None:
         return decided  # they read the same, so they wait for the same, or all can stay or be linked

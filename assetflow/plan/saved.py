@@ -25,6 +25,7 @@ class SavedPlan:
     with_upstream: bool
     steps: Mapping[str, Mapping[str, object]]
     partitions: str | None = None
+    rebuild: bool = False
 
     def must_be(self, plan: Plan) -> None:
         """Nothing, when the plan of now decides the same of the same.
@@ -51,7 +52,7 @@ class SavedPlan:
             )
 
 
-def saved_plan(plan: Plan, *, force: bool, with_upstream: bool) -> dict[str, object]:
+def saved_plan(plan: Plan, *, force: bool, with_upstream: bool, rebuild: bool = False) -> dict[str, object]:
     """The plan as a file holds it: with what each decision rests on, and as `assetflow plan --json` tells it."""
     return {
         "schema": SCHEMA,
@@ -60,6 +61,7 @@ def saved_plan(plan: Plan, *, force: bool, with_upstream: bool) -> dict[str, obj
         "force": force,
         "only": not with_upstream,
         **({} if plan.partitions is None else {"partitions": plan.partitions}),
+        **({"rebuild": True} if rebuild else {}),
         "steps": {str(step.asset): _facts(step) for step in plan},
         "plan": plan.to_json(),
     }
@@ -82,7 +84,7 @@ def read_saved_plan(path: Path) -> SavedPlan:
         partitions = stored.get("partitions")
         return SavedPlan(
             str(stored["env"]), str(stored["selection"]), bool(stored["force"]), not stored["only"], steps,
-            None if partitions is None else str(partitions),
+            None if partitions is None else str(partitions), bool(stored.get("rebuild")),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is not a whole plan", fix=f"assetflow plan -o {path}") from error

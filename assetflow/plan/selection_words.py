@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 STATES = (
-    "missing", "stale", "maybe", "current", "pinned", "failed", "blocked", "running", "overdue", "due", "on_time",
+    "missing", "stale", "maybe", "current", "pinned", "undecided", "failed", "blocked", "running", "overdue", "due",
+    "on_time",
 )  # fmt: skip
 """Words of `is:` that are looked up in the facts."""
 

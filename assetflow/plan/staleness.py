@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.policies import ASK
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.slotkeys import digest_of_set, slot_key
@@ -30,7 +31,12 @@ class Action(StrEnum):
     LINK = "link"
     CURRENT = "current"
     PINNED = "pinned"
+    UNDECIDED = "undecided"
     BLOCKED = "blocked"
+
+
+STAYS = (Action.CURRENT, Action.PINNED, Action.UNDECIDED)
+"""What these are done with is nothing: others read what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +174,11 @@ def decide(  # noqa: PLR0913 - all that a decision depends on, by keyword
     is_plain = is_plain and head is not None and not head.trace.discovered
     if is_plain and head is not None and head.trace.input_key == key and head.trace.packages == spec.packages:
         return Decision(Action.CURRENT, (), key)  # as most are, most of the time: nothing could be a reason
-    if head is not None and (before := as_made(spec, head.trace)) is not None:
+    if head is not None and (before := as_made(spec, head.trace, now)) is not None:
         found = decide(before, head, contents, {}, is_forced=is_forced, is_lost=is_lost, doubt=doubt, now=now, at=at)
+        if found.action is Action.CURRENT and (spec.cue or THOROUGH).on_code_change == ASK:
+            edit = local_reasons(spec, head, is_forced=False, is_lost=False, now=now)
+            return replace(found, action=Action.UNDECIDED, reasons=tuple(one for one in edit if one.code in _BY_EDIT))
         if found.action in (Action.CURRENT, Action.MAYBE):
             return found
     mode = "thorough" if spec.cue is None else spec.cue.mode
@@ -358,6 +367,9 @@ _BEYOND_CUES = ("forced", "data_missing", "invalidated")
 
 _HARD = (*_BEYOND_CUES, "expired", "dependency_changed", "discovered_file", "discovered_code")
 """Reasons that a head can have though its input key is the one of now."""
+
+_BY_EDIT = ("code_changed", "helper_changed", "discovered_code")
+"""Reasons that an edit of code gives."""
 
 _OTHER_SHAPE = Reason("code_changed", "its definition changed")
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from assetflow.model.policies import FORWARD, Cue
+from assetflow.model.policies import ASK, FORWARD, REBUILD, Cue
 from assetflow.model.records import UNKNOWN, Discovered, Doubt, Trace
 from assetflow.model.spec import AssetSpec
 
@@ -147,18 +147,22 @@ def code_then(trace: Trace) -> str:
     return trace.code if trace.code_version is None else f"declared:{trace.code_version}"
 
 
-def as_made(spec: AssetSpec, trace: Trace) -> AssetSpec | None:
-    """The spec with the code that made a trace, when edits made since are only for what is made after them.
+def as_made(spec: AssetSpec, trace: Trace, now: Discovered | None = None) -> AssetSpec | None:
+    """The spec with the code that made a trace, when edits made since do not count by themselves for what it made.
 
-    None when the code is the one of now, or when an edit counts for what was made before it.
+    They do not when they are only for what is made after them, or when somebody has to say what they are for. None
+    when the code is the one of now, or when an edit counts for what was made before it.
     """
-    if (
-        spec.partitions is None
-        or (spec.cue or THOROUGH).on_code_change != FORWARD
-        or code_then(trace) == code_now(spec)
-    ):
+    cue = spec.cue or THOROUGH
+    if spec.partitions is None or cue.on_code_change == REBUILD:
         return None
-    return replace(spec, code=trace.code, code_version=trace.code_version)
+    is_edited = code_then(trace) != code_now(spec)
+    if cue.on_code_change == ASK and not is_edited:
+        is_edited = bool(moved_discoveries(spec, trace, now)[1])
+    if not is_edited:
+        return None
+    made = replace(spec, code=trace.code, code_version=trace.code_version)
+    return made if cue.on_code_change == FORWARD else replace(made, cue=replace(cue, on_code_change=FORWARD))
 
 
 def texts(spec: AssetSpec) -> tuple[Mapping[str, str], Mapping[str, str], Mapping[str, str]]:

@@ -18,7 +18,7 @@ from assetflow.model.records import Discovered
 from assetflow.model.spec import InputSpec
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.planner import make_plan
-from assetflow.plan.staleness import Action, Content, digest_of
+from assetflow.plan.staleness import STAYS, Content, digest_of
 from assetflow.run.declared import DeclaredNow
 from assetflow.run.seen import CodeNow, FilesNow
 from assetflow.run.survey import Remembered, Survey, survey
@@ -60,13 +60,15 @@ class Arranging:
         catalog: Catalog,
         *,
         force: bool = False,
+        rebuild: bool = False,
         shows_newest: bool = False,
         in_bulk: bool = True,
     ) -> Arranged:
         """The slots of these targets; of an asset with partitions all that exist, or those that a user's text names.
 
-        Nothing is told in bulk of what is forced. With `shows_newest` the newest partition of each asset has a slot
-        though it is current. Unless `in_bulk`, all have.
+        Nothing is told in bulk of what is forced. With `rebuild` edits of the targets are for all partitions.
+        With `shows_newest` the newest partition of each asset has a slot though it is current. Unless `in_bulk`, all
+        have.
 
         Raises:
             UsageError: there are no such partitions.
@@ -77,7 +79,9 @@ class Arranging:
             return Arranged(Slots(graph, targets))
         from assetflow.catalog.slots import SlotRows
         from assetflow.plan.slots import asked_for, names_state, narrowed, slots_of
+        from assetflow.plan.undecided import rebuilding
 
+        graph = rebuilding(graph, targets) if rebuild else graph
         now = datetime.now(UTC)
         chosen = targets if partitions is None else narrowed(graph, targets)
         if not in_bulk:
@@ -122,7 +126,7 @@ class Arranging:
 
         def content(key: AssetKey, given: InputSpec) -> str | None:
             step = steps.get(key)
-            if step is None or step.action not in (Action.CURRENT, Action.PINNED):
+            if step is None or step.action not in STAYS:
                 return None
             if step.spec.is_source:
                 return step.token or None

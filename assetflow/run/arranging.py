@@ -13,7 +13,7 @@ from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, Version
 from assetflow.model.spec import InputSpec
 from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
-from assetflow.plan.staleness import Action, Decision, Reason, decide
+from assetflow.plan.staleness import STAYS, Decision, Reason, decide
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
 from assetflow.run.outcome import FAILED, StepOutcome
@@ -68,7 +68,7 @@ def attempts_of(node: Progress, run_id: int, now: float) -> list[Attempt]:
 def arranged(world: World, plan: Plan) -> dict[str, Progress]:
     """The functions of a plan that are to be settled, by node, and what each of them waits for."""
     specs, by_node = world.graph.specs, siblings(world.graph)
-    left_alone = {s.asset for s in plan if s.spec.is_source or s.pin or s.action is Action.CURRENT}
+    left_alone = {s.asset for s in plan if s.spec.is_source or s.pin or s.action in STAYS}
     to_settle = plan.steps.keys() - left_alone
     nodes: dict[str, Progress] = {}
     for step in plan:

@@ -14,6 +14,7 @@ from assetflow.model.keys import AssetKey, find_key
 from assetflow.model.records import CheckOutcome, TraceInput
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Reason
+from assetflow.plan.undecided import undecided_names
 from assetflow.run.reports import Progressed
 
 MADE = ("materialized", "unchanged", "linked")
@@ -133,6 +134,8 @@ class RunResult:
     """The assets that stay where they are pinned, as `orders@3`, when there was nothing to do."""
     timed_out: bool = False
     """Whether it was interrupted because the time that it was given was over."""
+    undecided: tuple[str, ...] = ()
+    """Partitions that are left until somebody says whether an edit is for them, as `net[2026-01-01..2026-01-31]`."""
 
     @property
     def ok(self) -> bool:
@@ -170,7 +173,7 @@ class RunResult:
         """The result as JSON-able values."""
         return {
             "run": self.run_id, "env": self.env, "ok": self.ok, "interrupted": self.interrupted,
-            "timed_out": self.timed_out,
+            "timed_out": self.timed_out, "undecided": list(self.undecided),
             "current": self.current, "seconds": self.seconds, "saved_seconds": self.saved_s,
             "counts": dict(self.counts), "outcomes": [outcome.to_json() for outcome in self],
         }  # fmt: skip
@@ -304,4 +307,7 @@ def is_quiet(plan: Plan) -> bool:
 def nothing_to_do(plan: Plan, began: float) -> RunResult:
     """The result of a `materialize` that found everything current; `began` is monotonic."""
     pinned = tuple(f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None)
-    return RunResult(None, plan.env, {}, plan.current_count, time.monotonic() - began, plan.saved_s, pinned=pinned)
+    return RunResult(
+        None, plan.env, {}, plan.current_count, time.monotonic() - began, plan.saved_s, pinned=pinned,
+        undecided=undecided_names(plan),
+    )  # fmt: skip

@@ -26,6 +26,7 @@ class Asked:
     config: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     code: Mapping[str, str] = field(default_factory=dict[str, str])
     partitions: str | None = None
+    rebuild: bool = False
 
 
 def save_request(folder: Path, asked: Asked) -> None:

@@ -27,6 +27,7 @@ from assetflow.plan.graph import Slots
 from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
+from assetflow.plan.undecided import undecided_names
 from assetflow.run.ahead import Announce
 from assetflow.run.batches import in_batches
 from assetflow.run.capture import capturing, writing_to
@@ -57,6 +58,7 @@ EXECUTORS: Mapping[str, Callable[[Means], Executor]] = {
     "threads": ThreadExecutor, "inline": InlineExecutor, "processes": ThreadExecutor,
 }  # fmt: skip
 """With `processes` the threads wait for child processes."""
+_LEFT = (Action.CURRENT, Action.UNDECIDED)
 _REMOVAL_S = 600.0
 """How long a run waits for gc, which holds the store only while it removes files."""
 
@@ -82,6 +84,7 @@ class Request:
     partitions: str | None = None
     max_failures: int | None = None
     cause: str = "cli"
+    rebuild: bool = False
 
     @property
     def may_fail(self) -> int | None:
@@ -166,7 +169,7 @@ def _carry_out(
         )  # fmt: skip
         runner = Runner(world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)
         with interrupts.watched(request.timeout_s), capturing(), record.kept_of(runner):
-            result = runner.run(run_id, watcher, request.began)
+            result = replace(runner.run(run_id, watcher, request.began), undecided=undecided_names(plan))
         record.take(result)
         if problem := present(settings, {spec.key: spec for spec in loaded.specs}, catalog, storage):
             watcher.warn(problem)
@@ -220,15 +223,15 @@ def _begin(
         host=platform.node(),
         pid=os.getpid(),
         at=time.time(),
-        assets=[*dict.fromkeys(split_slot(step.asset)[0] for step in plan if step.action is not Action.CURRENT)],
+        assets=[*dict.fromkeys(split_slot(step.asset)[0] for step in plan if step.action not in _LEFT)],
         tick=request.tick,
         on_dead=None if alerts is None else alerts.died,
     )
-    code = {str(split_slot(step.asset)[0]): step.spec.code for step in plan if step.action is not Action.CURRENT}
+    code = {str(split_slot(step.asset)[0]): step.spec.code for step in plan if step.action not in _LEFT}
     asked = Asked(
         request.expression or "", request.force, request.with_upstream, request.executor, request.workers,
         request.fail_fast, request.retries, request.config, code,
-        request.partitions,
+        request.partitions, request.rebuild,
     )  # fmt: skip
     save_request(settings.state_path / "runs" / str(run_id), asked)
     return run_id
@@ -360,7 +363,7 @@ def _children(
     """The child processes of the run; if some are sure to be needed, the project is loaded for them right away."""
     nodes = bench.loaded.nodes
     children = Children(settings, nodes, bench.storage, log_folder / "processes.log", request.config, bench.report)
-    names = {step.spec.node for step in plan if step.action is not Action.CURRENT and not step.spec.is_source}
+    names = {step.spec.node for step in plan if step.action not in _LEFT and not step.spec.is_source}
     try:
         is_for_all = (request.executor or settings.executor) == "processes"
         if names and (is_for_all or any(nodes[name].limits.needs_process for name in names)):

@@ -13,7 +13,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from assetflow.io.storage import Storage, folder_name
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.policies import REBUILD, Cue
 from assetflow.model.records import Discovered
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.definition import Definition
@@ -191,7 +192,7 @@ class Settling:
     def _inputs(self, key: AssetKey) -> _Inputs | None:
         """The inputs of an asset; None when its partitions cannot be told to be current by their input keys alone."""
         spec, side = self._graph.specs[key], self._sides[key]
-        if spec.cue is not None:
+        if spec.cue is not None and replace(spec.cue, on_code_change=REBUILD) != Cue():
             return None
         whole: list[tuple[InputSpec, str]] = []
         edges: list[Edge] = []
@@ -360,7 +361,8 @@ class _Inputs:
             for edge in self.edges
         ]
         packages = sorted(self.spec.packages.items())
-        text = json.dumps([base, packages, self.side.definition.to_json(), ways], sort_keys=True, default=str)
+        edits = [] if self.spec.cue is None else [self.spec.cue.on_code_change]
+        text = json.dumps([base, packages, self.side.definition.to_json(), ways, *edits], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -52,6 +52,8 @@ def _wrong_reasons(
             return _wrong_block(step, model)
         case Action.MAYBE:
             return _wrong_maybe(plan, step, answers)
+        case Action.UNDECIDED:
+            return "no asset of the model asks what an edit is for"
         case Action.RUN | Action.LINK:
             return _wrong_causes(step, told, answer, answers, model, with_failures)
     return ""

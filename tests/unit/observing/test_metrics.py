@@ -83,8 +83,8 @@ def test_states_are_those_of_status_on_both_axes(shop: Workspace) -> None:
     assert set(by(found["assetflow_asset_state"], "asset", "state")) == {(row.spec.key, row.state) for row in status}
     assert by(found["assetflow_overdue"], "asset") == {"marts.totals": 1.0, "raw": 1.0}
     assert by(found["assetflow_assets"], "state") == {
-        "missing": 0, "stale": 0, "maybe": 0, "reusable": 0, "current": 2, "pinned": 0, "failed": 1, "blocked": 1,
-        "running": 0,
+        "missing": 0, "stale": 0, "maybe": 0, "reusable": 0, "current": 2, "pinned": 0, "undecided": 0, "failed": 1,
+        "blocked": 1, "running": 0,
     }  # fmt: skip
     assert by(found["assetflow_deadlines"], "timeliness") == {
         "on_time": 0, "due": 0, "overdue": 2, "unknown": 0, "no_policy": 3,

@@ -95,7 +95,7 @@ def test_taking_it_back_makes_all_of_them_again(shop: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ('partitions=DAYS, on_code_change="ask"', "on_code_change is rebuild or forward, not `ask`"),
+    ('partitions=DAYS, on_code_change="no"', "on_code_change is rebuild, forward or ask, not `no`"),
     ('on_code_change="forward"', "on_code_change= is for assets with partitions"),
 ])  # fmt: skip
 def test_what_does_not_go_is_refused(workspace: Workspace, given: str, message: str) -> None:

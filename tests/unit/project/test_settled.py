@@ -70,6 +70,16 @@ def named(week: Annotated[pd.DataFrame, In(columns=["amount"])]) -> pd.DataFrame
     return week
 
 
+@asset(partitions=DAYS, on_code_change="forward")
+def kept(orders: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({{"amount": [orders["amount"].sum() * FACTOR]}})
+
+
+@asset(partitions=DAYS, on_code_change="ask")
+def asked(kept: pd.DataFrame) -> pd.DataFrame:
+    return kept * FACTOR
+
+
 @asset(partitions=Monthly("2026-01", end="2026-02"))
 def by_month(week: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({{"amount": [week["amount"].sum()]}})
@@ -85,7 +95,7 @@ def share(total: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({{"share": [len(total) + len(orders)]}})
 """
 DAYS = [*(f"2026-01-{day}" for day in range(26, 32)), *(f"2026-02-0{day}" for day in range(1, 5))]
-IN_DAYS = ["orders", "seen", "later", "priced", "week", "named", "share"]
+IN_DAYS = ["orders", "seen", "later", "priced", "week", "named", "kept", "asked", "share"]
 
 
 class Shop:
@@ -111,7 +121,7 @@ def change(shop: Shop, dice: random.Random) -> str:
     kind = dice.choice(["run", "run", "rerun", "rate", "code", "invalidate rate", "gone", "seen", "cache"])
     if kind == "run":
         project.materialize(
-            dice.choice([None, "named", "by_month", "priced"]), partitions=dice.choice([day, "2026-01"])
+            dice.choice([None, "named", "by_month", "priced", "asked"]), partitions=dice.choice([day, "2026-01"])
         )
     elif kind == "rerun":
         (shop.elsewhere / day).write_text(str(dice.randrange(3)))
