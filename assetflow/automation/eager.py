@@ -9,7 +9,8 @@ these is another: the definition, an input, or the reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -24,6 +25,8 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import STAYS, Action, definition_key
 
+MOST = 1000
+"""So many partitions of an asset are asked for at once; the others when these have ended."""
 TRIES = 3
 """So often an asset is asked for with one key when the runs are stopped, or die, before it was its turn."""
 
@@ -33,7 +36,11 @@ _WILL = "will be "
 _OF_MISSING = ("never_materialized", "data_missing")
 
 Memory = Mapping[str, Mapping[str, Any]]
-"""Of each asset with what it was last asked for, the number of the `look`, how many `tries`, and the last `tick`."""
+"""Of each asset with what it was last asked for, the number of the `look`, how many `tries`, and the last `tick`.
+
+Of an asset with partitions it is the last tick that all of them have dealt with; the rest is kept for each partition
+that was asked for and is not current yet.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an asset is asked for now: when all conditions hold.
+    """Whether an asset, or a partition of one, is asked for now: when all conditions hold.
 
-    `basis` names its definition and why it is stale, `read` the content of what it reads, or how that will be made.
+    An asset with partitions is never asked for itself: its own verdict says how its partitions stand. `basis` names its
+    definition and why it is stale, `read` the content of what it reads, or how that will be made.
     """
 
     asset: AssetKey
@@ -62,6 +70,8 @@ class Verdict:
     read: Mapping[str, str]
     tick: int | None = None
     is_again: bool = False
+    is_dealt_with: bool | None = None
+    """Of an asset with partitions: whether none of them waits any more for the tick that is due."""
 
     @property
     def is_wanted(self) -> bool:
@@ -71,6 +81,8 @@ class Verdict:
     @property
     def is_settled(self) -> bool:
         """Whether a tick that it waited for needs nothing of it."""
+        if self.is_dealt_with is not None:
+            return self.is_dealt_with
         return next((not one.holds for one in self.conditions if one.name == "stale"), False)
 
 
@@ -78,8 +90,8 @@ class Verdict:
 class Facts:
     """What the decision rests on beside the plan. `contents` has a digest of what is current of each asset.
 
-    `attempts` are the last ones of assets without partitions, `requests` those for assets with `auto=`, by the number
-    of the look that asked.
+    `attempts` are the last ones of what is planned, `requests` those for assets with `auto=`, by the number of the look
+    that asked. Partitions of assets that are `at_work` were asked for, and that has not ended.
     """
 
     memory: Memory
@@ -88,15 +100,43 @@ class Facts:
     attempts: Mapping[tuple[AssetKey, str], Attempt] = field(default_factory=dict[tuple[AssetKey, str], Attempt])
     requests: Mapping[str, Requested] = field(default_factory=dict[str, Requested])
     paused_by: str | None = None
+    at_work: frozenset[str] = frozenset()
 
 
 def verdicts(plan: Plan, specs: Iterable[AssetSpec], facts: Facts) -> dict[AssetKey, Verdict]:
-    """What becomes of every asset with `auto=`; `specs` are all of a project, upstreams first."""
+    """What becomes of every asset with `auto=`, and of its partitions that are not current. `specs` are all assets."""
     found: dict[AssetKey, Verdict] = {}
+    asked: Counter[str] = Counter()
+    parts: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for key, step in plan.steps.items():  # upstreams first
+        if step.spec.auto is None or (step.partition and step.action is Action.CURRENT):
+            continue
+        asset = split_slot(key)[0]
+        found[key] = _verdict(plan, step, step.spec, facts, found, asked[asset])
+        asked[asset] += found[key].is_wanted
+        parts[asset].append(found[key])
     for spec in specs:
-        if spec.auto is not None and spec.key in plan.steps:
-            found[spec.key] = _verdict(plan, plan.steps[spec.key], spec, facts, found)
+        if spec.auto is not None and spec.partitions is not None:
+            found[spec.key] = _of_all(spec, facts, parts[spec.key])
     return found
+
+
+def _of_all(spec: AssetSpec, facts: Facts, parts: Sequence[Verdict]) -> Verdict:
+    """How the partitions of an asset stand, of those that are not current."""
+    assert spec.auto is not None
+    conditions = [Condition("policy", True, f"auto is {spec.auto}"), _unpaused(facts)]
+    stale = [one for one in parts if not one.is_settled]
+    wanted = sum(one.is_wanted for one in stale)
+    words = f"{len(stale):,} partitions, of which {wanted:,} are asked for" if stale else "no partition is"
+    conditions.append(Condition("stale", bool(stale), words))
+    tick: int | None = None
+    if spec.auto.kind == CRON:
+        tick, due = _tick(spec, facts.memory.get(spec.key, {}), facts.now)
+        conditions.append(due)
+    each = f'each has its own answer: assetflow why --not "{stale[0].asset}"' if stale else "each has its own answer"
+    conditions.append(Condition("by partition", False, each))
+    waits = any(one.tick is not None and not one.is_wanted for one in stale)
+    return Verdict(spec.key, tuple(conditions), "", {}, tick, is_dealt_with=not waits)
 
 
 def memory_after(found: Mapping[AssetKey, Verdict], facts: Facts, look: int) -> Memory:
@@ -107,6 +147,12 @@ def memory_after(found: Mapping[AssetKey, Verdict], facts: Facts, look: int) -> 
         if one.is_wanted:
             tries = int(before.get("tries", 0)) + 1 if one.is_again else 1
             before.update(basis=one.basis, read=dict(one.read), tries=tries, look=look)
+        elif one.is_again:
+            before["read"] = dict(one.read)  # what was to be made for it is there
+        if split_slot(key)[1]:
+            before.update({"tick": one.tick} if one.tick is not None and one.is_wanted else {})
+            kept.update({str(key): before} if before else {})
+            continue
         if one.tick is not None and (one.is_wanted or one.is_settled):
             before["tick"] = one.tick
         elif "tick" not in before:
@@ -126,20 +172,34 @@ def cursor_with(cursor: str | None, env: str, memory: Memory) -> str:
     return json.dumps({**known, env: memory}, sort_keys=True)
 
 
-def _verdict(plan: Plan, step: Step, spec: AssetSpec, facts: Facts, wanted: Mapping[AssetKey, Verdict]) -> Verdict:
+def _verdict(
+    plan: Plan, step: Step, spec: AssetSpec, facts: Facts, wanted: Mapping[AssetKey, Verdict], asked_for: int
+) -> Verdict:
     assert spec.auto is not None
     memory = facts.memory.get(spec.key, {})
+    asset = split_slot(spec.key)[0]
     conditions = [Condition("policy", True, f"auto is {spec.auto}"), _unpaused(facts), _stale(step, spec)]
     tick: int | None = None
     if spec.auto.kind == CRON:
-        tick, due = _tick(spec, memory, facts.now)
+        of_asset = facts.memory.get(asset, {})
+        mark = max(memory.get("tick", 0), of_asset.get("tick", facts.now)) if step.partition else memory.get("tick")
+        tick, due = _tick(spec, {} if mark is None else {"tick": mark}, facts.now)
         conditions.append(due)
     conditions.append(_upstreams(plan, step, wanted))
     basis, read = _basis(step, spec, tick), _read(plan, step, facts, wanted)
     asked = facts.requests.get(str(memory.get("look")))
-    is_again = memory.get("basis") == basis and _is_same(memory.get("read", {}), read, plan, asked)
+    is_again = memory.get("basis") == basis and _is_same(memory.get("read", {}), read, plan, step, asked)
     conditions.append(_untried(spec.key, memory, facts, asked, is_again=is_again))
+    if step.partition and all(one.holds for one in conditions):
+        conditions.append(_turn(asset, facts, asked_for))
     return Verdict(spec.key, tuple(conditions), basis, read, tick, is_again)
+
+
+def _turn(asset: str, facts: Facts, asked_for: int) -> Condition:
+    """Whether more partitions of an asset are asked for now: so many at once, and none while others are at work."""
+    if asset in facts.at_work:
+        return Condition("its turn", False, "others of its partitions were asked for, and that has not ended")
+    return Condition("its turn", asked_for < MOST, f"one of up to {MOST:,} at once")
 
 
 def _unpaused(facts: Facts) -> Condition:
@@ -178,7 +238,7 @@ def _upstreams(plan: Plan, step: Step, wanted: Mapping[AssetKey, Verdict]) -> Co
         if above is None or above.spec.is_source or above.action in STAYS:
             continue
         asset = split_slot(given.upstream)[0]
-        verdict = wanted.get(asset)
+        verdict = wanted.get(given.upstream)
         (together if verdict is not None and verdict.is_wanted else waiting)[asset] = None
     if waiting:
         return Condition("upstreams current", False, f"not current, and not made now: {', '.join(waiting)}")
@@ -198,7 +258,7 @@ def _untried(
     run = "" if asked.run_id is None else f" in run #{asked.run_id}"
     if asked.state in ("queued", "claimed"):
         return Condition("not tried", False, f"asked for already{run or ', and waits'}")
-    attempt = facts.attempts.get((key, ""))
+    attempt = facts.attempts.get(split_slot(key))
     if attempt is not None and attempt.run_id == asked.run_id and attempt.state not in _NOT_ENDED:
         message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
         what = f"{attempt.state}{run} with this code and these inputs{f': {message}' if message else ''}"
@@ -222,35 +282,47 @@ def _basis(step: Step, spec: AssetSpec, tick: int | None) -> str:
 
 def _read(plan: Plan, step: Step, facts: Facts, wanted: Mapping[AssetKey, Verdict]) -> dict[str, str]:
     """What an asset reads: the content of each upstream, or what that will be made from in the same run."""
-    read: dict[str, str] = {}
+    texts: dict[str, dict[str, None]] = {}
     for given in step.spec.inputs:
         asset, above = split_slot(given.upstream)[0], plan.steps.get(given.upstream)
-        verdict = wanted.get(asset)
+        verdict = wanted.get(given.upstream)
         if verdict is not None and verdict.is_wanted:
             will = digest("will", verdict.basis.encode(), json.dumps(verdict.read, sort_keys=True).encode())
-            read[asset] = f"{_WILL}{will}"
+            text = f"{_WILL}{will}"
+        elif above is not None and above.spec.is_source and above.token:
+            text = above.token
+        elif step.partition:
+            text = "" if above is None or above.head is None else above.head.version.data_hash
         else:
-            token = above.token if above is not None and above.spec.is_source else ""
-            read[asset] = token or facts.contents.get(asset, "")
-    return read
+            text = facts.contents.get(asset, "")
+        texts.setdefault(asset, {})[text] = None
+    return {asset: _together(list(own)) for asset, own in texts.items()}
 
 
-def _is_same(before: Mapping[str, str], now: Mapping[str, str], plan: Plan, asked: Requested | None) -> bool:
+def _together(texts: list[str]) -> str:
+    """What is read of several partitions of one upstream, as one text."""
+    if len(texts) == 1:
+        return texts[0]
+    will = _WILL if any(text.startswith(_WILL) for text in texts) else ""
+    return will + digest("read", *(text.encode() for text in texts))
+
+
+def _is_same(
+    before: Mapping[str, str], now: Mapping[str, str], plan: Plan, step: Step, asked: Requested | None
+) -> bool:  # fmt: skip
     """Whether an asset reads what it did when it was asked for: also what was made for it in that run."""
     return before.keys() == now.keys() and all(
-        text == before[asset] or (before[asset].startswith(_WILL) and _is_made_by(plan, asset, asked))
+        text == before[asset] or (before[asset].startswith(_WILL) and _is_made_by(plan, step, asset, asked))
         for asset, text in now.items()
     )
 
 
-def _is_made_by(plan: Plan, asset: str, asked: Requested | None) -> bool:
-    step = plan.steps.get(AssetKey(asset))
-    is_there = step is not None and step.head is not None and step.action is Action.CURRENT
-    return is_there and asked is not None and step is not None and _run_of(step) == asked.run_id
-
-
-def _run_of(step: Step) -> int | None:
-    return None if step.head is None else step.head.trace.run_id
+def _is_made_by(plan: Plan, step: Step, asset: str, asked: Requested | None) -> bool:
+    """Whether what is read of an upstream is current, and something of it was made in the run that was asked for."""
+    above = [plan.steps.get(one.upstream) for one in step.spec.inputs if split_slot(one.upstream)[0] == asset]
+    if asked is None or not all(one is not None and one.head is not None and one.action in STAYS for one in above):
+        return False
+    return any(one is not None and one.head is not None and one.head.trace.run_id == asked.run_id for one in above)
 
 
 def _words(moment: float) -> str:

@@ -63,7 +63,7 @@ def _names(session: Session, found: Marked) -> list[str]:
     specs = session.project().graph.specs
     return [
         asset if not own[0] or (definition := specs[asset].partitions) is None
-        else slot(asset, ",".join(definition.run_text(low, high) for low, high in definition.ordinals(own).spans))
+        else slot(asset, definition.text(definition.ordinals(own)))
         for asset, own in parts.items()
     ]  # fmt: skip
 

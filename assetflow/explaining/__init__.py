@@ -102,24 +102,31 @@ class Explaining:
             return compared(found, self._current(catalog, found), name, self._library(catalog), self.settings.env)
 
     def why_not(self, key: str, *, now: float | None = None) -> WhyNot:
-        """Why an asset did not run in the last run: it was current, pinned, blocked, not asked for, or it did run.
+        """Why an asset, or `"visits[2026-01-05]"`, did not run in the last run, or that it did.
 
-        Its `conditions` say what could run it by itself at `now` (UTC seconds; default: the time of the call): its
-        `auto` policy, the jobs that select it, the daemon; each with what it rests on.
+        It was current, pinned, blocked, or not asked for. Its `conditions` say what could run it by itself at `now`
+        (UTC seconds; default: the time of the call): its `auto` policy, the jobs that select it, the daemon; each with
+        what it rests on.
 
         Raises:
             NoSuchAsset: there is no such asset.
+            UsageError: it has no such partition.
         """
+        from datetime import UTC, datetime
+
         from assetflow.explaining.notrun import why_not
         from assetflow.explaining.truth import truth_table
 
-        spec = self.graph.specs[self.graph.resolve(key)]
+        asset, partition = split_slot(self._split(key)[0])
+        spec = self.graph.specs[asset]
+        if partition and spec.partitions is not None:
+            spec.partitions.parse(partition, datetime.now(UTC))
         with self._catalog() as catalog:
-            found = why_not(spec, self.settings.env, catalog, self.graph, self.select)
+            found = why_not(spec, self.settings.env, catalog, self.graph, self.select, partition)
         if spec.is_source:
             return found
         at = time.time() if now is None else now
-        table = truth_table(self.settings, spec, self.graph, self.plan, self.select, at)
+        table = truth_table(self.settings, spec, self.graph, self.plan, self.select, at, partition)
         return replace(found, conditions=table)
 
     def against(self, name: str, expression: str | Iterable[str] | None = None) -> Against:

@@ -12,7 +12,7 @@ from assetflow.automation.locks import daemon_lock, holder
 from assetflow.automation.rounds import JobState, look
 from assetflow.load.manifest import read_manifest
 from assetflow.load.settings import Settings
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
@@ -25,14 +25,20 @@ def truth_table(
     plan: Callable[[], Plan],
     select: Callable[[str], tuple[AssetKey, ...]],
     now: float,
+    partition: str = "",
 ) -> tuple[Condition, ...]:
-    """Everything that could run an asset without being called: its policy, and the jobs that select it."""
+    """Everything that could run an asset, or a partition of it, without being called: its policy, and its jobs."""
     found: list[Condition] = []
     if spec.auto is None:
         found.append(Condition("policy", False, "no auto= is declared"))
     else:
-        verdict = auto_verdicts(settings, plan(), graph, now).get(spec.key)
-        found += [] if verdict is None else verdict.conditions
+        key = slot(spec.key, partition) if partition else spec.key
+        verdict = auto_verdicts(settings, plan(), graph, now).get(key)
+        if verdict is not None:
+            found += verdict.conditions
+        elif partition:  # it has no step, or one that does nothing
+            found.append(Condition("policy", True, f"auto is {spec.auto}"))
+            found.append(Condition("stale", False, "code, config and inputs are those of its version"))
     states = look(with_manifest(settings, read_manifest(settings)).settings, now)
     for state in states:
         if not state.job.select or spec.key in graph.walk(list(select(state.job.select)), up=True):

@@ -63,9 +63,6 @@ def auto_problems(specs: Iterable[AssetSpec]) -> Iterator[DefinitionError]:
         if spec.auto is None:
             continue
         where, label = Location(spec.file, spec.line), f"asset `{spec.key}`: auto="
-        if spec.partitions is not None:
-            fix = 'run its partitions with a job: job("daily", ..., cron="0 6 * * *", partitions="tick")'
-            yield BadDeclaration(f"{label} is for assets without partitions", fix=fix, where=where)
         if spec.auto.cron:
             from assetflow.partitions.cron import check_cron
 

@@ -6,6 +6,7 @@ replaced by its slots; a project without partitions is left as it is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from assetflow.partitions.windows import TimeDefinition
 from assetflow.plan.graph import AssetGraph, Slots, is_own_past
 
 MISSING, STALE = "is:missing", "is:stale"
+_EACH = "each:"
 _WHOLE = Side(Whole(), Ordinals.run(0, 1))
 
 
@@ -289,9 +291,10 @@ def asked_for(
     """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text.
 
     `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` those
-    that were `found` to be so.
+    that were `found` to be so. What `each_of` gives names others of each asset.
     """
     instant = None if text is None else _tick(text)
+    own = of_each(text)
 
     def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
         if text is None:
@@ -300,12 +303,30 @@ def asked_for(
             return found.get(key, EMPTY)
         if instant is not None:
             return newest_at(definition, instant)
+        if own is not None and key not in own:
+            return EMPTY
         try:
-            return definition.parse(text, now)
+            return definition.parse(text if own is None else own[key], now)
         except UsageError as error:
             raise UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix) from error
 
     return wanted
+
+
+def each_of(parts: MappingOf[AssetKey, str]) -> str:
+    """One text for a run of other partitions of each asset, each named as after `-p`."""
+    return _EACH + json.dumps(parts, sort_keys=True)
+
+
+def of_each(text: str | None) -> dict[AssetKey, str] | None:
+    """What `each_of` was given; None of another text."""
+    if text is None or not text.startswith(_EACH):
+        return None
+    try:
+        found = json.loads(text.removeprefix(_EACH))
+        return {AssetKey(key): str(own) for key, own in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"`{text}` names no partitions", fix="-p 2026-01-01..2026-01-31") from error
 
 
 def names_state(text: str | None) -> bool:

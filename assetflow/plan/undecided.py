@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.policies import ASK, REBUILD
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.planner import Plan
@@ -27,13 +27,17 @@ def undecided_names(plan: Plan) -> tuple[str, ...]:
         found.setdefault(asset, []).append(step.partition)
         definitions[asset] = step.spec.partitions
     names: list[str] = []
+    if not found:
+        return ()
+    from assetflow.partitions.ordinals import Ordinals
+
     for asset, partitions in found.items():
         definition = definitions[asset]
         assert definition is not None, "only partitions are undecided"
-        spans = definition.ordinals(partitions).spans
-        if len(spans) > _MOST_RUNS:
-            spans = ((spans[0][0], spans[-1][1]),)
-        names.append(f"{asset}[{','.join(definition.run_text(low, high) for low, high in spans)}]")
+        ordinals = definition.ordinals(partitions)
+        if len(ordinals.spans) > _MOST_RUNS:
+            ordinals = Ordinals.run(ordinals.spans[0][0], ordinals.spans[-1][1])
+        names.append(slot(AssetKey(asset), definition.text(ordinals)))
     return tuple(names)
 
 

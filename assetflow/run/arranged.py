@@ -78,12 +78,13 @@ class Arranging:
                 raise UsageError("no asset of this project has partitions", fix="leave -p out")
             return Arranged(Slots(graph, targets))
         from assetflow.catalog.slots import SlotRows
-        from assetflow.plan.slots import asked_for, names_state, narrowed, slots_of
+        from assetflow.plan.slots import asked_for, names_state, narrowed, of_each, slots_of
         from assetflow.plan.undecided import rebuilding
 
         graph = rebuilding(graph, targets) if rebuild else graph
         now = datetime.now(UTC)
-        chosen = targets if partitions is None else narrowed(graph, targets)
+        is_plain = partitions is None or of_each(partitions) is not None
+        chosen = targets if is_plain else narrowed(graph, targets)
         if not in_bulk:
             return Arranged(slots_of(graph, chosen, asked_for(partitions, now), now))
         found, rows = self._settled(graph, now, catalog), SlotRows(catalog.database, self.settings.env)

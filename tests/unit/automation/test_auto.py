@@ -98,10 +98,20 @@ class World:
     def run(self) -> None:
         """The run that was asked for."""
         one = self.claim()
-        result = self.project.materialize(one.select, with_upstream=one.with_upstream, tick=one)
+        result = self.project.materialize(
+            one.select, partitions=one.partitions, with_upstream=one.with_upstream, tick=one
+        )
         ended = replace(one, run_id=result.run_id, state="done" if result.ok else "failed")
         with closing(Catalog(self.project.settings.catalog_path, write=True)) as catalog:
             Sensors(catalog).end(ended, self.now)
+
+    def die(self) -> None:
+        """The run that was asked for begins, and its process is gone."""
+        one = self.claim()
+        with closing(Catalog(self.project.settings.catalog_path, write=True)) as catalog:
+            catalog.begin_run("dev", selection="", cause=one.cause, user="", host="", pid=0, at=self.now, tick=one)
+        with closing(Catalog(self.project.settings.catalog_path, write=True)) as catalog:
+            assert take_request(catalog, "auto", self.now).ended is not None
 
     def round(self) -> str:
         asked = self.look()
@@ -165,11 +175,7 @@ def test_runs_that_died_before_its_turn_are_asked_for_again_but_not_for_ever(wor
         if not asked[-1]:
             continue
         assert world.look() == ""  # while it waits
-        one = world.claim()
-        with closing(Catalog(world.project.settings.catalog_path, write=True)) as catalog:
-            catalog.begin_run("dev", selection="", cause=one.cause, user="", host="", pid=0, at=world.now, tick=one)
-        with closing(Catalog(world.project.settings.catalog_path, write=True)) as catalog:
-            assert take_request(catalog, "auto", world.now).ended is not None  # its process is gone
+        world.die()
 
     assert asked == ["orders mart once"] * TRIES + [""] * 2
     assert world.no("orders")["not tried"].startswith("asked for 3 times, and no run came to it: run #")
@@ -186,11 +192,7 @@ def test_a_pause_is_a_condition_too(world: World) -> None:
 def test_policies_that_are_none_are_refused(world: World) -> None:
     world.code(
         """
-        from assetflow import Daily, Partition, asset, cron
-
-        @asset(auto="eager", partitions=Daily("2026-01-01"))
-        def days(partition: Partition) -> int:
-            return 1
+        from assetflow import asset, cron
 
         @asset(auto=cron("0 25 * * *", tz="Europe/Lundun"))
         def orders() -> int:
@@ -202,7 +204,6 @@ def test_policies_that_are_none_are_refused(world: World) -> None:
         world.look()
 
     assert [one.what for one in raised.value.problems] == [
-        "asset `days`: auto= is for assets without partitions",
         "asset `orders`: auto= `Europe/Lundun` is not the name of a time zone",
         "asset `orders`: auto= the hour field `25` is not one that cron takes (0-23)",
     ]

@@ -61,7 +61,7 @@ def test_the_rest_runs_and_what_is_stale_anyway_is_made_with_the_code_of_now(sho
     result = shop.materialize()
 
     assert result.ok
-    assert result.undecided == ("net[2026-01-01,2026-01-03]",)
+    assert result.undecided == ("net[2026-01-01, 2026-01-03]",)
     assert sorted(shop.ran()) == ["net 2026-01-02", "net 2026-01-04", "shown 2026-01-02", "shown 2026-01-04"]
     assert net(shop) == [1.0, 70.0, 3.0, 40.0]
     assert undecided(shop) == ["2026-01-01", "2026-01-03"]
