@@ -780,6 +780,10 @@ SELECT s.job, t.scheduled FROM schedule s CROSS JOIN tick t ON t.job = s.job AND
 SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at
 FROM tick WHERE job = ?1 AND state = 'missed' AND scheduled <= ?2 AND last > ?2
 
+-- forget_ticks: those of a job that ended, lie before an instant, and that so many newer ones have come after
+DELETE FROM tick WHERE job = ?1 AND state <> 'claimed' AND last < ?2
+    AND scheduled < (SELECT scheduled FROM tick WHERE job = ?1 ORDER BY scheduled DESC LIMIT 1 OFFSET ?3)
+
 -- forget_missed: ticks after an instant are not missed
 DELETE FROM tick WHERE job = ? AND state = 'missed' AND scheduled > ?
 
@@ -899,6 +903,10 @@ WHERE sensor = ? ORDER BY number DESC LIMIT ?
 -- add_look: what came of a look
 INSERT INTO look (sensor, number, state, at, last_at, count, requests, repeated, note, traceback)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- forget_looks: those of a sensor that so many newer ones have come after
+DELETE FROM look WHERE sensor = ?1
+    AND number < (SELECT number FROM look WHERE sensor = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
 
 -- look_again: one more look that found the same
 UPDATE look SET last_at = ?, count = count + 1 WHERE sensor = ? AND number = ?

@@ -15,6 +15,9 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.errors import Superseded
 from assetflow.model.sensors import FAILED, QUIET, REQUESTED, Look, Requested, SensorState
 
+LOOKS_KEPT = 1000
+"""So many looks of a sensor are kept. What they asked for is kept for good: its keys are not to be asked for again."""
+
 
 class Sensors:
     """What is recorded of sensors. Who takes up requests of one holds its lock."""
@@ -160,6 +163,7 @@ class Sensors:
                 "add_look", look.sensor, look.number, look.state, look.at, look.last_at, look.count, look.requests,
                 look.repeated, look.note, look.traceback,
             )  # fmt: skip
+            self._database.change("forget_looks", look.sensor, LOOKS_KEPT - 1)
         return look
 
     def _looks(self, query: str, *parameters: object) -> list[Look]:

@@ -17,6 +17,11 @@ Also = Callable[[Sequence[Tick]], None]
 """Is given ticks while they are recorded, within the same transaction."""
 
 
+TICKS_KEPT, DAYS_KEPT = 10_000, 90
+"""The newest ticks of a job are kept, and all of the last days before those that are accounted for: long enough for a
+clock that was ahead and is put right. Ticks that wait or run are always kept."""
+
+
 class Ticks:
     """What is recorded of the ticks of jobs. Who writes holds the lock of the job, but to pause and to resume."""
 
@@ -101,6 +106,7 @@ class Ticks:
                 return None
             row = self._database.row("claim_tick", claim.job, claim.scheduled, claim.policy, at)
             self._must(row is not None, claim)
+            self._database.change("forget_ticks", claim.job, mark - DAYS_KEPT * 86_400, TICKS_KEPT - 1)
             return replace(claim, tries=cast("tuple[int]", row)[0], claimed_at=at)
 
     def end(self, tick: Tick, at: float, also: Also | None = None) -> None:

@@ -55,6 +55,8 @@ class Checking:
         Raises:
             ProjectLoadError: the project does not load; everything that is wrong is in `problems`.
         """
+        from datetime import UTC, datetime
+
         from assetflow.automation.declared import with_manifest
         from assetflow.checking.jobs import job_findings
         from assetflow.checking.static import look
@@ -64,7 +66,7 @@ class Checking:
         if expression is not None:
             return found
         settings = with_manifest(self.settings, read_manifest(self.settings)).settings
-        jobs = tuple(job_findings(settings, self.select, self.graph.specs.keys()))
+        jobs = tuple(job_findings(settings, self.select, self.graph.specs, datetime.now(UTC)))
         found = replace(found, findings=(*jobs, *found), schedules=found.schedules + len(settings.jobs))
         if self.settings.alerts:
             from assetflow.checking.alerts import alert_findings

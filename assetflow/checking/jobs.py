@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from assetflow.checking.findings import Finding
-from assetflow.errors import AssetflowError, BadConfig, Location, did_you_mean
+from assetflow.errors import AssetflowError, BadConfig, Location, UsageError, did_you_mean
 from assetflow.load.settings import FILE, Settings
+from assetflow.model.automation import TICK
 from assetflow.model.jobs import Job, jobs_of
 from assetflow.model.keys import AssetKey
+from assetflow.model.spec import AssetSpec
+from assetflow.partitions.ordinals import EMPTY
+from assetflow.plan.slots import asked_for, names_state
 
 _OF_STATE = re.compile(r"\b(is|why|last):")
 """Attributes that assets have at some times: a selection by them may well be empty now."""
 
 
 def job_findings(
-    settings: Settings, select: Callable[[str], Sequence[AssetKey]], keys: Collection[AssetKey] = ()
+    settings: Settings, select: Callable[[str], Sequence[AssetKey]], specs: Mapping[AssetKey, AssetSpec], now: datetime
 ) -> Iterator[Finding]:
-    """What is wrong with the selections of the jobs of a project, and with the assets that they wait for."""
+    """What is wrong with the selections and partitions of jobs at `now`, and with the assets that they wait for."""
     for job in jobs_of(settings.jobs):
-        yield from _about_updates(settings, job, keys)
+        yield from _about_updates(settings, job, specs.keys())
         if not job.select:
+            yield from _about_partitions(settings, job, list(specs.values()), now)
             continue
         where = settings.place("jobs", job.name, "select") or Location(FILE, 1)
         try:
-            if select(job.select) or _OF_STATE.search(job.select):
+            chosen = select(job.select)
+            is_of_now = _OF_STATE.search(job.select) is not None
+            if chosen or is_of_now:
+                yield from _about_partitions(settings, job, [] if is_of_now else [specs[key] for key in chosen], now)
                 continue
         except AssetflowError as error:
             what, fix = error.what, error.fix or "correct the selection"
@@ -35,6 +44,30 @@ def job_findings(
                 "correct the selection, or switch the job off",
             )
         yield Finding("error", BadConfig.code, "job", f"the job `{job.name}` can run nothing: {what}", where, (), fix)
+
+
+def _about_partitions(settings: Settings, job: Job, chosen: Sequence[AssetSpec], now: datetime) -> Iterator[Finding]:
+    """What is wrong with the partitions of a job, when none of its assets has such."""
+    if job.partitions is None or not chosen:
+        return
+    text, problem = job.partitions, None
+    parted = [spec for spec in chosen if spec.partitions is not None]
+    if not parted:
+        problem = UsageError("none of its assets has partitions", fix="leave `partitions` out")
+    elif text != TICK:
+        for spec in parted:
+            try:
+                if names_state(text) or spec.partitions is None or not spec.partitions.keys_until(now):
+                    return  # it may well have them later
+                asked_for(text, now)(spec.key, spec.partitions, EMPTY)
+            except UsageError as error:
+                problem = problem or error
+            else:
+                return
+    if problem is not None:
+        where = settings.place("jobs", job.name, "partitions") or Location(FILE, 1)
+        what = f"the job `{job.name}` can run nothing with `partitions` {text!r}: {problem.what}"
+        yield Finding("error", BadConfig.code, "job", what, where, (), problem.fix or "correct it")
 
 
 def _about_updates(settings: Settings, job: Job, keys: Collection[AssetKey]) -> Iterator[Finding]:

@@ -214,3 +214,16 @@ def test_looks_in_a_row_that_found_nothing_are_one_row_and_no_line_of_the_journa
     assert [(one.state, one.count) for one in looks] == [("quiet", 5), ("requested", 1)]
     assert looks[0].last_at - looks[0].at == 120
     assert sum(path.read_bytes().count(b'"changes"') for path in journal.iterdir()) == before
+
+
+def test_old_looks_are_forgotten_and_what_they_asked_for_is_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assetflow.catalog.sensors.LOOKS_KEPT", 3)
+    for number in range(1, 7):
+        world.letters = number
+        world.look()
+
+    with closing(Catalog(world.settings.catalog_path)) as catalog:
+        record = Sensors(catalog)
+        assert [one.state for one in record.looks("letters")] == ["requested"] * 3
+        assert [one.key for one in record.requests("letters")][-2:] == ["2", "1"]
+        assert record.last_looks()["letters"].number == record.state("letters").looks

@@ -97,3 +97,23 @@ def test_a_catalog_that_is_made_again_knows_what_became_of_ticks(catalog: Catalo
     after = in_catalog(tmp_path)
     assert (after["tick"], after["schedule"]) == (before["tick"], before["schedule"])
     assert len(after["tick"]) == 2
+
+
+def test_old_ticks_are_forgotten_but_none_that_decides_something(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assetflow.catalog.ticks.TICKS_KEPT", 3)
+    day, seen = 86_400, SEEN
+    for number in range(1, 7):
+        at = number * 40 * day
+        claim = Tick("nightly", at, "claimed", "all", at)
+        taken = Ticks(catalog).take(seen, mark=at, missed=(), claim=claim, ended=(), at=float(at))
+        seen = replace(seen, mark=at)
+        if number != 2 and taken is not None:  # that one waits, or its process is gone
+            Ticks(catalog).end(replace(taken, state="done"), float(at))
+
+    found = [(one.scheduled // day, one.state) for one in Ticks(catalog).of("nightly")]
+
+    assert found == [(240, "done"), (200, "done"), (160, "done"), (80, "claimed")]
+    catalog.close()
+    assert in_journal(tmp_path)["tick"] == in_catalog(tmp_path)["tick"]
