@@ -199,8 +199,8 @@ JOB_MEANINGS = {
 }
 ALERT_MEANINGS = {
     "on": "What the channel is told of, one or a list: `run.failed` (whatever makes a run fail), of that "
-    "`asset.failed` or `check.failed` alone, `asset.overdue`, `tick.failed`, `tick.missed`; or `asset.*`, `tick.*`, "
-    "`*`. Default: all.",
+    "`asset.failed` or `check.failed` alone, `asset.overdue`, `tick.failed`, `tick.missed`, "
+    "`sensor.failed`; or `asset.*`, `tick.*`, `*`. Default: all.",
     "assets": "A selection: only what concerns one of these assets. Default: everything.",
     "url": "Where messages go: `https://…` gets JSON, any other address is for apprise, such as `slack://…`. Write "
     "`env:NAME` for one that is in a variable. This or `command` must be there.",

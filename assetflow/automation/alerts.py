@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import takewhile
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.outbox import Outbox
+from assetflow.catalog.sensors import Sensors
 from assetflow.load.audience import Audience
+from assetflow.load.manifest import read_manifest
 from assetflow.load.settings import Settings
 from assetflow.model.alerts import (
     ASSET_OVERDUE,
     GONE,
     OVER,
     RUN_FAILED,
+    SENSOR_FAILED,
     TICK_FAILED,
     TICK_MISSED,
     Alert,
@@ -23,6 +27,7 @@ from assetflow.model.alerts import (
 )
 from assetflow.model.jobs import DONE, FAILED, INTERRUPTED, MISSED, PAUSED, Job, Tick, jobs_of
 from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.sensors import AUTO, FAILED as LOOK_FAILED
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import Timeliness
 from assetflow.plan.lateness import LateKind, LateRoot
@@ -33,8 +38,11 @@ from assetflow.views import Status
 KEPT_S = 90 * 86_400.0
 """What is over is forgotten after this time."""
 
+FAILED_LOOKS = 3
+"""So many looks of a sensor in a row have to fail before that is an alert: what it needs may be away for a moment."""
+
 _WELL = frozenset(["current", "pinned", "undecided", "source"])
-_KNOWN = 200
+_KNOWN, _LOOKS = 200, 50
 
 
 def watched(settings: Settings) -> tuple[str, ...]:
@@ -71,6 +79,7 @@ def look(settings: Settings, specs: Iterable[AssetSpec], status: Status, now: fl
             for run_id in sorted(dead):
                 desk.see(died_trouble(settings.env, run_id))
             _well_again(desk, status, now)
+            _sensors_gone(settings, desk)
             _overdue(desk, status)
             desk.remind()
             outbox.forget(now - KEPT_S)
@@ -128,6 +137,46 @@ def _updated(alert: Alert, now: Trouble, late: set[AssetKey]) -> Alert:
     keys = tuple(key for key in dict.fromkeys((*alert.assets, *now.assets)) if key in late)
     facts = {**now.facts, "late": list(keys)}
     return replace(alert, title=now.title, facts=facts, assets=keys, run_id=now.run_id)
+
+
+# --------------------------------------------------------------------------------------------------------- sensors
+
+
+def sensor_alerts(settings: Settings, name: str, catalog: Catalog, now: float) -> None:
+    """Open the alert of a sensor that fails again and again, or close it when a look has not failed.
+
+    It goes by the looks that are recorded: who dies before this leaves it to the next look.
+    """
+    looks = Sensors(catalog).looks(name, _LOOKS)
+    bad = list(takewhile(lambda one: one.state == LOOK_FAILED, looks))
+    times = sum(one.count for one in bad)
+    outbox = Outbox(catalog)
+    is_known = any(one.event == SENSOR_FAILED and one.subject == name for one in outbox.open())
+    if times < FAILED_LOOKS and not (is_known and looks and not bad):
+        return
+    with outbox.transaction():
+        desk = Desk(outbox, channels_of(settings.alerts), Audience([], {}), settings.name, now)
+        if bad:
+            facts = {"sensor": name, "error": bad[0].note, "fix": f"assetflow sensor history {name}"}
+            title = f"{name} failed {times} times in a row: {bad[0].note}"
+            desk.see(Trouble(SENSOR_FAILED, settings.env, name, "", title, facts))
+            return
+        for alert in desk.open(SENSOR_FAILED):
+            if alert.subject == name:
+                desk.close(alert, OVER)
+
+
+def _sensors_gone(settings: Settings, desk: Desk) -> None:
+    """Close the alerts of sensors that the project does not have any more."""
+    alerts = desk.open(SENSOR_FAILED)
+    manifest = read_manifest(settings) if alerts else None
+    if manifest is None:
+        return
+    known = {AUTO, *(one.name for one in manifest.automation.sensors)}
+    known |= {job.name for job in jobs_of({**settings.jobs, **manifest.automation.jobs}) if job.on_update}
+    for alert in alerts:
+        if alert.subject not in known:
+            desk.close(alert, GONE)
 
 
 # ----------------------------------------------------------------------------------------------------------- ticks

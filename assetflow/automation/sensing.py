@@ -202,7 +202,16 @@ def record(settings: Settings, seen: SensorState, found: Looked, now: float) -> 
             look = Sensors(catalog).looked(seen, found.cursor, found.requests, now, found.look.note)
         except Superseded:
             return None
+        _alert(settings, seen.name, catalog, now)
     return replace(found, look=look)
+
+
+def _alert(settings: Settings, name: str, catalog: Catalog, now: float) -> None:
+    """Tell those who want to know that a sensor fails again and again, or does so no more."""
+    if settings.alerts:
+        from assetflow.automation.alerts import sensor_alerts
+
+        sensor_alerts(settings, name, catalog, now)
 
 
 def record_failure(settings: Settings, seen: SensorState, error: AssetflowError, now: float) -> Look | None:
@@ -211,7 +220,9 @@ def record_failure(settings: Settings, seen: SensorState, error: AssetflowError,
 
     traceback = "\n".join(error.facts) if isinstance(error, AssetFailed) else ""
     with closing(Catalog(settings.catalog_path, write=True)) as catalog:
-        return Sensors(catalog).failed(seen, SECRETS.text(_why(error)), SECRETS.text(traceback), now)
+        found = Sensors(catalog).failed(seen, SECRETS.text(_why(error)), SECRETS.text(traceback), now)
+        _alert(settings, seen.name, catalog, now)
+        return found
 
 
 def record_death(settings: Settings, spec: SensorSpec, how: str, now: float) -> Look | None:

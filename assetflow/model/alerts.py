@@ -11,8 +11,9 @@ from assetflow.model.durations import seconds
 
 RUN_FAILED, ASSET_FAILED, CHECK_FAILED = "run.failed", "asset.failed", "check.failed"
 ASSET_OVERDUE, TICK_FAILED, TICK_MISSED = "asset.overdue", "tick.failed", "tick.missed"
+SENSOR_FAILED = "sensor.failed"
 
-EVENTS = (RUN_FAILED, ASSET_FAILED, CHECK_FAILED, ASSET_OVERDUE, TICK_FAILED, TICK_MISSED)
+EVENTS = (RUN_FAILED, ASSET_FAILED, CHECK_FAILED, ASSET_OVERDUE, TICK_FAILED, TICK_MISSED, SENSOR_FAILED)
 """What a channel may be told of. `run.failed` is whatever makes a run fail: `asset.failed` and `check.failed` too."""
 
 OPENED, REMINDER, RECOVERED, TEST = "opened", "reminder", "recovered", "test"

@@ -89,7 +89,7 @@ CASES = {
     "variable": ('url = "env:my-url"', f"`alerts.team.url`: `env:` is followed by the name of a variable; {FORMS}\n  at assetflow.toml:2"),
     "event": ('command = ["true"]\non = "asset.fialed"', "`alerts.team.on.0`: there is no event `asset.fialed` (did you mean "
               "`asset.failed`?); there are run.failed, asset.failed, check.failed, asset.overdue, tick.failed, tick.missed, "
-              "asset.*, tick.*, *\n"
+              "sensor.failed, asset.*, tick.*, *\n"
               "  at assetflow.toml:3"),
     "state": ('command = ["true"]\nassets = "is:stale"', "`alerts.team.assets`: `is:` changes from run to run; select by what is "
               "declared, such as tag: or group:\n  at assetflow.toml:3"),
