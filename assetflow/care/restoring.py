@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assetflow.care.mending import new_place
 from assetflow.care.removal import all_to_ourselves
+from assetflow.catalog.backfills import Backfills
 from assetflow.catalog.backups import newest_good
+from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.journal import Journal
 from assetflow.catalog.locks import FileLock
 from assetflow.catalog.rebuild import Found, Rebuilt, rebuild
@@ -63,7 +65,22 @@ def restore(
                 keep_in=keep_in,
                 files=files,
             )
+    if forgotten := _backfills_forgotten(settings):
+        made = replace(made, lost=(*made.lost, forgotten))
     return Restored(made, refused)
+
+
+def _backfills_forgotten(settings: Settings) -> str:
+    """That backfills are not in the catalog any more: of each that was carried out there is the file of its lock."""
+    names = (path.stem.removeprefix("backfill-") for path in (settings.state_path / "locks").glob("backfill-*.lock"))
+    begun = {int(name) for name in names if name.isdecimal()}
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        table = Backfills(catalog)
+        missing = sorted(number for number in begun if table.get(number) is None)
+    if not missing:
+        return ""
+    which = ", ".join(f"#{number}" for number in missing[:8]) + (", …" if len(missing) > 8 else "")
+    return f"backfills {which}: what they have made is there; ask for the same again, and only the rest is made"
 
 
 def kept_by_backup(settings: Settings) -> str:

@@ -13,6 +13,7 @@ import pytest
 from assetflow import Project
 from assetflow.automation.backfilling import BackfillListener, BackfillResult
 from assetflow.automation.chunks import BackfillPlan, Chunk
+from assetflow.care.restoring import restore
 from assetflow.catalog.locks import FileLock
 from assetflow.errors import RunConflict, UsageError
 from assetflow.model.keys import AssetKey
@@ -288,3 +289,17 @@ def test_what_cannot_be_meant_is_refused(shop: Workspace) -> None:
     filled(shop, "orders", "2026-01-28")
     with pytest.raises(UsageError, match="backfill #1 is of env dev"):
         Project.load(shop.root, env="prod").backfill_left(1)
+
+
+def test_a_catalog_that_is_made_again_says_which_backfills_it_does_not_know(shop: Workspace) -> None:
+    filled(shop, "orders", "2026-01-28..2026-01-29")
+    settings = shop.project().settings
+    assert restore(settings).rebuilt.lost[-1:] == (
+        "backfills #1: what they have made is there; ask for the same again, and only the rest is made",
+    )
+    shop.ran()
+
+    filled(shop, "orders", "2026-01-28..2026-01-30")
+
+    assert shop.ran() == ["orders 2026-01-30"]
+    assert len(shop.project().backfills()) == 1
