@@ -156,31 +156,23 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return self._select(self.graph, expression)
 
     def plan(
-        self,
-        expression: Expression = None,
-        *,
-        partitions: str | None = None,
-        force: bool = False,
-        with_upstream: bool = True,
-        now: float | None = None,
-    ) -> Plan:
+        self, expression: Expression = None, *, partitions: str | None = None, force: bool = False,
+        with_upstream: bool = True, in_crowds: bool = True, now: float | None = None,
+    ) -> Plan:  # fmt: skip
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
 
-        Partitions that are current are mostly only counted in `Plan.settled`. `now` is what a `ttl` is held against.
+        Partitions that are current are mostly only counted in `Plan.settled`. Of more than a thousand of an asset that
+        are not, those that stand alike have one step (`Step.count`), unless `in_crowds` is False. `now` is what a `ttl`
+        is held against.
         """
-        return self._planned(expression, partitions, force=force, with_upstream=with_upstream, now=now)
+        return self._planned(
+            expression, partitions, force=force, with_upstream=with_upstream, in_crowds=in_crowds, now=now
+        )
 
     def _planned(
-        self,
-        expression: Expression,
-        partitions: str | None,
-        *,
-        force: bool = False,
-        with_upstream: bool = True,
-        shows_newest: bool = False,
-        in_bulk: bool = True,
-        now: float | None = None,
-    ) -> Plan:
+        self, expression: Expression, partitions: str | None, *, force: bool = False, with_upstream: bool = True,
+        shows_newest: bool = False, in_bulk: bool = True, in_crowds: bool = False, now: float | None = None,
+    ) -> Plan:  # fmt: skip
         """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
         manifest = self._manifest
         targets = self.select(expression)
@@ -188,8 +180,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
             arranging = self._arranging(ask=True)
             arranged = arranging(
-                self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk
-            )
+                self.graph, targets, partitions, catalog, force=force, shows_newest=shows_newest, in_bulk=in_bulk,
+                in_crowds=in_crowds,
+            )  # fmt: skip
             found = arranging.survey(arranged.slots, catalog)
             world = replace(found.world, at=now or found.world.at)
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
@@ -210,7 +203,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         now = time.time() if now is None else now
         with self._catalog() as catalog:
             arranging = self._arranging(ask=False)
-            arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True)
+            arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True, in_crowds=True)
             world = replace(arranging.survey(arranged.slots, catalog).world, at=now)
             attempts = self._attempts(catalog, arranged.slots.graph)
             runs = catalog.runs(1, self.env)
@@ -395,7 +388,9 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         targets = self.select(request.expression)
         with self._catalog() as catalog:
-            arranged = arranging(self.graph, targets, request.partitions, catalog, force=request.force)
+            arranged = arranging(
+                self.graph, targets, request.partitions, catalog, force=request.force, in_crowds=request.saved is None
+            )
             found, targets = arranging.survey(arranged.slots, catalog), arranged.slots.targets
             plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
             if arranged.settled is not None and is_quiet(plan):

@@ -199,7 +199,9 @@ def rolled_up(
             whole = replace(newest.version, rows=totals[key].rows, size_bytes=totals[key].size_bytes)
             newest = replace(newest, version=whole)
         youngest = max(found, key=lambda row: row.freshness.as_of or 0.0)
-        parts = Counter(row.state for row in found)
+        parts: Counter[str] = Counter()
+        for row in found:
+            parts[row.state] += row.step.count
         parts["current"] += current.get(key, 0)
         yield AssetStatus(
             spec, first.state, replace(first.step, spec=spec), first.attempt, youngest.freshness, youngest.late,

@@ -175,7 +175,9 @@ class Draft:
             asset, partition = split_slot(name)
             if plan.steps[name].action is Action.CURRENT and names_state(plan.partitions):
                 continue  # it was looked at to see that it is not stale
-            states[asset][found[asset].ordinal(partition)] = _state(plan.steps[name])
+            step = plan.steps[name]
+            own = (found[asset].ordinal(partition),) if step.crowd is None else step.crowd.members
+            states[asset].update(dict.fromkeys(own, _state(step)))
         for asset, own in states.items():
             if not own and names_state(plan.partitions):
                 continue  # it has none that are so
@@ -183,7 +185,9 @@ class Draft:
             self.strips[asset] = Strip(asset, found[asset], Ordinals.of(*own), ordered)
         wanted = frozenset(plan.targets)
         planned = (*plan.run, *plan.maybe, *plan.link)
-        self.beside.update(split_slot(step.asset)[0] for step in planned if step.asset not in wanted and step.partition)
+        for step in planned:
+            if step.partition and step.asset not in wanted:
+                self.beside[split_slot(step.asset)[0]] += step.count
         if planned:
             self.estimate.append(plan.estimate)
 

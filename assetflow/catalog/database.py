@@ -31,7 +31,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 BUSY_S = 30.0
 
 

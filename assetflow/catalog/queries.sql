@@ -336,8 +336,9 @@ CROSS JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.pa
 CROSS JOIN asset a ON a.asset_id = l.asset_id
 CROSS JOIN part p ON p.part_id = l.part_id
 
--- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), and has bytes
-SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count, v.columns, v.io, v.location
+-- slot_heads: the partitions of these assets (?2) that are current in an environment and have bytes; columns of those in ?3
+SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count,
+       CASE WHEN a.key IN (SELECT value FROM json_each(?3)) THEN v.columns END, v.io, v.location
 FROM env e CROSS JOIN json_each(?2) w
 JOIN asset a ON a.key = w.value
 JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
@@ -366,6 +367,27 @@ SELECT a.key, p.key FROM env e CROSS JOIN json_each(?2) w CROSS JOIN asset a ON 
 CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
 CROSS JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1
+
+-- slots_without_success: the partitions of an environment whose newest attempt neither made nor kept a version
+SELECT a.key, p.key FROM env e CROSS JOIN attempt t INDEXED BY attempt_in_vain
+CROSS JOIN last_attempt l ON l.env_id = e.env_id AND l.asset_id = t.asset_id AND l.part_id = t.part_id
+    AND l.run_id = t.run_id AND l.number = t.number
+CROSS JOIN asset a ON a.asset_id = t.asset_id CROSS JOIN part p ON p.part_id = t.part_id
+WHERE e.name = ? AND t.state NOT IN ('materialized', 'unchanged', 'linked', 'cut_off') AND t.part_id <> 0
+
+-- definitions_of: the definitions that made something of these assets (a JSON list of keys), and what stood for their code
+SELECT a.key, f.fp_id, coalesce('declared:' || f.declared, f.code)
+FROM (
+    SELECT DISTINCT t.asset_id, t.fp_id FROM json_each(?) w CROSS JOIN asset o ON o.key = w.value
+    CROSS JOIN trace t INDEXED BY trace_by_asset ON t.asset_id = o.asset_id
+) d CROSS JOIN asset a ON a.asset_id = d.asset_id CROSS JOIN fp f ON f.fp_id = d.fp_id
+
+-- slots_made_before: the partitions of these assets (?2) with a live version of these definitions (?3), not current in ?1
+SELECT DISTINCT a.key, p.key FROM env e CROSS JOIN json_each(?2) w CROSS JOIN asset a ON a.key = w.value
+CROSS JOIN trace t INDEXED BY trace_by_asset ON t.asset_id = a.asset_id AND t.fp_id IN (SELECT value FROM json_each(?3))
+LEFT JOIN head h ON h.env_id = e.env_id AND h.asset_id = t.asset_id AND h.part_id = t.part_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' CROSS JOIN part p ON p.part_id = t.part_id
+WHERE e.name = ?1 AND t.part_id <> 0 AND h.trace_id IS NOT t.trace_id
 
 -- slot_totals: of the partitions that are current in an environment: rows (null: not all are tables), bytes, the newest
 SELECT a.key, CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0),

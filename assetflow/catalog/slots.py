@@ -41,12 +41,13 @@ class SlotRows:
         """Whether a trace that was the newest is what it was; if not, the catalog is another one, or an older one."""
         return not trace or [*(self._database.row("trace_facts", trace[0]) or ())] == [*trace]
 
-    def heads(self, assets: Iterable[AssetKey]) -> Sequence[Row]:
+    def heads(self, assets: Iterable[AssetKey], in_columns: Iterable[AssetKey]) -> Sequence[Row]:
         """The rows of current partitions that have bytes.
 
-        Asset, partition, input key, definition, what was seen, hash, rows, columns, io, location.
+        Asset, partition, input key, definition, what was seen, hash, rows, columns (only of those assets of which
+        that is asked), io, location.
         """
-        return self._database.rows("slot_heads", self._env, json.dumps([*assets]))
+        return self._database.rows("slot_heads", self._env, json.dumps([*assets]), json.dumps([*in_columns]))
 
     def packages(self, definitions: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
         """The packages of these definitions."""
@@ -60,6 +61,20 @@ class SlotRows:
     def without_bytes(self) -> list[Slot]:
         """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""
         return cast("list[Slot]", self._database.rows("slots_without_bytes", self._env))
+
+    def without_success(self) -> list[Slot]:
+        """The partitions whose last attempt neither made nor kept a version."""
+        return cast("list[Slot]", self._database.rows("slots_without_success", self._env))
+
+    def made_before(self, codes: Mapping[AssetKey, str]) -> list[Slot]:
+        """The partitions of these assets of which this code made a version that is there and not current."""
+        found = self._database.rows("definitions_of", json.dumps([*codes]))
+        same = [number for key, number, code in found if codes[AssetKey(cast("str", key))] == code]
+        if not same:
+            return []
+        return cast(
+            "list[Slot]", self._database.rows("slots_made_before", self._env, json.dumps([*codes]), json.dumps(same))
+        )
 
     def current(self, assets: Iterable[AssetKey]) -> list[Slot]:
         """The partitions of these assets that have a current version."""

@@ -32,10 +32,12 @@ def plan(session: Session, options: Namespace) -> Answer:
     if (unchanged := _unchanged(session, options)) is not None:
         return unchanged
     project = session.project()
+    is_saved = bool(getattr(options, "output", None))  # what is carried out is decided for each partition by itself
     found = project.plan(
-        selection_text(options), partitions=options.partitions, force=options.force, with_upstream=not options.only
-    )
-    if getattr(options, "output", None):
+        selection_text(options), partitions=options.partitions, force=options.force, with_upstream=not options.only,
+        in_crowds=not is_saved,
+    )  # fmt: skip
+    if is_saved:
         _save(options, found)
     if has_summary():
         from assetflow.cli.github import add_summary, plan_summary

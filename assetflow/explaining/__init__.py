@@ -54,7 +54,7 @@ class Explaining:
 
     def _planned(
         self, expression: str | Iterable[str] | None, partitions: str | None, *, force: bool = False,
-        with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
+        with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True, in_crowds: bool = False,
     ) -> Plan:  # fmt: skip
         raise NotImplementedError
 
@@ -91,7 +91,8 @@ class Explaining:
         found, named = self._split(key)
         if against is None and named is None:
             asset, partition = split_slot(found)
-            plan = self._planned(asset, partition or None, shows_newest=not partition, in_bulk=not partition)
+            is_whole = not partition
+            plan = self._planned(asset, partition or None, shows_newest=is_whole, in_bulk=is_whole, in_crowds=is_whole)
             late = None if self.graph.specs[asset].freshness is None else self.status(asset, now=now)[asset]
             with self._catalog() as catalog:
                 last = None if partition else next(iter(self.history(asset, 1)), None)
@@ -175,7 +176,8 @@ def _shown(plan: Plan, name: AssetKey) -> AssetKey:
     """
     if name in plan.steps:
         return name
-    slots = [key for key in plan.steps if split_slot(key)[0] == name]
+    slots = [key for key, step in plan.steps.items() if split_slot(key)[0] == name and step.crowd is None]
+    slots = slots or [key for key in plan.steps if split_slot(key)[0] == name]
     if not slots:
         raise NoSuchVersion(f"{name} has no partition yet", fix="assetflow plan")
     return next((key for key in slots if plan.steps[key].action is not Action.CURRENT), slots[-1])

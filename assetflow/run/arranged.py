@@ -62,11 +62,12 @@ class Arranging:
         force: bool = False,
         shows_newest: bool = False,
         in_bulk: bool = True,
+        in_crowds: bool = False,
     ) -> Arranged:
         """The slots of these targets; of an asset with partitions all that exist, or those that a user's text names.
 
         Nothing is told in bulk of what is forced. With `shows_newest` the newest partition of each asset has a slot
-        though it is current. Unless `in_bulk`, all have.
+        though it is current. Unless `in_bulk`, all have. `in_crowds`: many that stand alike have one together.
 
         Raises:
             UsageError: there are no such partitions.
@@ -82,15 +83,18 @@ class Arranging:
         chosen = targets if partitions is None else narrowed(graph, targets)
         if not in_bulk:
             return Arranged(slots_of(graph, chosen, asked_for(partitions, now), now))
-        found, rows = self._settled(graph, now, catalog), SlotRows(catalog.database, self.settings.env)
+        found, rows = (
+            self._settled(graph, now, catalog, in_crowds=in_crowds and not force),
+            SlotRows(catalog.database, self.settings.env),
+        )
         so = found.in_state(partitions or "", rows) if names_state(partitions) else {}
         wanted = asked_for(partitions, now, so)
         totals = rows.totals() if shows_newest else None
         shown = {} if totals is None else _newest(graph, totals, found)
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
-        return Arranged(slots_of(graph, chosen, wanted, now, told, shown), found, totals)
+        return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
 
-    def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog) -> Settled:
+    def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
         from assetflow.plan.slots import sides_of
         from assetflow.run.settled import Settling
 
@@ -102,7 +106,9 @@ class Arranging:
         sides = sides_of(graph, now)
         files = FilesNow(self.settings.root, remembered, time.time_ns())
         seen = Discovered(files, CodeNow(self.settings.root)) if self.settings.discover else None
-        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look()
+        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look(
+            in_crowds=in_crowds
+        )
         found.rehashed = files.rehashed
         return found
 
