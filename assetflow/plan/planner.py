@@ -143,8 +143,16 @@ class Plan:
     def __getitem__(self, key: str) -> Step:
         return self.steps[AssetKey(key)]
 
-    def _having(self, *actions: Action) -> tuple[Step, ...]:
-        return tuple(step for step in self if step.action in actions and not step.spec.is_source)
+    @cached_property
+    def _by_action(self) -> Mapping[Action, tuple[Step, ...]]:
+        found: defaultdict[Action, list[Step]] = defaultdict(list)
+        for step in self:
+            if not step.spec.is_source:
+                found[step.action].append(step)
+        return {action: tuple(steps) for action, steps in found.items()}
+
+    def _having(self, action: Action) -> tuple[Step, ...]:
+        return self._by_action.get(action, ())
 
     @property
     def run(self) -> tuple[Step, ...]:

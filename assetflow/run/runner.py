@@ -26,7 +26,7 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned, taken_in_memory
 from assetflow.run.pools import SlotQueue
-from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
+from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed, versions_gone
 from assetflow.run.reports import Progressed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
@@ -170,6 +170,7 @@ class Runner:
                 self._settings.inbox.deliver()
                 for result in results:
                     self._take_in(result)
+                self._begin_beside()
                 self._record()
             elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
                 until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
@@ -187,6 +188,18 @@ class Runner:
             while self._ready and self._has_room():
                 self._begin(heapq.heappop(self._ready)[1])
             self._record()
+
+    def _begin_beside(self) -> None:
+        """Start what comes next in any case: it is recorded in the one transaction with what has ended just now.
+
+        That is what stands before all that waits for what has ended, unless that failed: then nothing may start.
+        """
+        may_start = not (self._stopping or self._slots.has_waiting or self._recorder.has_failed)
+        while may_start and self._ready and self._has_room():
+            below = (self._rank[other] for name in self._settled for other in self._dependents[name])
+            if self._ready[0][0] > min(below, default=len(self._rank)):
+                break
+            self._begin(heapq.heappop(self._ready)[1])
 
     def _has_room(self) -> bool:
         return self._executor.capacity > len(self._starting)
@@ -257,7 +270,6 @@ class Runner:
         self._begun.update(node.keys)
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
-            self._observer.step_started(key, node.reasons[key])
         self._starting.append((name, attempts_of(node, self._run_id, now)))
 
     def _tell_waiting(self, name: str, reason: str) -> None:
@@ -409,13 +421,7 @@ class Runner:
         result: NodeResult | None = None,
     ) -> None:
         """An outcome that a commit makes true. `kept` is the version of the head when no new one is stored."""
-        before = self._heads.get(key)
-        lost: tuple[int, ...] = ()
-        if before is not None:
-            # Equal content is stored anew only when the bytes that were there are gone or damaged.
-            is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
-            is_replaced = is_same and not trace.is_anew
-            lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
+        lost = versions_gone(trace, self._heads.get(key), is_lost=key in self._world.lost)
         files = () if result is None else result.files
         self._recorder.add(Pending(outcome, self._attempt(outcome, result), trace, kept, lost, files))
 
@@ -440,8 +446,9 @@ class Runner:
             else:
                 self._take_commit(one, one.trace, one.done)
         for name, _ in starting:
-            node = self._nodes[name]
-            started = self._ahead.started.get(name)
+            node, started = self._nodes[name], self._ahead.started.get(name)
+            for key in node.keys:
+                self._observer.step_started(key, node.reasons[key])
             task = self._pinned.task(
                 name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt, started=started
             )
