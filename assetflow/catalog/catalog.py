@@ -17,6 +17,7 @@ from assetflow.catalog.rows import (
     attempt_facts,
     attempt_from_row,
     columns_json,
+    definition_of,
     definition_texts,
     details_and_shape,
     discovered_json,
@@ -65,6 +66,7 @@ class Catalog:
         self._envs: dict[str, int] = {}
         self._nodes: set[str] = set()
         self._shapes: set[str] = set()
+        self._definitions: dict[AssetKey, tuple[tuple[object, ...], int]] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -423,9 +425,14 @@ class Catalog:
         self.database.change("save_last_attempt", env_id, asset_id, part_id, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
-        texts = definition_texts(trace)
-        self.database.change("add_fp", *texts)
-        return cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+        """The number of a definition; that of the last trace of an asset is known, as its partitions mostly share it."""
+        definition, (known, number) = definition_of(trace), self._definitions.get(trace.asset, ((), 0))
+        if known != definition:
+            texts = definition_texts(definition)
+            self.database.change("add_fp", *texts)
+            number = cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+            self._definitions[trace.asset] = definition, number
+        return number
 
     def _add_sources(self, traces: Sequence[NewTrace], sources: Mapping[str, CodeSource]) -> None:
         """Record the code of these traces that is not recorded yet, however many they are with two statements."""
@@ -487,6 +494,7 @@ class Catalog:
             self._envs.clear()
             self._nodes.clear()
             self._shapes.clear()
+            self._definitions.clear()
             raise
 
 

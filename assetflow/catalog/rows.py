@@ -112,14 +112,28 @@ def version_from_row(row: Row) -> Version:
     )  # fmt: skip
 
 
-def definition_texts(trace: NewTrace) -> tuple[str, ...]:
-    """The columns of `fp` of a trace, its digest first."""
-    texts = [trace.code, *(json.dumps(dict(one)) for one in (trace.code_parts, trace.config))]
-    more = [json.dumps(dict(one)) for one in (trace.packages, trace.files, trace.env_vars)]
-    more += [json.dumps([note_to_json(note) for note in trace.notes]), trace.scheme]
-    whole = [*texts, *more, trace.code_version]
-    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-    return (digest, *texts, *more, cast("str", trace.code_version))
+Definition = tuple[
+    str, Mapping[str, str], Mapping[str, str], Mapping[str, str], Mapping[str, str], Mapping[str, str],
+    tuple[CodeNote, ...], str, str | None,
+]  # fmt: skip
+"""What a trace was made by, as `fp` holds it: see `definition_of`."""
+
+
+def definition_of(trace: NewTrace) -> Definition:
+    """The parts of a definition in the order of the columns of `fp`."""
+    return (
+        trace.code, trace.code_parts, trace.config, trace.packages, trace.files, trace.env_vars, trace.notes,
+        trace.scheme, trace.code_version,
+    )  # fmt: skip
+
+
+def definition_texts(definition: Definition) -> tuple[str, ...]:
+    """The columns of `fp` of a definition, its digest first."""
+    code, *mappings, notes, scheme, code_version = definition
+    texts = [code, *(json.dumps(dict(cast("Mapping[str, str]", one))) for one in mappings)]
+    texts += [json.dumps([note_to_json(note) for note in notes]), scheme]
+    digest = hashlib.sha256(json.dumps([*texts, code_version]).encode()).hexdigest()
+    return (digest, *texts, cast("str", code_version))
 
 
 def discovered_json(trace: NewTrace) -> str:

@@ -90,6 +90,13 @@ def digest_of(given: InputSpec, content: Content) -> str:
     return content.data_hash
 
 
+Edge = tuple[str, AssetKey, str, tuple[str, ...]]
+"""Of an input that partitions of an asset are read by: parameter, upstream, mode and columns."""
+
+_BASE_KEYS: dict[AssetKey, tuple[object, str]] = {}
+"""By asset, what the last `_base_key` rested on, and what it was. Equal objects are compared by their identity first."""
+
+
 def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     """What the asset's content is a function of: definition, config, and what each input depends on.
 
@@ -97,20 +104,30 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     """
     asset, partition = split_slot(spec.key)
     whole: list[tuple[InputSpec, str]] = []
-    parts: dict[InputSpec, list[tuple[str, str]]] = {}
+    parts: dict[Edge, list[tuple[str, str]]] = {}
     for given, digest in digests:
         if given.mode == "order":
             continue
         upstream, part = split_slot(given.upstream)
         if part:
-            parts.setdefault(replace(given, upstream=upstream), []).append((part, digest))
+            parts.setdefault((given.parameter, upstream, given.mode, given.columns), []).append((part, digest))
         else:
             whole.append((given, digest))
     if not (partition or parts):
         return definition_key(asset, spec, whole, ())
-    edges = sorted(parts, key=_by_name)
-    base = definition_key(asset, spec, whole, edges)
-    return slot_key(base, [digest_of_set(parts[given]) for given in edges], partition)
+    edges = sorted(parts)
+    base = _base_key(asset, spec, tuple(whole), tuple(edges))
+    return slot_key(base, [digest_of_set(parts[edge]) for edge in edges], partition)
+
+
+def _base_key(asset: AssetKey, spec: AssetSpec, whole: tuple[tuple[InputSpec, str], ...], edges: tuple[Edge, ...]) -> str:
+    """`definition_key` of one of many partitions: all of an asset share it, so the last one is remembered."""
+    rests_on = (spec.code, spec.code_version, spec.config, spec.files, spec.env_vars, spec.cue, spec.partitions)
+    found = _BASE_KEYS.get(asset)
+    if found is None or found[0] != (rests_on, whole, edges):
+        key = definition_key(asset, spec, whole, [InputSpec(*edge) for edge in edges])
+        _BASE_KEYS[asset] = found = ((rests_on, whole, edges), key)
+    return found[1]
 
 
 def definition_key(
