@@ -37,6 +37,7 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
+from assetflow.run.outcome import FAILED
 from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible
 from assetflow.run.unchanged import remember_unchanged
@@ -195,7 +196,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
-                plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
+                tried = [split_slot(step.asset) for step in plan.run]
+                plan = with_failures(plan, catalog.last_attempts(self.env, tried, FAILED))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,11 +143,16 @@ class Catalog:
         """The attempts of a run in the order they began."""
         return [attempt_from_row(row) for row in self.database.rows("attempts", run_id)]
 
-    def last_attempts(self, env: str, parts: Iterable[Slot] | None = None) -> dict[Slot, Attempt]:
-        """The newest attempt of every asset partition; with `parts`, of these and of all assets without partitions."""
+    def last_attempts(
+        self, env: str, parts: Iterable[Slot] | None = None, states: Collection[str] = ()
+    ) -> dict[Slot, Attempt]:
+        """The newest attempt of every asset partition; with `parts`, of these and of all assets without partitions.
+
+        With `states`, only those that ended so are read.
+        """
         named = ("last_attempts", env) if parts is None else ("last_attempts_in", env, _json(parts))
-        attempts = map(attempt_from_row, self.database.rows(*named))
-        return {(attempt.asset, attempt.partition): attempt for attempt in attempts}
+        rows = [row for row in self.database.rows(*named) if not states or row[4] in states]
+        return {(attempt.asset, attempt.partition): attempt for attempt in map(attempt_from_row, rows)}
 
     def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
         """The newest attempts of one asset, newest first."""

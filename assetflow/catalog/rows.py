@@ -74,8 +74,12 @@ def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]
     grouped: defaultdict[int, list[TraceInput]] = defaultdict(list)
     for trace_id, parameter, upstream, partition, mode, digest, number in rows:
         read = slot(AssetKey(upstream), partition)
-        grouped[trace_id].append(TraceInput(parameter, read, mode, digest, number))
+        grouped[trace_id].append(_trace_input(parameter, read, mode, digest, number))
     return {trace_id: tuple(found) for trace_id, found in grouped.items()}
+
+
+_trace_input = lru_cache(maxsize=4096)(TraceInput)
+"""Traces of neighbouring partitions mostly read the same."""
 
 
 @_sound
@@ -92,7 +96,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
         (version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state)
     )
     trace = Trace(
-        trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
+        trace_id, asset, partition, input_key, code, _shared(parts), _shared(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
         _shared(packages), _shared(files), _shared(env_vars), _notes(notes), scheme, declared,
         _discovered(discovered),
@@ -107,7 +111,8 @@ def version_from_row(row: Row) -> Version:
     parsed: list[tuple[str, str, str]] = json.loads(columns) if columns != "[]" else []
     return Version(
         version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
-        {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed if digest},
+        _schema(tuple([(name, kind) for name, kind, _ in parsed])),
+        {name: digest for name, _, digest in parsed if digest},
         _mapping(details), created, state,
     )  # fmt: skip
 
@@ -217,6 +222,13 @@ def attempt_facts(attempt: Attempt) -> str:
     return json.dumps(facts)
 
 
+@lru_cache(maxsize=1024)
+def _schema(columns: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The types of columns by name, once for all versions that have the same: nobody changes it."""
+    return dict(columns)
+
+
+@lru_cache(maxsize=1024)
 def _notes(text: str) -> tuple[CodeNote, ...]:
     return tuple(note_from_json(one) for one in json.loads(text)) if text != "[]" else ()
 

@@ -39,7 +39,7 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
+    seconds each took when it was computed. Both are called for all of them at a time. `discovered` has the digests of now for the
     files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
     that are known to be current, `current` counts for each asset those that are not even in the graph. `at` is
     the time of it all.
@@ -279,12 +279,14 @@ def make_plan(
     _refuse_forced_pins(forced & world.pins.keys())
     with garbage_kept():
         members = _members(world, wanted, with_upstream)
-        steps = _pass(world, members, forced, {}, with_upstream)
+        keys: dict[AssetKey, str] = {}
+        steps = _pass(world, members, forced, {}, with_upstream, keys)
         candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
-        if candidates:
-            found = world.traces(candidates)
-            if found:
-                steps = _pass(world, members, forced, found, with_upstream)
+        # Only where one of the input keys of now has a trace does that change the plan, there and below.
+        found = world.traces([*keys]) if keys else {}
+        if any(key in found.get(split_slot(name), ()) for name, key in keys.items()):
+            found = {**found, **world.traces([name for name in candidates if name not in keys])}
+            steps = _pass(world, members, forced, found, with_upstream, {})
         planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
         took = world.durations([*planned, *world.current]) if planned or world.current else dict[AssetKey, float]()
         for key in planned:
@@ -346,7 +348,9 @@ def _pass(
     forced: frozenset[AssetKey],
     traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
     with_upstream: bool,
+    keys: dict[AssetKey, str],
 ) -> dict[AssetKey, Step]:
+    """The step of each member; `keys` gets the input keys of those that are not current by them."""
     steps: dict[AssetKey, Step] = {}
     for together in _by_function(world.graph, members):
         if world.graph.specs[together[0]].is_source:
@@ -356,8 +360,11 @@ def _pass(
             steps.update((key, _settled_step(world, key)) for key in together)
             continue
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
-        free = {key: decision for key, decision in decided.items() if key not in world.pins}
-        for key, decision in {**decided, **_joined(free)}.items():
+        keys.update((key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT)
+        if len(together) > 1:
+            free = {key: decision for key, decision in decided.items() if key not in world.pins}
+            decided.update(_joined(free))
+        for key, decision in decided.items():
             head, spec = world.head(key), world.graph.specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
@@ -373,6 +380,9 @@ def _pass(
 def _by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[AssetKey]]:
     """The members, outputs of one function together, each group after all that any of its assets takes."""
     by_node = siblings(graph)
+    if len(by_node) == len(graph.specs):
+        yield from ([key] for key in members)  # each function has one output, and they are in order already
+        return
     inside, done, opened = set(members), set[str](), set[str]()
     for member in members:
         waiting = [] if graph.specs[member].node in done else [graph.specs[member].node]
@@ -423,9 +433,8 @@ def _decide(
         now=world.discovered,
         at=world.at,
     )
-    if not decision.reasons:
-        return decision
-    return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
+    reasons = tuple([_rooted(reason, steps) for reason in decision.reasons])
+    return decision if reasons == decision.reasons else replace(decision, reasons=reasons)
 
 
 def _is_blocked(step: Step | None) -> bool:
