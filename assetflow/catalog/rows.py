@@ -113,7 +113,7 @@ def version_from_row(row: Row) -> Version:
         version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
         _schema(tuple([(name, kind) for name, kind, _ in parsed])),
         {name: digest for name, _, digest in parsed if digest},
-        _mapping(details), created, state,
+        _shared(details), created, state,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -39,10 +39,11 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called for all of them at a time. `discovered` has the digests of now for the
-    files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
-    that are known to be current, `current` counts for each asset those that are not even in the graph. `at` is
-    the time of it all.
+    seconds each took when it was computed. Both are called at most once. `linkable(keys)` are those of
+    these assets that may have a trace by this input key: without any, traces are not asked for. `discovered` has the
+    digests of now for the files that functions were seen to open; without it they do not count. `settled` are asset
+    partitions of the graph that are known to be current, `current` counts for each asset those that are not even in
+    the graph. `at` is the time of it all.
     """
 
     graph: AssetGraph
@@ -55,6 +56,7 @@ class World:
     doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
+    linkable: Callable[[Mapping[AssetKey, str]], Collection[AssetKey]] = lambda keys: keys
     discovered: Discovered | None = None
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
@@ -283,10 +285,8 @@ def make_plan(
         steps = _pass(world, members, forced, {}, with_upstream, keys)
         candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
         # Only where one of the input keys of now has a trace does that change the plan, there and below.
-        found = world.traces([*keys]) if keys else {}
-        if any(key in found.get(split_slot(name), ()) for name, key in keys.items()):
-            found = {**found, **world.traces([name for name in candidates if name not in keys])}
-            steps = _pass(world, members, forced, found, with_upstream, {})
+        if keys and world.linkable(keys):
+            steps = _pass(world, members, forced, world.traces(candidates), with_upstream, {})
         planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
         took = world.durations([*planned, *world.current]) if planned or world.current else dict[AssetKey, float]()
         for key in planned:
