@@ -37,7 +37,6 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
-from assetflow.run.outcome import FAILED
 from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible
 from assetflow.run.unchanged import remember_unchanged
@@ -197,7 +196,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             plan = replace(plan, partitions=partitions)
             if plan.run:
                 tried = [split_slot(step.asset) for step in plan.run]
-                plan = with_failures(plan, catalog.last_attempts(self.env, tried, FAILED))
+                plan = with_failures(plan, catalog.last_attempts(self.env, tried, ("failed", "rejected")))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:

@@ -12,6 +12,7 @@ from typing import cast
 
 from assetflow.catalog.database import Database
 from assetflow.catalog.inputs import add_inputs
+from assetflow.catalog.occasions import begin_occasion
 from assetflow.catalog.rows import (
     Row,
     attempt_facts,
@@ -23,6 +24,7 @@ from assetflow.catalog.rows import (
     discovered_json,
     head_from_row,
     inputs_by_trace,
+    median,
     node_row,
     run_from_row,
     source_from_row,
@@ -30,7 +32,7 @@ from assetflow.catalog.rows import (
 )
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Occasion, Tick
+from assetflow.model.jobs import Occasion
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
@@ -173,7 +175,7 @@ class Catalog:
         found: dict[AssetKey, list[float]] = {}
         for key, seconds in cast("list[tuple[AssetKey, float]]", rows):
             found.setdefault(key, []).append(max(0.0, seconds))
-        return {key: _median(seconds) for key, seconds in found.items()}
+        return {key: median(seconds) for key, seconds in found.items()}
 
     def unsteady(self) -> frozenset[tuple[AssetKey, str, str]]:
         """The assets, with partition and input key, of which one definition gave different contents. One query."""
@@ -221,18 +223,8 @@ class Catalog:
             dead = self._end_dead_runs(env_id, at, on_dead)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
-            self._begin_tick(tick, run_id)
+            begin_occasion(self.database, tick, run_id)
         return run_id, dead
-
-    def _begin_tick(self, tick: Occasion | None, run_id: int) -> None:
-        if isinstance(tick, Tick):
-            done = self.database.change("tick_begins", run_id, tick.job, tick.scheduled, tick.tries)
-            if not done:
-                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
-        elif tick is not None:
-            done = self.database.change("request_begins", run_id, tick.request_id, tick.tries)
-            if not done:
-                raise Superseded(f"this request of `{tick.sensor}` has been taken up by another process")
 
     def end_dead_runs(self, env: str, at: float, on_dead: OnDead | None = None) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""
@@ -430,7 +422,7 @@ class Catalog:
         self.database.change("save_last_attempt", env_id, asset_id, part_id, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
-        """The number of a definition; that of the last trace of an asset is known, as its partitions mostly share it."""
+        """The number of a definition. That of the last trace of an asset is known: partitions mostly share it."""
         definition, (known, number) = definition_of(trace), self._definitions.get(trace.asset, ((), 0))
         if known != definition:
             texts = definition_texts(definition)
@@ -505,9 +497,3 @@ class Catalog:
 
 def _json(slots: Iterable[Slot]) -> str:
     return json.dumps([*slots])
-
-
-def _median(values: list[float]) -> float:
-    values.sort()
-    half = len(values) // 2
-    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from assetflow.errors import AssetflowError
 from assetflow.files import Files
@@ -134,7 +134,8 @@ class Journal:
         Nobody waits for the disk: with the power, line and commit stay and only the mark may go.
         """
         with suppress(OSError, AssetflowError):
-            self.files.append_line(self._last_segment() or self._after(None), _sealed({"n": number, "done": True}), is_durable=False)
+            path = self._last_segment() or self._after(None)
+            self.files.append_line(path, _sealed({"n": number, "done": True}), is_durable=False)
 
     def cancel(self, number: int) -> None:
         """Note that the last line's transaction did not commit: with the catalog lost, nobody could tell any more.
@@ -163,7 +164,7 @@ class Journal:
             self._is_known = True
 
     def _last_segment(self) -> Path | None:
-        """The newest file. The one that was it stays it for as long as it is there, and none with the next number is."""
+        """The newest file. What was it stays it for as long as it is there, and none with the next number is."""
         last = self._last
         if last is None or not os.path.exists(last) or os.path.exists(self._after(last)):  # noqa: PTH110 - often
             found = segments(self.folder)

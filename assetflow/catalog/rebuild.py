@@ -18,7 +18,14 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, definition_of, definition_texts, details_and_shape, discovered_json, queries
+from assetflow.catalog.rows import (
+    columns_json,
+    definition_of,
+    definition_texts,
+    details_and_shape,
+    discovered_json,
+    queries,
+)
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
 from assetflow.model.keys import AssetKey, split_slot

@@ -135,7 +135,7 @@ def definition_of(trace: NewTrace) -> Definition:
 def definition_texts(definition: Definition) -> tuple[str, ...]:
     """The columns of `fp` of a definition, its digest first."""
     code, *mappings, notes, scheme, code_version = definition
-    texts = [code, *(json.dumps(dict(cast("Mapping[str, str]", one))) for one in mappings)]
+    texts = [code, *(json.dumps(dict(one)) for one in mappings)]
     texts += [json.dumps([note_to_json(note) for note in notes]), scheme]
     digest = hashlib.sha256(json.dumps([*texts, code_version]).encode()).hexdigest()
     return (digest, *texts, cast("str", code_version))
@@ -220,6 +220,13 @@ def attempt_facts(attempt: Attempt) -> str:
     if attempt.spans:
         facts["spans"] = [[span.path, span.seconds, span.count, span.failed] for span in attempt.spans]
     return json.dumps(facts)
+
+
+def median(values: list[float]) -> float:
+    """The middle one of some numbers, or what is between the two."""
+    values.sort()
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 from assetflow.plan.surroundings import seen_words
+from assetflow.plan.together import by_function, joined, siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,14 +335,6 @@ def accepts_last_good(world: World, given: InputSpec) -> bool:
     return given.accept == LAST_GOOD and is_there
 
 
-def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
-    """The assets that each function makes, by node."""
-    by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
-    for key, spec in graph.specs.items():
-        by_node[spec.node].append(key)
-    return by_node
-
-
 def _pass(
     world: World,
     members: list[AssetKey],
@@ -352,7 +345,7 @@ def _pass(
 ) -> dict[AssetKey, Step]:
     """The step of each member; `keys` gets the input keys of those that are not current by them."""
     steps: dict[AssetKey, Step] = {}
-    for together in _by_function(world.graph, members):
+    for together in by_function(world.graph, members):
         if world.graph.specs[together[0]].is_source:
             steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
             continue
@@ -363,7 +356,7 @@ def _pass(
         keys.update((key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT)
         if len(together) > 1:
             free = {key: decision for key, decision in decided.items() if key not in world.pins}
-            decided.update(_joined(free))
+            decided.update(joined(free))
         for key, decision in decided.items():
             head, spec = world.head(key), world.graph.specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
@@ -375,31 +368,6 @@ def _pass(
                 last_good=tuple(up.version for key in accepted if (up := world.head(key)) is not None),
             )  # fmt: skip
     return {key: steps[key] for key in members}
-
-
-def _by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[AssetKey]]:
-    """The members, outputs of one function together, each group after all that any of its assets takes."""
-    by_node = siblings(graph)
-    if len(by_node) == len(graph.specs):
-        yield from ([key] for key in members)  # each function has one output, and they are in order already
-        return
-    inside, done, opened = set(members), set[str](), set[str]()
-    for member in members:
-        waiting = [] if graph.specs[member].node in done else [graph.specs[member].node]
-        while waiting:
-            node = waiting[-1]
-            together = [key for key in by_node[node] if key in inside]
-            above = {graph.specs[up].node for key in together for up in graph.upstream(key) if up in inside}
-            # Outputs differ in what their checks read, so one of them may need what stands later in the order.
-            needed = above - done - {node} if node not in opened else ()
-            opened.add(node)
-            if needed:
-                waiting.extend(needed)
-                continue
-            waiting.pop()
-            if node not in done:
-                done.add(node)
-                yield together
 
 
 def _decide(
@@ -493,21 +461,3 @@ def _blocked(key: AssetKey, step: Step) -> Reason:
     if first.code == "source_unavailable" and step.spec.is_source:
         return Reason("source_unavailable", first.text, {"source": key})
     return replace(first, is_root=False)
-
-
-def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
-    """Outputs of one function run together: where one runs, the others may change with it; or none of them can.
-
-    Those that are pinned do not take part: they are made along with the others, and not kept.
-    """
-    if len(decided) <= 1:
-        return decided
-    blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
-    if blocked is not None:
-        return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
-    first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
-    if first is None:
-        return decided  # they read the same, so they wait for the same, or all can stay or be linked
-    reason = Reason("made_together", f"made together with {first}", {"with": first}, is_root=False)
-    stands = (Action.RUN, Action.MAYBE)
-    return {key: one if one.action in stands else Decision(Action.MAYBE, (reason,)) for key, one in decided.items()}

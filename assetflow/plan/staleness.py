@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from assetflow.model.durations import words
@@ -119,7 +119,9 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     return slot_key(base, [digest_of_set(parts[edge]) for edge in edges], partition)
 
 
-def _base_key(asset: AssetKey, spec: AssetSpec, whole: tuple[tuple[InputSpec, str], ...], edges: tuple[Edge, ...]) -> str:
+def _base_key(
+    asset: AssetKey, spec: AssetSpec, whole: tuple[tuple[InputSpec, str], ...], edges: tuple[Edge, ...]
+) -> str:
     """`definition_key` of one of many partitions, which all of an asset share."""
     rests_on = (
         spec.code, spec.code_version, spec.config, spec.files, spec.env_vars, spec.cue, spec.partitions, whole, edges

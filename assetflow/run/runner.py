@@ -190,10 +190,7 @@ class Runner:
             self._record()
 
     def _begin_beside(self) -> None:
-        """Start what comes next in any case: it is recorded in the one transaction with what has ended just now.
-
-        That is what stands before all that waits for what has ended, unless that failed: then nothing may start.
-        """
+        """Start what stands before all that waits for what has ended well just now: one transaction records both."""
         may_start = not (self._stopping or self._slots.has_waiting or self._recorder.has_failed)
         while may_start and self._ready and self._has_room():
             below = (self._rank[other] for name in self._settled for other in self._dependents[name])
@@ -413,13 +410,9 @@ class Runner:
         return computed(spec.key, origin, made, result, reuse, self._pinned.seen(spec.key))
 
     def _commit(
-        self,
-        key: AssetKey,
-        trace: NewTrace,
-        kept: Version | None,
-        outcome: StepOutcome,
+        self, key: AssetKey, trace: NewTrace, kept: Version | None, outcome: StepOutcome,
         result: NodeResult | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """An outcome that a commit makes true. `kept` is the version of the head when no new one is stored."""
         lost = versions_gone(trace, self._heads.get(key), is_lost=key in self._world.lost)
         files = () if result is None else result.files

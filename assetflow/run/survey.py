@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
 
     unsteady = frozenset((slot(key, partition), input_key) for key, partition, input_key in catalog.unsteady())
     world = World(
-        graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, lambda keys: with_traces(catalog.database, keys),
+        graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, partial(with_traces, catalog.database),
         seen, slots.settled, slots.current,
     )  # fmt: skip
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
