@@ -104,7 +104,9 @@ class Journal:
     folder: Path
     files: Files = field(default_factory=Files)
     _is_known: bool = False
-    _last: Path | None = None
+    _last: tuple[str, str] | None = None
+    _written: Path | None = None
+    """The file of the line that was added last: its mark goes there too, as the lock is held from one to the other."""
 
     def is_empty(self) -> bool:
         """Whether nothing was ever written."""
@@ -134,8 +136,8 @@ class Journal:
         Nobody waits for the disk: with the power, line and commit stay and only the mark may go.
         """
         with suppress(OSError, AssetflowError):
-            path = self._last_segment() or self._after(None)
-            self.files.append_line(path, _sealed({"n": number, "done": True}), is_durable=False)
+            mark = _sealed({"n": number, "done": True})
+            self.files.append_line(self._written or segments(self.folder)[-1], mark, is_durable=False)
 
     def cancel(self, number: int) -> None:
         """Note that the last line's transaction did not commit: with the catalog lost, nobody could tell any more.
@@ -158,6 +160,7 @@ class Journal:
                 self.files.sync_directory(self.folder.parent)
             path, is_new = self._after(path), True
         self.files.append_line(path, _line(record))
+        self._written = path
         if is_new or not self._is_known:
             # Who was killed before syncing the folder left a file whose name may not be on the disk.
             self.files.sync_directory(self.folder)
@@ -165,11 +168,10 @@ class Journal:
 
     def _last_segment(self) -> Path | None:
         """The newest file. What was it stays it for as long as it is there, and none with the next number is."""
-        last = self._last
-        if last is None or not os.path.exists(last) or os.path.exists(self._after(last)):  # noqa: PTH110 - often
+        if self._last is None or not os.path.exists(self._last[0]) or os.path.exists(self._last[1]):  # noqa: PTH110 - often
             found = segments(self.folder)
-            self._last = last = found[-1] if found else None
-        return last
+            self._last = (str(found[-1]), str(self._after(found[-1]))) if found else None
+        return None if self._last is None else Path(self._last[0])
 
     def _after(self, path: Path | None) -> Path:
         return self.folder / f"{(0 if path is None else int(path.stem)) + 1:06d}.jsonl"
@@ -191,6 +193,7 @@ class Journal:
                 out.write(_line(record) + b"\n")
         aside.chmod(0o644)  # made as what never changes, but lines will be appended
         self.files.rename(aside, target)
+        self._written = target
         self.files.sync_directory(self.folder)
         for path in found:
             self.files.remove_tree(path)

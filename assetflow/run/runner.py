@@ -244,9 +244,8 @@ class Runner:
             self._settled.append(name)
             return
         node.keys = [*decisions]
-        if not self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
-            return
-        self._start(name, decisions)
+        if self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
+            self._start(name, decisions)
 
     def _decided(self, node: Progress, keys: Sequence[AssetKey]) -> Mapping[AssetKey, Decision]:
         """Why these outputs, which stand together, are to be computed; else they are settled, and it is empty."""
@@ -385,8 +384,7 @@ class Runner:
     def _finish_output(self, key: AssetKey, node: Progress, result: NodeResult) -> None:
         spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
         if result.error is not None:
-            is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
-            if is_stopped:
+            if result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping:
                 message = f"stopped: {self._interrupts.why}"
                 self._settle(replace(base, state="cancelled", error=None, message=message), result)
             else:
@@ -395,14 +393,17 @@ class Runner:
             self._settle(replace(base, state="skipped", message=result.skipped), result)
         else:
             made = result.outputs[key]
-            base = replace(base, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error)
+            state = "rejected" if made.error is not None else "unchanged" if made.version is None else "materialized"
+            outcome = replace(
+                base, state=state, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error,
+                rejected=made.rejected,
+            )  # fmt: skip
             if made.error is not None:
                 refused = None if made.version is None else replace(self._new_trace(spec, made, result), kind="reject")
-                self._settle(replace(base, state="rejected", rejected=made.rejected), result, refused)
+                self._settle(outcome, result, refused)
             else:
-                state = "unchanged" if made.version is None else "materialized"
                 kept = None if head is None else head.version
-                self._commit(key, self._new_trace(spec, made, result), kept, replace(base, state=state), result)
+                self._commit(key, self._new_trace(spec, made, result), kept, outcome, result)
 
     def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
         head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
