@@ -1,4 +1,4 @@
-"""What each of many partitions costs: counts of commits, statements and texts that are read, which only ever go down."""
+"""What each of many partitions costs: counts of commits, statements and texts read, which only ever go down."""
 
 from __future__ import annotations
 
