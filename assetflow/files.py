@@ -146,9 +146,9 @@ class Files:
         A line that an earlier call did not finish is ended first, so that only it is spoiled.
         """
         with _mapped("writing", path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            with os.fdopen(descriptor, "ab") as handle:
-                is_whole = handle.tell() == 0 or _last_byte(path) == b"\n"
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            with os.fdopen(descriptor, "a+b", buffering=0) as handle:
+                is_whole = handle.tell() == 0 or _last_byte(handle) == b"\n"
                 self.write(handle, (b"" if is_whole else b"\n") + line + b"\n")
                 if is_durable:
                     self.sync_file(handle)
@@ -400,10 +400,9 @@ def _mapped(doing: str, path: Path) -> Generator[None]:
         raise storage_error(doing, path, error) from error
 
 
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as handle:
-        handle.seek(-1, os.SEEK_END)
-        return handle.read(1)
+def _last_byte(handle: BinaryIO) -> bytes:
+    handle.seek(-1, os.SEEK_END)
+    return handle.read(1)
 
 
 def _remove(path: Path) -> None:

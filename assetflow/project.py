@@ -188,7 +188,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
-                plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
+                tried = [split_slot(step.asset) for step in plan.run]
+                plan = with_failures(plan, catalog.last_attempts(self.env, tried, ("failed", "rejected")))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:

@@ -18,6 +18,7 @@ from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
+from assetflow.run.outcome import FAILED
 
 if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
@@ -415,9 +416,9 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
     steps = dict(plan.steps)
     for key, step in plan.steps.items():
         attempt = attempts.get(split_slot(key))
-        if step.action is not Action.RUN or attempt is None or not _is_about_now(step, attempt):
+        if step.action is not Action.RUN or attempt is None or attempt.state not in FAILED:
             continue
-        if attempt.state in ("failed", "rejected"):
+        if _is_about_now(step, attempt):
             message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
             text = f"failed in run #{attempt.run_id}" + (f": {message}" if message else "")
             reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)

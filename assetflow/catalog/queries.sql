@@ -46,6 +46,15 @@ CROSS JOIN trace t ON t.trace_id = h.trace_id
 CROSS JOIN fp f ON f.fp_id = t.fp_id
 CROSS JOIN stored_version v ON v.version_id = t.version_id
 
+-- slots_with_key: those of these asset partitions (a JSON list of triples: two keys and an input key) that have such a trace
+SELECT DISTINCT wanted.value ->> 0, wanted.value ->> 1
+FROM json_each(?) wanted
+CROSS JOIN asset a ON a.key = wanted.value ->> 0
+CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
+    SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = wanted.value ->> 1
+) END
+CROSS JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id AND t.input_key = wanted.value ->> 2
+
 -- traces_in: the traces of these asset partitions (a JSON list of pairs of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,

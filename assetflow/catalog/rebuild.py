@@ -18,7 +18,14 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, definition_texts, details_and_shape, discovered_json, queries
+from assetflow.catalog.rows import (
+    columns_json,
+    definition_of,
+    definition_texts,
+    details_and_shape,
+    discovered_json,
+    queries,
+)
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
 from assetflow.model.keys import AssetKey, split_slot
@@ -243,7 +250,7 @@ class _Draft:
         return found[0][0] if found else None
 
     def _fp(self, trace: NewTrace) -> int:
-        texts = definition_texts(trace)
+        texts = definition_texts(definition_of(trace))
         self._connection.execute(self._queries["add_fp"], texts)
         return self._all("fp_id", texts[0])[0][0]
 

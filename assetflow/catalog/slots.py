@@ -10,7 +10,14 @@ from typing import cast
 from assetflow.catalog.catalog import Slot
 from assetflow.catalog.database import Database
 from assetflow.catalog.rows import Row
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, slot, split_slot
+
+
+def with_traces(database: Database, keys: Mapping[AssetKey, str]) -> frozenset[AssetKey]:
+    """Those of these assets, or partitions by the names of their slots, that have a trace with this input key."""
+    wanted = json.dumps([(*split_slot(name), key) for name, key in keys.items()])
+    found = cast("list[Slot]", database.rows("slots_with_key", wanted))
+    return frozenset(slot(key, partition) for key, partition in found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from assetflow.model.records import Discovered, Head, NewVersion, Trace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.surroundings import code_now, code_then, moved_discoveries, moved_packages
-from assetflow.plan.walks import siblings
+from assetflow.plan.together import siblings
 from assetflow.run.aside import Aside, AsideStorage, aside
 from assetflow.run.outcome import StepError
 from assetflow.run.survey import Survey

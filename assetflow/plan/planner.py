@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,10 +18,11 @@ from assetflow.plan.causes import RootCause, root_causes
 from assetflow.plan.crowds import Crowd, decided_together, without_names
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.members import members_of
 from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 from assetflow.plan.surroundings import seen_words
-from assetflow.plan.walks import by_function, members_of
+from assetflow.plan.together import by_function, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
-    files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
-    that are known to be current, `current` counts for each asset those that are not even in the graph. `crowds`
-    are slots that stand for many each. `at` is the time of it all.
+    seconds each took when it was computed. Both are called at most once. `linkable(keys)` are those of
+    these assets that may have a trace by this input key: without any, traces are not asked for. `discovered` has the
+    digests of now for the files that functions were seen to open; without it they do not count. `settled` are asset
+    partitions of the graph that are known to be current, `current` counts for each asset those that are not even in
+    the graph. `crowds` are slots that stand for many each. `at` is the time of it all.
     """
 
     graph: AssetGraph
@@ -57,6 +59,7 @@ class World:
     doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
+    linkable: Callable[[Mapping[AssetKey, str]], Collection[AssetKey]] = lambda keys: keys
     discovered: Discovered | None = None
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
@@ -154,8 +157,16 @@ class Plan:
     def __getitem__(self, key: str) -> Step:
         return self.steps[AssetKey(key)]
 
-    def _having(self, *actions: Action) -> tuple[Step, ...]:
-        return tuple(step for step in self if step.action in actions and not step.spec.is_source)
+    @cached_property
+    def _by_action(self) -> Mapping[Action, tuple[Step, ...]]:
+        found: defaultdict[Action, list[Step]] = defaultdict(list)
+        for step in self:
+            if not step.spec.is_source:
+                found[step.action].append(step)
+        return {action: tuple(steps) for action, steps in found.items()}
+
+    def _having(self, action: Action) -> tuple[Step, ...]:
+        return self._by_action.get(action, ())
 
     @property
     def run(self) -> tuple[Step, ...]:
@@ -289,12 +300,13 @@ def make_plan(
     _refuse_forced_pins(forced & world.pins.keys())
     with garbage_kept():
         members = members_of(world.graph, wanted, world.pins, with_upstream=with_upstream)
-        steps = _pass(world, members, forced, {}, with_upstream)
+        keys: dict[AssetKey, str] = {}
+        steps = _pass(world, members, forced, {}, with_upstream, keys)
         candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
-        if candidates:
+        # Only where one of the input keys of now has a trace does that change the plan, there and below.
+        if keys and world.linkable(keys):
             found = world.traces([key for key in candidates if key not in world.crowds])
-            if found:
-                steps = _pass(world, members, forced, found, with_upstream)
+            steps = _pass(world, members, forced, found, with_upstream, {})
         planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
         took = world.durations([*planned, *world.current]) if planned or world.current else dict[AssetKey, float]()
         for key in planned:
@@ -327,7 +339,9 @@ def _pass(
     forced: frozenset[AssetKey],
     traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
     with_upstream: bool,
+    keys: dict[AssetKey, str],
 ) -> dict[AssetKey, Step]:
+    """The step of each member; `keys` gets the input keys of those that are not current by them."""
     steps: dict[AssetKey, Step] = {}
     for together in by_function(world.graph, members):
         if world.graph.specs[together[0]].is_source:
@@ -340,8 +354,11 @@ def _pass(
             steps.update((key, _crowd_step(world, key, steps)) for key in together)
             continue
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
-        free = {key: decision for key, decision in decided.items() if key not in world.pins}
-        for key, decision in {**decided, **_joined(free)}.items():
+        keys.update((key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT)
+        if len(together) > 1:
+            free = {key: decision for key, decision in decided.items() if key not in world.pins}
+            decided.update(joined(free))
+        for key, decision in decided.items():
             head, spec = world.head(key), world.graph.specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
@@ -385,11 +402,10 @@ def _decide(
         now=world.discovered,
         at=world.at,
     )
-    if not decision.reasons:
-        return decision
     if world.crowds and (crowded := [one.upstream for one in spec.inputs if one.upstream in world.crowds]):
         decision = without_names(decision, spec, crowded)
-    return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
+    reasons = tuple([_rooted(reason, steps) for reason in decision.reasons])
+    return decision if reasons == decision.reasons else replace(decision, reasons=reasons)
 
 
 def _is_blocked(step: Step | None) -> bool:
@@ -463,21 +479,3 @@ def _blocked(key: AssetKey, step: Step) -> Reason:
     if first.code == "source_unavailable" and step.spec.is_source:
         return Reason("source_unavailable", first.text, {"source": key})
     return replace(first, is_root=False)
-
-
-def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
-    """Outputs of one function run together: where one runs, the others may change with it; or none of them can.
-
-    Those that are pinned do not take part: they are made along with the others, and not kept.
-    """
-    if len(decided) <= 1:
-        return decided
-    blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
-    if blocked is not None:
-        return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
-    first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
-    if first is None:
-        return decided  # they read the same, so they wait for the same, or all can stay or be linked
-    reason = Reason("made_together", f"made together with {first}", {"with": first}, is_root=False)
-    stands = (Action.RUN, Action.MAYBE)
-    return {key: one if one.action in stands else Decision(Action.MAYBE, (reason,)) for key, one in decided.items()}

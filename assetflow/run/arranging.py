@@ -14,7 +14,7 @@ from assetflow.model.records import Attempt, Head, Version
 from assetflow.model.spec import InputSpec
 from assetflow.plan.planner import Plan, World, accepts_last_good
 from assetflow.plan.staleness import Action, Decision, Reason, decide
-from assetflow.plan.walks import siblings
+from assetflow.plan.together import siblings
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
 from assetflow.run.outcome import FAILED, StepOutcome

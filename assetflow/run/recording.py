@@ -14,7 +14,7 @@ from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
 from assetflow.plan.planner import SourceNow, Step
-from assetflow.run.outcome import StepOutcome
+from assetflow.run.outcome import FAILED, StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
 
@@ -51,6 +51,11 @@ class Recorder:
     def has_more(self) -> bool:
         """Whether something waits to be recorded."""
         return bool(self._waiting)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something that waits to be recorded failed."""
+        return any(one.outcome.state in FAILED for one in self._waiting)
 
     def add(self, outcome: Pending) -> None:
         """Take an outcome in."""
@@ -124,6 +129,14 @@ def attempt_of(
 def _numbered(one: Pending, number: int) -> Pending:
     attempt = None if one.attempt is None else replace(one.attempt, version_number=number)
     return replace(one, outcome=replace(one.outcome, rejected=number), attempt=attempt)
+
+
+def versions_gone(trace: NewTrace, before: Head | None, *, is_lost: bool) -> tuple[int, ...]:
+    """The version of the head before a commit, if its bytes are gone or damaged: only then is equal content stored."""
+    if before is None:
+        return ()
+    is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
+    return (before.version.version_id,) if is_lost or (is_same and not trace.is_anew) else ()
 
 
 def observed(step: Step, source: SourceNow, now: float) -> NewTrace:

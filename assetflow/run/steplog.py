@@ -38,7 +38,7 @@ def log_path(runs: Path, run_id: int, node: str, attempt: int) -> Path:
     """Where the log of an attempt at a function lies, or at one partition of it."""
     base, partition = split_slot(AssetKey(node))
     name = f"{base}[{folder_name(partition)}]" if partition else base
-    return runs / str(run_id) / f"{name}.{attempt}.log"
+    return Path(f"{runs}/{run_id}/{name}.{attempt}.log")
 
 
 def range_log(path: Path, definition: Definition, partition: str) -> Path | None:

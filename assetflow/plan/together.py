@@ -1,34 +1,13 @@
-"""Walks over the graph of a plan: what belongs to it, and in which order it is decided."""
+"""Outputs of one function, which are made together: the order of functions, and what one output means for others."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.graph import AssetGraph
-
-
-def members_of(
-    graph: AssetGraph, targets: tuple[AssetKey, ...], pinned: Container[AssetKey], *, with_upstream: bool
-) -> list[AssetKey]:
-    """The targets, what is made together with them, and what they need; what is pinned needs nothing."""
-    by_node = siblings(graph)
-    found: set[AssetKey] = set()
-    waiting = list(targets)
-    while waiting:
-        key = waiting.pop()
-        if key in found:
-            continue
-        found.add(key)
-        waiting.extend(by_node.pop(graph.specs[key].node, ()))
-        if key in pinned:
-            continue
-        if with_upstream:
-            waiting.extend(graph.upstream(key))
-        else:
-            waiting.extend(up for up in graph.upstream(key) if graph.specs[up].is_source)
-    return [key for key in graph.order if key in found]
+from assetflow.plan.staleness import Action, Decision, Reason
 
 
 def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
@@ -42,6 +21,9 @@ def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
 def by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[AssetKey]]:
     """The members, outputs of one function together, each group after all that any of its assets takes."""
     by_node = siblings(graph)
+    if len(by_node) == len(graph.specs):
+        yield from ([key] for key in members)  # each function has one output, and they are in order already
+        return
     inside, done, opened = set(members), set[str](), set[str]()
     for member in members:
         waiting = [] if graph.specs[member].node in done else [graph.specs[member].node]
@@ -59,3 +41,21 @@ def by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[Ass
             if node not in done:
                 done.add(node)
                 yield together
+
+
+def joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
+    """Outputs of one function run together: where one runs, the others may change with it; or none of them can.
+
+    Those that are pinned do not take part: they are made along with the others, and not kept.
+    """
+    if len(decided) <= 1:
+        return decided
+    blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
+    if blocked is not None:
+        return {key: one if one.action is Action.CURRENT else blocked for key, one in decided.items()}
+    first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
+    if first is None:
+        return decided  # they read the same, so they wait for the same, or all can stay or be linked
+    reason = Reason("made_together", f"made together with {first}", {"with": first}, is_root=False)
+    stands = (Action.RUN, Action.MAYBE)
+    return {key: one if one.action in stands else Decision(Action.MAYBE, (reason,)) for key, one in decided.items()}
