@@ -407,12 +407,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     # -- helpers
 
     def _present_again(self) -> None:
-        """Make the views that DuckDB programs open anew, when they were lost or changed: they are derived."""
-        if not self.storage.shows(self.env):
-            from assetflow.run.presenting import present
+        """Make what other programs open anew, when it was lost or changed: it is derived."""
+        from assetflow.run.presenting import present_again
 
-            with self._catalog() as catalog:
-                present(self.settings, self.graph.specs, catalog, self.storage)
+        present_again(self.settings, self.graph.specs, self.storage)
 
     @contextmanager
     def _catalog(self) -> Generator[Catalog]:
