@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetflow.cli.folding import range_name
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -133,22 +134,13 @@ class _Folded:
     @property
     def name(self) -> str:
         first = self.steps[0]
-        definition = first.spec.partitions
-        if len(self.steps) == 1 or definition is None:
-            return first.asset
-        spans = definition.ordinals(step.partition for step in self.steps).spans
-        runs = [definition.run_text(low, high) for low, high in spans]
-        shown = runs if len(runs) <= _MOST_RUNS else [*runs[: _MOST_RUNS - 1], "…", runs[-1]]
-        return f"{split_slot(first.asset)[0]}[{', '.join(shown)}]"
+        parts = [step.partition for step in self.steps]
+        return range_name(split_slot(first.asset)[0], parts, first.spec.partitions)
 
     @property
     def estimate_s(self) -> float | None:
         known = [step.estimate_s for step in self.steps if step.estimate_s is not None]
         return sum(known) if known else None
-
-
-_MOST_RUNS = 3
-"""How many runs of partitions are named in one line."""
 
 
 def _folded(steps: Sequence[Step]) -> list[_Folded]:
