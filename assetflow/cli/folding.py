@@ -30,7 +30,7 @@ def range_name(asset: AssetKey, partitions: Sequence[str], definition: Definitio
 
 
 def _runs(partitions: Sequence[str], definition: Definition) -> list[str]:
-    return [definition.run_text(low, high) for low, high in definition.ordinals(partitions).spans]
+    return definition.text(definition.ordinals(partitions)).split(", ")
 
 
 class Folding:
