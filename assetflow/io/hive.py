@@ -31,7 +31,7 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _LONGEST = 255  # bytes in the name of a folder
 _ONE_BY_ONE = 200  # folders that are synced by themselves; of more, everything is
 
-Place = tuple[str, Path]
+Place = tuple[str, str]
 """The folder of a partition below that of its asset, and the file of its version."""
 
 
@@ -134,15 +134,25 @@ class PartitionFolders:
     def place(self, names: Iterable[str], key: str, location: str) -> Place | None:
         """Where a version of a partition is to be shown; None when that has no name."""
         folder = folder_of(names, key)
-        return None if folder is None else (folder, self._root / location / _DATA)
+        return None if folder is None else (folder, f"{self._root}/{location}/{_DATA}")
 
     def differing(self, asset: str, places: Iterable[Place]) -> tuple[list[Place], list[str]]:
         """The places whose file is not that of their version, and what is in the folder that is none of them."""
-        wanted = dict(places)
-        base = self.asset_path(asset)
-        wrong = [(folder, file) for folder, file in wanted.items() if not _is_shown(file, base / folder / _DATA)]
-        known = {f"{folder}/{_DATA}" for folder, file in wanted.items() if file.exists()}
-        return wrong, [one for one in _files_below(base) if one not in known]
+        base, others = self.asset_path(asset), _files_below(str(self.asset_path(asset)))
+        here = base.stat().st_dev if others else 0
+        wrong: list[Place] = []
+        for folder, file in places:
+            name = f"{folder}/{_DATA}"
+            inode = others.get(name)
+            try:
+                wanted = os.stat(file)  # noqa: PTH116 - a hundred thousand times
+            except OSError:
+                continue  # what is shown there is among the others
+            others.pop(name, None)
+            is_same = (wanted.st_ino, wanted.st_dev) == (inode, here)
+            if not is_same and not _is_shown(Path(file), base / name):
+                wrong.append((folder, file))
+        return wrong, [*others]
 
     def show(self, asset: str, places: Iterable[Place]) -> int:
         """Make the files of these places those of their versions; how many changed. No other place is touched.
@@ -151,7 +161,7 @@ class PartitionFolders:
             DiskFull, NotWritable, StorageFailed: the disk refused; what was shown before stays.
         """
         base = self.asset_path(asset)
-        return sum(self._show(base / folder, file) for folder, file in places)
+        return sum(self._show(base / folder, Path(file)) for folder, file in places)
 
     def hide(self, asset: str, folders: Iterable[str]) -> int:
         """Remove the files of these partitions, and the folders that are then empty; how many there were."""
@@ -236,9 +246,17 @@ def _is_shown(file: Path, target: Path) -> bool:
     return cmp(file, target, shallow=False)
 
 
-def _files_below(base: Path) -> list[str]:
-    found: list[str] = []
-    for folder, _, names in os.walk(base):
-        below = Path(folder).relative_to(base).as_posix()
-        found += [name if below == "." else f"{below}/{name}" for name in names]
+def _files_below(base: str, above: str = "") -> dict[str, int]:
+    """The inodes of all files in a folder and those below it, by their paths from there."""
+    found: dict[str, int] = {}
+    try:
+        with os.scandir(base) as entries:
+            inside = [(entry.name, entry.inode(), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except FileNotFoundError:
+        return found
+    for name, inode, is_folder in inside:
+        if is_folder:
+            found |= _files_below(f"{base}/{name}", f"{above}{name}/")
+        else:
+            found[f"{above}{name}"] = inode
     return found
