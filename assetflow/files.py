@@ -25,6 +25,7 @@ R = TypeVar("R")
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
+_NO_LINKS = frozenset([errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP])
 _ABOUT_US = _FORBIDDEN | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 _CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
 _LARGE = 8 << 20  # a file of more bytes is worth a thread
@@ -102,6 +103,22 @@ class Files:
         """Move a file over one that may exist, on the same file system, in one step: readers see the old or the new."""
         with _mapped("publishing", target):
             source.replace(target)
+
+    def link(self, source: Path, target: Path) -> bool:
+        """Give a closed file a second name, which must not exist; false where the file system cannot do that."""
+        with _mapped("linking", target):
+            try:
+                target.hardlink_to(source)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return False
+            return True
+
+    def sync_all(self) -> None:
+        """Return when everything that was written is on the disk: less work than many folders one by one."""
+        if hasattr(os, "sync"):  # Windows has none, and cannot sync folders either
+            os.sync()
 
     def sync_path(self, path: Path) -> None:
         """Return when a closed file, which another library wrote, is on the disk."""

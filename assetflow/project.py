@@ -319,11 +319,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         partitions: str | None = None,
         max_failures: int | None = None,
         cause: str = "cli",
+        now: float | None = None,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
-        `partitions` says which of those that exist now are meant (`2026-01-01..2026-01-31`, `latest:7`; default: all);
-        assets without partitions that are made of all of them are then left out.
+        `partitions` says which of those that exist `now` are meant (`2026-01-01..2026-01-31`, `latest:7`; default:
+        all); assets without partitions that are made of all of them are then left out. `now` is the time by the clock.
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
         environment; `retries` is how often a failed asset is tried again, whatever it declares. After
@@ -349,7 +350,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
             retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
         )  # fmt: skip
-        found, arranging = None, self._arranging(ask=True)
+        found, arranging = None, self._arranging(ask=True, now=now)
         if not config:
             found, plan, is_tidy = self._look(request, arranging)
             if saved is not None:
@@ -403,12 +404,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     # -- helpers
 
     def _present_again(self) -> None:
-        """Make the views that DuckDB programs open anew, when they were lost or changed: they are derived."""
-        if not self.storage.shows(self.env):
-            from assetflow.run.presenting import present
+        """Make what other programs open anew, when it was lost or changed: it is derived."""
+        from assetflow.run.presenting import present_again
 
-            with self._catalog() as catalog:
-                present(self.settings, self.graph.specs, catalog, self.storage)
+        present_again(self.settings, self.graph.specs, self.storage)
 
     @contextmanager
     def _catalog(self) -> Generator[Catalog]:
@@ -418,8 +417,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         finally:
             catalog.close()
 
-    def _arranging(self, *, ask: bool) -> Arranging:
-        return Arranging(self.settings, self.storage, self._code, self._load if ask else None)
+    def _arranging(self, *, ask: bool, now: float | None = None) -> Arranging:
+        return Arranging(self.settings, self.storage, self._code, self._load if ask else None, now=now)
 
     def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         return self._arranging(ask=ask).survey(graph or self.graph, catalog)

@@ -18,7 +18,7 @@ from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import Action, Reason
-from assetflow.run.outcome import FAILED
+from assetflow.plan.tried import FAILED, is_of_another
 
 if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
@@ -31,9 +31,10 @@ class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
     state: missing, stale, maybe, reusable, current, pinned, failed, blocked, running, or source. It is one word for
-    both what the asset needs and what became of the last attempt; `content` is the first of these alone. `late` is why
-    it is overdue, or has a deadline and no data. Of an asset with partitions it is what most needs to be looked at;
-    `parts` counts them by their states, and `newest` is the newest head, with the rows and bytes of all together.
+    both what the asset needs and what became of the last attempt, if that tried what the asset is now; `content` is the
+    first of these alone. `late` is why it is overdue, or has a deadline and no data. Of an asset with partitions it is
+    what most needs to be looked at; `parts` counts them by their states, and `newest` is the newest head, with the rows
+    and bytes of all together.
     """
 
     spec: AssetSpec
@@ -56,11 +57,21 @@ class AssetStatus:
         return content_word(self.step)
 
     @property
+    def has_failed_before(self) -> bool:
+        """Whether the last attempt failed with other code or config than that of now, and nothing was made since."""
+        attempt = self.attempt
+        if attempt is None or self.state not in ("missing", "stale", "maybe", "reusable"):
+            return False
+        return is_of_another(self.step.spec, attempt) and _is_about_now(self.step, attempt)
+
+    @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its content; `failed` and `blocked` are of the last attempt."""
         last: list[Modifier] = []
         if self.state in ("failed", "blocked") and self.attempt is not None and self.content != "blocked":
             last.append(Modifier(self.state, f"in run #{self.attempt.run_id}"))
+        elif self.has_failed_before and self.attempt is not None:
+            last.append(Modifier("failed", f"in run #{self.attempt.run_id}, as it was then"))
         return (*last, *self.step.modifiers)
 
 
@@ -193,7 +204,7 @@ def rolled_up(
         if not found:
             yield _of_no_partition(spec)
             continue
-        first = min(found, key=lambda row: _WORST.index(row.state))
+        first = min(found, key=lambda row: (_WORST.index(row.state), not row.has_failed_before))
         heads = [row.head for row in found if row.head is not None]
         newest = max(heads, key=lambda head: head.trace.finished_at, default=None)
         if newest is not None and key in totals:
@@ -240,12 +251,12 @@ def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str]
     seen: dict[AssetKey, Step] = {}
 
     def blocks(key: AssetKey) -> bool:
-        """Whether what blocked an asset still does: it fails, was skipped without a version, or was not there."""
+        """Whether what blocked an asset still does: it fails, has no version because it failed, or was not there."""
         last = attempts.get(split_slot(key))
         if states.get(key) in ("failed", "blocked"):
             return True
         if states.get(key) == "missing":
-            return last is not None and last.state == "skipped"
+            return last is not None and last.state in ("skipped", *FAILED)
         step = seen.get(key)  # a source that only a function can ask is what it was when it was asked last
         is_asked = step is not None and step.spec.source is not None and step.spec.source.has_token
         return (
@@ -267,8 +278,8 @@ def _state(step: Step, attempt: Attempt | None, blocks: Callable[[AssetKey], boo
         return "running"
     if word == "blocked" or not _is_about_now(step, attempt):
         return word
-    if attempt.state in ("failed", "rejected", "died"):
-        return "failed"
+    if attempt.state in FAILED:
+        return word if is_of_another(step.spec, attempt) else "failed"
     return "blocked" if attempt.state == "blocked" and any(map(blocks, attempt.blocked_by)) else word
 
 
@@ -406,6 +417,8 @@ def _words(row: AssetStatus) -> list[str]:
     # A failed or blocked asset is also what it would be without its last attempt: it is missing or stale.
     if row.step.pin is not None and row.state != "pinned":
         found.append("pinned")
+    if row.has_failed_before:  # what was edited to mend it is still what is to be tried again
+        found.append("failed")
     if row.state in ("failed", "blocked", "running", "reusable") and not row.spec.is_source:
         found.append("missing" if row.head is None else "stale")
     return found

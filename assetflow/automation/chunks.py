@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any, cast
 
+from assetflow.errors import UsageError
 from assetflow.model.backfills import NEWEST, Backfill
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.spec import AssetSpec
@@ -170,7 +172,8 @@ class Draft:
         states: dict[AssetKey, dict[int, str]] = {}
         for asset, definition in found.items():
             existing = definition.keys_until(now)
-            states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
+            with suppress(UsageError):  # nothing of this asset was named, and something of another one
+                states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
         for name in plan.targets:
             asset, partition = split_slot(name)
             if plan.steps[name].action is Action.CURRENT and names_state(plan.partitions):

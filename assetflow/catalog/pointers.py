@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from assetflow.catalog.catalog import Catalog, Slot
-from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
+from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row, version_from_row
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Head, Pin, TraceInput, Version
@@ -57,6 +57,13 @@ class Pointers:
         self._catalog, self._database = catalog, catalog.database
 
     # -- reading
+
+    def shown(self, env: str, assets: Iterable[AssetKey], *, with_tables: bool) -> list[Version]:
+        """What is current of these assets, and, `with_tables`, all that is stored as tables in DuckDB. One query."""
+        named = json.dumps(sorted(assets))
+        if named == "[]" and not with_tables:
+            return []
+        return [version_from_row(row) for row in self._database.rows("shown_versions", env, named, with_tables)]
 
     def pins(self, env: str) -> dict[Slot, Pin]:
         """The heads of an environment that runs leave alone. One query."""

@@ -127,6 +127,18 @@ JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
+-- shown_versions: what is current in an environment (?1) of these assets (?2, a JSON list of keys), and of all that are
+-- tables in DuckDB (if ?3)
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM env e
+JOIN head h ON h.env_id = e.env_id
+JOIN asset a ON a.asset_id = h.asset_id
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN stored_version v ON v.version_id = t.version_id
+WHERE e.name = ?1 AND (a.key IN (SELECT value FROM json_each(?2)) OR (?3 AND v.io = 'duckdb'))
+
 -- rejected_versions: the versions of these assets (a JSON list of keys) that a check rejected, oldest first
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
        v.details, v.created_at, v.state
@@ -397,6 +409,33 @@ CROSS JOIN trace t INDEXED BY trace_by_asset ON t.asset_id = a.asset_id AND t.fp
 LEFT JOIN head h ON h.env_id = e.env_id AND h.asset_id = t.asset_id AND h.part_id = t.part_id
 CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' CROSS JOIN part p ON p.part_id = t.part_id
 WHERE e.name = ?1 AND t.part_id <> 0 AND h.trace_id IS NOT t.trace_id
+
+-- slot_places: where what is current in an environment (?1) of the partitions of an asset (?2) is stored, if it has bytes
+SELECT p.key, v.io, v.location
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+
+-- slot_places_in: the same of these partitions (?3, a JSON list of keys) only, and their columns
+SELECT p.key, v.io, v.location, v.columns
+FROM env e CROSS JOIN asset a ON a.key = ?2 CROSS JOIN json_each(?3) w
+CROSS JOIN part p ON p.asset_id = a.asset_id AND p.key = w.value
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id = p.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+
+-- slot_columns: the columns of what is current in an environment (?1) of the partitions of an asset (?2), each schema once
+SELECT v.columns
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+GROUP BY coalesce(v.shape_id, -v.version_id)
 
 -- slot_totals: of the partitions that are current in an environment: rows (null: not all are tables), bytes, the newest
 SELECT a.key, CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0),

@@ -197,6 +197,7 @@ def attempt_from_row(row: Row) -> Attempt:
         tuple(CheckOutcome(*check) for check in found.get("checks", ())),
         found.get("seconds", {}), tuple(AssetKey(one) for one in found.get("blocked_by", ())),
         found.get("wait"), found.get("peak_memory"), tuple(SpanTime(*span) for span in found.get("spans", ())),
+        found.get("definition", ""),
     )  # fmt: skip
 
 
@@ -211,6 +212,8 @@ def attempt_facts(attempt: Attempt) -> str:
         facts["checks"] = [[c.name, c.passed, c.blocking, c.message] for c in attempt.checks]
     if attempt.seconds:
         facts["seconds"] = {name: round(seconds, 6) for name, seconds in attempt.seconds.items()}
+    if attempt.definition:
+        facts["definition"] = attempt.definition
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
     if attempt.wait_s is not None:

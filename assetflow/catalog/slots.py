@@ -87,6 +87,21 @@ class SlotRows:
         """The partitions of these assets that have a current version."""
         return cast("list[Slot]", self._database.rows("slots_with_head", self._env, json.dumps([*assets])))
 
+    def places(self, asset: AssetKey, parts: Iterable[str] | None = None) -> list[tuple[str, str, str]]:
+        """Partition, io and location of what is current of an asset and has bytes; with `parts`, of these only."""
+        if parts is None:
+            return cast("list[tuple[str, str, str]]", self._database.rows("slot_places", self._env, asset))
+        rows = self._database.rows("slot_places_in", self._env, asset, json.dumps([*parts]))
+        return [cast("tuple[str, str, str]", row[:3]) for row in rows]
+
+    def columns(self, asset: AssetKey, parts: Iterable[str] | None = None) -> frozenset[str]:
+        """The names of all columns that what is current of an asset has; with `parts`, that these have."""
+        if parts is None:
+            texts = [row[0] for row in self._database.rows("slot_columns", self._env, asset)]
+        else:
+            texts = [row[3] for row in self._database.rows("slot_places_in", self._env, asset, json.dumps([*parts]))]
+        return frozenset(name for text in texts for name, *_ in json.loads(cast("str", text)))
+
     def totals(self) -> Mapping[AssetKey, SlotTotals]:
         """Sums over the current partitions of each asset."""
         found = cast("list[tuple[str, int | None, int, float, str]]", self._database.rows("slot_totals", self._env))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetflow.cli.folding import range_name
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -133,17 +134,9 @@ class _Folded:
     @property
     def name(self) -> str:
         first = self.steps[0]
-        definition = first.spec.partitions
-        if self.count == 1 or definition is None:
-            return first.asset
-        from assetflow.partitions.ordinals import Ordinals
-
-        alone = definition.ordinals(step.partition for step in self.steps if step.crowd is None)
+        alone = [step.partition for step in self.steps if step.crowd is None]
         together = [step.crowd.members for step in self.steps if step.crowd is not None]
-        spans = Ordinals.joined(span for one in (alone, *together) for span in one.spans).spans
-        runs = [definition.run_text(low, high) for low, high in spans]
-        shown = runs if len(runs) <= _MOST_RUNS else [*runs[: _MOST_RUNS - 1], "…", runs[-1]]
-        return f"{split_slot(first.asset)[0]}[{', '.join(shown)}]"
+        return range_name(split_slot(first.asset)[0], alone, first.spec.partitions, together)
 
     @property
     def count(self) -> int:
@@ -153,10 +146,6 @@ class _Folded:
     def estimate_s(self) -> float | None:
         known = [step.estimate_s for step in self.steps if step.estimate_s is not None]
         return sum(known) if known else None
-
-
-_MOST_RUNS = 3
-"""How many runs of partitions are named in one line."""
 
 
 def _folded(steps: Sequence[Step]) -> list[_Folded]:

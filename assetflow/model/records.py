@@ -204,7 +204,8 @@ class Attempt:
     check), died.
     `error` has type, message, file, line, text (rendered traceback), and fix; `seconds` the parts load, compute, check,
     write, commit; `reasons` are `Reason` values as JSON. `wait_s` is the time from when it could have started until it
-    did. `peak_memory_bytes` is None where it cannot be told apart from that of the rest of the process.
+    did. `peak_memory_bytes` is None where it cannot be told apart from that of the rest of the process. `definition`
+    is a digest of the code and config that were tried, empty where that was not recorded.
     """
 
     run_id: int
@@ -223,6 +224,7 @@ class Attempt:
     wait_s: float | None = None
     peak_memory_bytes: int | None = None
     spans: tuple[SpanTime, ...] = ()
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

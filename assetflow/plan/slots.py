@@ -110,7 +110,7 @@ class _Expansion:
         Days of a month that is not over yet have no month.
 
         Raises:
-            UsageError: nothing is meant of any of them.
+            UsageError: nothing is meant of any of them, or a part of what is asked for is nothing of all of them.
         """
         found: dict[AssetKey, Ordinals | None] = {}
         errors: list[UsageError] = []
@@ -121,6 +121,8 @@ class _Expansion:
                 errors.append(error)
         if errors and not any(found.values()):
             raise errors[0]
+        if isinstance(wanted, Asked):
+            wanted.refuse_unmeant()
         return found
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
@@ -358,29 +360,62 @@ def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, 
     return found
 
 
-def asked_for(
-    text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals] = MappingProxyType({})
-) -> Callable[[AssetKey, Definition, Ordinals], Ordinals]:
+class Asked:
     """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text.
 
-    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` those
-    that were `found` to be so.
+    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` are
+    those that were `found` to be so. Of a list, each asset takes what is a partition of it: `JFK,2026-01-05` is one of
+    an asset of airports, and one of those of days.
     """
-    instant = None if text is None else _tick(text)
 
-    def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
-        if text is None:
+    def __init__(self, text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals]) -> None:
+        self._text, self._now, self._found = text, now, found
+        self._instant = None if text is None else _tick(text)
+        self._meant, self._refused = set[str](), dict[str, UsageError]()
+
+    def __call__(self, key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
+        """What is named of an asset.
+
+        Raises:
+            UsageError: nothing is.
+        """
+        if self._text is None:
             return existing
-        if names_state(text):
-            return found.get(key, EMPTY)
-        if instant is not None:
-            return newest_at(definition, instant)
-        try:
-            return definition.parse(text, now)
-        except UsageError as error:
-            raise UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix) from error
+        if names_state(self._text):
+            return self._found.get(key, EMPTY)
+        if self._instant is not None:
+            return newest_at(definition, self._instant)
+        items = [item for item in self._text.split(",") if item.strip()]
+        return self._named(key, definition, items or [self._text])
 
-    return wanted
+    def refuse_unmeant(self) -> None:
+        """Refuse what was named and is nothing of any of the assets that were asked for.
+
+        Raises:
+            UsageError: for the first such item of the list.
+        """
+        error = next((error for item, error in self._refused.items() if item not in self._meant), None)
+        if error is not None:
+            raise error
+
+    def _named(self, key: AssetKey, definition: Definition, items: Sequence[str]) -> Ordinals:
+        found, errors = EMPTY, list[UsageError]()
+        for item in items:
+            try:
+                found |= definition.parse(item, self._now)
+                self._meant.add(item)
+            except UsageError as error:
+                named = UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix)
+                self._refused.setdefault(item, named)
+                errors.append(named)
+        if errors and not found:
+            raise errors[0]
+        return found
+
+
+def asked_for(text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals] = MappingProxyType({})) -> Asked:
+    """What says of each asset which of its partitions are meant by a user's text."""
+    return Asked(text, now, found)
 
 
 def names_state(text: str | None) -> bool:

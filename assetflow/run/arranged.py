@@ -44,6 +44,7 @@ class Arranging:
     """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked.
 
     `looked` is what was seen of the sources above partitions: what they were asked then, a verb does not ask again.
+    Which partitions exist is a matter of `now`, else of the clock.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Arranging:
     code: Mapping[str, CodeSource]
     load: Callable[[], Loaded] | None
     looked: Survey | None = None
+    now: float | None = None
 
     def __call__(
         self,
@@ -79,7 +81,7 @@ class Arranging:
         from assetflow.catalog.slots import SlotRows
         from assetflow.plan.slots import asked_for, names_state, narrowed, slots_of
 
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
         chosen = targets if partitions is None else narrowed(graph, targets)
         if not in_bulk:
             return Arranged(slots_of(graph, chosen, asked_for(partitions, now), now))

@@ -13,8 +13,10 @@ from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
+from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import SourceNow, Step
-from assetflow.run.outcome import FAILED, StepOutcome
+from assetflow.plan.tried import FAILED, tried
+from assetflow.run.outcome import StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
 
@@ -110,9 +112,17 @@ def _with_commit(attempt: Attempt, done: Committed, seconds: float) -> Attempt:
 
 
 def attempt_of(
-    run_id: int, outcome: StepOutcome, result: NodeResult | None, ready_at: float, spans: tuple[SpanTime, ...]
+    run_id: int,
+    outcome: StepOutcome,
+    result: NodeResult | None,
+    ready_at: float,
+    spans: tuple[SpanTime, ...],
+    spec: AssetSpec | None,
 ) -> Attempt:
-    """The record of an outcome as of now; `result` is what was computed, if anything was."""
+    """The record of an outcome as of now; `result` is what was computed, if anything was.
+
+    Of what failed, it has the definition that was tried.
+    """
     now = time.time()
     return Attempt(
         run_id, *split_slot(outcome.asset), outcome.attempts, outcome.state,
@@ -123,6 +133,7 @@ def attempt_of(
         wait_s=None if result is None or not ready_at else max(0.0, result.started_at - ready_at),
         peak_memory_bytes=None if result is None else result.peak_memory_bytes,
         spans=spans,
+        definition=tried(spec) if outcome.state in FAILED else "",
     )  # fmt: skip
 
 

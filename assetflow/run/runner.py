@@ -479,7 +479,8 @@ class Runner:
         name = self._node_of(outcome.asset)
         ready_at = self._nodes[name].ready_at if name in self._nodes else 0.0
         spans = self._settings.inbox.spans(name, outcome.attempts)
-        return attempt_of(self._run_id, outcome, result, ready_at, spans)
+        spec = self._world.graph.specs.get(outcome.asset)
+        return attempt_of(self._run_id, outcome, result, ready_at, spans, spec)
 
     def _leave(self, node: Progress, state: str, message: str) -> None:
         for key in node.keys:
