@@ -13,7 +13,7 @@ from assetflow.errors import UsageError
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Attempt, Head, Run, Version
-from assetflow.plan.freshness import data_times, freshness_state
+from assetflow.plan.freshness import FreshnessState, Timeliness, data_times, freshness_state
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.lateness import late_causes
 from assetflow.plan.named import Named, apart, named, one_partition, written
@@ -186,14 +186,21 @@ class Looking:
     def _rows_of_parts(
         self, catalog: Catalog, targets: tuple[AssetKey, ...], partitions: str, now: float
     ) -> list[AssetStatus]:
-        """One row for each of these partitions."""
+        """One row for each of these partitions, without a deadline: that is of the asset, and old days may be old."""
         arranging = self._arranging(ask=False)
         slots = arranging(self.graph, targets, partitions, catalog, in_bulk=False).slots
         world = replace(arranging.survey(slots, catalog).world, at=now)
         attempts = self._attempts(catalog, slots.graph)
         plan = self._plan(world, slots.targets, None, False, True, attempts)
         wanted = set(slots.targets)
-        return [row for row in _statuses(world, plan, attempts, now) if row.spec.key in wanted]
+        return [_timeless(row) for row in _statuses(world, plan, attempts, now) if row.spec.key in wanted]
+
+
+def _timeless(row: AssetStatus) -> AssetStatus:
+    if not row.step.partition:
+        return row
+    fresh = FreshnessState(Timeliness.NO_POLICY, row.freshness.as_of)
+    return replace(row, spec=replace(row.spec, freshness=None), freshness=fresh, late=None)
 
 
 def _statuses(

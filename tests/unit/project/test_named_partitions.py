@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,24 @@ def test_status_has_a_row_for_each_partition_that_is_named(shop: Workspace) -> N
         "orders[2026-01-31]": "current", "orders[2026-02-01]": "current",
         "doubled[2026-01-31]": "stale", "doubled[2026-02-01]": "current",
     }  # fmt: skip
+
+
+def test_old_partitions_are_not_late(workspace: Workspace) -> None:
+    workspace.assets("""
+    @asset(partitions=Daily("2026-01-01", end="2026-01-02"), freshness=Freshness(within="1h"))
+    def visits(partition: Partition) -> Result:
+        return Result(partition.key, as_of=partition.end if partition.start.day == 1 else datetime.now(UTC))
+    """)
+    workspace.materialize(executor="inline").raise_for_status()
+    project = workspace.project()
+
+    assert project.status().overdue == ()
+    assert [str(row.freshness.timeliness) for row in project.status("visits[*]")] == ["no_policy", "no_policy"]
+    first = project.status("visits[*]")["visits[2026-01-01]"].freshness
+    assert first.as_of == datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+    # Nor is the asset, when an old one was made last.
+    workspace.materialize("visits[2026-01-01]", force=True, executor="inline").raise_for_status()
+    assert [project.status().overdue for _ in range(2)] == [(), ()]
 
 
 def test_the_logs_of_a_partition_are_those_of_its_last_attempt(shop: Workspace) -> None:
