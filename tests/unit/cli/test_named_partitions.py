@@ -88,6 +88,21 @@ def test_logs_name_the_partition(shop: Workspace, cli: Cli) -> None:
     assert "orders[2026-01-31]" in cli("logs", "-f", "orders[2026-01]").out
 
 
+def test_a_partition_that_fails_is_followed_by_the_command_for_its_log(workspace: Workspace, cli: Cli) -> None:
+    workspace.assets("""
+    @asset(partitions=Static(["a b", "c"]))
+    def parts(partition: Partition) -> int:
+        print("trying")
+        return 1 // (partition.key == "c")
+    """)
+    workspace.project()
+    failed = cli("-C", str(workspace.root), "materialize", "--progress", "none")
+
+    assert failed.code == 1
+    assert "assetflow logs 1 'parts[a b]'" in failed.err
+    assert cli("-C", str(workspace.root), "logs", "1", "parts[a b]").out.count("trying") == 1
+
+
 def test_the_plan_of_a_partition_is_carried_out_by_its_command(shop: Workspace, cli: Cli) -> None:
     found = cli("plan", "doubled[2026-01-31]")
 
