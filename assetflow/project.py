@@ -14,7 +14,6 @@ from assetflow.automation.backfilling import Backfilling
 from assetflow.care import Care
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.keeping import Keeping
 from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
@@ -22,15 +21,15 @@ from assetflow.explaining import Explaining
 from assetflow.keying import Keying, keyed
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.looking import Looking
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
-from assetflow.model.records import Attempt, Run, Version
+from assetflow.model.records import Attempt, Run
 from assetflow.observing import Observing
-from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph, Slots
-from assetflow.plan.lateness import late_causes
+from assetflow.plan.named import apart
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
@@ -41,23 +40,14 @@ from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible
 from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
-    AssetStatus,
-    AssetView,
     Expression,
     Facts,
-    HistoryEntry,
-    Status,
-    content_states,
     counted,
-    history_entries,
-    rolled_up,
     selection_text,
-    source_text,
     with_failures,
 )
 
 if TYPE_CHECKING:
-    from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
@@ -65,7 +55,9 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying):
+class Project(
+    Looking, Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying
+):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -163,7 +155,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
 
         Partitions that are current are mostly only counted in `Plan.settled`. Of more than a thousand of an asset that
         are not, those that stand alike have one step (`Step.count`), unless `in_crowds` is False. `now` is what a `ttl`
-        is held against.
+        is held against. `"orders[2026-01-05]"` is the selection `orders` with `partitions="2026-01-05"`.
         """
         return self._planned(
             expression, partitions, force=force, with_upstream=with_upstream, in_crowds=in_crowds, now=now
@@ -174,6 +166,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         shows_newest: bool = False, in_bulk: bool = True, in_crowds: bool = False, now: float | None = None,
     ) -> Plan:  # fmt: skip
         """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
+        expression, partitions = apart(self.graph, expression, partitions)
         manifest = self._manifest
         targets = self.select(expression)
         with self._catalog() as catalog:
@@ -195,76 +188,6 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
-
-    def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
-        """Content and freshness of the selected assets. Sources with a version function are not asked.
-
-        `now` (UTC seconds; default: the time of the call) is what deadlines and cues with a `ttl` are held against.
-        """
-        now = time.time() if now is None else now
-        with self._catalog() as catalog:
-            arranging = self._arranging(ask=False)
-            arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True, in_crowds=True)
-            world = replace(arranging.survey(arranged.slots, catalog).world, at=now)
-            attempts = self._attempts(catalog, arranged.slots.graph)
-            runs = catalog.runs(1, self.env)
-            known = () if runs else tuple(Keeping(catalog.database).environments())
-            # It looks up traces, so the catalog is still open.
-            plan = self._plan(world, arranged.slots.targets, None, False, True, attempts)
-        if arranged.settled is not None:
-            arranged.settled.remember(plan)
-        rows = self._statuses(world, plan, attempts, now, arranged.totals)
-        if expression:
-            wanted = set(
-                parse_selection(selection_text(expression)).select(
-                    self.graph, Facts(self.settings.selections, lambda: rows)
-                )
-            )
-            rows = [row for row in rows if row.spec.key in wanted]
-        last = self._seen_alive(runs[0]) if runs else None
-        running = last if last is not None and last.state == "running" else None
-        return Status(self.env, tuple(rows), running, last, () if self.env in known else known)
-
-    def show(self, key: str, *, now: float | None = None) -> AssetView:
-        """All about one asset; `now` as in `status`.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        found = self.graph.resolve(key)
-        status = self.status(now=now)[found]
-        history = self.history(found)
-        below = self.graph.walk([found], up=False) - {found}
-        return AssetView(
-            status,
-            self.graph.downstream(found),
-            len(below),
-            status.attempt.checks if status.attempt is not None else (),
-            history,
-            source_text(self.root / status.spec.file, status.spec.line),
-        )
-
-    def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
-        """How the head of an asset moved, newest first.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        found = self.graph.resolve(key)
-        with self._catalog() as catalog:
-            heads = catalog.history(self.env, found, limit + 1)
-            attempts = {(one.run_id, one.partition): one for one in catalog.attempts_of(found, 10 * limit)}
-            runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
-        return history_entries(heads, attempts, runs, limit)
-
-    def rejected(self, key: str) -> tuple[Version, ...]:
-        """The versions of an asset that blocking checks refused, newest first: kept to be looked at until gc.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        with self._catalog() as catalog:
-            return tuple(reversed(catalog.rejected_versions([self.graph.resolve(key)])))
 
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
@@ -324,7 +247,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
         `partitions` says which of those that exist `now` are meant (`2026-01-01..2026-01-31`, `latest:7`; default:
-        all); assets without partitions that are made of all of them are then left out. `now` is the time by the clock.
+        all); assets without partitions that are made of all of them are then left out. `"orders[2026-01-05]"` says
+        both. `now` is the time by the clock.
         `force` runs the selected assets though they are current; `with_upstream=False` runs only the selection, on the
         inputs as they are; `config` overrides fields of asset configs; `wait_s` waits for another run in this
         environment; `retries` is how often a failed asset is tried again, whatever it declares. After
@@ -346,6 +270,7 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
             partitions = saved.partitions
+        expression, partitions = apart(self.graph, expression, partitions)
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
             retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause,
@@ -460,21 +385,6 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             world, targets, selection=text, with_upstream=with_upstream, forced=forced, workers=self.settings.workers
         )
         return with_failures(plan, attempts)
-
-    def _statuses(
-        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float,
-        totals: Mapping[AssetKey, SlotTotals] | None = None,
-    ) -> list[AssetStatus]:  # fmt: skip
-        times, states = data_times(world), content_states(plan, attempts)
-        last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
-        fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
-        tried = {key: attempt for key, attempt in last.items() if attempt is not None}
-        late = late_causes(world, plan.steps, states, tried, fresh, now)
-        rows = [
-            AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
-            for key, step in plan.steps.items()
-        ]
-        return list(rolled_up(rows, self.graph.specs, plan.settled, totals or {}))
 
     def _attempts(self, catalog: Catalog, graph: AssetGraph) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""

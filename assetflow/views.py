@@ -171,13 +171,17 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """The log of one attempt: what the function printed and logged, and its traceback."""
+    """The log of one attempt: what the function printed and logged, and its traceback.
+
+    `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several.
+    """
 
     run_id: int
     asset: AssetKey
     attempt: int
     path: Path
     text: str
+    partition: str = UNPARTITIONED
 
 
 _WORST = ("failed", "running", "blocked", "stale", "maybe", "reusable", "missing", "pinned", "current", "source")

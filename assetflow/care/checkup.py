@@ -56,7 +56,7 @@ class Damage:
     @property
     def name(self) -> str:
         """`orders@3`."""
-        return f"{self.version.asset}@{self.version.number}"
+        return self.version.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _with_catalog(
     damage = [] if away else _damaged(settings, keeping, versions, is_deep, workers, on_progress, unsure)
     back = _back(settings, keeping, workers)
     findings += [
-        Finding("warn", "versions", f"{one.asset}@{one.number} could not be checked: {unsure[one.version_id]}")
+        Finding("warn", "versions", f"{one.name} could not be checked: {unsure[one.version_id]}")
         for one in versions
         if one.version_id in unsure
     ]
@@ -318,7 +318,7 @@ def _back(settings: Settings, keeping: Keeping, workers: int) -> tuple[Version, 
 def _earlier(keeping: Keeping, back: Sequence[Version]) -> list[Finding]:
     found: list[Finding] = []
     if back:
-        text = f"{_some([f'{one.asset}@{one.number}' for one in back])}: taken for lost, and whole"
+        text = f"{_some([one.name for one in back])}: taken for lost, and whole"
         found.append(Finding("warn", "versions", text, "assetflow doctor --fix takes them back"))
     known = {one.version_id for one in back}
     lost = [one for one in keeping.versions("lost", "damaged") if one.version_id not in known]

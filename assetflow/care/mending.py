@@ -58,7 +58,7 @@ def mend(
             done.append(_put_aside(settings, keeping, one, tool) if _is_still(settings, one) else _spared(one))
         now = time.time()
         if checkup.back and keeping.mark([one.version_id for one in checkup.back], "lost", "live", now):
-            names = ", ".join(f"{one.asset}@{one.number}" for one in checkup.back)
+            names = ", ".join(one.name for one in checkup.back)
             done.append(f"taken back, because they are whole: {names}")
         alive = alive_runs(settings, catalog)
         for run in catalog.running():

@@ -107,9 +107,9 @@ class Catalog:
             found[slot] = replace(found.get(slot, Doubt()), revoked=frozenset(traces))
         return found
 
-    def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:
-        """Every move of the head of an asset, newest first; `verified_at` is when it moved. Two queries."""
-        return self._heads(self.database.rows("history", env, asset, limit), env)
+    def history(self, env: str, asset: AssetKey, limit: int = 1000, parts: Sequence[str] | None = None) -> list[Head]:
+        """Every move of an asset's head (or of `parts`), newest first; `verified_at` is when it moved. Two queries."""
+        return self._heads(self.database.rows("history", env, asset, limit, _json(parts)), env)
 
     def version(self, asset: AssetKey, number: int, partition: str = UNPARTITIONED) -> Version | None:
         """One version by its number."""
@@ -156,9 +156,9 @@ class Catalog:
         rows = [row for row in self.database.rows(*named) if not states or row[4] in states]
         return {(attempt.asset, attempt.partition): attempt for attempt in map(attempt_from_row, rows)}
 
-    def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
-        """The newest attempts of one asset, newest first."""
-        return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit)]
+    def attempts_of(self, asset: AssetKey, limit: int = 20, parts: Sequence[str] | None = None) -> list[Attempt]:
+        """The newest attempts of one asset, or of these partitions of it, newest first."""
+        return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit, _json(parts))]
 
     def sources(self, digests: Iterable[str]) -> dict[str, CodeSource]:
         """The code that was recorded under these digests (see `Trace.code_parts`), by digest. One query."""
@@ -495,5 +495,5 @@ class Catalog:
             raise
 
 
-def _json(slots: Iterable[Slot]) -> str:
-    return json.dumps([*slots])
+def _json(slots: Iterable[Slot | str] | None) -> str:
+    return json.dumps(None if slots is None else [*slots])

@@ -28,7 +28,7 @@ from assetflow.catalog.rows import (
 )
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import NewTrace, NewVersion, TraceInput
 
 _LOOSE = (
@@ -191,7 +191,7 @@ class _Draft:
         adopted: list[str] = []
         for one in sorted(found, key=lambda one: (one.written_at, one.version.location)):
             if one.version.location not in known:
-                adopted.append(f"{one.trace.asset}@{self._adopt(one)}")
+                adopted.append(f"{slot(one.trace.asset, one.trace.partition)}@{self._adopt(one)}")
         return tuple(adopted)
 
     def finish(self, last_number: int) -> int:

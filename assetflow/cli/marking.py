@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
-from assetflow.cli.pointing import wait_seconds
+from assetflow.cli.pointing import few, meant, things, wait_seconds
 from assetflow.cli.table import Column, Table, cell
-from assetflow.cli.text import Line, aligned, count, dim, head, shell, strong
+from assetflow.cli.text import Line, dim, head, shell, strong
 from assetflow.errors import UsageError
 from assetflow.model.keys import split_slot
 
@@ -25,7 +25,7 @@ def accept(session: Session, options: Namespace) -> Answer:
     project = session.project()
     act = project.revoke if options.revoke else project.accept
     found = act(" ".join(options.selection), reason=options.reason, wait_s=wait_seconds(options.wait))
-    keys = [key for key, _ in found.assets]
+    keys = meant([key for key, _ in found.assets], options.selection)
     undo = ["assetflow", "plan", *keys] if options.revoke else ["assetflow", "accept", "--revoke", *keys]
     return _answer(found, "they are what they were before: " if options.revoke else "to take it back: ", undo)
 
@@ -45,8 +45,8 @@ def mark(session: Session, options: Namespace) -> Answer:
     found = session.project().mark(
         " ".join(options.selection), state, reason=options.reason, wait_s=wait_seconds(options.wait)
     )
-    keys = [key for key, _ in found.assets]
     if state == "current":
+        keys = meant([key for key, _ in found.assets], options.selection)
         return _answer(found, "to take it back: ", ["assetflow", "accept", "--revoke", *keys])
     return _answer(found, "to run them again: ", _again(found))
 
@@ -64,8 +64,9 @@ def _answer(found: Marked, what: str, command: list[str]) -> Answer:
         ((strong(key),), "–" if number is None else f"v{number}") for key, number in found.assets
     ]
     left: list[tuple[Line | str, ...]] = [((strong(key),), (dim(why),)) for key, why in found.left]
-    title = f" {found.did} {count(len(rows), 'asset')} · env {found.env}" if rows else f" nothing {found.did}"
-    lines: list[Line] = [(title,), *aligned(rows, indent=3), *aligned(left, indent=3)]
+    did = things([key for key, _ in found.assets])
+    title = f" {found.did} {did} · env {found.env}" if rows else f" nothing {found.did}"
+    lines: list[Line] = [(title,), *few(rows), *few(left)]
     columns = (Column("asset", "ASSET"), Column("version", "VERSION", is_right=True))
     table = Table(columns, tuple((cell(key), cell(number)) for key, number in found.assets))
     hints: tuple[Line, ...] = ((head(" next  "), dim(what), shell(command)),) if rows else ()
@@ -73,7 +74,9 @@ def _answer(found: Marked, what: str, command: list[str]) -> Answer:
 
 
 def _options(parser: ArgumentParser) -> None:
-    parser.add_argument("selection", nargs="+", metavar="SELECTION", help="which assets")
+    parser.add_argument(
+        "selection", nargs="+", metavar="SELECTION", help="which assets, or partitions: orders[2026-01-05]"
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
     parser.add_argument("--wait", metavar="TIME", help="wait this long for a run that is going on, such as 5m")
 
@@ -94,13 +97,15 @@ COMMANDS = {
         accept,
         _accept_options,
         (("assetflow accept orders --reason 'only renamed a helper'", "the edit cannot change the result"),
+         ("assetflow accept 'orders[2026-01-05]'", "one of its partitions"),
          ("assetflow accept --revoke orders", "take it back")),
     ),
     "invalidate": Command(
         invalidate,
         _options,
         (("assetflow invalidate rates --reason 'the feed was wrong'", "it runs again, and nothing old is linked"),
-         ("assetflow invalidate 'orders+'", "orders and all that is made of it")),
+         ("assetflow invalidate 'orders+'", "orders and all that is made of it"),
+         ("assetflow invalidate 'orders[2026-01-05..2026-01-07]'", "some of its partitions")),
     ),
     "mark": Command(
         mark,

@@ -13,7 +13,7 @@ from assetflow.cli.render_plan import plan_lines, plan_table
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
-from assetflow.model.keys import split_slot
+from assetflow.model.keys import slot, split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.debugger import TerminalDebugger
@@ -248,7 +248,8 @@ def _logged(project: Project, result: RunResult) -> set[AssetKey]:
     failed = {outcome.asset for outcome in result if outcome.state in ("failed", "rejected")}
     if not failed or result.run_id is None:
         return set()
-    return {log.asset for log in project.logs(result.run_id) if log.asset in failed and log.text.strip()}
+    said = {slot(log.asset, log.partition) for log in project.logs(result.run_id) if log.text.strip()}
+    return failed & said
 
 
 def failure_of(result: RunResult, *, is_alone: bool = False, plan: Plan | None = None) -> AssetflowError | None:

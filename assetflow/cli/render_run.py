@@ -190,8 +190,8 @@ def failure_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, root: str,
     if served:
         lines.append((dim("     served "), served))
     if outcome.rejected is not None:
-        look = f"assetflow preview {outcome.asset}@{outcome.rejected}" if outcome.rows is not None else ""
         kept = f"{outcome.asset}@{outcome.rejected}"
+        look = shell(["assetflow", "preview", kept]) if outcome.rows is not None else ""
         lines.append((dim("     kept   "), kept, f"   look at it: {look}" if look else ""))
     # What a rejection leaves behind is said above, and what to read about it below the summary.
     if error is not None and error.fix and outcome.state != "rejected":
@@ -398,7 +398,7 @@ def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[L
     logged = [key for key in failed if key in with_log]
     raised = [key for key in failed if (error := result.outcomes[key].error) is not None and error.code == "AF160"]
     commands = [shell(["assetflow", "materialize", *arguments_of(key), "--pdb"]) for key in raised[:1]]
-    commands += [f"assetflow logs {result.run_id} {key}" for key in logged[:1]]
+    commands += [shell(["assetflow", "logs", str(result.run_id), key]) for key in logged[:1]]
     lines = aligned(rows, gap=3, limit=80)
     if commands:  # a line of its own: it is longer than what the notes are aligned behind
         lines.append((" ", head("debug"), "   ", strong(" · ".join(commands))))

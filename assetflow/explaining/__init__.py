@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -12,10 +13,11 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.errors import NoSuchVersion
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Head
 from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.named import written
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Action
 
@@ -97,26 +99,36 @@ class Explaining:
             with self._catalog() as catalog:
                 last = None if partition else next(iter(self.history(asset, 1)), None)
                 return explained(plan, _shown(plan, found), self._library(catalog), last, late)
-        other = against if against is not None else key.partition("@")[2]
-        _, name = self._split(other if other.startswith(f"{found}@") else f"{found}@{other}")
+        other = (written(key).version or "") if against is None else against.removeprefix(f"{found}@")
+        _, name = self._split(f"{found}@{other}")
         with self._catalog() as catalog:
             return compared(found, self._current(catalog, found), name, self._library(catalog), self.settings.env)
 
     def why_not(self, key: str, *, now: float | None = None) -> WhyNot:
         """Why an asset did not run in the last run: it was current, pinned, blocked, not asked for, or it did run.
 
+        It may be one partition, `"orders[2026-01-05]"`.
+
         Its `conditions` say what could run it by itself at `now` (UTC seconds; default: the time of the call): its
         `auto` policy, the jobs that select it, the daemon; each with what it rests on.
 
         Raises:
             NoSuchAsset: there is no such asset.
+            NoSuchVersion: several partitions are named, or the asset has none.
         """
         from assetflow.explaining.notrun import why_not
         from assetflow.explaining.truth import truth_table
+        from assetflow.run.requests import read_request
 
-        spec = self.graph.specs[self.graph.resolve(key)]
+        name, _ = self._split(written(key).name)
+        spec = self.graph.specs[split_slot(name)[0]]
+
+        def partitions(run_id: int) -> str | None:
+            asked = read_request(self.settings.state_path / "runs" / str(run_id))
+            return None if asked is None else asked.partitions
+
         with self._catalog() as catalog:
-            found = why_not(spec, self.settings.env, catalog, self.graph, self.select)
+            found = why_not(name, self.settings.env, catalog, self.graph, self.select, partitions)
         if spec.is_source:
             return found
         at = time.time() if now is None else now
@@ -159,12 +171,14 @@ class Explaining:
         return Library(self.settings.root, self.graph, catalog, self._code_texts(), self.diff)
 
     def _current(self, catalog: Catalog, key: AssetKey) -> Head:
-        from assetflow.catalog.pointers import by_key
-        from assetflow.errors import NoSuchVersion
-
-        head = by_key(catalog.heads(self.settings.env)).get(key)
+        asset, partition = split_slot(key)
+        if not partition and self.graph.specs[asset].partitions is not None:
+            what = f"{asset} has partitions, and each has versions of its own"
+            raise NoSuchVersion(what, fix=f'name one: assetflow why "{asset}[latest]" --against HEAD~1')
+        head = catalog.heads(self.settings.env, [(asset, partition)]).get((asset, partition))
         if head is None:
-            raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+            fix = f"assetflow materialize {shlex.join(arguments_of(key))}"
+            raise NoSuchVersion(f"{key} has not been materialized", fix=fix)
         return head
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assetflow.model.code import CodeNote
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class Version:
     details: Mapping[str, object]
     created_at: float
     state: str = "live"
+
+    @property
+    def slot(self) -> AssetKey:
+        """The asset, or the partition of it: `orders[2026-01-05]`."""
+        return slot(self.asset, self.partition)
+
+    @property
+    def name(self) -> str:
+        """`orders@3`, or `orders[2026-01-05]@3`."""
+        return f"{self.slot}@{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

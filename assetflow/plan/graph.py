@@ -118,19 +118,6 @@ class AssetGraph:
             )
         raise no_such_asset(self, name)
 
-    def refuse_partitions(self, keys: Iterable[AssetKey], verb: str) -> None:
-        """Raise when one of the assets has partitions, or reads some: the verb does not know them yet.
-
-        Raises:
-            UsageError: one has.
-        """
-        for key in keys:
-            for one in (key, *self._upstream[key]):
-                if self.specs[one].partitions is not None:
-                    what = "has partitions" if one == key else f"reads partitions of {one}"
-                    fix = f"leave it out: not {key}" if verb != "verify" else "materialize --force makes it again"
-                    raise UsageError(f"{key} {what}, which `{verb}` cannot do yet", fix=fix)
-
     def _repr_html_(self) -> str:
         from assetflow.plan.picture import svg
 

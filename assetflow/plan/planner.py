@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -322,7 +323,7 @@ def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
         names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
         verb = "is" if len(keys) == 1 else "are"
         raise AssetPinned(
-            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {' '.join(keys[:5])}"
+            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {shlex.join(keys[:5])}"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from assetflow.fingerprint.hashing import SCHEME
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Discovered, Head, NewTrace, TraceInput
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import World, source_content
@@ -42,6 +42,7 @@ def standing(
 
     `notes` go into its metadata. What the trace says of time is that of the computation.
     """
+    asset, partition = split_slot(spec.key)
     contents = contents_now(world, spec)
     known = [(one, content) for one in spec.inputs if (content := contents[one.upstream]) is not None]
     digests = [(one, digest_of(one, content)) for one, content in known]
@@ -50,9 +51,9 @@ def standing(
         for one, content in known
     )
     made = NewTrace(
-        spec.key, input_key(spec, digests), spec.code, spec.code_parts or {}, spec.config or {}, inputs, kind,
+        asset, input_key(spec, digests), spec.code, spec.code_parts or {}, spec.config or {}, inputs, kind,
         head.trace.started_at, head.trace.finished_at, _as_of(world, spec, head), {**head.trace.metadata, **notes},
-        None, head.version.version_id, head.trace.trace_id, cause=cause,
+        None, head.version.version_id, head.trace.trace_id, partition, cause=cause,
     )  # fmt: skip
     return replace(
         made, packages=spec.packages, files=spec.files, env_vars=spec.env_vars, notes=spec.code_notes,

@@ -147,7 +147,10 @@ class Arranging:
 
 
 def _newest(graph: AssetGraph, totals: Mapping[AssetKey, SlotTotals], found: Settled) -> dict[AssetKey, Ordinals]:
-    """The partition of each asset that was made last, where it is settled, else the highest that is."""
+    """The partitions of each asset that stand for all that are settled: the highest, and the one that was made last.
+
+    The first is what an asset is as fresh as, whichever partition was made again since.
+    """
     from assetflow.partitions.ordinals import EMPTY
 
     shown: dict[AssetKey, Ordinals] = {}
@@ -161,6 +164,6 @@ def _newest(graph: AssetGraph, totals: Mapping[AssetKey, SlotTotals], found: Set
                 made = definition.ordinals([totals[key].newest])
             except UsageError:
                 made = EMPTY  # of an earlier definition
-            newest = made if made and made <= settled else newest
+            newest |= made & settled
         shown[key] = newest
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ def lost_pins(plan: Plan) -> Iterator[StepOutcome]:
     """What is pinned is never run; when its bytes are gone, it has failed, and whatever reads it is blocked."""
     for step in plan.blocked:
         if step.pin is not None:
-            error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=f"assetflow unpin {step.asset}")
+            fix = f"assetflow unpin {shlex.quote(step.asset)}"
+            error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=fix)
             yield StepOutcome(step.asset, "failed", error=step_error(error, None))
 
 

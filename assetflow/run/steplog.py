@@ -53,6 +53,12 @@ def range_log(path: Path, definition: Definition, partition: str) -> Path | None
     return None
 
 
+def partitions_in(path: Path, partition: str) -> str:
+    """What a log is of: this partition, or all that were made in the same call, as `2026-01-01..2026-01-10`."""
+    inside = path.name.partition("[")[2].rpartition("].")[0]
+    return partition if not partition or inside == folder_name(partition) else unquote(inside)
+
+
 class StepLog:
     """Writes the log of an attempt. A thread that goes on when its step has ended still writes there.
 
