@@ -41,16 +41,9 @@ class Runner:
     """Carries out one plan. Make one for each run."""
 
     def __init__(
-        self,
-        world: World,
-        plan: Plan,
-        loaded: Loaded,
-        catalog: Catalog,
-        executor: Executor,
-        observations: Mapping[AssetKey, Observation],
-        settings: RunSettings,
-        interrupts: Interrupts,
-    ) -> None:
+        self, world: World, plan: Plan, loaded: Loaded, catalog: Catalog, executor: Executor,
+        observations: Mapping[AssetKey, Observation], settings: RunSettings, interrupts: Interrupts,
+    ) -> None:  # fmt: skip
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
         self._observations, self._interrupts, self._handover = observations, interrupts, settings.handover
