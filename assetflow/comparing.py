@@ -15,7 +15,7 @@ from assetflow.errors import UsageError
 from assetflow.io.diff_results import Cause, CodeChange, ConfigChange, InputChange, TableDiff, ValueDiff
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Trace, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.model.versions import VersionName
@@ -115,7 +115,7 @@ class Comparing:
         if key in self.graph.specs and self.graph.specs[key].partitions is not None:
             raise UsageError(
                 f"{key} has partitions, and each has versions of its own",
-                fix=f'name one: assetflow diff "{key}[...]"',
+                fix=f'name one: assetflow diff "{key}[latest]"',
             )
         if new is not None:
             return self._version(key, named), self._version(*self._split(new))
@@ -137,13 +137,12 @@ class Comparing:
     # -- the cause
 
     def _cause(self, old: Version, new: Version) -> Cause | None:
-        if old.asset != new.asset or old.data_hash == new.data_hash:
+        if old.slot != new.slot or old.data_hash == new.data_hash:
             return None
         with self._catalog() as catalog:
-            moves = catalog.history(self.env, new.asset)  # every computation here, also of what was there already
-            known = catalog.traces([(new.asset, UNPARTITIONED)], self.env).get(
-                (new.asset, UNPARTITIONED), {}
-            )  # and elsewhere
+            # Every computation here, also of what was there already, and elsewhere.
+            moves = catalog.history(self.env, new.asset, parts=(new.partition,))
+            known = catalog.traces([split_slot(new.slot)], self.env).get(split_slot(new.slot), {})
         traces = [head.trace for head in (*moves, *(head for heads in known.values() for head in heads))]
         found = _closest(traces, old, new)
         if found is None:
@@ -187,7 +186,7 @@ def _refuse_table_options(ask: Ask, *versions: Version) -> None:
     if used:
         other = next(version for version in versions if version.rows is None)
         raise UsageError(
-            f"{other.asset}@{other.number} is not a table, so `{used[0]}` cannot be applied",
+            f"{other.name} is not a table, so `{used[0]}` cannot be applied",
             fix=f"leave out {used[0]}",
         )
 

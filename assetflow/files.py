@@ -25,6 +25,7 @@ R = TypeVar("R")
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
+_NO_LINKS = frozenset([errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP])
 _ABOUT_US = _FORBIDDEN | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 _CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
 _LARGE = 8 << 20  # a file of more bytes is worth a thread
@@ -103,6 +104,22 @@ class Files:
         with _mapped("publishing", target):
             source.replace(target)
 
+    def link(self, source: Path, target: Path) -> bool:
+        """Give a closed file a second name, which must not exist; false where the file system cannot do that."""
+        with _mapped("linking", target):
+            try:
+                target.hardlink_to(source)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return False
+            return True
+
+    def sync_all(self) -> None:
+        """Return when everything that was written is on the disk: less work than many folders one by one."""
+        if hasattr(os, "sync"):  # Windows has none, and cannot sync folders either
+            os.sync()
+
     def sync_path(self, path: Path) -> None:
         """Return when a closed file, which another library wrote, is on the disk."""
         with _mapped("syncing", path), path.open("rb+") as handle:
@@ -146,9 +163,9 @@ class Files:
         A line that an earlier call did not finish is ended first, so that only it is spoiled.
         """
         with _mapped("writing", path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            with os.fdopen(descriptor, "ab") as handle:
-                is_whole = handle.tell() == 0 or _last_byte(path) == b"\n"
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            with os.fdopen(descriptor, "a+b", buffering=0) as handle:
+                is_whole = handle.tell() == 0 or _last_byte(handle) == b"\n"
                 self.write(handle, (b"" if is_whole else b"\n") + line + b"\n")
                 if is_durable:
                     self.sync_file(handle)
@@ -400,10 +417,9 @@ def _mapped(doing: str, path: Path) -> Generator[None]:
         raise storage_error(doing, path, error) from error
 
 
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as handle:
-        handle.seek(-1, os.SEEK_END)
-        return handle.read(1)
+def _last_byte(handle: BinaryIO) -> bytes:
+    handle.seek(-1, os.SEEK_END)
+    return handle.read(1)
 
 
 def _remove(path: Path) -> None:

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import platform
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.marks import Marks, Said
-from assetflow.catalog.pointers import Repoint
+from assetflow.catalog.pointers import Repoint, by_name
 from assetflow.errors import Superseded, UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import AssetKey, slot, split_slot
-from assetflow.model.records import Head, NewTrace
-from assetflow.plan.graph import AssetGraph
+from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.records import Head
+from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.plan.named import has_partitions, named_partitions, slots_named, with_partitions
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.plan.staleness import Action
 from assetflow.run.accepting import missing_inputs, standing
-from assetflow.run.arranged import Arranging
 from assetflow.run.declared import make_salt
 from assetflow.run.locks import environment_lock, user_name
 from assetflow.run.recording import observed
+from assetflow.run.survey import survey
 from assetflow.views import Expression, selection_text
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
-
-_ALL_MOVES = 1_000_000_000
-_BETWEEN = re.compile(r"\s+(?![^\[]*\])")
-"""Space that is in no brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +78,11 @@ class Marking:
 
         For edits that cannot change a result: a rename, a refactoring. What is made of the assets stays current too.
         It is recorded with the user and the reason; `revoke` takes it back, and a later edit makes an asset stale as
-        ever. Of an asset with partitions it is done to those that are named in brackets, as `-p` takes them, and that
-        are not current.
+        ever. Of an asset with partitions all are meant, or those in brackets, as `-p` takes them.
 
         Example:
             project.accept("marts.orders", reason="only renamed a helper")
-            project.accept("net[2026-01-01..2026-01-31]", reason="the edit is for what comes")
+            project.accept("orders[2026-01-05]", reason="the corrected file has the same orders")
 
         Raises:
             UsageError: the selection names a source, or nothing.
@@ -99,27 +93,27 @@ class Marking:
     def revoke(self, selection: Expression, *, reason: str = "", wait_s: float = 0.0) -> Marked:
         """Take back what was accepted: those assets are what they were before, and nothing is linked because of it.
 
+        Partitions are named as in `accept`.
+
         Raises:
             UsageError: the selection names a source, or nothing.
             RunConflict: a run is going on in this environment, for longer than `wait_s`.
         """
-        parts = self._bracketed(selection)
-        keys = self._slots(parts) if parts else self._own_assets(selection)
+        meant = self._partitions(selection) or self._own_assets(selection)
         said = self._said("accept revoked", reason)
         moves: list[Repoint] = []
         claims: list[int] = []
         done: list[tuple[AssetKey, int | None]] = []
         left: list[tuple[AssetKey, str]] = []
         with environment_lock(self.settings, wait_s, verb="accept"), self._writer() as catalog:
-            heads, doubts = catalog.heads(self.settings.env), catalog.doubts(self.settings.env)
-            histories = _histories(catalog, self.settings.env, keys)
-            for key in keys:
-                names = split_slot(key)
-                revoked = doubts[names].revoked if names in doubts else frozenset[int]()
-                found = _accepted(histories.get(key, ()), revoked)
-                head = heads.get(names)
+            heads, doubts = by_name(catalog.heads(self.settings.env)), catalog.doubts(self.settings.env)
+            for key in with_partitions(self.graph, meant, heads):
+                asset, partition = split_slot(key)
+                revoked = doubts[asset, partition].revoked if (asset, partition) in doubts else frozenset[int]()
+                found = _accepted(catalog.history(self.settings.env, asset, parts=(partition,)), revoked)
+                head = heads.get(key)
                 if found is None or head is None:
-                    left += [] if names[1] else [(key, "nothing of it was accepted")]
+                    left.append((key, "nothing of it was accepted"))
                     continue
                 accepted, before = found
                 claims.append(accepted.trace.trace_id)
@@ -130,8 +124,6 @@ class Marking:
                 done.append((key, head.version.number))
             if claims:
                 Marks(catalog).revoke(self.settings.env, claims, moves, said)
-        if not done:
-            left += [(slot(key, text), "nothing of it was accepted") for key, text in parts.items()]
         return Marked(self.settings.env, "revoked", tuple(done), tuple(left))
 
     def invalidate(self, selection: Expression, *, reason: str = "", wait_s: float = 0.0) -> Marked:
@@ -167,33 +159,29 @@ class Marking:
     # -- how
 
     def _accept(self, selection: Expression, did: str, reason: str, wait_s: float) -> Marked:
-        parts = self._bracketed(selection)
-        keys = () if parts else self._own_assets(selection)
+        meant = self._partitions(selection) or self._own_assets(selection)
         loaded = self._load()  # the code of now is recorded with what is said of it
         env, said = self.settings.env, self._said(did, reason)
-        standing_for: list[Head] = []
-        left: list[tuple[AssetKey, str]] = []
-        traces: list[NewTrace] = []
         with environment_lock(self.settings, wait_s, verb="accept"), self._writer() as catalog:
             if any(spec.env_vars for spec in self.graph.specs.values()):
                 make_salt(self.settings.catalog_path)
+            slots = slots_named(self.graph, meant)
+            keys, world = slots.targets, self._world(catalog, loaded, slots)
+            plan = make_plan(world, keys)
+            self._record_sources(catalog, world, plan, keys)
+            world = self._world(catalog, loaded, slots)
+            standing_for, left = _to_accept(world, plan, keys)
             runs = catalog.runs(1)
             notes: dict[str, object] = {"assetflow/by": said.user, "assetflow/reason": " ".join(reason.split())}
             notes["assetflow/after_run"] = runs[0].run_id if runs else 0
-            for world, targets in self._worlds(catalog, loaded, keys, parts):
-                self._record_sources(catalog, world, make_plan(world, targets), targets)
-            for world, targets in self._worlds(catalog, loaded, keys, parts):
-                found, others = _to_accept(world, make_plan(world, targets), targets)
-                standing_for += found
-                left += others
-                traces += [
-                    standing(world, world.graph.specs[_name(head)], head, kind="accept", cause=said.line, notes=notes)
-                    for head in found
-                ]
+            traces = [
+                standing(world, world.graph.specs[key], head, kind="accept", cause=said.line, notes=notes)
+                for key, head in standing_for
+            ]
             done = catalog.commit(env, None, traces, said.at, sources=loaded.code_sources) if traces else []
             if not all(one.moved for one in done):
                 raise Superseded("another process moved an asset in this moment", fix="look, and do it again")
-        return Marked(env, did, tuple((_name(head), head.version.number) for head in standing_for), tuple(left))
+        return Marked(env, did, tuple((key, head.version.number) for key, head in standing_for), tuple(left))
 
     def _record_sources(self, catalog: Catalog, world: World, plan: Plan, keys: Sequence[AssetKey]) -> None:
         """Record what the sources look like that the accepted assets read: a trace names versions of what it read."""
@@ -209,7 +197,9 @@ class Marking:
             catalog.commit(self.settings.env, None, new, now)
 
     def _invalidate(self, selection: Expression, did: str, reason: str, wait_s: float) -> Marked:
-        keys = self._slots(self._bracketed(selection)) or self._own_assets(selection)
+        keys = self._partitions(selection) or self._own_assets(selection)
+        if (parted := next((key for key in keys if has_partitions(self.graph, key)), None)) is not None:
+            raise UsageError(f"{parted} has partitions", fix=f'name those that are meant: "{parted}[*]"')
         env, said = self.settings.env, self._said(did, reason)
         with environment_lock(self.settings, wait_s, verb="invalidate"), self._writer() as catalog:
             Marks(catalog).invalidate(env, keys, said)
@@ -218,14 +208,11 @@ class Marking:
         numbers = {key: None if head is None else head.version.number for key, head in found.items()}
         return Marked(env, did, tuple(numbers.items()))
 
-    def _worlds(
-        self, catalog: Catalog, loaded: Loaded, keys: tuple[AssetKey, ...], parts: Mapping[AssetKey, str]
-    ) -> Iterator[tuple[World, tuple[AssetKey, ...]]]:
-        """The world of these assets, or that of the named partitions of each of them, and what is looked at in it."""
-        for targets, text in [((key,), text) for key, text in parts.items()] or [(keys, None)]:
-            arranging = Arranging(self.settings, self.storage, loaded.code_sources, lambda: loaded)
-            slots = arranging(self.graph, targets, text, catalog).slots
-            yield arranging.survey(slots, catalog).world, slots.targets
+    def _world(self, catalog: Catalog, loaded: Loaded, slots: Slots) -> World:
+        return survey(
+            slots, self.settings.env, catalog, self.storage, lambda: loaded, root=self.settings.root,
+            code=loaded.code_sources, discover=self.settings.discover,
+        ).world  # fmt: skip
 
     def _writer(self) -> AbstractContextManager[Catalog]:
         from contextlib import closing
@@ -236,38 +223,22 @@ class Marking:
         tail = f": {' '.join(reason.split())}" if reason.strip() else ""
         return Said(f"{did}{tail}", f"{user_name()}@{platform.node()}", time.time())
 
-    def _bracketed(self, selection: Expression) -> dict[AssetKey, str]:
-        """What is named of partitions, such as `orders[2026-01-05]`, `orders[latest:7]`; nothing where assets are.
+    def _partitions(self, selection: Expression) -> tuple[AssetKey, ...]:
+        """The partitions that are named, such as `orders[2026-01-05]`, `orders[latest:7]`; none where assets are.
 
         Raises:
             UsageError: partitions and assets are named together, an asset has no partitions, or none of these.
         """
-        words = [selection] if isinstance(selection, str) else list(selection or ())
-        words = [word for text in words for word in (_BETWEEN.split(text.strip()) if "[" in text else [text])]
-        named = [word for word in words if word.endswith("]")]
-        if not named:
-            return {}
-        if other := next((word for word in words if word not in named), None):
-            fix = f"do it one after the other: first {named[0]}"
-            raise UsageError(f"`{other}` names assets, and {named[0]} partitions", fix=fix)
-        found: dict[AssetKey, str] = {}
-        for word in named:
-            asset, text = split_slot(AssetKey(word))
-            key = self.graph.resolve(asset)
-            if self.graph.specs[key].partitions is None or self.graph.specs[key].is_source:
-                raise UsageError(f"{key} has no partitions of its own", fix=f"leave `[{text}]` out")
-            found[key] = f"{found[key]},{text}" if key in found else text
-        return found
+        names = named_partitions(self.graph, selection)
+        for one in names:
+            self._refuse_source(one.asset)
+        return tuple(dict.fromkeys(key for one in names for key in one.slots))
 
-    def _slots(self, parts: Mapping[AssetKey, str]) -> tuple[AssetKey, ...]:
-        """The partitions that are meant, by name."""
-        found: dict[AssetKey, None] = {}
-        for key, text in parts.items():
-            definition = self.graph.specs[key].partitions
-            assert definition is not None, "only partitions are named so"
-            ordinals = definition.parse(text, datetime.now(UTC))
-            found.update(dict.fromkeys(slot(key, partition) for partition in definition.keys(ordinals)))
-        return tuple(found)
+    def _refuse_source(self, key: AssetKey) -> None:
+        if self.graph.specs[key].is_source:
+            raise UsageError(
+                f"{key} is a source, and is what it is", fix="name the assets that are made of it: not is:source"
+            )
 
     def _own_assets(self, selection: Expression) -> tuple[AssetKey, ...]:
         """The assets of a selection without the sources that it brings along.
@@ -283,18 +254,15 @@ class Marking:
         named = {key for name in parse_selection(text).names for key in self.graph.named(name)}
         sources = [key for key in every if key not in own and (key in named or not own)]
         if sources:
-            raise UsageError(
-                f"{sources[0]} is a source, and is what it is", fix="name the assets that are made of it: not is:source"
-            )
-        parted = next((key for key in own if self.graph.specs[key].partitions is not None), None)
-        if parted is not None:
-            raise UsageError(f"{parted} has partitions", fix=f'name those that are meant: "{parted}[*]"')
+            self._refuse_source(sources[0])
         return own
 
 
-def _to_accept(world: World, plan: Plan, keys: Iterable[AssetKey]) -> tuple[list[Head], list[tuple[AssetKey, str]]]:
+def _to_accept(
+    world: World, plan: Plan, keys: Iterable[AssetKey]
+) -> tuple[list[tuple[AssetKey, Head]], list[tuple[AssetKey, str]]]:
     """The heads that are to stand for the code and the inputs of now, and what is left alone, with why."""
-    found: list[Head] = []
+    found: list[tuple[AssetKey, Head]] = []
     left: list[tuple[AssetKey, str]] = []
     for key in keys:
         head, step = world.head(key), plan[key]
@@ -305,27 +273,12 @@ def _to_accept(world: World, plan: Plan, keys: Iterable[AssetKey]) -> tuple[list
         elif key in world.lost:
             left.append((key, f"the bytes of v{head.version.number} are gone"))
         elif step.action is Action.CURRENT:
-            left += [] if step.partition else [(key, "is current")]
+            left.append((key, "is current"))
         elif missing := missing_inputs(world, step.spec):
             left.append((key, f"reads {missing[0]}, which is not there"))
         else:
-            found.append(head)
+            found.append((key, head))
     return found, left
-
-
-def _name(head: Head) -> AssetKey:
-    return slot(head.trace.asset, head.trace.partition)
-
-
-def _histories(catalog: Catalog, env: str, keys: Iterable[AssetKey]) -> dict[AssetKey, list[Head]]:
-    """How the heads of these assets or partitions moved, newest first."""
-    wanted = frozenset(keys)
-    found: dict[AssetKey, list[Head]] = {}
-    for asset in dict.fromkeys(split_slot(key)[0] for key in wanted):
-        for head in catalog.history(env, asset, _ALL_MOVES):
-            if (name := _name(head)) in wanted:
-                found.setdefault(name, []).append(head)
-    return found
 
 
 def _accepted(history: Sequence[Head], revoked: frozenset[int]) -> tuple[Head, Head | None] | None:

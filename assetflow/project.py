@@ -14,7 +14,6 @@ from assetflow.automation.backfilling import Backfilling
 from assetflow.care import Care
 from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.keeping import Keeping
 from assetflow.checking import Checking
 from assetflow.comparing import Comparing
 from assetflow.errors import UsageError
@@ -22,15 +21,15 @@ from assetflow.explaining import Explaining
 from assetflow.keying import Keying, keyed
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import Settings, read_settings
+from assetflow.looking import Looking
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
-from assetflow.model.records import Attempt, Run, Version
+from assetflow.model.records import Attempt, Run
 from assetflow.observing import Observing
-from assetflow.plan.freshness import data_times, freshness_state
 from assetflow.plan.graph import AssetGraph, Slots
-from assetflow.plan.lateness import late_causes
+from assetflow.plan.named import apart
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
@@ -41,23 +40,14 @@ from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible
 from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
-    AssetStatus,
-    AssetView,
     Expression,
     Facts,
-    HistoryEntry,
-    Status,
-    content_states,
     counted,
-    history_entries,
-    rolled_up,
     selection_text,
-    source_text,
     with_failures,
 )
 
 if TYPE_CHECKING:
-    from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
@@ -65,7 +55,9 @@ if TYPE_CHECKING:
     from assetflow.run.session import Request
 
 
-class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying):
+class Project(
+    Looking, Pointing, Reading, Comparing, Care, Marking, Checking, Explaining, Observing, Backfilling, Keying
+):
     """A project on disk: what it declares, what was built, and what to build.
 
     Example:
@@ -156,34 +148,27 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         return self._select(self.graph, expression)
 
     def plan(
-        self,
-        expression: Expression = None,
-        *,
-        partitions: str | None = None,
-        force: bool = False,
-        rebuild: bool = False,
-        with_upstream: bool = True,
-        now: float | None = None,
-    ) -> Plan:
+        self, expression: Expression = None, *, partitions: str | None = None, force: bool = False,
+        rebuild: bool = False, with_upstream: bool = True, in_crowds: bool = True, now: float | None = None,
+    ) -> Plan:  # fmt: skip
         """What `materialize` would do for a selection (default: everything), and why. Changes nothing.
 
-        Partitions that are current are mostly only counted in `Plan.settled`. `now` is what a `ttl` is held against.
+        Partitions that are current are mostly only counted in `Plan.settled`. Of more than a thousand of an asset that
+        are not, those that stand alike have one step (`Step.count`), unless `in_crowds` is False. `now` is what a `ttl`
+        is held against. `"orders[2026-01-05]"` is the selection `orders` with `partitions="2026-01-05"`.
         """
-        return self._planned(expression, partitions, force, rebuild, with_upstream=with_upstream, now=now)
+        return self._planned(
+            expression, partitions, force=force, rebuild=rebuild, with_upstream=with_upstream, in_crowds=in_crowds,
+            now=now,
+        )  # fmt: skip
 
-    def _planned(
-        self,
-        expression: Expression,
-        partitions: str | None,
-        force: bool = False,
-        rebuild: bool = False,
-        *,
-        with_upstream: bool = True,
-        shows_newest: bool = False,
-        in_bulk: bool = True,
+    def _planned(  # noqa: PLR0913 - what may be asked of a plan
+        self, expression: Expression, partitions: str | None, *, force: bool = False, rebuild: bool = False,
+        with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True, in_crowds: bool = False,
         now: float | None = None,
-    ) -> Plan:
+    ) -> Plan:  # fmt: skip
         """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
+        expression, partitions = apart(self.graph, expression, partitions)
         manifest = self._manifest
         targets = self.select(expression)
         with self._catalog() as catalog:
@@ -191,81 +176,20 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             arranging = self._arranging(ask=True)
             arranged = arranging(
                 self.graph, targets, partitions, catalog, force=force, rebuild=rebuild, shows_newest=shows_newest,
-                in_bulk=in_bulk,
+                in_bulk=in_bulk, in_crowds=in_crowds,
             )  # fmt: skip
             found = arranging.survey(arranged.slots, catalog)
             world = replace(found.world, at=now or found.world.at)
             plan = self._plan(world, arranged.slots.targets, expression, force, with_upstream, {})
             plan = replace(plan, partitions=partitions)
             if plan.run:
-                plan = with_failures(plan, catalog.last_attempts(self.env, map(split_slot, plan.steps)))
+                tried = [split_slot(step.asset) for step in plan.run]
+                plan = with_failures(plan, catalog.last_attempts(self.env, tried, ("failed", "rejected")))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:
             remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
         return plan
-
-    def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
-        """Content and freshness of the selected assets. Sources with a version function are not asked.
-
-        `now` (UTC seconds; default: the time of the call) is what deadlines and cues with a `ttl` are held against.
-        """
-        now = time.time() if now is None else now
-        with self._catalog() as catalog:
-            arranging = self._arranging(ask=False)
-            arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True)
-            world = replace(arranging.survey(arranged.slots, catalog).world, at=now)
-            attempts = self._attempts(catalog, arranged.slots.graph)
-            runs = catalog.runs(1, self.env)
-            known = () if runs else tuple(Keeping(catalog.database).environments())
-            # It looks up traces, so the catalog is still open.
-            plan = self._plan(world, arranged.slots.targets, None, False, True, attempts)
-        if arranged.settled is not None:
-            arranged.settled.remember(plan)
-        rows = self._statuses(world, plan, attempts, now, arranged.totals)
-        if expression:
-            facts = Facts(self.settings.selections, lambda: rows)
-            wanted = set(parse_selection(selection_text(expression)).select(self.graph, facts))
-            rows = [row for row in rows if row.spec.key in wanted]
-        last = self._seen_alive(runs[0]) if runs else None
-        running = last if last is not None and last.state == "running" else None
-        return Status(self.env, tuple(rows), running, last, () if self.env in known else known)
-
-    def show(self, key: str, *, now: float | None = None) -> AssetView:
-        """All about one asset; `now` as in `status`.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        found = self.graph.resolve(key)
-        status = self.status(now=now)[found]
-        history = self.history(found)
-        below = self.graph.walk([found], up=False) - {found}
-        checks = status.attempt.checks if status.attempt is not None else ()
-        text = source_text(self.root / status.spec.file, status.spec.line)
-        return AssetView(status, self.graph.downstream(found), len(below), checks, history, text)
-
-    def history(self, key: str, limit: int = 20) -> tuple[HistoryEntry, ...]:
-        """How the head of an asset moved, newest first.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        found = self.graph.resolve(key)
-        with self._catalog() as catalog:
-            heads = catalog.history(self.env, found, limit + 1)
-            attempts = {(one.run_id, one.partition): one for one in catalog.attempts_of(found, 10 * limit)}
-            runs = {run.run_id: run for run in catalog.runs_by_id(h.trace.run_id for h in heads if h.trace.run_id)}
-        return history_entries(heads, attempts, runs, limit)
-
-    def rejected(self, key: str) -> tuple[Version, ...]:
-        """The versions of an asset that blocking checks refused, newest first: kept to be looked at until gc.
-
-        Raises:
-            NoSuchAsset: there is no such asset.
-        """
-        with self._catalog() as catalog:
-            return tuple(reversed(catalog.rejected_versions([self.graph.resolve(key)])))
 
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
@@ -320,21 +244,23 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         partitions: str | None = None,
         max_failures: int | None = None,
         cause: str = "cli",
+        now: float | None = None,
         rebuild: bool = False,
     ) -> RunResult:
         """Build what is stale in a selection (default: everything) with its upstreams, and nothing else.
 
-        `partitions` says which of those that exist now are meant (`2026-01-01..2026-01-31`, `latest:7`; default: all);
-        assets without partitions that are made of all of them are then left out. `force` runs the selected assets
-        though they are current, `rebuild` what is undecided of them after an edit (`on_code_change="ask"`);
-        `with_upstream=False` runs only the selection, on the inputs as they are; `config` overrides fields of asset
-        configs; `wait_s` waits for another run in this environment; `retries` is how often a failed asset is tried
-        again, whatever it declares. After `timeout_s` nothing more is started, and what still runs after the
-        `stop_grace` is given up; what was committed stays. `saved` is a plan from a file (`read_saved_plan`): then
-        exactly that is done, or nothing. `debugger` is called with each exception of an asset or a check while its
-        frames are there; assets then run one after the other in this thread, without retries. `tick` is the tick of a
-        job that this run is of, `cause` else what it is part of. When more than `max_failures` assets have failed,
-        nothing more is started.
+        `partitions` says which of those that exist `now` are meant (`2026-01-01..2026-01-31`, `latest:7`; default:
+        all); assets without partitions that are made of all of them are then left out. `"orders[2026-01-05]"` says
+        both. `now` is the time by the clock.
+        `force` runs the selected assets though they are current, `rebuild` what is undecided of them after an edit
+        (`on_code_change="ask"`); `with_upstream=False` runs only the selection, on the inputs as they are; `config`
+        overrides fields of asset configs; `wait_s` waits for another run in this environment; `retries` is how often a
+        failed asset is tried again, whatever it declares. After `timeout_s` nothing more is started, and what still
+        runs after the `stop_grace` is given up; what was committed stays. `saved` is a plan from a file
+        (`read_saved_plan`): then exactly that is done, or nothing. `debugger` is called with each exception of an asset
+        or a check while its frames are there; assets then run one after the other in this thread, without retries.
+        `tick` is the tick of a job that this run is of, `cause` else what it is part of. When more than `max_failures`
+        assets have failed, nothing more is started.
 
         Raises:
             RunConflict: another run is going on in this environment.
@@ -348,11 +274,12 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
             partitions, rebuild = saved.partitions, saved.rebuild
+        expression, partitions = apart(self.graph, expression, partitions)
         request = Request(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
             retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause, rebuild,
         )  # fmt: skip
-        found, arranging = None, self._arranging(ask=True)
+        found, arranging = None, self._arranging(ask=True, now=now)
         if not config:
             found, plan, is_tidy = self._look(request, arranging)
             if saved is not None:
@@ -394,7 +321,13 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         targets = self.select(request.expression)
         with self._catalog() as catalog:
             arranged = arranging(
-                self.graph, targets, request.partitions, catalog, force=request.force, rebuild=request.rebuild
+                self.graph,
+                targets,
+                request.partitions,
+                catalog,
+                force=request.force,
+                rebuild=request.rebuild,
+                in_crowds=request.saved is None,
             )
             found, targets = arranging.survey(arranged.slots, catalog), arranged.slots.targets
             plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
@@ -407,12 +340,10 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
     # -- helpers
 
     def _present_again(self) -> None:
-        """Make the views that DuckDB programs open anew, when they were lost or changed: they are derived."""
-        if not self.storage.shows(self.env):
-            from assetflow.run.presenting import present
+        """Make what other programs open anew, when it was lost or changed: it is derived."""
+        from assetflow.run.presenting import present_again
 
-            with self._catalog() as catalog:
-                present(self.settings, self.graph.specs, catalog, self.storage)
+        present_again(self.settings, self.graph.specs, self.storage)
 
     @contextmanager
     def _catalog(self) -> Generator[Catalog]:
@@ -422,8 +353,8 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
         finally:
             catalog.close()
 
-    def _arranging(self, *, ask: bool) -> Arranging:
-        return Arranging(self.settings, self.storage, self._code, self._load if ask else None)
+    def _arranging(self, *, ask: bool, now: float | None = None) -> Arranging:
+        return Arranging(self.settings, self.storage, self._code, self._load if ask else None, now=now)
 
     def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         return self._arranging(ask=ask).survey(graph or self.graph, catalog)
@@ -465,21 +396,6 @@ class Project(Pointing, Reading, Comparing, Care, Marking, Checking, Explaining,
             world, targets, selection=text, with_upstream=with_upstream, forced=forced, workers=self.settings.workers
         )
         return with_failures(plan, attempts)
-
-    def _statuses(
-        self, world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float,
-        totals: Mapping[AssetKey, SlotTotals] | None = None,
-    ) -> list[AssetStatus]:  # fmt: skip
-        times, states = data_times(world), content_states(plan, attempts)
-        last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
-        fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}
-        tried = {key: attempt for key, attempt in last.items() if attempt is not None}
-        late = late_causes(world, plan.steps, states, tried, fresh, now)
-        rows = [
-            AssetStatus(step.spec, states[key], step, last[key], fresh[key], late.get(key))
-            for key, step in plan.steps.items()
-        ]
-        return list(rolled_up(rows, self.graph.specs, plan.settled, totals or {}))
 
     def _attempts(self, catalog: Catalog, graph: AssetGraph) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.pointers import Pointers, advising, by_key
+from assetflow.catalog.pointers import Pointers, advising, by_key, history_of
 from assetflow.errors import ContractBroken, DamagedVersion, NoSuchVersion, SourceUnreadable, UsageError
 from assetflow.io.columns import OF_INPUTS
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
-from assetflow.model.keys import AssetKey, slot, split_slot
+from assetflow.model.keys import AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Version
 from assetflow.model.spec import AssetSpec, SourceSpec
 from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
 from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.plan.named import one_partition, written
 from assetflow.run.survey import Survey
 from assetflow.views import Preview, Tables
 
@@ -272,22 +274,19 @@ class Reading:
         self, key: str, version: int | str | None = None, as_of: When | None = None, run: int | None = None
     ) -> tuple[AssetKey, VersionName | None]:
         """The asset that is meant, and the version: in the name itself, or given beside it; None is the current one."""
-        bracket = key.find("]") + 1
-        name, at, text = key[bracket:].partition("@")
-        name = key[:bracket] + name
-        if at and not (version is None and as_of is None and run is None):
+        parts = written(key)
+        name, text = parts.name, parts.version
+        if text is not None and not (version is None and as_of is None and run is None):
             raise NoSuchVersion(
                 f"`{key}` has a version, and another one is asked for", fix=f"leave one out: read({name!r}, ...)"
             )
         asked = (
             parse_version(text, zone_named(self.settings.tz), of=name)
-            if at
+            if text is not None
             else _one_of(version, as_of, run, zone_named(self.settings.tz))
         )
-        asset, partition = split_slot(AssetKey(name))
-        found = self.graph.resolve(asset)
-        if partition and self.graph.specs[found].partitions is None:
-            raise NoSuchVersion(f"{found} has no partitions", fix=f"leave `[{partition}]` out")
+        found = self.graph.resolve(parts.asset)
+        partition = one_partition(self.graph, found, parts.partitions) if parts.partitions else ""
         return slot(found, partition), asked
 
     def _version(self, key: AssetKey, name: VersionName | None) -> Version:
@@ -299,8 +298,7 @@ class Reading:
             else:
                 found = catalog.heads(self.env).get(split_slot(key))
                 if found is None:
-                    asset, partition = split_slot(key)
-                    fix = f"assetflow materialize {asset}{f' -p {partition!r}' if partition else ''}"
+                    fix = f"assetflow materialize {shlex.join(arguments_of(key))}"
                     raise NoSuchVersion(f"{key} has not been materialized", fix=fix)
                 head = found
         return self._usable(key, head)
@@ -318,7 +316,7 @@ class Reading:
             raise DamagedVersion(
                 f"the bytes of {key}@{head.version.number} are {where}",
                 facts=self._readable(key),
-                fix=f"assetflow history {key}",
+                fix=history_of(key),
             )
         return head.version
 

@@ -18,6 +18,7 @@ from assetflow.plan.lateness import LateCause, LateRoot, late_roots
 from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import STAYS, Action, Reason
+from assetflow.plan.tried import FAILED, is_of_another
 
 if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
@@ -30,9 +31,10 @@ class AssetStatus:
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
     state: missing, stale, maybe, reusable, current, pinned, undecided, failed, blocked, running, or source. It is one
-    word for both what the asset needs and what became of the last attempt; `content` is the first of these alone.
-    `late` is why it is overdue, or has a deadline and no data. Of an asset with partitions it is what most needs to be
-    looked at; `parts` counts them by their states, and `newest` is the newest head, with the rows and bytes of all.
+    word for both what the asset needs and what became of the last attempt, if that tried what the asset is now;
+    `content` is the first of these alone. `late` is why it is overdue, or has a deadline and no data. Of an asset with
+    partitions it is what most needs to be looked at; `parts` counts them by their states, and `newest` is the newest
+    head, with the rows and bytes of all together.
     """
 
     spec: AssetSpec
@@ -55,11 +57,21 @@ class AssetStatus:
         return content_word(self.step)
 
     @property
+    def has_failed_before(self) -> bool:
+        """Whether the last attempt failed with other code or config than that of now, and nothing was made since."""
+        attempt = self.attempt
+        if attempt is None or self.state not in ("missing", "stale", "maybe", "reusable"):
+            return False
+        return is_of_another(self.step.spec, attempt) and _is_about_now(self.step, attempt)
+
+    @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its content; `failed` and `blocked` are of the last attempt."""
         last: list[Modifier] = []
         if self.state in ("failed", "blocked") and self.attempt is not None and self.content != "blocked":
             last.append(Modifier(self.state, f"in run #{self.attempt.run_id}"))
+        elif self.has_failed_before and self.attempt is not None:
+            last.append(Modifier("failed", f"in run #{self.attempt.run_id}, as it was then"))
         return (*last, *self.step.modifiers)
 
 
@@ -159,13 +171,17 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """The log of one attempt: what the function printed and logged, and its traceback."""
+    """The log of one attempt: what the function printed and logged, and its traceback.
+
+    `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several.
+    """
 
     run_id: int
     asset: AssetKey
     attempt: int
     path: Path
     text: str
+    partition: str = UNPARTITIONED
 
 
 _WORST = (
@@ -194,14 +210,16 @@ def rolled_up(
         if not found:
             yield _of_no_partition(spec)
             continue
-        first = min(found, key=lambda row: _WORST.index(row.state))
+        first = min(found, key=lambda row: (_WORST.index(row.state), not row.has_failed_before))
         heads = [row.head for row in found if row.head is not None]
         newest = max(heads, key=lambda head: head.trace.finished_at, default=None)
         if newest is not None and key in totals:
             whole = replace(newest.version, rows=totals[key].rows, size_bytes=totals[key].size_bytes)
             newest = replace(newest, version=whole)
         youngest = max(found, key=lambda row: row.freshness.as_of or 0.0)
-        parts = Counter(row.state for row in found)
+        parts: Counter[str] = Counter()
+        for row in found:
+            parts[row.state] += row.step.count
         parts["current"] += current.get(key, 0)
         yield AssetStatus(
             spec, first.state, replace(first.step, spec=spec), first.attempt, youngest.freshness, youngest.late,
@@ -239,12 +257,12 @@ def content_states(steps: Iterable[Step], attempts: Mapping[tuple[AssetKey, str]
     seen: dict[AssetKey, Step] = {}
 
     def blocks(key: AssetKey) -> bool:
-        """Whether what blocked an asset still does: it fails, was skipped without a version, or was not there."""
+        """Whether what blocked an asset still does: it fails, has no version because it failed, or was not there."""
         last = attempts.get(split_slot(key))
         if states.get(key) in ("failed", "blocked"):
             return True
         if states.get(key) == "missing":
-            return last is not None and last.state == "skipped"
+            return last is not None and last.state in ("skipped", *FAILED)
         step = seen.get(key)  # a source that only a function can ask is what it was when it was asked last
         is_asked = step is not None and step.spec.source is not None and step.spec.source.has_token
         return (
@@ -266,8 +284,8 @@ def _state(step: Step, attempt: Attempt | None, blocks: Callable[[AssetKey], boo
         return "running"
     if word == "blocked" or not _is_about_now(step, attempt):
         return word
-    if attempt.state in ("failed", "rejected", "died"):
-        return "failed"
+    if attempt.state in FAILED:
+        return word if is_of_another(step.spec, attempt) else "failed"
     return "blocked" if attempt.state == "blocked" and any(map(blocks, attempt.blocked_by)) else word
 
 
@@ -405,6 +423,8 @@ def _words(row: AssetStatus) -> list[str]:
     # A failed or blocked asset is also what it would be without its last attempt: it is missing or stale.
     if row.step.pin is not None and row.state != "pinned":
         found.append("pinned")
+    if row.has_failed_before:  # what was edited to mend it is still what is to be tried again
+        found.append("failed")
     if row.state in ("failed", "blocked", "running", "reusable") and not row.spec.is_source:
         found.append("missing" if row.head is None else "stale")
     return found
@@ -415,9 +435,9 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
     steps = dict(plan.steps)
     for key, step in plan.steps.items():
         attempt = attempts.get(split_slot(key))
-        if step.action is not Action.RUN or attempt is None or not _is_about_now(step, attempt):
+        if step.action is not Action.RUN or attempt is None or attempt.state not in FAILED:
             continue
-        if attempt.state in ("failed", "rejected"):
+        if _is_about_now(step, attempt):
             message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
             text = f"failed in run #{attempt.run_id}" + (f": {message}" if message else "")
             reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)

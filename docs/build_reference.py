@@ -148,6 +148,7 @@ MEANINGS = {
     "storage": "The folder of stored versions, relative to the project or absolute.",
     "catalog": "The SQLite file that records versions, runs and traces. It must lie on a local disk.",
     "duckdb": 'How assets with `io="duckdb"` are kept: as Parquet with a DuckDB file of `views`, or `native` tables.',
+    "hive": "Whether current partitions are in `.assetflow/views` as folders that every reader of Parquet knows.",
     "warehouse": "The DuckDB file of native tables.",
     "executor": "`threads` runs assets side by side, `processes` in child processes, `inline` one after the other in "
     "the calling thread. See [how assets run](../execution.md).",

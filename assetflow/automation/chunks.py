@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any, cast
 
+from assetflow.errors import UsageError
 from assetflow.model.backfills import NEWEST, Backfill
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.spec import AssetSpec
@@ -171,12 +173,15 @@ class Draft:
         states: dict[AssetKey, dict[int, str]] = {}
         for asset, definition in found.items():
             existing = definition.keys_until(now)
-            states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
+            with suppress(UsageError):  # nothing of this asset was named, and something of another one
+                states[asset] = dict.fromkeys(named(asset, definition, existing) & existing, "current")
         for name in plan.targets:
             asset, partition = split_slot(name)
             if plan.steps[name].action is Action.CURRENT and names_state(plan.partitions):
                 continue  # it was looked at to see that it is not stale
-            states[asset][found[asset].ordinal(partition)] = _state(plan.steps[name])
+            step = plan.steps[name]
+            own = (found[asset].ordinal(partition),) if step.crowd is None else step.crowd.members
+            states[asset].update(dict.fromkeys(own, _state(step)))
         for asset, own in states.items():
             if not own and names_state(plan.partitions):
                 continue  # it has none that are so
@@ -184,7 +189,9 @@ class Draft:
             self.strips[asset] = Strip(asset, found[asset], Ordinals.of(*own), ordered)
         wanted = frozenset(plan.targets)
         planned = (*plan.run, *plan.maybe, *plan.link)
-        self.beside.update(split_slot(step.asset)[0] for step in planned if step.asset not in wanted and step.partition)
+        for step in planned:
+            if step.partition and step.asset not in wanted:
+                self.beside[split_slot(step.asset)[0]] += step.count
         if planned:
             self.estimate.append(plan.estimate)
 

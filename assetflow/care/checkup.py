@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Run, Version
 from assetflow.plan.retention import DAY_S
+from assetflow.run.folders import folders_of, unlike
 
 LITTLE_ROOM = 500_000_000
 _OLD_BACKUP_S = 2 * DAY_S
@@ -55,7 +56,7 @@ class Damage:
     @property
     def name(self) -> str:
         """`orders@3`."""
-        return f"{self.version.asset}@{self.version.number}"
+        return self.version.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Checkup:
         """Whether `--fix` would do something."""
         litter = self.litter.orphans and not self.litter.is_suspicious
         rests = self.litter.staging or self.litter.rests
-        return bool(self.damage or self.back or litter or rests or self.dead_runs or self.is_journal_behind)
+        is_behind = self.is_journal_behind or any(one.topic == "folders" and one.fix for one in self.findings)
+        return bool(self.damage or self.back or litter or rests or self.dead_runs or is_behind)
 
     @property
     def is_journal_behind(self) -> bool:
@@ -220,7 +222,7 @@ def _with_catalog(
     damage = [] if away else _damaged(settings, keeping, versions, is_deep, workers, on_progress, unsure)
     back = _back(settings, keeping, workers)
     findings += [
-        Finding("warn", "versions", f"{one.asset}@{one.number} could not be checked: {unsure[one.version_id]}")
+        Finding("warn", "versions", f"{one.name} could not be checked: {unsure[one.version_id]}")
         for one in versions
         if one.version_id in unsure
     ]
@@ -238,6 +240,7 @@ def _with_catalog(
         findings.append(Finding("warn", "versions", litter.notes[0]))
     alive = alive_runs(settings, catalog)
     dead = tuple(run for run in catalog.running() if run.run_id not in alive)
+    findings += _folders(settings, catalog, keeping, {run.env for run in catalog.running() if run.run_id in alive})
     size_bytes = sum(version.size_bytes or 0 for version in versions)
     return Checkup(tuple(findings), tuple(damage), litter, dead, len(versions), size_bytes, is_deep, back=back)
 
@@ -315,7 +318,7 @@ def _back(settings: Settings, keeping: Keeping, workers: int) -> tuple[Version, 
 def _earlier(keeping: Keeping, back: Sequence[Version]) -> list[Finding]:
     found: list[Finding] = []
     if back:
-        text = f"{_some([f'{one.asset}@{one.number}' for one in back])}: taken for lost, and whole"
+        text = f"{_some([one.name for one in back])}: taken for lost, and whole"
         found.append(Finding("warn", "versions", text, "assetflow doctor --fix takes them back"))
     known = {one.version_id for one in back}
     lost = [one for one in keeping.versions("lost", "damaged") if one.version_id not in known]
@@ -353,6 +356,19 @@ def _backups(settings: Settings, newest_record: float | None) -> list[Finding]:
         text = f"the newest backup of the catalog is from {_day(found[0].made_at)}, long before the last change"
         return [Finding("warn", "backups", text, "see that .assetflow/backups can be written")]
     return [Finding("ok", "backups", f"newest backup from {_day(found[0].made_at)}")]
+
+
+def _folders(settings: Settings, catalog: Catalog, keeping: Keeping, busy: Collection[str]) -> list[Finding]:
+    """The folders of partitions; not where a run goes on, which brings them up to date at its end."""
+    environments = [env for env in keeping.environments() if env not in busy]
+    if not any(folders_of(settings, env).note() for env in environments):
+        return []
+    found = unlike(settings, catalog, environments)
+    if not found:
+        return [Finding("ok", "folders", "folders of partitions show what is current")]
+    fix = "assetflow doctor --fix makes them what is current"
+    shown = _some([f"{one.asset} ({one.files} {'file' if one.files == 1 else 'files'})" for one in found])
+    return [Finding("warn", "folders", f"folders of partitions do not show what is current: {shown}", fix)]
 
 
 def _links(links: Sequence[str]) -> list[Finding]:

@@ -19,6 +19,7 @@ from assetflow.io.inspect import has_sidecar, problems_of, safe_place
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
+from assetflow.run.folders import mend_partitions, unlike
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def mend(
             done.append(_put_aside(settings, keeping, one, tool) if _is_still(settings, one) else _spared(one))
         now = time.time()
         if checkup.back and keeping.mark([one.version_id for one in checkup.back], "lost", "live", now):
-            names = ", ".join(f"{one.asset}@{one.number}" for one in checkup.back)
+            names = ", ".join(one.name for one in checkup.back)
             done.append(f"taken back, because they are whole: {names}")
         alive = alive_runs(settings, catalog)
         for run in catalog.running():
@@ -68,6 +69,9 @@ def mend(
             done.append(f"removed what {swept} dead {'step' if swept == 1 else 'steps'} had begun to write")
         if rests := remove_rests(litter, tool):
             done.append(f"removed {rests} {'file' if rests == 1 else 'files'} that dead programs left")
+        # After all else: what is in quarantine now is not current any more.
+        if shown := mend_partitions(settings, catalog, unlike(settings, catalog, keeping.environments())):
+            done.append(f"{shown} {'file' if shown == 1 else 'files'} in folders of partitions made what is current")
         removed, note = remove_orphans(settings, storage, litter, tool)
         if removed:
             done.append(f"removed {removed} {'folder' if removed == 1 else 'folders'} that no version has")

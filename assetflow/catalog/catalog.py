@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +12,19 @@ from typing import cast
 
 from assetflow.catalog.database import Database
 from assetflow.catalog.inputs import add_inputs
+from assetflow.catalog.occasions import begin_occasion
 from assetflow.catalog.rows import (
     Row,
     attempt_facts,
     attempt_from_row,
     columns_json,
+    definition_of,
     definition_texts,
     details_and_shape,
     discovered_json,
     head_from_row,
     inputs_by_trace,
+    median,
     node_row,
     run_from_row,
     source_from_row,
@@ -29,7 +32,7 @@ from assetflow.catalog.rows import (
 )
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Occasion, Tick
+from assetflow.model.jobs import Occasion
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
 
@@ -65,6 +68,7 @@ class Catalog:
         self._envs: dict[str, int] = {}
         self._nodes: set[str] = set()
         self._shapes: set[str] = set()
+        self._definitions: dict[AssetKey, tuple[tuple[object, ...], int]] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -103,9 +107,9 @@ class Catalog:
             found[slot] = replace(found.get(slot, Doubt()), revoked=frozenset(traces))
         return found
 
-    def history(self, env: str, asset: AssetKey, limit: int = 1000) -> list[Head]:
-        """Every move of the head of an asset, newest first; `verified_at` is when it moved. Two queries."""
-        return self._heads(self.database.rows("history", env, asset, limit), env)
+    def history(self, env: str, asset: AssetKey, limit: int = 1000, parts: Sequence[str] | None = None) -> list[Head]:
+        """Every move of an asset's head (or of `parts`), newest first; `verified_at` is when it moved. Two queries."""
+        return self._heads(self.database.rows("history", env, asset, limit, _json(parts)), env)
 
     def version(self, asset: AssetKey, number: int, partition: str = UNPARTITIONED) -> Version | None:
         """One version by its number."""
@@ -141,15 +145,20 @@ class Catalog:
         """The attempts of a run in the order they began."""
         return [attempt_from_row(row) for row in self.database.rows("attempts", run_id)]
 
-    def last_attempts(self, env: str, parts: Iterable[Slot] | None = None) -> dict[Slot, Attempt]:
-        """The newest attempt of every asset partition; with `parts`, of these and of all assets without partitions."""
-        named = ("last_attempts", env) if parts is None else ("last_attempts_in", env, _json(parts))
-        attempts = map(attempt_from_row, self.database.rows(*named))
-        return {(attempt.asset, attempt.partition): attempt for attempt in attempts}
+    def last_attempts(
+        self, env: str, parts: Iterable[Slot] | None = None, states: Collection[str] = ()
+    ) -> dict[Slot, Attempt]:
+        """The newest attempt of every asset partition; with `parts`, of these and of all assets without partitions.
 
-    def attempts_of(self, asset: AssetKey, limit: int = 20) -> list[Attempt]:
-        """The newest attempts of one asset, newest first."""
-        return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit)]
+        With `states`, only those that ended so are read.
+        """
+        named = ("last_attempts", env) if parts is None else ("last_attempts_in", env, _json(parts))
+        rows = [row for row in self.database.rows(*named) if not states or row[4] in states]
+        return {(attempt.asset, attempt.partition): attempt for attempt in map(attempt_from_row, rows)}
+
+    def attempts_of(self, asset: AssetKey, limit: int = 20, parts: Sequence[str] | None = None) -> list[Attempt]:
+        """The newest attempts of one asset, or of these partitions of it, newest first."""
+        return [attempt_from_row(row) for row in self.database.rows("attempts_of", asset, limit, _json(parts))]
 
     def sources(self, digests: Iterable[str]) -> dict[str, CodeSource]:
         """The code that was recorded under these digests (see `Trace.code_parts`), by digest. One query."""
@@ -166,7 +175,7 @@ class Catalog:
         found: dict[AssetKey, list[float]] = {}
         for key, seconds in cast("list[tuple[AssetKey, float]]", rows):
             found.setdefault(key, []).append(max(0.0, seconds))
-        return {key: _median(seconds) for key, seconds in found.items()}
+        return {key: median(seconds) for key, seconds in found.items()}
 
     def unsteady(self) -> frozenset[tuple[AssetKey, str, str]]:
         """The assets, with partition and input key, of which one definition gave different contents. One query."""
@@ -214,18 +223,8 @@ class Catalog:
             dead = self._end_dead_runs(env_id, at, on_dead)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
-            self._begin_tick(tick, run_id)
+            begin_occasion(self.database, tick, run_id)
         return run_id, dead
-
-    def _begin_tick(self, tick: Occasion | None, run_id: int) -> None:
-        if isinstance(tick, Tick):
-            done = self.database.change("tick_begins", run_id, tick.job, tick.scheduled, tick.tries)
-            if not done:
-                raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
-        elif tick is not None:
-            done = self.database.change("request_begins", run_id, tick.request_id, tick.tries)
-            if not done:
-                raise Superseded(f"this request of `{tick.sensor}` has been taken up by another process")
 
     def end_dead_runs(self, env: str, at: float, on_dead: OnDead | None = None) -> list[int]:
         """End the runs of this environment that had died; which they were. The caller holds the run lock of `env`."""
@@ -423,9 +422,14 @@ class Catalog:
         self.database.change("save_last_attempt", env_id, asset_id, part_id, attempt.run_id, attempt.number)
 
     def _fp(self, trace: NewTrace) -> int:
-        texts = definition_texts(trace)
-        self.database.change("add_fp", *texts)
-        return cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+        """The number of a definition. That of the last trace of an asset is known: partitions mostly share it."""
+        definition, (known, number) = definition_of(trace), self._definitions.get(trace.asset, ((), 0))
+        if known != definition:
+            texts = definition_texts(definition)
+            self.database.change("add_fp", *texts)
+            number = cast("tuple[int]", self.database.row("fp_id", texts[0]))[0]
+            self._definitions[trace.asset] = definition, number
+        return number
 
     def _add_sources(self, traces: Sequence[NewTrace], sources: Mapping[str, CodeSource]) -> None:
         """Record the code of these traces that is not recorded yet, however many they are with two statements."""
@@ -487,14 +491,9 @@ class Catalog:
             self._envs.clear()
             self._nodes.clear()
             self._shapes.clear()
+            self._definitions.clear()
             raise
 
 
-def _json(slots: Iterable[Slot]) -> str:
-    return json.dumps([*slots])
-
-
-def _median(values: list[float]) -> float:
-    values.sort()
-    half = len(values) // 2
-    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
+def _json(slots: Iterable[Slot | str] | None) -> str:
+    return json.dumps(None if slots is None else [*slots])

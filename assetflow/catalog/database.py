@@ -15,6 +15,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from assetflow.catalog.journal import Journal, Record, capture, captured, whole_catalog
 from assetflow.catalog.locks import FileLock
@@ -31,7 +32,7 @@ from assetflow.errors import (
     UsageError,
 )
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 BUSY_S = 30.0
 
 
@@ -42,6 +43,7 @@ class Database:
         self.path = path
         self.is_writer = write
         self.statements = 0
+        self._is_durable = True
         self._lock = FileLock(path.with_name("catalog.lock"))
         self._queries = queries()
         self.journal = Journal(path.with_name("journal"))
@@ -89,7 +91,9 @@ class Database:
         try:
             with mapped(self.path):
                 self._must_be_in_place()
-                self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                if is_durable != self._is_durable:
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+                    self._is_durable = is_durable
                 self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -107,7 +111,10 @@ class Database:
 
     def _must_be_in_place(self) -> None:
         """Refuse to write to a file that a rebuild has moved away meanwhile."""
-        now = self.path.stat() if self._identity is not None and self.path.exists() else None
+        try:
+            now = None if self._identity is None else os.stat(self.path)  # noqa: PTH116 - for each transaction
+        except FileNotFoundError:
+            now = None
         if now is not None and (now.st_dev, now.st_ino) != self._identity:
             raise Superseded(
                 f"the catalog {self.path} was replaced while this command had it open; nothing was recorded",
@@ -351,24 +358,37 @@ def _closed_on_error(connection: sqlite3.Connection) -> Generator[None]:
         raise
 
 
-@contextmanager
-def mapped(path: Path) -> Generator[None]:
+class mapped:  # noqa: N801 - is called as a function would be, around every statement: a generator costs thrice that
     """Turn errors of SQLite and of the file system into errors that people can act on."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _map(error, path) from error
-    except UnicodeDecodeError as error:  # SQLite names what it cannot read, in bytes that are no text any more
-        raise DamagedCatalog(
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        found = None if error is None else _mapped(error, self._path)
+        if found is not None:
+            raise found from error
+
+
+def _mapped(error: BaseException, path: Path) -> AssetflowError | None:
+    if isinstance(error, sqlite3.Error):
+        return _map(error, path)
+    if isinstance(error, UnicodeDecodeError):  # SQLite names what it cannot read, in bytes that are no text any more
+        return DamagedCatalog(
             f"the catalog {path} is damaged: it holds text that is none",
             fix="assetflow doctor --rebuild-catalog makes the catalog from its journal; stored versions are untouched",
-        ) from error
-    except OverflowError as error:
-        raise UsageError("that number is larger than any that the catalog holds", fix="give a smaller one") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(path) from error
-        raise _not_writable(path, error.strerror or str(error)) from error
+        )
+    if isinstance(error, OverflowError):
+        return UsageError("that number is larger than any that the catalog holds", fix="give a smaller one")
+    if isinstance(error, OSError):
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _disk_full(path) if is_full else _not_writable(path, error.strerror or str(error))
+    return None
 
 
 def _map(error: sqlite3.Error, path: Path) -> AssetflowError:

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from assetflow.errors import AssetflowError
 from assetflow.files import Files
@@ -56,6 +56,15 @@ _TABLES = {
     "dynamic_key": ("name", "ord"),
 }
 """The tables of the journal in an order in which rows refer only to earlier ones, with their primary keys."""
+
+_ORDER = {table: place for place, table in enumerate(_TABLES)}
+_ROW_OF = {
+    table: f"SELECT * FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in key)}"  # noqa: S608 - names of our schema
+    for table, key in _TABLES.items()
+}
+_MOST_KEYS = max(len(key) for key in _TABLES.values())
+_KEYS = ", ".join(f"key{place}" for place in range(_MOST_KEYS))
+"""The columns of a note: the primary key of the row that changed, as it is."""
 
 _MOVES = {"head": " OF trace_id, seq, changed_seq", "sensor": " OF cursor, paused_at, paused_by"}
 """Updates of other columns (when a head was last found current, when a sensor looked) are not worth a line."""
@@ -95,6 +104,9 @@ class Journal:
     folder: Path
     files: Files = field(default_factory=Files)
     _is_known: bool = False
+    _last: tuple[str, str] | None = None
+    _written: Path | None = None
+    """The file of the line that was added last: its mark goes there too, as the lock is held from one to the other."""
 
     def is_empty(self) -> bool:
         """Whether nothing was ever written."""
@@ -124,7 +136,8 @@ class Journal:
         Nobody waits for the disk: with the power, line and commit stay and only the mark may go.
         """
         with suppress(OSError, AssetflowError):
-            self.files.append_line(segments(self.folder)[-1], _sealed({"n": number, "done": True}), is_durable=False)
+            mark = _sealed({"n": number, "done": True})
+            self.files.append_line(self._written or segments(self.folder)[-1], mark, is_durable=False)
 
     def cancel(self, number: int) -> None:
         """Note that the last line's transaction did not commit: with the catalog lost, nobody could tell any more.
@@ -140,19 +153,28 @@ class Journal:
         Raises:
             DiskFull, NotWritable, StorageFailed: the disk refused. What was written of the line is passed over.
         """
-        found = segments(self.folder)
-        if found and found[-1].stat().st_size < SEGMENT_BYTES:
-            path, is_new = found[-1], False
-        else:
-            path, is_new = self.folder / f"{_number(found) + 1:06d}.jsonl", True
+        path, is_new = self._last_segment(), False
+        if path is None or path.stat().st_size >= SEGMENT_BYTES:
             self.files.make_directory(self.folder)
-            if not found:
+            if path is None:
                 self.files.sync_directory(self.folder.parent)
+            path, is_new = self._after(path), True
         self.files.append_line(path, _line(record))
+        self._written = path
         if is_new or not self._is_known:
             # Who was killed before syncing the folder left a file whose name may not be on the disk.
             self.files.sync_directory(self.folder)
             self._is_known = True
+
+    def _last_segment(self) -> Path | None:
+        """The newest file. What was it stays it for as long as it is there, and none with the next number is."""
+        if self._last is None or not os.path.exists(self._last[0]) or os.path.exists(self._last[1]):  # noqa: PTH110 - often
+            found = segments(self.folder)
+            self._last = (str(found[-1]), str(self._after(found[-1]))) if found else None
+        return None if self._last is None else Path(self._last[0])
+
+    def _after(self, path: Path | None) -> Path:
+        return self.folder / f"{(0 if path is None else int(path.stem)) + 1:06d}.jsonl"
 
     def replace(self, records: Iterable[Record]) -> None:
         """Put a whole catalog, given as parts, in the place of all that was; earlier files go when it is on the disk.
@@ -163,7 +185,7 @@ class Journal:
         self.files.make_directory(self.folder)
         self.files.sync_directory(self.folder.parent)
         found = segments(self.folder)
-        target = self.folder / f"{_number(found) + 1:06d}.jsonl"
+        target = self._after(found[-1] if found else None)
         aside = target.with_suffix(".new")
         self.files.remove_tree(aside)
         with self.files.writing(aside) as out:
@@ -171,6 +193,7 @@ class Journal:
                 out.write(_line(record) + b"\n")
         aside.chmod(0o644)  # made as what never changes, but lines will be appended
         self.files.rename(aside, target)
+        self._written = target
         self.files.sync_directory(self.folder)
         for path in found:
             self.files.remove_tree(path)
@@ -238,11 +261,11 @@ def replay(records: Iterable[Record], connection: sqlite3.Connection) -> None:
 def capture(connection: sqlite3.Connection) -> None:
     """Have the connection note every change of the journal's tables, by triggers that only it has."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    statements = ["CREATE TEMP TABLE noted (note_id INTEGER PRIMARY KEY, tab TEXT, action TEXT, row TEXT)"]
+    statements = [f"CREATE TEMP TABLE noted (note_id INTEGER PRIMARY KEY, tab TEXT, action TEXT, {_KEYS})"]
     for table, key in _TABLES.items():
         only = " WHEN NEW.name <> 'journal'" if table == "counter" else ""
-        put = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'put', {_array('NEW', key)});"  # noqa: S608 - our names
-        gone = f"INSERT INTO noted (tab, action, row) VALUES ('{table}', 'del', {_array('OLD', key)});"  # noqa: S608 - our names
+        put = f"INSERT INTO noted (tab, action, {_KEYS}) VALUES ('{table}', 'put', {_values('NEW', key)});"  # noqa: S608 - our names
+        gone = f"INSERT INTO noted (tab, action, {_KEYS}) VALUES ('{table}', 'del', {_values('OLD', key)});"  # noqa: S608 - our names
         on = f"ON main.{table}"
         statements += [
             f"CREATE TEMP TRIGGER noted_{table}_insert AFTER INSERT {on}{only} BEGIN {put} END",
@@ -255,20 +278,18 @@ def capture(connection: sqlite3.Connection) -> None:
 
 def captured(connection: sqlite3.Connection) -> list[Change]:
     """What was noted in this transaction, each row once as it is now, with nothing left noted."""
-    noted = connection.execute("SELECT tab, row, action FROM noted ORDER BY note_id").fetchall()
-    latest: dict[tuple[str, str], str] = {(table, row): action for table, row, action in noted}
+    noted = connection.execute(f"SELECT tab, {_KEYS}, action FROM noted ORDER BY note_id").fetchall()  # noqa: S608 - ours
+    latest: dict[tuple[Any, ...], str] = {tuple(row): action for *row, action in noted}
     connection.execute("DELETE FROM noted")
     changes: list[Change] = []
-    for (table, row), action in latest.items():
-        key = dict(zip(_TABLES[table], cast("list[object]", json.loads(row)), strict=True))
-        if action == "put":  # read as it is: the JSON of SQLite has no more than 15 digits of a number
-            where = " AND ".join(f"{name} = ?" for name in key)
-            cursor = connection.execute(f"SELECT * FROM {table} WHERE {where}", tuple(key.values()))  # noqa: S608 - ours
+    for (table, *key), action in latest.items():
+        row = dict(zip(_TABLES[table], key, strict=False))  # a shorter key leaves the last columns empty
+        if action == "put":
+            cursor = connection.execute(_ROW_OF[table], tuple(row.values()))
             names = [column[0] for column in cursor.description]
-            key = _as_text(table, dict(zip(names, cursor.fetchone(), strict=True)))
-        changes.append((table, action, key))
-    order = list(_TABLES)
-    return sorted(changes, key=lambda change: order.index(change[0]))
+            row = _as_text(table, dict(zip(names, cursor.fetchone(), strict=True)))
+        changes.append((table, action, row))
+    return sorted(changes, key=lambda change: _ORDER[change[0]])
 
 
 def whole_catalog(connection: sqlite3.Connection, number: int, schema: int, at: float) -> Iterator[Record]:
@@ -288,8 +309,8 @@ def _as_text(table: str, row: dict[str, Any]) -> dict[str, Any]:
     return row if packed is None else {**row, packed: b64encode(row[packed]).decode()}
 
 
-def _array(row: str, columns: Iterable[str]) -> str:
-    return f"json_array({', '.join(f'{row}.{name}' for name in columns)})"
+def _values(row: str, columns: Sequence[str]) -> str:
+    return ", ".join([*(f"{row}.{name}" for name in columns), *["NULL"] * (_MOST_KEYS - len(columns))])
 
 
 def _line(record: Record) -> bytes:
@@ -352,10 +373,6 @@ def _gaps(records: Sequence[Record]) -> list[str]:
             problems.append(f"transactions {expected + 1} to {record.number - 1} are missing")
         before = record
     return problems
-
-
-def _number(found: Sequence[Path]) -> int:
-    return int(found[-1].stem) if found else 0
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:

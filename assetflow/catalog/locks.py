@@ -45,8 +45,7 @@ class FileLock:
         Raises:
             OSError: the lock file cannot be opened.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = self._opened()
         try:
             is_mine = _wait_for(descriptor, wait_s, on_wait, is_shared=is_shared)
         except BaseException:
@@ -73,6 +72,14 @@ class FileLock:
         data = note.encode()
         os.pwrite(self._descriptor, data, 0)
         os.ftruncate(self._descriptor, len(data))
+
+    def _opened(self) -> int:
+        how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self.path, how, 0o644)
+        except FileNotFoundError:  # the folder is there every time but the first
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, how, 0o644)
 
     def release(self) -> None:
         """Let go of the lock; nothing happens when it is not held."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from datetime import UTC, datetime
 from typing import cast
 
 from assetflow.catalog.catalog import Catalog, Slot
-from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row
+from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row, version_from_row
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
-from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
+from assetflow.model.keys import UNPARTITIONED, AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Pin, TraceInput, Version
 from assetflow.model.versions import FORMS, VersionName
 
@@ -44,7 +45,7 @@ def advising(
     try:
         yield
     except DamagedVersion as error:
-        named = [one for one in versions if f"`{one.asset}@{one.number}`" in error.what]
+        named = [one for one in versions if f"`{one.name}`" in error.what]
         with open_catalog() as catalog:
             error.fix = Pointers(catalog).way_out(env, (named or versions)[0])
         raise
@@ -58,6 +59,13 @@ class Pointers:
 
     # -- reading
 
+    def shown(self, env: str, assets: Iterable[AssetKey], *, with_tables: bool) -> list[Version]:
+        """What is current of these assets, and, `with_tables`, all that is stored as tables in DuckDB. One query."""
+        named = json.dumps(sorted(assets))
+        if named == "[]" and not with_tables:
+            return []
+        return [version_from_row(row) for row in self._database.rows("shown_versions", env, named, with_tables)]
+
     def pins(self, env: str) -> dict[Slot, Pin]:
         """The heads of an environment that runs leave alone. One query."""
         rows = cast("list[tuple[AssetKey, str, str, str, float]]", self._database.rows("pins", env))
@@ -70,26 +78,26 @@ class Pointers:
         Raises:
             NoSuchVersion: there is none; the message says what there is.
         """
-        key, partition = split_slot(asset)
-        found = self.named(env, [key], name).get((key, partition))
+        found = self.named(env, [asset], name).get(split_slot(asset))
         if found is None:
-            raise self.no_version(env, key, name)
+            raise self.no_version(env, asset, name)
         return found
 
     def named(self, env: str, assets: Sequence[AssetKey], name: VersionName) -> dict[Slot, Head]:
-        """The versions of these assets that a name means; those that have none are not there.
+        """The versions of these assets, or slots, that a name means; those that have none are not there.
 
         Raises:
             NoSuchVersion: the name speaks of an environment or a run that does not exist.
         """
-        wanted = json.dumps(list(assets))
+        wanted = _pairs(assets)
         if name.kind == "number":
             found = self._heads(self._database.rows("traces_to", wanted, name.number), env)
             return found | self._heads(self._database.rows("moves_to", env, wanted, name.number), env)
         if name.kind == "rejected":
-            newest = {one.asset: one.number for one in self._catalog.rejected_versions(assets)}
+            refused = self._catalog.rejected_versions({split_slot(one)[0] for one in assets})
+            newest = {one.slot: one.number for one in refused if one.slot in assets}
             rows = [
-                row for key, number in newest.items() for row in self._database.rows("traces_to", f'["{key}"]', number)
+                row for key, number in newest.items() for row in self._database.rows("traces_to", _pairs([key]), number)
             ]
             return self._heads(rows, env)
         if name.kind == "back":
@@ -97,8 +105,8 @@ class Pointers:
         return self.at(self.cut(env, name), assets)
 
     def at(self, cut: Cut, assets: Sequence[AssetKey] | None = None) -> dict[Slot, Head]:
-        """What was current after a commit: of these assets, or of all. Two queries."""
-        wanted = None if assets is None else json.dumps(list(assets))
+        """What was current after a commit: of these assets or slots, or of all. Two queries."""
+        wanted = None if assets is None else _pairs(assets)
         return self._heads(self._database.rows("moves_at", cut.env, cut.seq, wanted), cut.env)
 
     def cut(self, env: str, name: VersionName) -> Cut:
@@ -125,24 +133,25 @@ class Pointers:
 
     def left_at(self, head: Head) -> int:
         """The last commit at which a move was still the last one of its asset; the end of time while it is."""
-        after = self._number("next_move", head.env, head.trace.asset, head.seq)
+        after = self._number("next_move", head.env, head.trace.asset, head.trace.partition, head.seq)
         return after - 1 if after else _LAST
 
     def no_version(self, env: str, asset: AssetKey, name: VersionName) -> NoSuchVersion:
-        """Why an asset has no version of this name."""
-        fix = f"assetflow history {asset}"
+        """Why an asset, or a slot, has no version of this name."""
+        fix = history_of(asset)
         if name.kind == "number":
-            first, last, count = cast("tuple[int, int, int]", self._database.row("version_numbers", asset))
+            first, last, count = cast("tuple[int, int, int]", self._database.row("version_numbers", *split_slot(asset)))
             there = f"its versions are {first} to {last}" if count > 1 else f"its only version is {first}"
             return NoSuchVersion(f"{asset} has no version {name.number}", facts=(there,) if count else (), fix=fix)
         if name.kind == "rejected":
             return NoSuchVersion(f"no check has rejected a version of {asset}, or gc has removed it", fix=fix)
         where = name.text if name.kind == "env" else env
-        first_move = cast("tuple[int, float] | None", self._database.row("first_move", where, asset))
+        first_move = cast("tuple[int, float] | None", self._database.row("first_move", where, *split_slot(asset)))
         if first_move is None:
             what = f"{asset} has not been materialized"
             return NoSuchVersion(
-                what + (f" in env {where}" if name.kind == "env" else ""), fix=f"assetflow materialize {asset}"
+                what + (f" in env {where}" if name.kind == "env" else ""),
+                fix=f"assetflow materialize {shlex.join(arguments_of(asset))}",
             )
         if name.kind == "back":
             return NoSuchVersion(f"{asset} has not had {name.number + 1} versions in env {env}", fix=fix)
@@ -162,32 +171,32 @@ class Pointers:
         read = ", ".join(f"{one.upstream} v{one.version_number}" for one in inputs if one.version_number)
         facts = [f"it was made{made}" + (f" from {read}" if read else "")]
         return NoSuchVersion(
-            f"gc removed the bytes of {version.asset} v{version.number}{when}",
+            f"gc removed the bytes of {version.slot} v{version.number}{when}",
             facts=facts,
-            fix=f"put its code and its inputs back as they were and run `assetflow materialize {version.asset}`: "
-            "equal content comes out again",
+            fix="put its code and its inputs back as they were and run "
+            f"`assetflow materialize {shlex.join(arguments_of(version.slot))}`: equal content comes out again",
         )
 
     def readable(self, asset: AssetKey, exists: Callable[[Version], bool]) -> tuple[str, ...]:
         """The newest versions that can be read, as a fact of an error; `exists` looks for the bytes of one."""
         names: list[str] = []
-        for version in sorted(self._catalog.live_versions([asset]), key=lambda one: -one.number):
-            if len(names) < _MOST_NAMED and exists(version):
-                names.append(f"{asset}@{version.number}")
+        for version in sorted(self._catalog.live_versions([split_slot(asset)[0]]), key=lambda one: -one.number):
+            if version.slot == asset and len(names) < _MOST_NAMED and exists(version):
+                names.append(version.name)
         return (f"the newest that can be read: {', '.join(names)}",) if names else ()
 
     def way_out(self, env: str, version: Version) -> str:
         """What helps when the bytes of a version are damaged: only what is current is made again by a run."""
-        key = version.asset
+        key = version.slot
         heads = cast("list[tuple[int, str, str]]", self._database.rows("heads_of_versions", f"[{version.version_id}]"))
         envs = [name for _, name, _ in heads]
         if not envs:
-            return f"no run makes version {version.number} again; for other versions see `assetflow history {key}`"
+            return f"no run makes version {version.number} again; for other versions see `{history_of(key)}`"
         where = env if env in envs else envs[0]
         start = "assetflow" if where == env else f"assetflow -e {where}"
-        again = f"{start} materialize {key} --force"
-        if (key, UNPARTITIONED) in self.pins(where):
-            return f"it is pinned: {start} unpin {key}, and then {again}"
+        again = f"{start} materialize {shlex.join(arguments_of(key))} --force"
+        if split_slot(key) in self.pins(where):
+            return f"it is pinned: {start} unpin {shlex.quote(key)}, and then {again}"
         return f"make it again: {again}"
 
     def _made_by(self, version: Version) -> tuple[int | None, Sequence[TraceInput]] | None:
@@ -236,16 +245,16 @@ class Pointers:
             self._repoint_one(env_id, move, at)
 
     def unpin(self, env: str, assets: Iterable[AssetKey]) -> None:
-        """Let runs have these heads again."""
+        """Let runs have the heads of these assets, or slots, again."""
         with self._database.transaction():
-            self._database.rows("drop_pins", env, json.dumps(list(assets)))
+            self._database.rows("drop_pins", env, _pairs(assets))
 
     def _repoint_one(self, env_id: int, move: Repoint, at: float) -> None:
         row = cast("tuple[int, int, str, str] | None", self._database.row("trace_now", move.trace_id))
         if row is None or row[3] != "live":
             raise Superseded(
                 f"the version that {move.asset} was to have is being removed; nothing was moved",
-                fix=f"assetflow history {move.asset}",
+                fix=history_of(move.asset),
             )
         asset_id, part_id, data_hash, _ = row
         now = cast("tuple[int, str, int] | None", self._database.row("head_now", env_id, asset_id, part_id))
@@ -273,6 +282,20 @@ class Pointers:
     def _env(self, name: str) -> int:
         found = self._database.row("env_id", name) or self._database.row("add_env", name)
         return cast("tuple[int]", found)[0]
+
+
+def history_of(asset: AssetKey) -> str:
+    """The command that shows the versions of an asset, or of a slot."""
+    return f"assetflow history {shlex.quote(asset)}"
+
+
+def by_name(heads: Mapping[Slot, Head]) -> dict[AssetKey, Head]:
+    """Heads by the names of their slots: `orders`, `orders[2026-01-05]`."""
+    return {slot(*names): head for names, head in heads.items()}
+
+
+def _pairs(assets: Iterable[AssetKey]) -> str:
+    return json.dumps([split_slot(one) for one in assets])
 
 
 def by_key(heads: Mapping[Slot, Head]) -> dict[AssetKey, Head]:

@@ -46,6 +46,15 @@ CROSS JOIN trace t ON t.trace_id = h.trace_id
 CROSS JOIN fp f ON f.fp_id = t.fp_id
 CROSS JOIN stored_version v ON v.version_id = t.version_id
 
+-- slots_with_key: those of these asset partitions (a JSON list of triples: two keys and an input key) that have such a trace
+SELECT DISTINCT wanted.value ->> 0, wanted.value ->> 1
+FROM json_each(?) wanted
+CROSS JOIN asset a ON a.key = wanted.value ->> 0
+CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
+    SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = wanted.value ->> 1
+) END
+CROSS JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id AND t.input_key = wanted.value ->> 2
+
 -- traces_in: the traces of these asset partitions (a JSON list of pairs of keys) that have a live version, newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
@@ -85,7 +94,7 @@ CROSS JOIN part p ON p.part_id BETWEEN i.lo AND i.hi AND (i.n = 1 OR p.asset_id 
 LEFT JOIN version v ON i.n > 1 AND v.asset_id = i.up_asset_id AND v.part_id = p.part_id AND v.number = i.number
 ORDER BY i.trace_id, i.parameter, i.up_asset_id, p.part_id
 
--- history: every move of the head of an asset in an environment, newest first
+-- history: every move of the head of an asset in an environment, newest first; of these partitions (?4, a JSON list; null for all)
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
@@ -97,9 +106,9 @@ JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
 JOIN stored_version v ON v.version_id = t.version_id
-WHERE e.name = ? AND a.key = ?
+WHERE e.name = ?1 AND a.key = ?2 AND (?4 = 'null' OR p.key IN (SELECT value FROM json_each(?4)))
 ORDER BY l.seq DESC
-LIMIT ?
+LIMIT ?3
 
 -- version: one version of an asset by its number
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
@@ -117,6 +126,18 @@ JOIN asset a ON a.key = wanted.value
 JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
+
+-- shown_versions: what is current in an environment (?1) of these assets (?2, a JSON list of keys), and of all that are
+-- tables in DuckDB (if ?3)
+SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
+       v.details, v.created_at, v.state
+FROM env e
+JOIN head h ON h.env_id = e.env_id
+JOIN asset a ON a.asset_id = h.asset_id
+JOIN part p ON p.part_id = h.part_id
+JOIN trace t ON t.trace_id = h.trace_id
+JOIN stored_version v ON v.version_id = t.version_id
+WHERE e.name = ?1 AND (a.key IN (SELECT value FROM json_each(?2)) OR (?3 AND v.io = 'duckdb'))
 
 -- rejected_versions: the versions of these assets (a JSON list of keys) that a check rejected, oldest first
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
@@ -336,8 +357,9 @@ CROSS JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.pa
 CROSS JOIN asset a ON a.asset_id = l.asset_id
 CROSS JOIN part p ON p.part_id = l.part_id
 
--- slot_heads: what is current in an environment of the partitions of these assets (a JSON list of keys), and has bytes
-SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count, v.columns, v.io, v.location
+-- slot_heads: the partitions of these assets (?2) that are current in an environment and have bytes; columns of those in ?3
+SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count,
+       CASE WHEN a.key IN (SELECT value FROM json_each(?3)) THEN v.columns END, v.io, v.location
 FROM env e CROSS JOIN json_each(?2) w
 JOIN asset a ON a.key = w.value
 JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
@@ -367,6 +389,54 @@ CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_
 CROSS JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1
 
+-- slots_without_success: the partitions of an environment whose newest attempt neither made nor kept a version
+SELECT a.key, p.key FROM env e CROSS JOIN attempt t INDEXED BY attempt_in_vain
+CROSS JOIN last_attempt l ON l.env_id = e.env_id AND l.asset_id = t.asset_id AND l.part_id = t.part_id
+    AND l.run_id = t.run_id AND l.number = t.number
+CROSS JOIN asset a ON a.asset_id = t.asset_id CROSS JOIN part p ON p.part_id = t.part_id
+WHERE e.name = ? AND t.state NOT IN ('materialized', 'unchanged', 'linked', 'cut_off') AND t.part_id <> 0
+
+-- definitions_of: the definitions that made something of these assets (a JSON list of keys), and what stood for their code
+SELECT a.key, f.fp_id, coalesce('declared:' || f.declared, f.code)
+FROM (
+    SELECT DISTINCT t.asset_id, t.fp_id FROM json_each(?) w CROSS JOIN asset o ON o.key = w.value
+    CROSS JOIN trace t INDEXED BY trace_by_asset ON t.asset_id = o.asset_id
+) d CROSS JOIN asset a ON a.asset_id = d.asset_id CROSS JOIN fp f ON f.fp_id = d.fp_id
+
+-- slots_made_before: the partitions of these assets (?2) with a live version of these definitions (?3), not current in ?1
+SELECT DISTINCT a.key, p.key FROM env e CROSS JOIN json_each(?2) w CROSS JOIN asset a ON a.key = w.value
+CROSS JOIN trace t INDEXED BY trace_by_asset ON t.asset_id = a.asset_id AND t.fp_id IN (SELECT value FROM json_each(?3))
+LEFT JOIN head h ON h.env_id = e.env_id AND h.asset_id = t.asset_id AND h.part_id = t.part_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' CROSS JOIN part p ON p.part_id = t.part_id
+WHERE e.name = ?1 AND t.part_id <> 0 AND h.trace_id IS NOT t.trace_id
+
+-- slot_places: where what is current in an environment (?1) of the partitions of an asset (?2) is stored, if it has bytes
+SELECT p.key, v.io, v.location
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+
+-- slot_places_in: the same of these partitions (?3, a JSON list of keys) only, and their columns
+SELECT p.key, v.io, v.location, v.columns
+FROM env e CROSS JOIN asset a ON a.key = ?2 CROSS JOIN json_each(?3) w
+CROSS JOIN part p ON p.asset_id = a.asset_id AND p.key = w.value
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id = p.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+
+-- slot_columns: the columns of what is current in an environment (?1) of the partitions of an asset (?2), each schema once
+SELECT v.columns
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 0
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
+WHERE e.name = ?1
+GROUP BY coalesce(v.shape_id, -v.version_id)
+
 -- slot_totals: of the partitions that are current in an environment: rows (null: not all are tables), bytes, the newest
 SELECT a.key, CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0),
        max(t.finished_at), p.key
@@ -387,10 +457,11 @@ SELECT trace_id, input_key, finished_at FROM trace WHERE trace_id = ?
 -- seq: how many commits moved a head
 SELECT value FROM counter WHERE name = 'seq'
 
--- attempts_of: the newest attempts of an asset
+-- attempts_of: the newest attempts of an asset, or of these partitions of it (?3, a JSON list; null for all)
 SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
 FROM attempt t JOIN asset a USING (asset_id) JOIN part p ON p.part_id = t.part_id
-WHERE a.key = ? ORDER BY t.run_id DESC, t.number DESC LIMIT ?
+WHERE a.key = ?1 AND (?3 = 'null' OR p.key IN (SELECT value FROM json_each(?3)))
+ORDER BY t.run_id DESC, t.number DESC LIMIT ?2
 
 -- file_states: what every source file looked like when it was hashed
 SELECT path, size, mtime_ns, inode, ctime_ns, digest, recorded_ns FROM file_state
@@ -532,13 +603,18 @@ INSERT INTO pin (env_id, asset_id, part_id, cause, user, pinned_at) VALUES (?, ?
 ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET cause = excluded.cause, user = excluded.user,
     pinned_at = excluded.pinned_at
 
--- drop_pins: unpin these assets (a JSON list of keys)
+-- drop_pins: unpin these asset partitions (a JSON list of pairs of keys)
 DELETE FROM pin
 WHERE env_id = (SELECT env_id FROM env WHERE name = ?1)
-  AND asset_id IN (SELECT asset_id FROM asset JOIN json_each(?2) w ON w.value = asset.key)
+  AND (asset_id, part_id) IN (
+      SELECT a.asset_id, CASE w.value ->> 1 WHEN '' THEN 0 ELSE (
+          SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = w.value ->> 1
+      ) END
+      FROM json_each(?2) w JOIN asset a ON a.key = w.value ->> 0
+  )
 RETURNING asset_id
 
--- moves_at: what was current in an environment after a commit, of these assets (a JSON list of keys; null for all)
+-- moves_at: what was current in an environment after a commit, of these asset partitions (a JSON list of pairs of keys; null for all)
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
@@ -547,7 +623,12 @@ SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
 FROM (
     SELECT env_id, asset_id, part_id, max(seq) AS seq FROM head_log
     WHERE env_id = (SELECT env_id FROM env WHERE name = ?1) AND seq <= ?2
-      AND asset_id IN (SELECT asset_id FROM asset WHERE ?3 IS NULL OR key IN (SELECT value FROM json_each(?3)))
+      AND (?3 IS NULL OR (asset_id, part_id) IN (
+          SELECT a.asset_id, CASE w.value ->> 1 WHEN '' THEN 0 ELSE (
+              SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = w.value ->> 1
+          ) END
+          FROM json_each(?3) w JOIN asset a ON a.key = w.value ->> 0
+      ))
     GROUP BY env_id, asset_id, part_id
 )
 JOIN head_log l USING (env_id, asset_id, part_id, seq)
@@ -557,7 +638,7 @@ JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
 JOIN stored_version v ON v.version_id = t.version_id
 
--- moves_back: the last move to the version that these assets (a JSON list of keys) had so many versions ago
+-- moves_back: the last move to the version that these asset partitions (a JSON list of pairs of keys) had so many versions ago
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
@@ -568,9 +649,12 @@ FROM (
     FROM (
         SELECT h.env_id, h.asset_id, h.part_id, h.seq, r.version_id,
                lead(r.version_id) OVER (PARTITION BY h.asset_id, h.part_id ORDER BY h.seq) AS next_version
-        FROM head_log h JOIN trace r USING (trace_id)
-        WHERE h.env_id = (SELECT env_id FROM env WHERE name = ?1)
-          AND h.asset_id IN (SELECT asset_id FROM asset WHERE key IN (SELECT value FROM json_each(?2)))
+        FROM json_each(?2) w CROSS JOIN asset k ON k.key = w.value ->> 0
+        CROSS JOIN head_log h ON h.env_id = (SELECT env_id FROM env WHERE name = ?1) AND h.asset_id = k.asset_id
+            AND h.part_id = CASE w.value ->> 1 WHEN '' THEN 0 ELSE (
+                SELECT part_id FROM part WHERE asset_id = k.asset_id AND key = w.value ->> 1
+            ) END
+        CROSS JOIN trace r USING (trace_id)
     )
     WHERE next_version IS NULL OR next_version <> version_id
 ) m
@@ -582,7 +666,7 @@ JOIN fp f ON f.fp_id = t.fp_id
 JOIN stored_version v ON v.version_id = t.version_id
 WHERE m.back = ?3
 
--- moves_to: the last move of these assets (a JSON list of keys) to the version with this number
+-- moves_to: the last move of these asset partitions (a JSON list of pairs of keys) to the version with this number
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
@@ -590,9 +674,13 @@ SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        l.cause
 FROM (
     SELECT h.env_id, h.asset_id, h.part_id, max(h.seq) AS seq
-    FROM head_log h JOIN trace r USING (trace_id) JOIN version w USING (version_id)
-    WHERE h.env_id = (SELECT env_id FROM env WHERE name = ?1) AND w.number = ?3
-      AND h.asset_id IN (SELECT asset_id FROM asset WHERE key IN (SELECT value FROM json_each(?2)))
+    FROM json_each(?2) w CROSS JOIN asset k ON k.key = w.value ->> 0
+    CROSS JOIN head_log h ON h.env_id = (SELECT env_id FROM env WHERE name = ?1) AND h.asset_id = k.asset_id
+        AND h.part_id = CASE w.value ->> 1 WHEN '' THEN 0 ELSE (
+            SELECT part_id FROM part WHERE asset_id = k.asset_id AND key = w.value ->> 1
+        ) END
+    CROSS JOIN trace r USING (trace_id) CROSS JOIN version n USING (version_id)
+    WHERE n.number = ?3
     GROUP BY h.env_id, h.asset_id, h.part_id
 )
 JOIN head_log l USING (env_id, asset_id, part_id, seq)
@@ -602,17 +690,19 @@ JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
 JOIN stored_version v ON v.version_id = t.version_id
 
--- traces_to: the newest trace of the version with this number of these assets (a JSON list of keys)
+-- traces_to: the newest trace of the version with this number of these asset partitions (a JSON list of pairs of keys)
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
 FROM json_each(?1) wanted
-JOIN asset a ON a.key = wanted.value
-JOIN stored_version v ON v.asset_id = a.asset_id AND v.number = ?2
-JOIN part p ON p.part_id = v.part_id
+CROSS JOIN asset a ON a.key = wanted.value ->> 0
+CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
+    SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = wanted.value ->> 1
+) END
+CROSS JOIN stored_version v ON v.asset_id = a.asset_id AND v.part_id = p.part_id AND v.number = ?2
 JOIN trace t ON t.asset_id = v.asset_id AND t.trace_id = (
-    SELECT max(trace_id) FROM trace WHERE asset_id = v.asset_id AND version_id = v.version_id
+    SELECT max(trace_id) FROM trace WHERE asset_id = v.asset_id AND part_id = v.part_id AND version_id = v.version_id
 )
 JOIN fp f ON f.fp_id = t.fp_id
 
@@ -622,20 +712,23 @@ SELECT max(l.seq) FROM head_log l JOIN env e USING (env_id) WHERE e.name = ? AND
 -- seq_of_run: the last commit of a run that moved a head
 SELECT max(l.seq) FROM head_log l JOIN env e USING (env_id) WHERE e.name = ? AND l.run_id = ?
 
--- next_move: the first commit after this one that moved the head of an asset
+-- next_move: the first commit after this one that moved the head of an asset partition
 SELECT min(l.seq) FROM head_log l JOIN env e USING (env_id) JOIN asset a ON a.asset_id = l.asset_id
-WHERE e.name = ? AND a.key = ? AND l.seq > ?
+JOIN part p ON p.part_id = l.part_id
+WHERE e.name = ? AND a.key = ? AND p.key = ? AND l.seq > ?
 
--- first_move: the first version that an asset had in an environment, and since when
+-- first_move: the first version that an asset partition had in an environment, and since when
 SELECT v.number, l.moved_at FROM head_log l
 JOIN env e USING (env_id)
 JOIN asset a ON a.asset_id = l.asset_id
+JOIN part p ON p.part_id = l.part_id
 JOIN trace t USING (trace_id)
 JOIN version v USING (version_id)
-WHERE e.name = ? AND a.key = ? ORDER BY l.seq LIMIT 1
+WHERE e.name = ? AND a.key = ? AND p.key = ? ORDER BY l.seq LIMIT 1
 
--- version_numbers: the first and the last version of an asset, and how many there are
-SELECT min(v.number), max(v.number), count(*) FROM version v JOIN asset a USING (asset_id) WHERE a.key = ?
+-- version_numbers: the first and the last version of an asset partition, and how many there are
+SELECT min(v.number), max(v.number), count(*) FROM version v JOIN asset a USING (asset_id) JOIN part p ON p.part_id = v.part_id
+WHERE a.key = ? AND p.key = ?
 
 -- evicted_at: when the bytes of a version were removed
 SELECT state_at FROM version WHERE version_id = ? AND state = 'evicted'

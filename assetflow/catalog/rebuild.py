@@ -18,10 +18,17 @@ from typing import Any, cast
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
-from assetflow.catalog.rows import columns_json, definition_texts, details_and_shape, discovered_json, queries
+from assetflow.catalog.rows import (
+    columns_json,
+    definition_of,
+    definition_texts,
+    details_and_shape,
+    discovered_json,
+    queries,
+)
 from assetflow.errors import DamagedCatalog, NewerCatalog
 from assetflow.files import Files
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import NewTrace, NewVersion, TraceInput
 
 _LOOSE = (
@@ -184,7 +191,7 @@ class _Draft:
         adopted: list[str] = []
         for one in sorted(found, key=lambda one: (one.written_at, one.version.location)):
             if one.version.location not in known:
-                adopted.append(f"{one.trace.asset}@{self._adopt(one)}")
+                adopted.append(f"{slot(one.trace.asset, one.trace.partition)}@{self._adopt(one)}")
         return tuple(adopted)
 
     def finish(self, last_number: int) -> int:
@@ -243,7 +250,7 @@ class _Draft:
         return found[0][0] if found else None
 
     def _fp(self, trace: NewTrace) -> int:
-        texts = definition_texts(trace)
+        texts = definition_texts(definition_of(trace))
         self._connection.execute(self._queries["add_fp"], texts)
         return self._all("fp_id", texts[0])[0][0]
 

@@ -74,8 +74,12 @@ def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]
     grouped: defaultdict[int, list[TraceInput]] = defaultdict(list)
     for trace_id, parameter, upstream, partition, mode, digest, number in rows:
         read = slot(AssetKey(upstream), partition)
-        grouped[trace_id].append(TraceInput(parameter, read, mode, digest, number))
+        grouped[trace_id].append(_trace_input(parameter, read, mode, digest, number))
     return {trace_id: tuple(found) for trace_id, found in grouped.items()}
+
+
+_trace_input = lru_cache(maxsize=4096)(TraceInput)
+"""Traces of neighbouring partitions mostly read the same."""
 
 
 @_sound
@@ -92,7 +96,7 @@ def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...
         (version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state)
     )
     trace = Trace(
-        trace_id, asset, partition, input_key, code, _mapping(parts), _mapping(config), inputs.get(trace_id, ()),
+        trace_id, asset, partition, input_key, code, _shared(parts), _shared(config), inputs.get(trace_id, ()),
         version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
         _shared(packages), _shared(files), _shared(env_vars), _notes(notes), scheme, declared,
         _discovered(discovered),
@@ -107,19 +111,34 @@ def version_from_row(row: Row) -> Version:
     parsed: list[tuple[str, str, str]] = json.loads(columns) if columns != "[]" else []
     return Version(
         version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
-        {name: kind for name, kind, _ in parsed}, {name: digest for name, _, digest in parsed if digest},
-        _mapping(details), created, state,
+        _schema(tuple([(name, kind) for name, kind, _ in parsed])),
+        {name: digest for name, _, digest in parsed if digest},
+        _shared(details), created, state,
     )  # fmt: skip
 
 
-def definition_texts(trace: NewTrace) -> tuple[str, ...]:
-    """The columns of `fp` of a trace, its digest first."""
-    texts = [trace.code, *(json.dumps(dict(one)) for one in (trace.code_parts, trace.config))]
-    more = [json.dumps(dict(one)) for one in (trace.packages, trace.files, trace.env_vars)]
-    more += [json.dumps([note_to_json(note) for note in trace.notes]), trace.scheme]
-    whole = [*texts, *more, trace.code_version]
-    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-    return (digest, *texts, *more, cast("str", trace.code_version))
+Definition = tuple[
+    str, Mapping[str, str], Mapping[str, str], Mapping[str, str], Mapping[str, str], Mapping[str, str],
+    tuple[CodeNote, ...], str, str | None,
+]  # fmt: skip
+"""What a trace was made by, as `fp` holds it: see `definition_of`."""
+
+
+def definition_of(trace: NewTrace) -> Definition:
+    """The parts of a definition in the order of the columns of `fp`."""
+    return (
+        trace.code, trace.code_parts, trace.config, trace.packages, trace.files, trace.env_vars, trace.notes,
+        trace.scheme, trace.code_version,
+    )  # fmt: skip
+
+
+def definition_texts(definition: Definition) -> tuple[str, ...]:
+    """The columns of `fp` of a definition, its digest first."""
+    code, *mappings, notes, scheme, code_version = definition
+    texts = [code, *(json.dumps(dict(one)) for one in mappings)]
+    texts += [json.dumps([note_to_json(note) for note in notes]), scheme]
+    digest = hashlib.sha256(json.dumps([*texts, code_version]).encode()).hexdigest()
+    return (digest, *texts, cast("str", code_version))
 
 
 def discovered_json(trace: NewTrace) -> str:
@@ -178,6 +197,7 @@ def attempt_from_row(row: Row) -> Attempt:
         tuple(CheckOutcome(*check) for check in found.get("checks", ())),
         found.get("seconds", {}), tuple(AssetKey(one) for one in found.get("blocked_by", ())),
         found.get("wait"), found.get("peak_memory"), tuple(SpanTime(*span) for span in found.get("spans", ())),
+        found.get("definition", ""),
     )  # fmt: skip
 
 
@@ -192,6 +212,8 @@ def attempt_facts(attempt: Attempt) -> str:
         facts["checks"] = [[c.name, c.passed, c.blocking, c.message] for c in attempt.checks]
     if attempt.seconds:
         facts["seconds"] = {name: round(seconds, 6) for name, seconds in attempt.seconds.items()}
+    if attempt.definition:
+        facts["definition"] = attempt.definition
     if attempt.blocked_by:
         facts["blocked_by"] = list(attempt.blocked_by)
     if attempt.wait_s is not None:
@@ -203,6 +225,20 @@ def attempt_facts(attempt: Attempt) -> str:
     return json.dumps(facts)
 
 
+def median(values: list[float]) -> float:
+    """The middle one of some numbers, or what is between the two."""
+    values.sort()
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
+
+
+@lru_cache(maxsize=1024)
+def _schema(columns: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The types of columns by name, once for all versions that have the same: nobody changes it."""
+    return dict(columns)
+
+
+@lru_cache(maxsize=1024)
 def _notes(text: str) -> tuple[CodeNote, ...]:
     return tuple(note_from_json(one) for one in json.loads(text)) if text != "[]" else ()
 

@@ -213,6 +213,9 @@ CREATE TABLE attempt (
     PRIMARY KEY (run_id, asset_id, part_id, number)
 ) WITHOUT ROWID;
 
+CREATE INDEX attempt_in_vain ON attempt (state)
+WHERE state NOT IN ('materialized', 'unchanged', 'linked', 'cut_off');
+
 -- The newest attempt of each asset partition, kept so that status needs no search through all attempts.
 CREATE TABLE last_attempt (
     env_id   INTEGER NOT NULL,

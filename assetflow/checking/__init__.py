@@ -12,7 +12,8 @@ from assetflow.errors import UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
-from assetflow.plan.graph import AssetGraph
+from assetflow.plan.graph import AssetGraph, Slots
+from assetflow.plan.named import named_partitions, slots_named
 
 if TYPE_CHECKING:
     from assetflow.checking.findings import StaticReport
@@ -37,7 +38,7 @@ class Checking:
     def _catalog(self) -> AbstractContextManager[Catalog]:
         raise NotImplementedError
 
-    def _survey(self, catalog: Catalog, *, ask: bool) -> Survey:
+    def _survey(self, catalog: Catalog, *, ask: bool, graph: Slots | None = None) -> Survey:
         raise NotImplementedError
 
     def _load(self) -> Loaded:
@@ -87,31 +88,35 @@ class Checking:
 
         What is made goes to a folder that is removed at the end: nothing in the store changes, and no check is made.
         The functions are really called, so what they do besides returning a value is done again; an asset that returns
-        None, and so stores its result itself, is not run.
+        None, and so stores its result itself, is not run. Of an asset with partitions those that have a version are
+        run, each by itself, or those in brackets: `"orders[2026-01-05..2026-01-07]"`.
 
         Args:
-            expression: which assets; all without it.
+            expression: which assets or partitions; all without it.
             sample: run at most so many of them, drawn by chance.
             seed: draws the same ones as the call that had this `Verification.seed`.
             on_result: called with each result as soon as it is there.
 
         Raises:
-            UsageError: the sample is less than 1.
+            UsageError: the sample is less than 1, or partitions are named that are not there.
         """
-        from assetflow.checking.verifying import Verification, Verifier, draw, versions_read
+        from assetflow.checking.verifying import Verification, Verifier, draw, to_verify, versions_read
 
         if sample is not None and sample < 1:
             raise UsageError(f"a sample of {sample} assets is none", fix="give a number from 1, or leave it out")
         loaded = self._load()
-        keys = [key for key in self.select(expression) if not self.graph.specs[key].is_source]
-        self.graph.refuse_partitions(keys, "verify")
-        chosen, used = draw(keys, sample, seed)
+        names = named_partitions(self.graph, expression)
+        named = tuple(dict.fromkeys(key for one in names for key in one.slots))
+        selected = () if named else self.select(expression)
         with self._catalog() as catalog:
-            found = self._survey(catalog, ask=True)
-            known = versions_read(catalog, self.settings.env, chosen)
-        verifier = Verifier(self.settings, self.graph, loaded, self.storage, found, known)
+            keys = to_verify(self.graph, named or selected, catalog, self.settings.env)
+            chosen, used = draw(keys, sample, seed)
+            slots = slots_named(self.graph, chosen)
+            found = self._survey(catalog, ask=True, graph=slots)
+            known = versions_read(catalog, self.settings.env, slots.targets)
+        verifier = Verifier(self.settings, slots.graph, loaded, self.storage, found, known)
         items: list[Verified] = []
-        for one in verifier.verify(chosen):
+        for one in verifier.verify(slots.targets):
             items.append(one)
             if on_result is not None:
                 on_result(one)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.pointers import by_key
-from assetflow.errors import AssetflowError
+from assetflow.catalog.pointers import by_name
+from assetflow.errors import AssetflowError, UsageError
 from assetflow.io.hashing import algorithm_of
 from assetflow.io.sources import Observation
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded
 from assetflow.load.settings import Settings
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.load.slotted import with_slots
+from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Discovered, Head, NewVersion, Trace, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.planner import siblings
+from assetflow.plan.named import has_partitions, with_partitions
 from assetflow.plan.surroundings import code_now, code_then, moved_discoveries, moved_packages
+from assetflow.plan.together import siblings
 from assetflow.run.aside import Aside, AsideStorage, aside
 from assetflow.run.outcome import StepError
 from assetflow.run.survey import Survey
@@ -106,7 +109,8 @@ class Verifier:
 
     def verify(self, keys: Sequence[AssetKey]) -> Iterator[Verified]:
         """What comes of each of these assets."""
-        with aside(self.settings, self.loaded, self.graph.specs) as place:
+        loaded = with_slots(self.loaded, self.graph.specs.values())
+        with aside(self.settings, loaded, self.graph.specs) as place:
             for key in keys:
                 yield self._one(place, self.found.world.graph.specs[key])
 
@@ -150,7 +154,9 @@ class Verifier:
                 for one in spec.inputs
                 if self.graph.specs[one.upstream].is_source and one.upstream in self.found.observations
             }
-            self._done[same] = (storage, place.run(storage, spec.node, versions, observations, traces))
+            slots = tuple(self.graph.specs[key] for key in (*siblings(self.graph)[spec.node], *observations))
+            result = place.run(storage, spec.node, versions, observations, traces, slots)
+            self._done[same] = (storage, result)
         return self._done[same]
 
     def _obstacle(self, spec: AssetSpec, head: Head | None) -> str:
@@ -167,7 +173,7 @@ class Verifier:
                 continue
             was = read.get((given.parameter, given.upstream))
             if was is None:
-                return f"it reads `{given.upstream}` now, which {spec.key}@{head.version.number} did not"
+                return f"it reads `{given.upstream}` now, which {head.version.name} did not"
             if self.graph.specs[given.upstream].is_source:
                 source = self.found.world.sources[given.upstream]
                 if source.problem is not None:
@@ -186,7 +192,7 @@ class Verifier:
         from assetflow.io.diff_values import diff_values
 
         new = Version(
-            0, old.asset, UNPARTITIONED, old.number, made.data_hash, made.io, made.location, made.rows, made.size_bytes,
+            0, old.asset, old.partition, old.number, made.data_hash, made.io, made.location, made.rows, made.size_bytes,
             made.schema, made.columns, made.details, 0.0,
         )  # fmt: skip
         try:
@@ -200,9 +206,29 @@ class Verifier:
 
     def _keys(self, version: Version) -> tuple[tuple[str, ...], ...]:
         """The columns of `unique` checks."""
-        names = [one.name for one in self.graph.specs[version.asset].checks]
+        names = [one.name for one in self.graph.specs[version.slot].checks]
         inside = [name[len("unique(") : -1] for name in names if name.startswith("unique(") and name.endswith(")")]
         return tuple((one,) if one in version.schema else tuple(one.split(", ")) for one in inside)
+
+
+def to_verify(graph: AssetGraph, keys: Sequence[AssetKey], catalog: Catalog, env: str) -> list[AssetKey]:
+    """The keys without sources; in the place of an asset with partitions those that exist and have a version."""
+    own = [key for key in keys if not graph.specs[split_slot(key)[0]].is_source]
+    if not any(has_partitions(graph, key) for key in own):
+        return own
+    now = datetime.now(UTC)
+    parted = {key: spec.partitions for key, spec in graph.specs.items() if spec.partitions is not None}
+    existing = {key: definition.keys_until(now) for key, definition in parted.items()}
+
+    def is_there(name: AssetKey) -> bool:
+        asset, partition = split_slot(name)
+        definition = parted.get(asset)
+        try:
+            return definition is not None and definition.ordinals([partition]) <= existing[asset]
+        except UsageError:
+            return False  # of an earlier definition
+
+    return with_partitions(graph, own, filter(is_there, by_name(catalog.heads(env))))
 
 
 def draw(keys: Sequence[AssetKey], sample: int | None, seed: int | None) -> tuple[list[AssetKey], int | None]:
@@ -216,7 +242,7 @@ def draw(keys: Sequence[AssetKey], sample: int | None, seed: int | None) -> tupl
 
 def versions_read(catalog: Catalog, env: str, keys: Sequence[AssetKey]) -> dict[tuple[AssetKey, int], Version]:
     """The versions that the current versions of these assets were made from, by asset and number."""
-    heads = by_key(catalog.heads(env))
+    heads = by_name(catalog.heads(env, map(split_slot, keys)))
     wanted = {
         (one.upstream, one.version_number)
         for key in keys
@@ -224,7 +250,8 @@ def versions_read(catalog: Catalog, env: str, keys: Sequence[AssetKey]) -> dict[
         for one in head.trace.inputs
         if one.version_number is not None
     }
-    found = {(one.asset, one.number): one for one in catalog.live_versions({key for key, _ in wanted})}
+    read = catalog.live_versions({split_slot(key)[0] for key, _ in wanted})
+    found = {(one.slot, one.number): one for one in read}
     return {pair: version for pair, version in found.items() if pair in wanted}
 
 

@@ -150,9 +150,10 @@ class _Voice(BackfillListener):
 
     def chunk_ended(self, chunk: Chunk, result: RunResult, number: int, of: int) -> None:
         """A line for the run, and what failed in it."""
+        plan = None if self._watcher is None else self._watcher.plan
         self.close()
         if not self._session.screen.is_quiet:
-            self._session.screen.notes([chunk_line(chunk, result, number, of), *failure_lines(result)])
+            self._session.screen.notes([chunk_line(chunk, result, number, of), *failure_lines(result, plan)])
 
     def close(self) -> None:
         """Leave the screen as a finished run leaves it."""

@@ -11,6 +11,7 @@ from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.verbs import BY_NAME, GLOBALS, SHOWN, TAKING, Verb
 from assetflow.errors import AssetflowError, UsageError, error_classes
+from assetflow.model.keys import AssetKey, split_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -297,11 +298,12 @@ def _newest_runs(folder: Path) -> list[Run]:
 
 
 def _versions(folder: Path, name: str) -> list[str]:
-    """`orders@3`, the newest versions of an asset."""
-    keys = [spec.key for spec in _specs(folder) if spec.key == name]
+    """`orders@3`, the newest versions of an asset, or of a partition: those of several have no common number."""
+    asset, partition = split_slot(AssetKey(name))
+    keys = [spec.key for spec in _specs(folder) if spec.key == asset]
 
     def versions(catalog: Catalog, env: str) -> list[str]:
-        return [f"{key}@{move.version.number}" for key in keys for move in catalog.history(env, key, 50)]
+        return [move.version.name for key in keys for move in catalog.history(env, key, 50, (partition,))]
 
     return _looked_up(folder, versions)
 

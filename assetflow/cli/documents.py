@@ -8,7 +8,7 @@ from assetflow.cli.text import iso
 from assetflow.model.records import Attempt, CheckOutcome, Head, Pin, Run
 
 if TYPE_CHECKING:
-    from assetflow.project import AssetStatus, AssetView, HistoryEntry, Status
+    from assetflow.views import AssetStatus, AssetView, HistoryEntry, Status
 
 Document = dict[str, object]
 
@@ -42,6 +42,12 @@ def asset_document(row: AssetStatus) -> Document:
         "pin": None if row.step.pin is None else pin_document(row.step.pin),
         "version": None if found is None or row.parts else found.version.number,
         "partitions": dict(row.parts) or None,
+        "newest": None
+        if found is None or not row.parts
+        else {
+            "partition": found.trace.partition,
+            "version": found.version.number,
+        },
         "rows": None if found is None else found.version.rows,
         "bytes": None if found is None else found.version.size_bytes,
         "updated_at": time_or_none(updated_at(found)),
@@ -88,7 +94,7 @@ def view_document(view: AssetView) -> Document:
         "downstream": list(view.downstream),
         "all_downstream": view.all_downstream,
         "schema": {} if found is None else dict(found.version.schema),
-        "data_hash": None if found is None else found.version.data_hash,
+        "data_hash": None if found is None or view.status.parts else found.version.data_hash,
         "declared_checks": [{"name": one.name, "blocking": one.blocking} for one in spec.checks],
         "checks": [check_document(one) for one in view.checks],
         "config": dict(spec.config or {}),
@@ -102,6 +108,7 @@ def history_document(entry: HistoryEntry) -> Document:
     trace, version = entry.head.trace, entry.head.version
     return {
         "version": version.number,
+        "partition": version.partition or None,
         "state": version.state,
         "when": iso(entry.head.verified_at),
         "is_current": entry.is_current,

@@ -61,12 +61,15 @@ def _selected(project: Project, options: Namespace) -> list[AssetKey]:
 
 
 def _labels(session: Session, project: Project) -> Mapping[AssetKey, NodeLabel]:
+    from assetflow.cli.render_status import parts_words
     from assetflow.plan.labels import NodeLabel
 
     found: dict[AssetKey, NodeLabel] = {}
     for row in project.status():
         detail: list[str] = []
-        if row.head is not None and not row.spec.is_source:
+        if row.parts:
+            detail.append(parts_words(row))
+        elif row.head is not None and not row.spec.is_source:
             detail.append(f"v{row.head.version.number}")
         if row.head is not None:
             detail.append(ago(row.head.trace.finished_at, session.now))

@@ -177,7 +177,7 @@ def plan_summary(plan: Plan, name: str) -> str:
             f"### assetflow plan for {markdown(name)}: nothing to do\n\n{plan.current_count} already current, {env}\n"
         )
     sections = (("run", plan.run), ("maybe", plan.maybe), ("reuse", plan.link), ("blocked", plan.blocked))
-    counts = ", ".join([f"{len(steps)} {word}" for word, steps in sections if steps])
+    counts = ", ".join([f"{sum(step.count for step in steps)} {word}" for word, steps in sections if steps])
     rows = [
         (word, code(step.asset), markdown("; ".join([reason.text for reason in step.reasons])),
          "" if step.estimate_s is None else words(step.estimate_s))

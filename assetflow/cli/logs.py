@@ -14,13 +14,16 @@ from assetflow.cli.command import Command, natural
 from assetflow.cli.running import NO_RUNS, run_number
 from assetflow.cli.text import BLANK, Line, Span, cells, count, dim, strong
 from assetflow.errors import UsageError
+from assetflow.model.keys import slot
 from assetflow.observing.lines import LEVELS, LineFilter
+from assetflow.plan.named import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from assetflow.cli.session import Session
     from assetflow.observing.follow import LogLines
+    from assetflow.project import Project
     from assetflow.views import LogFile
 
 _WIDE = 24
@@ -43,7 +46,14 @@ def logs(session: Session, options: Namespace) -> Answer:
     def data() -> object:
         return {
             "logs": [
-                {"run": log.run_id, "asset": log.asset, "attempt": log.attempt, "path": str(log.path), "text": log.text}
+                {
+                    "run": log.run_id,
+                    "asset": log.asset,
+                    "partition": log.partition or None,
+                    "attempt": log.attempt,
+                    "path": str(log.path),
+                    "text": log.text,
+                }
                 for log in found
             ]
         }
@@ -94,7 +104,8 @@ def _which(given: list[str]) -> tuple[int | None, str | None]:
 
 def _log_lines(session: Session, log: LogFile, nothing: str) -> list[Line]:
     again = f" · attempt {log.attempt}" if log.attempt > 1 else ""
-    title: Line = (" ", strong(log.asset), f" · run #{log.run_id}{again}", dim(f" · {session.place(str(log.path))}"))
+    name = slot(log.asset, log.partition)
+    title: Line = (" ", strong(name), f" · run #{log.run_id}{again}", dim(f" · {session.place(str(log.path))}"))
     body: list[Line] = [("   ", line.expandtabs(4)) for line in log.text.splitlines()]
     return [title, *(body or [("   ", Span(nothing, "dim"))])]
 
@@ -104,9 +115,10 @@ def _follow(
 ) -> Answer:
     """Write lines as they come: of one asset as they are, of several with their names in front."""
     filters: dict[tuple[str, int], LineFilter] = {}
-    screen = session.screen
-    for new in session.project().follow_logs(run_id, key):
-        wanted = filters.setdefault((new.asset, new.attempt), make_filter())
+    screen, project = session.screen, session.project()
+    is_one = key is not None and _is_one(project, key)
+    for new in project.follow_logs(run_id, key):
+        wanted = filters.setdefault((name := slot(new.asset, new.partition), new.attempt), make_filter())
         lines: Sequence[str] = list(wanted(new.lines))
         if new.is_first and options.tail is not None:
             lines = lines[len(lines) - min(len(lines), options.tail) :]
@@ -116,22 +128,32 @@ def _follow(
         elif options.raw:
             screen.text("".join([line + "\n" for line in lines]))
         else:
-            if new.is_first and new.attempt > 1 and key is not None:
+            if new.is_first and new.attempt > 1 and is_one:
                 screen.note((dim(f" attempt {new.attempt}"),))
-            before = "" if key is not None else new.asset + " " * max(0, _WIDE - cells(new.asset)) + " │ "
+            before = "" if is_one else name + " " * max(0, _WIDE - cells(name)) + " │ "
             screen.lines([(dim(before), line.expandtabs(4)) for line in lines])
         screen.close()
     return Answer(dict, is_told=True)
 
 
+def _is_one(project: Project, key: str) -> bool:
+    """Whether a name means a single asset or partition, so that its lines need no name in front."""
+    found = named(project.graph, key)
+    has_partitions = project.graph.specs[found.asset].partitions is not None
+    return len(found.slots) == 1 and not (has_partitions and found.partitions is None)
+
+
 def _event(new: LogLines, line: str) -> str:
     return json.dumps({
-        "schema": "assetflow.log/1", "run": new.run_id, "asset": new.asset, "attempt": new.attempt, "line": line,
+        "schema": "assetflow.log/1", "run": new.run_id, "asset": new.asset, "partition": new.partition or None,
+        "attempt": new.attempt, "line": line,
     })  # fmt: skip
 
 
 def _logs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="RUN | ASSET", help="default: the last run")
+    parser.add_argument(
+        "words", nargs="*", metavar="RUN | ASSET", help="default: the last run; also orders[2026-01-05]"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run, or the asset, has ended")
     parser.add_argument("--grep", metavar="RE", help="only lines in which this regular expression is found")
     parser.add_argument(
@@ -147,6 +169,7 @@ COMMANDS = {
         logs,
         _logs_options,
         (("assetflow logs", "the last run"), ("assetflow logs orders", "when orders last ran"),
+         ("assetflow logs 'orders[2026-01-05]'", "when this partition last ran"),
          ("assetflow logs 42 orders", "orders in run #42"), ("assetflow logs -f", "the run that is going on"),
          ("assetflow logs --level warning", "what was worth a warning")),
     ),

@@ -22,7 +22,7 @@ from assetflow.errors import ProjectNotFound
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
     from assetflow.load.settings import Settings
-    from assetflow.project import AssetStatus, Status
+    from assetflow.views import AssetStatus, Status
 
 SORTS = ("topo", "name", "age", "size", "duration")
 

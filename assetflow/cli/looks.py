@@ -75,7 +75,7 @@ def _look(session: Session, settings: Settings, one: Watched, seen: SensorState,
 
         with _bounded(settings, one.name, one.spec.timeout_s), redirect_stdout(sys.stderr):
             project = session.project()
-            plan = project.plan()
+            plan = project.plan(in_crowds=False)
             return ask_round(settings, plan, project.graph, seen, now)
     if one.spec is not None:
         with _bounded(settings, one.name, one.spec.timeout_s), redirect_stdout(sys.stderr):

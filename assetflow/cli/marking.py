@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command
-from assetflow.cli.pointing import wait_seconds
+from assetflow.cli.pointing import few, meant, things, wait_seconds
 from assetflow.cli.table import Column, Table, cell
-from assetflow.cli.text import Line, aligned, count, dim, head, shell, strong
+from assetflow.cli.text import Line, dim, head, shell, strong
 from assetflow.errors import UsageError
-from assetflow.model.keys import AssetKey, slot, split_slot
+from assetflow.model.keys import split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -25,18 +25,16 @@ def accept(session: Session, options: Namespace) -> Answer:
     project = session.project()
     act = project.revoke if options.revoke else project.accept
     found = act(" ".join(options.selection), reason=options.reason, wait_s=wait_seconds(options.wait))
-    keys = _names(session, found)
-    look = ["assetflow", "plan", *dict.fromkeys(split_slot(key)[0] for key, _ in found.assets)]
-    undo = look if options.revoke else ["assetflow", "accept", "--revoke", *keys]
-    said = "they are what they were before: " if options.revoke else "to take it back: "
-    return _answer(session, found, said, undo)
+    keys = meant([key for key, _ in found.assets], options.selection)
+    undo = ["assetflow", "plan", *keys] if options.revoke else ["assetflow", "accept", "--revoke", *keys]
+    return _answer(found, "they are what they were before: " if options.revoke else "to take it back: ", undo)
 
 
 def invalidate(session: Session, options: Namespace) -> Answer:
     """Let nothing that was computed of assets count any more."""
     project, wait_s = session.project(), wait_seconds(options.wait)
     found = project.invalidate(" ".join(options.selection), reason=options.reason, wait_s=wait_s)
-    return _answer(session, found, "to run them again: ", _again(found))
+    return _answer(found, "to run them again: ", _again(found))
 
 
 def mark(session: Session, options: Namespace) -> Answer:
@@ -48,24 +46,9 @@ def mark(session: Session, options: Namespace) -> Answer:
         " ".join(options.selection), state, reason=options.reason, wait_s=wait_seconds(options.wait)
     )
     if state == "current":
-        return _answer(
-            session, found, "to take it back: ", ["assetflow", "accept", "--revoke", *_names(session, found)]
-        )
-    return _answer(session, found, "to run them again: ", _again(found))
-
-
-def _names(session: Session, found: Marked) -> list[str]:
-    """The assets that were marked, and of each with partitions these in one: `net[2026-01-01..2026-01-31]`."""
-    parts: dict[AssetKey, list[str]] = {}
-    for key, _ in found.assets:
-        asset, partition = split_slot(key)
-        parts.setdefault(asset, []).append(partition)
-    specs = session.project().graph.specs
-    return [
-        asset if not own[0] or (definition := specs[asset].partitions) is None
-        else slot(asset, definition.text(definition.ordinals(own)))
-        for asset, own in parts.items()
-    ]  # fmt: skip
+        keys = meant([key for key, _ in found.assets], options.selection)
+        return _answer(found, "to take it back: ", ["assetflow", "accept", "--revoke", *keys])
+    return _answer(found, "to run them again: ", _again(found))
 
 
 def _again(found: Marked) -> list[str]:
@@ -76,16 +59,14 @@ def _again(found: Marked) -> list[str]:
     return ["assetflow", "materialize", *assets, *named]
 
 
-def _answer(session: Session, found: Marked, what: str, command: list[str]) -> Answer:
+def _answer(found: Marked, what: str, command: list[str]) -> Answer:
     rows: list[tuple[Line | str, ...]] = [
         ((strong(key),), "–" if number is None else f"v{number}") for key, number in found.assets
     ]
-    if len(rows) > _FEW and (folded := _names(session, found)) != [key for key, _ in found.assets]:
-        rows = [((strong(name),),) for name in folded]
-    amount = count(len(found.assets), "partition" if all("[" in key for key, _ in found.assets) else "asset")
     left: list[tuple[Line | str, ...]] = [((strong(key),), (dim(why),)) for key, why in found.left]
-    title = f" {found.did} {amount} · env {found.env}" if rows else f" nothing {found.did}"
-    lines: list[Line] = [(title,), *aligned(rows, indent=3), *aligned(left, indent=3)]
+    did = things([key for key, _ in found.assets])
+    title = f" {found.did} {did} · env {found.env}" if rows else f" nothing {found.did}"
+    lines: list[Line] = [(title,), *few(rows), *few(left)]
     columns = (Column("asset", "ASSET"), Column("version", "VERSION", is_right=True))
     table = Table(columns, tuple((cell(key), cell(number)) for key, number in found.assets))
     hints: tuple[Line, ...] = ((head(" next  "), dim(what), shell(command)),) if rows else ()
@@ -93,7 +74,9 @@ def _answer(session: Session, found: Marked, what: str, command: list[str]) -> A
 
 
 def _options(parser: ArgumentParser) -> None:
-    parser.add_argument("selection", nargs="+", metavar="SELECTION", help="which assets")
+    parser.add_argument(
+        "selection", nargs="+", metavar="SELECTION", help="which assets, or partitions: orders[2026-01-05]"
+    )
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
     parser.add_argument("--wait", metavar="TIME", help="wait this long for a run that is going on, such as 5m")
 
@@ -114,14 +97,15 @@ COMMANDS = {
         accept,
         _accept_options,
         (("assetflow accept orders --reason 'only renamed a helper'", "the edit cannot change the result"),
-         ("assetflow accept 'visits[2026-01-01..2026-01-31]'", "of an asset with partitions, those of January"),
+         ("assetflow accept 'orders[2026-01-05]'", "one of its partitions"),
          ("assetflow accept --revoke orders", "take it back")),
     ),
     "invalidate": Command(
         invalidate,
         _options,
         (("assetflow invalidate rates --reason 'the feed was wrong'", "it runs again, and nothing old is linked"),
-         ("assetflow invalidate 'orders+'", "orders and all that is made of it")),
+         ("assetflow invalidate 'orders+'", "orders and all that is made of it"),
+         ("assetflow invalidate 'orders[2026-01-05..2026-01-07]'", "some of its partitions")),
     ),
     "mark": Command(
         mark,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
+from assetflow.cli.folding import Folding
 from assetflow.cli.render_plan import plan_lines, plan_table, undecided_lines
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
-from assetflow.model.keys import split_slot
+from assetflow.model.keys import slot, split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.debugger import TerminalDebugger
@@ -32,11 +33,12 @@ def plan(session: Session, options: Namespace) -> Answer:
     if (unchanged := _unchanged(session, options)) is not None:
         return unchanged
     project = session.project()
+    is_saved = bool(getattr(options, "output", None))  # what is carried out is decided for each partition by itself
     found = project.plan(
         selection_text(options), partitions=options.partitions, force=options.force, rebuild=options.rebuild,
-        with_upstream=not options.only,
+        with_upstream=not options.only, in_crowds=not is_saved,
     )  # fmt: skip
-    if getattr(options, "output", None):
+    if is_saved:
         _save(options, found)
     if has_summary():
         from assetflow.cli.github import add_summary, plan_summary
@@ -228,7 +230,7 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         text=text,
         hints=(*render_run.next_lines(result, _logged(project, result)), *undecided_lines(result.undecided)),
         exit_code=_exit_code(result),
-        failure=failure_of(result, is_alone=options.only),
+        failure=failure_of(result, is_alone=options.only, plan=watcher.plan),
         ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
     )
 
@@ -252,11 +254,12 @@ def _logged(project: Project, result: RunResult) -> set[AssetKey]:
     failed = {outcome.asset for outcome in result if outcome.state in ("failed", "rejected")}
     if not failed or result.run_id is None:
         return set()
-    return {log.asset for log in project.logs(result.run_id) if log.asset in failed and log.text.strip()}
+    said = {slot(log.asset, log.partition) for log in project.logs(result.run_id) if log.text.strip()}
+    return failed & said
 
 
-def failure_of(result: RunResult, *, is_alone: bool = False) -> AssetflowError | None:
-    """What a failed run is called in one line; None when it was fine."""
+def failure_of(result: RunResult, *, is_alone: bool = False, plan: Plan | None = None) -> AssetflowError | None:
+    """What a failed run is called in one line; None when it was fine. By its plan, partitions are ranges."""
     if result.ok:
         return None
     if result.interrupted:
@@ -266,7 +269,8 @@ def failure_of(result: RunResult, *, is_alone: bool = False) -> AssetflowError |
     blocked = sum(outcome.state == "blocked" for outcome in result)
     if not failed and (absent := _absent(result)):
         return _not_run(result, absent, is_alone=is_alone)
-    named = ", ".join(f"`{key}`" for key in failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    names = Folding(plan).names(failed)
+    named = ", ".join(f"`{key}`" for key in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     what = f"{named} failed" if failed else "nothing failed"
     codes = {outcome.error.code for outcome in result if outcome.error is not None}
     cls = error_classes().get(codes.pop(), AssetFailed) if len(codes) == 1 else AssetFailed

@@ -12,8 +12,14 @@ from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import Line, aligned, count, dim, head, shell, strong
 from assetflow.errors import UsageError
 from assetflow.model.durations import seconds
+from assetflow.model.keys import AssetKey, split_slot
+from assetflow.plan.named import bracketed
+
+_MOST_NAMED, _MOST_ROWS = 6, 200
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assetflow.cli.session import Session
     from assetflow.pointing import PointerMoves
 
@@ -61,10 +67,11 @@ def unpin(session: Session, options: Namespace) -> Answer:
     """Let runs have pinned assets again."""
     project = session.project()
     keys = project.unpin(" ".join(options.selection))
-    plan = shell(["assetflow", "plan", *keys])
+    plan = shell(["assetflow", "plan", *meant(keys, options.selection)])
+    names = ", ".join(keys) if len(keys) <= _MOST_ROWS else things(keys)
     return Answer(
         lambda: {"env": project.env, "unpinned": list(keys)},
-        [(f" unpinned {', '.join(keys)} · env {project.env}",)] if keys else [(" nothing of this is pinned",)],
+        [(f" unpinned {names} · env {project.env}",)] if keys else [(" nothing of this is pinned",)],
         hints=((head(" next  "), plan),) if keys else (),
     )
 
@@ -76,18 +83,38 @@ def moves_lines(found: PointerMoves, title: str) -> list[Line]:
         before = "–" if one.before is None else f"v{one.before}"
         change = f"v{one.after}" if one.before == one.after else f"{before} → v{one.after}"
         rows.append(((strong(one.asset),), change, (dim("" if one.is_selected else "made of what is selected"),)))
-    lines: list[Line] = [(f"{title} {count(len(rows), 'asset')} · env {found.env}",)]
-    return [*lines, *aligned(rows, indent=3), *_left(found)]
+    lines: list[Line] = [(f"{title} {things([one.asset for one in found.moves])} · env {found.env}",)]
+    return [*lines, *few(rows), *_left(found)]
 
 
 def _left(found: PointerMoves) -> list[Line]:
-    rows: list[tuple[Line | str, ...]] = [((strong(key),), (dim(f"stays: {why}"),)) for key, why in found.left]
-    return aligned(rows, indent=3)
+    return few([((strong(key),), (dim(f"stays: {why}"),)) for key, why in found.left])
+
+
+def things(keys: Sequence[AssetKey]) -> str:
+    """`3 assets`, `2 partitions`, or both."""
+    parts = sum(bool(split_slot(key)[1]) for key in keys)
+    words = [count(len(keys) - parts, "asset")] if len(keys) > parts or not parts else []
+    return " and ".join([*words, *([count(parts, "partition")] if parts else [])])
+
+
+def few(rows: Sequence[tuple[Line | str, ...]]) -> list[Line]:
+    """The rows below a title; of many partitions the first."""
+    shown = rows if len(rows) <= _MOST_ROWS else rows[: _MOST_ROWS - 1]
+    more = len(rows) - len(shown)
+    return [*aligned(shown, indent=3), *([(dim(f"   … and {more:,} more (--json has all)"),)] if more else [])]
+
+
+def meant(keys: Sequence[AssetKey], selection: Sequence[str]) -> Sequence[str]:
+    """How to name again what was done: each, or of many partitions the words with brackets, or else their assets."""
+    if len(keys) <= _MOST_NAMED or not any(split_slot(key)[1] for key in keys):
+        return keys
+    return selection if bracketed(selection) else list(dict.fromkeys(split_slot(key)[0] for key in keys))
 
 
 def _until(found: PointerMoves) -> Line:
     keys = [one.asset for one in found.moves]
-    words = [*keys[:6]] if len(keys) <= 6 else ["is:pinned"]
+    words = keys if len(keys) <= _MOST_NAMED else ["is:pinned"]
     return (dim(" no run moves this until  "), shell(["assetflow", "unpin", *words]))
 
 
@@ -121,7 +148,7 @@ def _why_and_wait(parser: ArgumentParser) -> None:
 
 
 def _rollback_options(parser: ArgumentParser) -> None:
-    _selection(parser, "which assets")
+    _selection(parser, "which assets, or partitions: orders[2026-01-05]")
     parser.add_argument(
         "--to",
         default="HEAD~1",
@@ -136,7 +163,7 @@ def _rollback_options(parser: ArgumentParser) -> None:
 
 
 def _pin_options(parser: ArgumentParser) -> None:
-    _selection(parser, "which assets; orders@3 makes version 3 current first")
+    _selection(parser, "which assets, or partitions; orders@3 makes version 3 current first")
     _why_and_wait(parser)
 
 
@@ -150,6 +177,7 @@ COMMANDS = {
         _rollback_options,
         (("assetflow rollback orders", "the version before this one"),
          ("assetflow rollback orders --to 3 --downstream", "and all that is made of it, as it was then"),
+         ("assetflow rollback 'orders[2026-01-05]'", "one of its partitions"),
          ("assetflow rollback '*' --to run:41 --dry-run", "what the project was after run 41")),
     ),
     "pin": Command(

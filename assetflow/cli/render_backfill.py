@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from assetflow.cli.folding import Folding, alike
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from assetflow.automation.chunks import BackfillPlan, Chunk, Strip
     from assetflow.cli.session import Session
     from assetflow.model.backfills import Backfill
+    from assetflow.plan.planner import Plan
     from assetflow.run.outcome import RunResult
 
 _WORST = ("failed", "blocked", "missing", "stale", "maybe", "reusable", "undecided", "pinned", "current")
@@ -122,15 +124,18 @@ def chunk_line(chunk: Chunk, result: RunResult, number: int, of: int) -> Line:
     )  # fmt: skip
 
 
-def failure_lines(result: RunResult) -> list[Line]:
-    """The first partitions that failed in a run, each with its error."""
-    failed = [outcome for outcome in result if outcome.state in ("failed", "rejected")]
-    lines: list[Line] = []
-    for outcome in failed[:_MOST_NAMED]:
-        error = "" if outcome.error is None else f"{outcome.error.type}: {outcome.error.message}".partition("\n")[0]
-        lines.append(("   ", bad("✗"), f" {outcome.asset}  ", dim(clip(error, 80))))
-    if len(failed) > _MOST_NAMED:
-        lines.append((dim(f"     and {len(failed) - _MOST_NAMED:,} more: assetflow runs show {result.run_id}"),))
+def failure_lines(result: RunResult, plan: Plan | None = None) -> list[Line]:
+    """The first partitions that failed in a run, with their errors: those that failed in the same way together."""
+    groups = alike(outcome for outcome in result if outcome.state in ("failed", "rejected"))
+    folding, lines = Folding(plan), list[Line]()
+    for outcomes in groups[:_MOST_NAMED]:
+        first = outcomes[0]
+        error = "" if first.error is None else f"{first.error.type}: {first.error.message}".partition("\n")[0]
+        many = f"{len(outcomes):,} failed  " if len(outcomes) > 1 else ""
+        lines.append(("   ", bad("✗"), f" {folding.name(outcomes)}  ", many, dim(clip(error, 80))))
+    if len(groups) > _MOST_NAMED:
+        left = sum(len(outcomes) for outcomes in groups[_MOST_NAMED:])
+        lines.append((dim(f"     and {left:,} more: assetflow runs show {result.run_id}"),))
     return lines
 
 

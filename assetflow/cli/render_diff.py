@@ -19,12 +19,14 @@ from assetflow.cli.text import (
     good,
     head,
     number,
+    shell,
     size,
     strong,
     warn,
     wrapped,
 )
 from assetflow.model.durations import words
+from assetflow.model.keys import AssetKey, split_slot
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -328,9 +330,9 @@ def _cause_lines(found: TableDiff | ValueDiff, session: Session) -> list[Line]:
                 )
         lines += _labelled("inputs", inputs, session.width)
         commands = [
-            f"assetflow diff {one.upstream}@{one.old} {one.upstream}@{one.new}"
+            shell(["assetflow", "diff", f"{one.upstream}@{one.old}", f"{one.upstream}@{one.new}"])
             for one in found.cause.inputs
-            if one.upstream in stored and None not in (one.old, one.new) and one.old != one.new
+            if split_slot(AssetKey(one.upstream))[0] in stored and None not in (one.old, one.new) and one.old != one.new
         ]
         lines += _labelled("next", commands, session.width)
     return lines

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetflow.cli.folding import range_name
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -48,7 +49,7 @@ def plan_lines(
 ) -> list[Line]:
     """The whole screen. `apply` is the command that would carry the plan out; `max_rows` 0 shows every row."""
     own = [step for step in plan if not step.spec.is_source]
-    considered = len(own) + sum(plan.settled.values())
+    considered = _amount(own) + sum(plan.settled.values())
     if plan.is_empty:
         amount, is_asked = considered - len(plan.undecided), bool(plan.undecided)
         line = nothing_line(amount, _pinned_names(plan), elapsed_s, is_undecided=is_asked)
@@ -65,10 +66,10 @@ def plan_lines(
     for title, steps, meaning in sections:
         if steps:
             note = "" if title == "RUN" else f"   {meaning}"
-            lines += [BLANK, (head(f" {title} ({len(steps)})"), dim(note))]
+            lines += [BLANK, (head(f" {title} ({_amount(steps):,})"), dim(note))]
             lines += _section(steps, wide, width, max_rows, every_reason=every_reason)
     if plan.blocked:
-        lines += [BLANK, (head(f" BLOCKED ({len(plan.blocked)})"), dim("   cannot be built now"))]
+        lines += [BLANK, (head(f" BLOCKED ({_amount(plan.blocked):,})"), dim("   cannot be built now"))]
         lines += _blocked(plan.blocked, width, root)
     lines += _undecided(plan, width, max_rows, every_reason=every_reason)
     lines += [BLANK, *_foot(plan, apply)]
@@ -145,7 +146,7 @@ def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, eve
         step, estimate = one.steps[0], one.estimate_s
         last = "" if estimate is None else words(estimate)
         room = max(12, width - wide - 6 - 9)
-        texts = [*one.texts, *([count(len(one.steps), "partition")] if len(one.steps) > 1 else [])]
+        texts = [*one.texts, *([count(one.count, "partition")] if one.count > 1 else [])]
         first = " · ".join(texts[:1] if every_reason else texts)
         key = one.name + " " * max(0, wide - cells(one.name))
         shown_first = first if every_reason else clip(first, room)
@@ -158,7 +159,7 @@ def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, eve
     return lines
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Folded:
     """A step, or partitions of one asset that stand together for the same reasons."""
 
@@ -168,22 +169,18 @@ class _Folded:
     @property
     def name(self) -> str:
         first = self.steps[0]
-        definition = first.spec.partitions
-        if len(self.steps) == 1 or definition is None:
-            return first.asset
-        spans = definition.ordinals(step.partition for step in self.steps).spans
-        runs = [definition.run_text(low, high) for low, high in spans]
-        shown = runs if len(runs) <= _MOST_RUNS else [*runs[: _MOST_RUNS - 1], "…", runs[-1]]
-        return f"{split_slot(first.asset)[0]}[{', '.join(shown)}]"
+        alone = [step.partition for step in self.steps if step.crowd is None]
+        together = [step.crowd.members for step in self.steps if step.crowd is not None]
+        return range_name(split_slot(first.asset)[0], alone, first.spec.partitions, together)
+
+    @property
+    def count(self) -> int:
+        return _amount(self.steps)
 
     @property
     def estimate_s(self) -> float | None:
         known = [step.estimate_s for step in self.steps if step.estimate_s is not None]
         return sum(known) if known else None
-
-
-_MOST_RUNS = 3
-"""How many runs of partitions are named in one line."""
 
 
 def _folded(steps: Sequence[Step]) -> list[_Folded]:
@@ -192,11 +189,21 @@ def _folded(steps: Sequence[Step]) -> list[_Folded]:
         mine = split_slot(step.asset)[0]
         texts = tuple(re.sub(r"\[[^\]]*\]", "", one.text) if step.partition else one.text for one in step.reasons)
         last = found[-1] if found and step.partition else None
-        if last is not None and split_slot(last.steps[0].asset)[0] == mine and last.texts == texts:
+        is_same = last is not None and [*map(_without_count, last.texts)] == [*map(_without_count, texts)]
+        if last is not None and split_slot(last.steps[0].asset)[0] == mine and is_same:
             last.steps.append(step)
+            last.texts = texts if step.crowd is not None else last.texts
         else:
             found.append(_Folded([step], texts))
     return found
+
+
+def _amount(steps: Iterable[Step]) -> int:
+    return sum(step.count for step in steps)
+
+
+def _without_count(text: str) -> str:
+    return re.sub(r" \([\d,]+ partitions\)", "", text)
 
 
 def _mark(step: Step) -> Span:
@@ -247,7 +254,7 @@ def _estimate(plan: Plan, longest: int = 5) -> list[str]:
     """How much work it is and how long that takes, and below that the chain that decides it."""
     found = plan.estimate
     parts: list[str] = []
-    known = len(plan.run) + len(plan.maybe) > found.unknown
+    known = _amount((*plan.run, *plan.maybe)) > found.unknown
     if known:
         parts.append(f"{words(found.work_s)} of work")
         if found.workers > 1 and found.wall_s < found.work_s and found.work_s >= _WORTH_S:

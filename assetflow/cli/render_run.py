@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetflow.cli.folding import Folding, alike
 from assetflow.cli.render_errors import code_lines, local_paths, shown_path
 from assetflow.cli.render_plan import pinned_words
 from assetflow.cli.table import Column, Table, cell
@@ -17,6 +18,7 @@ from assetflow.cli.text import (
     aligned,
     bad,
     cells,
+    clip,
     clip_line,
     count,
     dim,
@@ -28,7 +30,7 @@ from assetflow.cli.text import (
     strong,
 )
 from assetflow.model.durations import words
-from assetflow.model.keys import arguments_of
+from assetflow.model.keys import arguments_of, split_slot
 
 if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
@@ -81,7 +83,7 @@ def outcome_line(
         return (*start, "not needed: what it reads did not change", dim(_note(outcome)))
     if outcome.state == "blocked":
         served = _served(outcome.asset, plan)
-        cause = blocked_cause(outcome.blocked_by, states)
+        cause = blocked_cause(outcome.blocked_by, states, Folding(plan))
         return (*start, f"not run{f' ({cause})' if cause else ''}{served}")
     if outcome.state in ("failed", "rejected"):
         return (*start, f"{took}   ", bad(_first_words(outcome)))
@@ -92,12 +94,15 @@ def _note(outcome: StepOutcome) -> str:
     return f"   {outcome.message}" if outcome.message else ""
 
 
-def blocked_cause(blocked_by: Sequence[AssetKey], states: Mapping[AssetKey, str] | None) -> str:
+def blocked_cause(
+    blocked_by: Sequence[AssetKey], states: Mapping[AssetKey, str] | None, folding: Folding | None = None
+) -> str:
     """`orders failed`, or `orders has no version yet` for what did not even run; without `states` all failed."""
+    names = (folding or Folding(None)).names
     failed = [key for key in blocked_by if states is None or states.get(key) in ("failed", "rejected")]
     absent = [key for key in blocked_by if key not in failed]
-    parts = [f"{', '.join(failed)} failed"] if failed else []
-    parts += [f"{', '.join(absent)} {'has' if len(absent) == 1 else 'have'} no version yet"] if absent else []
+    parts = [f"{', '.join(names(failed))} failed"] if failed else []
+    parts += [f"{', '.join(names(absent))} {'has' if len(absent) == 1 else 'have'} no version yet"] if absent else []
     return " and ".join(parts)
 
 
@@ -132,28 +137,44 @@ def _is_lost_pin(step: Step) -> bool:
     return step.pin is not None and str(step.action) == "blocked"
 
 
-def _what_stays(asset: AssetKey, plan: Plan | None) -> str:
-    step = plan.steps.get(asset) if plan is not None else None
-    if step is None or step.spec.is_source or _is_lost_pin(step):
-        return ""
-    return "nothing is published yet" if step.head is None else f"v{step.head.version.number} stays current"
+def _what_stays(assets: Sequence[AssetKey], plan: Plan | None) -> str:
+    steps = [step for asset in assets if plan is not None and (step := plan.steps.get(asset)) is not None]
+    steps = [step for step in steps if not (step.spec.is_source or _is_lost_pin(step))]
+    heads = [step.head for step in steps if step.head is not None]
+    if not heads:
+        return "nothing is published yet" if steps else ""
+    if len(steps) == 1:
+        return f"v{heads[0].version.number} stays current"
+    without = f", and nothing is published of {len(steps) - len(heads):,}" if len(heads) < len(steps) else ""
+    return f"{count(len(heads), 'version stays', 'versions stay')} current{without}"
+
+
+_OTHERS = 3
+"""How many other messages are told of partitions that failed at the same place."""
+
+_WAYS = 3
+"""How many ways to fail are told of one asset with partitions."""
 
 
 # ------------------------------------------------------------------------------------------------------- failure
 
 
-def failure_lines(outcome: StepOutcome, plan: Plan | None, root: str) -> list[Line]:
-    """The block of one failed asset: what, where, the code, what it read, and what is still served."""
-    took = f"   {words(outcome.total_s)}" if outcome.seconds else ""
-    title: Line = (
-        " ",
-        state_mark("failed"),
-        " ",
-        strong(outcome.asset),
-        f"{took}   ",
-        bad(_first_words(outcome, root)),
-    )
-    lines: list[Line] = [title]
+def failure_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, root: str, folding: Folding) -> list[Line]:
+    """The block of one failed asset: what, where, the code, what it read, and what is still served.
+
+    Partitions of it that failed in the same way are told together, by what came of the first.
+    """
+    outcome = outcomes[0]
+    took = f"   {words(outcome.total_s)}" if outcome.seconds and len(outcomes) == 1 else ""
+    many = f"   {len(outcomes):,} failed" if len(outcomes) > 1 else ""
+    first = _first_words(outcome, root)
+    lines: list[Line] = [
+        (" ", state_mark("failed"), " ", strong(folding.name(outcomes)), f"{took}{many}   ", bad(first))
+    ]
+    others = {said: one.asset for one in reversed(outcomes) if (said := _first_words(one, root)) != first}
+    lines += [(dim(f"     {split_slot(key)[1]}: {clip(text, 100)}"),) for text, key in [*others.items()][-_OTHERS:]]
+    if len(others) > _OTHERS:
+        lines.append((dim(f"     and {len(others) - _OTHERS:,} other messages"),))
     error = outcome.error
     if error is not None:
         lines += [(f"     {line}",) for line in local_paths(error.message, root).splitlines()[1:8]]
@@ -168,12 +189,12 @@ def failure_lines(outcome: StepOutcome, plan: Plan | None, root: str) -> list[Li
             mark = bad("✗ ") if check.blocking else Span("▲ ", "warn")
             lines.append(("     ", mark, check.name, f"   {check.message}" if check.message else ""))
     lines += [(dim("     input  "), read) for read in outcome.inputs_read]
-    served = _what_stays(outcome.asset, plan)
+    served = _what_stays([one.asset for one in outcomes], plan)
     if served:
         lines.append((dim("     served "), served))
     if outcome.rejected is not None:
-        look = f"assetflow preview {outcome.asset}@{outcome.rejected}" if outcome.rows is not None else ""
         kept = f"{outcome.asset}@{outcome.rejected}"
+        look = shell(["assetflow", "preview", kept]) if outcome.rows is not None else ""
         lines.append((dim("     kept   "), kept, f"   look at it: {look}" if look else ""))
     # What a rejection leaves behind is said above, and what to read about it below the summary.
     if error is not None and error.fix and outcome.state != "rejected":
@@ -182,23 +203,56 @@ def failure_lines(outcome: StepOutcome, plan: Plan | None, root: str) -> list[Li
 
 
 def blocked_lines(
-    outcomes: Sequence[StepOutcome], plan: Plan | None, states: Mapping[AssetKey, str], limit: int = 8
+    outcomes: Sequence[StepOutcome],
+    plan: Plan | None,
+    states: Mapping[AssetKey, str],
+    folding: Folding,
+    limit: int = 8,
 ) -> list[Line]:
-    """One line for all assets that did not run for the same cause; `states` is how each asset of the run ended."""
+    """One line for all assets that did not run for the same cause; `states` is how each asset of the run ended.
+
+    Partitions of one asset that were blocked by partitions of the same assets are told together, too.
+    """
     groups: dict[tuple[AssetKey, ...], list[StepOutcome]] = {}
     for outcome in outcomes:
-        groups.setdefault(outcome.blocked_by, []).append(outcome)
+        asset, partition = split_slot(outcome.asset)
+        causes = sorted({split_slot(key)[0] for key in outcome.blocked_by})
+        groups.setdefault((asset, *causes) if partition else outcome.blocked_by, []).append(outcome)
     lines: list[Line] = []
-    for blocked_by, members in groups.items():
-        names = [member.asset for member in members[:limit]]
-        more = f" and {len(members) - limit} more" if len(members) > limit else ""
-        cause = blocked_cause(blocked_by, states) or "upstream failed"
+    for members in groups.values():
+        names = folding.names(member.asset for member in members)
+        more = f" and {len(names) - limit} more" if len(names) > limit else ""
+        blocked_by = dict.fromkeys(key for member in members for key in member.blocked_by)
+        cause = blocked_cause([*blocked_by], states, folding) or "upstream failed"
         heads = [step.head for m in members if plan is not None and (step := plan.steps.get(m.asset)) is not None]
         versions = [f"{found.version.asset}@{found.version.number}" for found in heads if found is not None]
-        lines.append((" ", state_mark("blocked"), " ", strong(", ".join(names) + more), f"   not run ({cause})"))
-        if versions:
+        many = f"   {len(members):,}" if len(names) < len(members) else "  "
+        title = strong(", ".join(names[:limit]) + more)
+        lines.append((" ", state_mark("blocked"), " ", title, f"{many} not run ({cause})"))
+        if versions and len(names) < len(members):
+            lines.append((dim(f"     {_what_stays([one.asset for one in members], plan)}"),))
+        elif versions:
             verb = "is" if len(versions) == 1 else "are"
             lines.append((dim(f"     {', '.join(versions[:limit])}{more if versions else ''} {verb} still served"),))
+    return lines
+
+
+def _failed_lines(result: RunResult, failed: Sequence[StepOutcome], plan: Plan | None, root: str) -> list[Line]:
+    """The blocks of what failed: of one asset with partitions, the first ways in which some of them did."""
+    lines: list[Line] = []
+    folding, told = Folding(plan), dict[str, int]()
+    left: dict[AssetKey, list[StepOutcome]] = {}
+    for outcomes in alike(failed):
+        asset, partition = split_slot(outcomes[0].asset)
+        told[asset] = told.get(asset, 0) + 1
+        if partition and told[asset] > _WAYS:
+            left.setdefault(asset, []).extend(outcomes)
+        else:
+            lines += [*failure_lines(outcomes, plan, root, folding), BLANK]
+    for outcomes in left.values():
+        where = "" if result.run_id is None else f": assetflow runs show {result.run_id}"
+        lines += [(" ", state_mark("failed"), " ", strong(folding.name(outcomes)),
+                   f"   {len(outcomes):,} failed in other ways{where}"), BLANK]  # fmt: skip
     return lines
 
 
@@ -214,9 +268,8 @@ def run_lines(result: RunResult, plan: Plan | None, root: str, *, every_outcome:
     blocked = [outcome for outcome in result if outcome.state == "blocked"]
     if every_outcome:
         lines += [outcome_line(o, plan, wide, states) for o in result if o not in failed and o not in blocked]
-    for outcome in failed:
-        lines += [*failure_lines(outcome, plan, root), BLANK]
-    lines += blocked_lines(blocked, plan, states)
+    lines += _failed_lines(result, failed, plan, root)
+    lines += blocked_lines(blocked, plan, states, Folding(plan))
     if blocked or (lines and not failed):
         lines.append(BLANK)
     lines.append(summary_line(result))
@@ -348,7 +401,7 @@ def next_lines(result: RunResult, with_log: Collection[AssetKey] = ()) -> list[L
     logged = [key for key in failed if key in with_log]
     raised = [key for key in failed if (error := result.outcomes[key].error) is not None and error.code == "AF160"]
     commands = [shell(["assetflow", "materialize", *arguments_of(key), "--pdb"]) for key in raised[:1]]
-    commands += [f"assetflow logs {result.run_id} {key}" for key in logged[:1]]
+    commands += [shell(["assetflow", "logs", str(result.run_id), key]) for key in logged[:1]]
     lines = aligned(rows, gap=3, limit=80)
     if commands:  # a line of its own: it is longer than what the notes are aligned behind
         lines.append((" ", head("debug"), "   ", strong(" · ".join(commands))))

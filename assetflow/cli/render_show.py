@@ -20,6 +20,7 @@ from assetflow.cli.text import (
     head,
     iso,
     number,
+    shell,
     size,
     state_words,
     strong,
@@ -31,7 +32,7 @@ from assetflow.model.durations import words
 if TYPE_CHECKING:
     from assetflow.model.records import CheckOutcome, Head
     from assetflow.model.spec import AssetSpec
-    from assetflow.project import AssetStatus, AssetView, HistoryEntry
+    from assetflow.views import AssetStatus, AssetView, HistoryEntry
 
 _LABEL = 13
 _MOST_OPENED = 8
@@ -82,7 +83,9 @@ def _rows(view: AssetView, place: Place, *, with_schema: bool) -> Iterable[tuple
         yield "noted", [f"{one.word}: {one.text}" if one.text else one.word for one in said]
     if spec.freshness is not None:
         yield "freshness", _freshness(status, place)
-    if found is not None:
+    if status.parts:
+        yield from _of_parts(status, place)
+    elif found is not None:
         yield "version", _version(found, place)
     inputs = _inputs(view)
     if inputs:
@@ -137,6 +140,26 @@ def _freshness(status: AssetStatus, place: Place) -> list[Piece]:
     return found
 
 
+def _of_parts(status: AssetStatus, place: Place) -> Iterable[tuple[str, Sequence[Piece]]]:
+    """How many partitions are in which state, what they hold together, and which one was made last."""
+    every, good = sum(status.parts.values()), status.parts.get("current", 0)
+    pieces: list[Piece] = [f"{number(good)} of {number(every)} current"]
+    pieces += [f"{number(parts)} {state}" for state, parts in sorted(status.parts.items()) if state != "current"]
+    whole = None if status.head is None else status.head.version
+    if whole is not None and whole.rows is not None:
+        pieces.append(count(whole.rows, "row"))
+    if whole is not None and whole.size_bytes is not None:
+        pieces.append(f"{size(whole.size_bytes)} {whole.io}")
+    yield "partitions", pieces
+    if status.head is not None:
+        trace = status.head.trace
+        last: list[Piece] = [
+            strong(f"{trace.partition} v{trace.version_number}"),
+            f"{place.clock(trace.finished_at)} ({ago(trace.finished_at, place.now)})",
+        ]
+        yield "last made", [*last, *([] if trace.run_id is None else [f"run #{trace.run_id}"])]
+
+
 def _version(found: Head, place: Place) -> list[Piece]:
     version, trace = found.version, found.trace
     pieces: list[Piece] = [
@@ -163,7 +186,8 @@ def _inputs(view: AssetView) -> list[Piece]:
     found = view.status.head
     read = {one.upstream: one.version_number for one in found.trace.inputs} if found is not None else {}
     pieces: list[Piece] = []
-    for given in view.status.spec.inputs:
+    inputs = view.status.spec.inputs
+    for given in inputs[:_MOST_OPENED] if view.status.step.partition else inputs:
         version = read.get(given.upstream)
         text = given.upstream + (f" v{version}" if version is not None else "")
         if given.mode == "columns":
@@ -171,7 +195,8 @@ def _inputs(view: AssetView) -> list[Piece]:
         elif given.mode == "order":
             text += " (order only)"
         pieces.append(text)
-    return pieces
+    more = len(inputs) - len(pieces)
+    return [*pieces, dim(f"(and {more} more)")] if more else pieces
 
 
 def _schema(found: Head, *, everything: bool, limit: int = 8) -> list[Piece]:
@@ -207,13 +232,14 @@ def _can_be_seen(status: AssetStatus) -> bool:
 
 def _next(status: AssetStatus) -> list[Piece]:
     key = status.spec.key
-    commands = [f"assetflow history {key}"]
+    verbs = ["history"]
     if _can_be_seen(status):
-        commands.insert(0, f"assetflow preview {key}")
+        verbs.insert(0, "preview")
     if status.step.pin is not None:
-        commands.insert(0, f"assetflow unpin {key}")
+        verbs.insert(0, "unpin")
     elif status.state not in ("current", "source"):
-        commands.insert(0, f"assetflow plan {key}")
+        verbs.insert(0, "plan")
+    commands = [shell(["assetflow", verb, key]) for verb in verbs]
     pieces: list[Piece] = []
     for command in commands[:2]:
         pieces += [dim(" · ") if pieces else "", command]

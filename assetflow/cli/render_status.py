@@ -33,7 +33,7 @@ from assetflow.model.durations import words
 if TYPE_CHECKING:
     from assetflow.model.records import Run
     from assetflow.plan.freshness import FreshnessState
-    from assetflow.project import AssetStatus, Status
+    from assetflow.views import AssetStatus, Status
 
 ORDER = ("current", "pinned", "undecided", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
 """States in the order in which counts name them."""
@@ -100,12 +100,21 @@ def _asset_cells(row: AssetStatus, clock: Clock) -> tuple[Cell, ...]:
 
 def _version_cell(row: AssetStatus) -> Cell:
     if row.parts:
-        good = sum(row.parts.get(state, 0) for state in ("current", "pinned", "source"))
-        every = sum(row.parts.values())
-        return cell(f"{good}/{every}", f"{good:,}/{every:,} parts")
+        good, every = _counted_parts(row)
+        return cell(f"{good}/{every}", parts_words(row))
     if row.head is None:
         return cell(None)
     return cell(row.head.version.number, f"v{row.head.version.number}")
+
+
+def parts_words(row: AssetStatus) -> str:
+    """`3/7 parts`: how many of the partitions of an asset need nothing."""
+    good, every = _counted_parts(row)
+    return f"{good:,}/{every:,} parts"
+
+
+def _counted_parts(row: AssetStatus) -> tuple[int, int]:
+    return sum(row.parts.get(state, 0) for state in ("current", "pinned", "source")), sum(row.parts.values())
 
 
 def _due_cell(fresh: FreshnessState, clock: Clock) -> Cell:
@@ -141,7 +150,9 @@ def counts_line(rows: Sequence[AssetStatus], elapsed_s: float) -> Line:
     own = [row for row in rows if not row.spec.is_source]
     sources = len(rows) - len(own)
     states = Counter(row.state for row in own)
-    parts = [count(len(own), "asset")]
+    parted = sum(row.spec.key.endswith("]") for row in own)
+    parts = [count(parted, "partition")] if parted else []
+    parts += [count(len(own) - parted, "asset")] if len(own) > parted or not parted else []
     if sources:
         parts.append(count(sources, "source"))
     parts += [f"{states[state]} {state}" for state in ORDER if states[state]]

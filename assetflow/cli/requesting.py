@@ -28,10 +28,10 @@ def request(session: Session, options: Namespace) -> Answer:
     """Take up the next request of a sensor, and run it."""
     settings = session.settings()
     now = given_now(session, options.now, settings.tz)
-    clock = time.time if options.now is None else lambda: now
+    clock, trial = (time.time, None) if options.now is None else ((lambda: now), now)
     name = str(options.sensor)
     with told_after(session):
-        taken = take_up_request(settings, name, now, lambda one: _run(session, one), clock)
+        taken = take_up_request(settings, name, now, lambda one: _run(session, one, trial), clock)
     if taken is None:
         return Answer(lambda: {"job": name, "busy": True, "requests": [], "more": False}, text="")
     done = [one for one in (taken.ended, taken.request) if one is not None]
@@ -46,11 +46,14 @@ def request(session: Session, options: Namespace) -> Answer:
     )
 
 
-def _run(session: Session, one: Requested) -> Requested:
-    """The request as it ended. Whatever goes wrong, it has ended when this returns, or the process with it."""
+def _run(session: Session, one: Requested, now: float | None) -> Requested:
+    """The request as it ended. Whatever goes wrong, it has ended when this returns, or the process with it.
+
+    `now` is given in trials: then the partitions are those that exist at that time.
+    """
     session.options.env = one.env
     try:
-        return _carry_out(session, one)
+        return _carry_out(session, one, now)
     except AssetflowError as error:
         session.screen.notes(error_lines(error, session.root_text))
         return replace(one, state=FAILED, note=SECRETS.text(why(error)))
@@ -58,7 +61,7 @@ def _run(session: Session, one: Requested) -> Requested:
         return replace(one, state=FAILED, note="it was interrupted")
 
 
-def _carry_out(session: Session, one: Requested) -> Requested:
+def _carry_out(session: Session, one: Requested, now: float | None) -> Requested:
     from assetflow.cli.planning import failure_of
     from assetflow.cli.progress import watcher_for
 
@@ -67,7 +70,7 @@ def _carry_out(session: Session, one: Requested) -> Requested:
     try:
         result = project.materialize(
             one.select or None, partitions=one.partitions, config=one.config or None, wait_s=WAIT_S, observer=watcher,
-            tick=one, with_upstream=one.with_upstream,
+            tick=one, with_upstream=one.with_upstream, now=now,
         )  # fmt: skip
     finally:
         watcher.close()

@@ -33,20 +33,23 @@ def tick(session: Session, options: Namespace) -> Answer:
         raise known.problem
     settings, job = known.settings, job_named(known.settings, options.job)
     now = given_now(session, options.now, settings.tz)
-    clock = time.time if options.now is None else lambda: now
+    clock, trial = (time.time, None) if options.now is None else ((lambda: now), now)
     with told_after(session):
-        taken = take_up(settings, job, now, lambda tick: _run(session, job, tick), clock)
+        taken = take_up(settings, job, now, lambda tick: _run(session, job, tick, trial), clock)
     if taken is None:
         return Answer(lambda: {"job": job.name, "busy": True, "ticks": [], "more": False}, text="")
     return Answer(lambda: _document(job, taken), text="")
 
 
-def _run(session: Session, job: Job, tick: Tick) -> Tick:
-    """The tick as it ended. Whatever goes wrong, it has ended when this returns, or the process with it."""
+def _run(session: Session, job: Job, tick: Tick, now: float | None) -> Tick:
+    """The tick as it ended. Whatever goes wrong, it has ended when this returns, or the process with it.
+
+    `now` is given in trials: then the partitions are those that exist at that time.
+    """
     if job.env is not None:
         session.options.env = job.env
     try:
-        return _carry_out(session, job, tick)
+        return _carry_out(session, job, tick, now)
     except AssetflowError as error:
         session.screen.notes(error_lines(error, session.root_text))
         return replace(tick, state=FAILED, note=SECRETS.text(why(error)))
@@ -65,7 +68,7 @@ def why(error: AssetflowError) -> str:
     return f"{place}{first.what}{f' (and {len(others)} more)' if others else ''}"
 
 
-def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
+def _carry_out(session: Session, job: Job, tick: Tick, now: float | None) -> Tick:
     from assetflow.cli.planning import failure_of
     from assetflow.cli.progress import watcher_for
 
@@ -77,7 +80,7 @@ def _carry_out(session: Session, job: Job, tick: Tick) -> Tick:
     try:
         result = project.materialize(
             wanted.select or None, partitions=wanted.partitions, config=wanted.config or None, wait_s=WAIT_S,
-            observer=watcher, tick=tick,
+            observer=watcher, tick=tick, now=now,
         )  # fmt: skip
     finally:
         watcher.close()

@@ -14,6 +14,7 @@ from assetflow.cli.text import Line, Span, aligned, bad, clip, count, dim, good,
 from assetflow.errors import NotReproduced, UsageError
 from assetflow.io.diff_results import TableDiff, ValueDiff
 from assetflow.model.durations import words
+from assetflow.model.keys import split_slot
 
 if TYPE_CHECKING:
     from assetflow.checking.verifying import Verification, Verified
@@ -148,7 +149,7 @@ def _row_counts(diff: TableDiff) -> tuple[tuple[int | None, str], ...]:
 
 
 def _hints(found: Verification) -> list[Line]:
-    shaky = [one.asset for one in found if one.is_nondeterministic]
+    shaky = list(dict.fromkeys(split_slot(one.asset)[0] for one in found if one.is_nondeterministic))
     if shaky:
         return [(warn(" look for"), f"  clock, chance, order of rows: {shell(['assetflow', 'check', *shaky[:3]])}")]
     return []
@@ -181,6 +182,7 @@ COMMANDS = {
         verify,
         _options,
         (("assetflow verify orders", "is it still what the code makes of the same inputs?"),
+         ("assetflow verify 'orders[2026-01-05]'", "one of its partitions"),
          ("assetflow verify --sample 5", "five assets drawn by chance: for a nightly job"),
          ("assetflow verify orders+ --json", "what differs, for programs")),
     ),

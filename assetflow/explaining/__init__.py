@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -12,10 +13,11 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.errors import NoSuchVersion
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Head
 from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.named import written
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Action
 
@@ -53,8 +55,9 @@ class Explaining:
         raise NotImplementedError
 
     def _planned(
-        self, expression: str | Iterable[str] | None, partitions: str | None, force: bool = False,
-        rebuild: bool = False, *, with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
+        self, expression: str | Iterable[str] | None, partitions: str | None, *, force: bool = False,
+        rebuild: bool = False, with_upstream: bool = True, shows_newest: bool = False, in_bulk: bool = True,
+        in_crowds: bool = False,
     ) -> Plan:  # fmt: skip
         raise NotImplementedError
 
@@ -91,42 +94,50 @@ class Explaining:
         found, named = self._split(key)
         if against is None and named is None:
             asset, partition = split_slot(found)
-            plan = self._planned(asset, partition or None, shows_newest=not partition, in_bulk=not partition)
+            is_whole = not partition
+            plan = self._planned(asset, partition or None, shows_newest=is_whole, in_bulk=is_whole, in_crowds=is_whole)
             late = None if self.graph.specs[asset].freshness is None else self.status(asset, now=now)[asset]
             with self._catalog() as catalog:
                 last = None if partition else next(iter(self.history(asset, 1)), None)
                 return explained(plan, _shown(plan, found), self._library(catalog), last, late)
-        other = against if against is not None else key.partition("@")[2]
-        _, name = self._split(other if other.startswith(f"{found}@") else f"{found}@{other}")
+        other = (written(key).version or "") if against is None else against.removeprefix(f"{found}@")
+        _, name = self._split(f"{found}@{other}")
         with self._catalog() as catalog:
             return compared(found, self._current(catalog, found), name, self._library(catalog), self.settings.env)
 
     def why_not(self, key: str, *, now: float | None = None) -> WhyNot:
         """Why an asset, or `"visits[2026-01-05]"`, did not run in the last run, or that it did.
 
-        It was current, pinned, blocked, or not asked for. Its `conditions` say what could run it by itself at `now`
-        (UTC seconds; default: the time of the call): its `auto` policy, the jobs that select it, the daemon; each with
-        what it rests on.
+        It may be one partition, `"orders[2026-01-05]"`.
+
+        Its `conditions` say what could run it by itself at `now` (UTC seconds; default: the time of the call): its
+        `auto` policy, the jobs that select it, the daemon; each with what it rests on.
 
         Raises:
             NoSuchAsset: there is no such asset.
-            UsageError: it has no such partition.
+            NoSuchVersion: several partitions are named, or the asset has none.
         """
-        from datetime import UTC, datetime
-
         from assetflow.explaining.notrun import why_not
         from assetflow.explaining.truth import truth_table
+        from assetflow.run.requests import read_request
 
-        asset, partition = split_slot(self._split(key)[0])
-        spec = self.graph.specs[asset]
-        if partition and spec.partitions is not None:
-            spec.partitions.parse(partition, datetime.now(UTC))
+        name, _ = self._split(written(key).name)
+        spec = self.graph.specs[split_slot(name)[0]]
+
+        def partitions(run_id: int) -> str | None:
+            asked = read_request(self.settings.state_path / "runs" / str(run_id))
+            return None if asked is None else asked.partitions
+
         with self._catalog() as catalog:
-            found = why_not(spec, self.settings.env, catalog, self.graph, self.select, partition)
+            found = why_not(name, self.settings.env, catalog, self.graph, self.select, partitions)
         if spec.is_source:
             return found
         at = time.time() if now is None else now
-        table = truth_table(self.settings, spec, self.graph, self.plan, self.select, at, partition)
+
+        def plan() -> Plan:
+            return self._planned(None, None)  # with a step for each partition
+
+        table = truth_table(self.settings, spec, self.graph, plan, self.select, at, split_slot(name)[1])
         return replace(found, conditions=table)
 
     def against(self, name: str, expression: str | Iterable[str] | None = None) -> Against:
@@ -165,12 +176,14 @@ class Explaining:
         return Library(self.settings.root, self.graph, catalog, self._code_texts(), self.diff)
 
     def _current(self, catalog: Catalog, key: AssetKey) -> Head:
-        from assetflow.catalog.pointers import by_key
-        from assetflow.errors import NoSuchVersion
-
-        head = by_key(catalog.heads(self.settings.env)).get(key)
+        asset, partition = split_slot(key)
+        if not partition and self.graph.specs[asset].partitions is not None:
+            what = f"{asset} has partitions, and each has versions of its own"
+            raise NoSuchVersion(what, fix=f'name one: assetflow why "{asset}[latest]" --against HEAD~1')
+        head = catalog.heads(self.settings.env, [(asset, partition)]).get((asset, partition))
         if head is None:
-            raise NoSuchVersion(f"{key} has not been materialized", fix=f"assetflow materialize {key}")
+            fix = f"assetflow materialize {shlex.join(arguments_of(key))}"
+            raise NoSuchVersion(f"{key} has not been materialized", fix=fix)
         return head
 
 
@@ -182,7 +195,8 @@ def _shown(plan: Plan, name: AssetKey) -> AssetKey:
     """
     if name in plan.steps:
         return name
-    slots = [key for key in plan.steps if split_slot(key)[0] == name]
+    slots = [key for key, step in plan.steps.items() if split_slot(key)[0] == name and step.crowd is None]
+    slots = slots or [key for key in plan.steps if split_slot(key)[0] == name]
     if not slots:
         raise NoSuchVersion(f"{name} has no partition yet", fix="assetflow plan")
     return next((key for key in slots if plan.steps[key].action is not Action.CURRENT), slots[-1])

@@ -212,7 +212,7 @@ def _opened(found: Found, library: Library) -> DataEvidence:
 
 def _compared(old: Version, new: Version, columns: Iterable[str], library: Library) -> DataEvidence:
     """The difference of two versions: from what the catalog has, and from the rows where that does not take long."""
-    names = f"{old.asset}@{old.number}", f"{new.asset}@{new.number}"
+    names = old.name, new.name
     wanted = [name for name in columns if name in old.schema and name in new.schema] or None
     rows = (old.rows or 0) + (new.rows or 0)
     is_table = old.rows is not None and new.rows is not None

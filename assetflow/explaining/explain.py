@@ -41,8 +41,7 @@ def explained(
         maybe_skipped=deciders(plan, step), below=len(library.graph.walk([split_slot(key)[0]], up=False)) - 1,
         not_causes=_not_causes(plan, step, codes), notes=tuple(notes),
         link=None if step.link is None else step.link.version.number,
-        can_accept=bool(codes) and codes <= _BY_EDIT and step.head is not None and step.action is Action.RUN
-        and not step.partition,
+        can_accept=bool(codes) and codes <= _BY_EDIT and step.head is not None and step.action is Action.RUN,
         late_s=0.0 if status is None else status.freshness.late_s, late=None if status is None else status.late,
     )  # fmt: skip
 
@@ -74,7 +73,7 @@ def _placed(spec: AssetSpec, declared: AssetSpec) -> AssetSpec:
 
 
 def _name_of(then: Head, name: VersionName) -> str:
-    number = f"{then.trace.asset}@{then.version.number}"
+    number = then.version.name
     return number if name.kind == "number" else f"{number} ({name.text})"
 
 

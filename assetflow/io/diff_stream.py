@@ -18,7 +18,7 @@ from assetflow.model.records import Version
 
 def name_of(version: Version) -> str:
     """`orders@3`."""
-    return f"{version.asset}@{version.number}"
+    return version.name
 
 
 def types_of(storage: Storage, version: Version) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def diff_values(storage: Storage, old: Version, new: Version, *, limit: int) -> 
 
 def side_of(version: Version) -> Side:
     """The version as one side of a comparison."""
-    return Side(version.asset, version.number, version.io, version.data_hash, version.rows, version.size_bytes)
+    return Side(version.slot, version.number, version.io, version.data_hash, version.rows, version.size_bytes)
 
 
 def json_differences(old: object, new: object) -> Iterator[PathDiff]:

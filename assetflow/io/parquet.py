@@ -18,6 +18,7 @@ from assetflow.io.base import Target, Want, Written
 from assetflow.io.handover import Handed
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
+from assetflow.model.keys import arguments_of
 from assetflow.model.records import Version
 
 if TYPE_CHECKING:
@@ -290,11 +291,11 @@ def damage(version: Version) -> Generator[None]:
 
 def damaged(version: Version, reason: str) -> DamagedVersion:
     """The error for a version whose bytes are not what was recorded."""
-    name = f"{version.asset}@{version.number}" if version.number else version.asset
+    name = version.name if version.number else version.slot
     return DamagedVersion(
         f"the stored data of `{name}` is damaged",
         facts=(f"found:    {reason}", f"location: {version.location}"),
-        fix=f"make it again: assetflow materialize {version.asset} --force",
+        fix=f"make it again: assetflow materialize {' '.join(arguments_of(version.slot))} --force",
     )
 
 

@@ -28,7 +28,7 @@ def keyed(graph: AssetGraph, settings: Settings) -> AssetGraph:
     with closing(Catalog(settings.catalog_path)) as catalog:
         keys = DynamicKeys(catalog).all()
     return graph.having(
-        replace(spec, partitions=_filled(spec.partitions, keys)) for spec in parted if spec.partitions is not None
+        replace(spec, partitions=filled(spec.partitions, keys)) for spec in parted if spec.partitions is not None
     )
 
 
@@ -40,12 +40,13 @@ def dynamic_in(definition: Definition) -> list[Dynamic]:
     return [axis for axis in axes_of(definition).values() if isinstance(axis, Dynamic)]
 
 
-def _filled(definition: Definition, keys: Keys) -> Definition:
+def filled(definition: Definition, keys: Keys) -> Definition:
+    """The definition with the keys of its dynamic partitions."""
     from assetflow.partitions.multi import Multi
     from assetflow.partitions.named import Dynamic
 
     if isinstance(definition, Dynamic):
         return definition.with_keys(*keys.get(definition.name, ((), ())))
     if isinstance(definition, Multi) and dynamic_in(definition):
-        return Multi({name: _filled(axis, keys) for name, axis in definition.axes.items()})
+        return Multi({name: filled(axis, keys) for name, axis in definition.axes.items()})
     return definition

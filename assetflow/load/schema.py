@@ -184,6 +184,7 @@ class _Layer(BaseModel):
     storage: Annotated[str, AfterValidator(_path)] | None = None
     catalog: Annotated[str, AfterValidator(_catalog)] | None = None
     duckdb: Literal["views", "native"] | None = None
+    hive: bool | None = None
     warehouse: Annotated[str, AfterValidator(_path)] | None = None
     executor: Literal["threads", "inline", "processes"] | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None

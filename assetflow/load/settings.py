@@ -22,8 +22,8 @@ from assetflow.model.policies import Limits, Retry, limits
 FILE = "assetflow.toml"
 LOCAL_FILE = "assetflow.local.toml"
 ENVIRONMENT_KEYS = (
-    "env", "io", "executor", "workers", "stop_grace", "storage", "catalog", "duckdb", "warehouse", "modules", "name",
-    "tz", "allow_pickle", "hash", "discover", "log_limit",
+    "env", "io", "executor", "workers", "stop_grace", "storage", "catalog", "duckdb", "hive", "warehouse", "modules",
+    "name", "tz", "allow_pickle", "hash", "discover", "log_limit",
 )  # fmt: skip
 """The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
 
@@ -65,6 +65,7 @@ class Settings:
     storage: str = ".assetflow/data"
     catalog: str = "sqlite:///.assetflow/catalog.db"
     duckdb: str = "views"
+    hive: bool = True
     warehouse: str = ".assetflow/warehouse.duckdb"
     executor: str = "threads"
     workers: int = 1
@@ -109,7 +110,7 @@ class Settings:
 
     @property
     def views_path(self) -> Path:
-        """The folder of the DuckDB files that hold views over Parquet files, one for each environment."""
+        """The folder of what other programs open: files of DuckDB views, and folders of partitions, by environment."""
         return self.state_path / "views"
 
     def origin(self, *path: str) -> str:

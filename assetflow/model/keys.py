@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NewType
 
 from assetflow.errors import IllegalName, Location
@@ -16,6 +17,7 @@ UNPARTITIONED = ""
 """The partition key of an asset that has no partitions."""
 
 
+@lru_cache(maxsize=4096)  # neighbours read the same partitions: they share the names
 def slot(asset: AssetKey, partition: str) -> AssetKey:
     """The name of an asset partition, `orders[2026-01-05]`; of an asset without partitions its key.
 
@@ -24,6 +26,7 @@ def slot(asset: AssetKey, partition: str) -> AssetKey:
     return AssetKey(f"{asset}[{partition}]") if partition else asset
 
 
+@lru_cache(maxsize=4096)  # asked many times of a slot and of its neighbours while it is looked at
 def split_slot(name: AssetKey) -> tuple[AssetKey, str]:
     """The asset key and the partition key that `slot` put together."""
     if not name.endswith("]"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assetflow.model.code import CodeNote
-from assetflow.model.keys import UNPARTITIONED, AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey, slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class Version:
     details: Mapping[str, object]
     created_at: float
     state: str = "live"
+
+    @property
+    def slot(self) -> AssetKey:
+        """The asset, or the partition of it: `orders[2026-01-05]`."""
+        return slot(self.asset, self.partition)
+
+    @property
+    def name(self) -> str:
+        """`orders@3`, or `orders[2026-01-05]@3`."""
+        return f"{self.slot}@{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,8 @@ class Attempt:
     check), died.
     `error` has type, message, file, line, text (rendered traceback), and fix; `seconds` the parts load, compute, check,
     write, commit; `reasons` are `Reason` values as JSON. `wait_s` is the time from when it could have started until it
-    did. `peak_memory_bytes` is None where it cannot be told apart from that of the rest of the process.
+    did. `peak_memory_bytes` is None where it cannot be told apart from that of the rest of the process. `definition`
+    is a digest of the code and config that were tried, empty where that was not recorded.
     """
 
     run_id: int
@@ -223,6 +234,7 @@ class Attempt:
     wait_s: float | None = None
     peak_memory_bytes: int | None = None
     spans: tuple[SpanTime, ...] = ()
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from assetflow.model.auto import Auto
@@ -46,7 +47,12 @@ class InputSpec:
 
     def on(self, upstream: AssetKey) -> InputSpec:
         """The same input, of one partition of its upstream."""
-        return InputSpec(self.parameter, upstream, self.mode, self.columns, self.accept)
+        return _on(self, upstream)
+
+
+@lru_cache(maxsize=4096)  # neighbours read the same partitions: they share the inputs
+def _on(given: InputSpec, upstream: AssetKey) -> InputSpec:
+    return InputSpec(given.parameter, upstream, given.mode, given.columns, given.accept)
 
 
 @dataclass(frozen=True, slots=True)

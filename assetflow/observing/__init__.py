@@ -14,7 +14,8 @@ from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot
 from assetflow.model.records import Attempt, Run
 from assetflow.plan.graph import AssetGraph
-from assetflow.run.steplog import log_path, range_log
+from assetflow.plan.named import Named, named
+from assetflow.run.steplog import log_path, partitions_in, range_log
 from assetflow.views import LogFile
 
 if TYPE_CHECKING:
@@ -63,15 +64,18 @@ class Observing:
     def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
         """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
 
+        `"orders[2026-01-05]"` are those of one partition, or of several, in the last run that had one of them.
+
         Raises:
-            UsageError: there is no such run, or none yet.
+            UsageError: there is no such run, or none yet; or no such partition.
         """
         with self._catalog() as catalog:
             if run_id is not None and catalog.run(run_id) is None:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
             if key is not None:
-                found = self.graph.resolve(key)
-                attempts = [a for a in catalog.attempts_of(found, 1000) if run_id is None or a.run_id == run_id]
+                found = named(self.graph, key)
+                attempts = catalog.attempts_of(found.asset, 1000, found.partitions)
+                attempts = [one for one in attempts if run_id is None or one.run_id == run_id]
                 attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
             elif run_id is not None:
                 attempts = catalog.attempts(run_id)
@@ -106,7 +110,8 @@ class Observing:
     ) -> Iterator[LogLines]:
         """What steps print and log, as it comes: of the last run, of one run, or of one asset, until that has ended.
 
-        Of an asset, that is the run that goes on, or else the last one that had it. `wait` is called between looks.
+        Of an asset, or of partitions of it (`"orders[2026-01-05]"`), that is the run that goes on, or else the last
+        one that had it. `wait` is called between looks.
 
         Raises:
             UsageError: there is no such run or none yet.
@@ -114,13 +119,17 @@ class Observing:
         """
         from assetflow.observing.follow import Moment, followed
 
-        asset = None if key is None else self.graph.resolve(key)
+        asset = None if key is None else named(self.graph, key)
+        wanted = None if asset is None or asset.partitions is None else frozenset(asset.partitions)
         found = self._followed_run(run_id, asset)
 
         def look() -> Moment:
             run, attempts = self.run_details(found)
             if asset is not None:
-                attempts = tuple(attempt for attempt in attempts if attempt.asset == asset)
+                attempts = tuple(
+                    one for one in attempts
+                    if one.asset == asset.asset and (wanted is None or one.partition in wanted)
+                )  # fmt: skip
             return Moment(attempts, run.state != "running" or (asset is not None and self._has_ended(attempts)))
 
         return followed(found, look, self._log_path, wait)
@@ -145,9 +154,10 @@ class Observing:
             return None
         except OSError as error:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
-        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text)
+        made = partitions_in(path, attempt.partition)
+        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text, made)
 
-    def _followed_run(self, run_id: int | None, asset: AssetKey | None) -> int:
+    def _followed_run(self, run_id: int | None, asset: Named | None) -> int:
         with self._catalog() as catalog:
             if run_id is not None:
                 if catalog.run(run_id) is None:
@@ -156,7 +166,7 @@ class Observing:
             latest = catalog.runs(1)
             if not latest:
                 raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
-            had = [] if asset is None else catalog.attempts_of(asset, 1)
+            had = [] if asset is None else catalog.attempts_of(asset.asset, 1, asset.partitions)
         is_going_on = self.run_details(latest[0].run_id)[0].state == "running"
         return had[0].run_id if had and not is_going_on else latest[0].run_id
 

@@ -7,22 +7,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from assetflow.model.keys import AssetKey
+from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt
 from assetflow.observing.lines import GrowingLog
+from assetflow.run.steplog import partitions_in
 
 POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class LogLines:
-    """New lines of the log of one attempt; `is_first` when nothing of it was given before."""
+    """New lines of the log of one attempt; `is_first` when nothing was given before, `partition` as in `LogFile`."""
 
     run_id: int
     asset: AssetKey
     attempt: int
     lines: tuple[str, ...]
     is_first: bool = False
+    partition: str = UNPARTITIONED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def followed(
                     logs[path].close()
                     ended.add(path)
                 if lines:
-                    yield LogLines(run_id, attempt.asset, attempt.number, tuple(lines), path not in told)
+                    made = partitions_in(path, attempt.partition)
+                    yield LogLines(run_id, attempt.asset, attempt.number, tuple(lines), path not in told, made)
                     told.add(path)
             if moment.is_over:
                 return

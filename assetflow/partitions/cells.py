@@ -20,14 +20,22 @@ def axes_of(definition: Definition, only: str = ONLY) -> Mapping[str, Definition
     return definition.axes if isinstance(definition, Multi) else {only: definition}
 
 
-def key_of_cells(definition: Definition, cells: Mapping[str, object]) -> str:
-    """The key of the partition that the values for its axes mean.
+def key_of_ordinals(definition: Definition, ordinals: Sequence[int]) -> str:
+    """The key of the partition with these ordinals, one for each axis in the order in which they are written."""
+    if isinstance(definition, Multi):
+        return definition.key(definition.at(dict(zip(definition.axes, ordinals, strict=True))))
+    return definition.key(ordinals[0])
 
-    Raises:
-        UsageError: one of them means none, or a time that is longer than a partition.
+
+def step_of(definition: Definition) -> int | None:
+    """How many seconds of a clock, from a multiple of them on, are in one partition if their ends are.
+
+    None where partitions are no times. Zones are a multiple of a quarter of an hour from UTC, or were something else
+    when a quarter that has a change begins and ends in two partitions. Ticks of cron come by the minute.
     """
-    ordinals = {name: ordinal_of_cell(axis, cells[name]) for name, axis in axes_of(definition).items()}
-    return definition.key(definition.at(ordinals) if isinstance(definition, Multi) else ordinals[ONLY])
+    if not isinstance(definition, TimeDefinition):
+        return None
+    return 60 if definition.kind == "cron" else 900
 
 
 def ordinal_of_cell(definition: Definition, value: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.staleness import Reason
@@ -60,11 +61,14 @@ _WORDS = {
 
 
 def root_causes(
-    reasons: Mapping[AssetKey, Sequence[Reason]], below: Callable[[AssetKey], Iterable[AssetKey]]
+    reasons: Mapping[AssetKey, Sequence[Reason]],
+    below: Callable[[AssetKey], Iterable[AssetKey]],
+    counts: Mapping[AssetKey, int] = MappingProxyType({}),
 ) -> tuple[RootCause, ...]:
     """The root causes of planned assets, those that explain most first.
 
-    `below` gives what takes an asset. Linear in the edges: only the `MOST` causes with the most assets are followed.
+    `below` gives what takes an asset, `counts` for how many a key stands where that is not just one. Linear in the
+    edges: only the `MOST` causes with the most assets are followed.
     """
     found: dict[tuple[str, str], dict[AssetKey, None]] = {}
     for key, ones in reasons.items():
@@ -74,7 +78,7 @@ def root_causes(
                     found.setdefault((reason.code, subject), {})[key] = None
     order = sorted(found, key=lambda cause: (-len(found[cause]), cause))
     causes = [
-        RootCause(*cause, tuple(found[cause]), _explained(found[cause], reasons, below) if place < MOST else 0)
+        RootCause(*cause, tuple(found[cause]), _explained(found[cause], reasons, below, counts) if place < MOST else 0)
         for place, cause in enumerate(order)
     ]
     return tuple(sorted(causes, key=lambda cause: -cause.explains))
@@ -84,6 +88,7 @@ def _explained(
     start: Iterable[AssetKey],
     planned: Mapping[AssetKey, Sequence[Reason]],
     below: Callable[[AssetKey], Iterable[AssetKey]],
+    counts: Mapping[AssetKey, int],
 ) -> int:
     seen = set(start)
     waiting = list(seen)
@@ -92,7 +97,7 @@ def _explained(
             if key in planned and key not in seen:
                 seen.add(key)
                 waiting.append(key)
-    return len(seen)
+    return sum(counts.get(key, 1) for key in seen)
 
 
 def _subjects(reason: Reason) -> list[str]:

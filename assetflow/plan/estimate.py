@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assetflow.model.keys import AssetKey
 
@@ -18,6 +18,17 @@ class Work:
     makes: tuple[AssetKey, ...]
     seconds: float | None
     after: frozenset[str]
+    calls: int = 1
+    """How often it would run, for partitions that do not wait for each other; `seconds` is all of it."""
+
+    def spread(self, workers: int) -> list[Work]:
+        """The same as so many functions at most, beside each other."""
+        pieces = min(self.calls, max(1, workers)) if self.seconds is not None else 1
+        if pieces == 1:
+            return [self]
+        seconds = None if self.seconds is None else self.seconds / pieces
+        names = [self.name, *(f"{self.name}\0{number}" for number in range(1, pieces))]
+        return [replace(self, name=name, seconds=seconds, calls=self.calls // pieces) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ def estimate(work: Sequence[Work], workers: int, saved_s: float) -> Estimate:
         max(1, workers),
         path,
         path_s,
-        sum(one.seconds is None for one in work),
+        sum(one.calls for one in work if one.seconds is None),
         saved_s,
     )
 
@@ -70,7 +81,7 @@ def _critical(work: Sequence[Work]) -> tuple[tuple[AssetKey, ...], float]:
     makes: dict[str, AssetKey] = {}
     for one in work:
         last = max((name for name in sorted(one.after) if name in ends), key=lambda name: ends[name], default=None)
-        ends[one.name] = (ends[last] if last is not None else 0.0) + (one.seconds or 0.0)
+        ends[one.name] = (ends[last] if last is not None else 0.0) + (one.seconds or 0.0) / one.calls
         before[one.name], makes[one.name] = last, one.makes[0]
     at = max(ends, key=lambda name: ends[name], default=None)
     if at is None:

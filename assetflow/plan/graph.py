@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from assetflow.errors import Cycle, Location, NoSuchAsset, UsageError, near_names
 from assetflow.model.keys import AssetKey, last_name
 from assetflow.model.spec import AssetSpec, InputSpec
+
+if TYPE_CHECKING:
+    from assetflow.plan.crowds import Crowd
 
 
 class AssetGraph:
@@ -114,19 +118,6 @@ class AssetGraph:
             )
         raise no_such_asset(self, name)
 
-    def refuse_partitions(self, keys: Iterable[AssetKey], verb: str) -> None:
-        """Raise when one of the assets has partitions, or reads some: the verb does not know them yet.
-
-        Raises:
-            UsageError: one has.
-        """
-        for key in keys:
-            for one in (key, *self._upstream[key]):
-                if self.specs[one].partitions is not None:
-                    what = "has partitions" if one == key else f"reads partitions of {one}"
-                    fix = f"leave it out: not {key}" if verb != "verify" else "materialize --force makes it again"
-                    raise UsageError(f"{key} {what}, which `{verb}` cannot do yet", fix=fix)
-
     def _repr_html_(self) -> str:
         from assetflow.plan.picture import svg
 
@@ -154,13 +145,15 @@ class Slots:
     """A graph of asset partitions (`orders[2026-01-05]`) in the place of assets, and the targets in it.
 
     Partitions that were told to be current in bulk are left out, but for the `settled` ones: others read them,
-    and they have no inputs. `current` counts for each asset those targets that are left out.
+    and they have no inputs. `current` counts for each asset those targets that are left out. The slots of `crowds`
+    stand for many partitions each.
     """
 
     graph: AssetGraph
     targets: tuple[AssetKey, ...]
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    crowds: Mapping[AssetKey, Crowd] = field(default_factory=dict[AssetKey, "Crowd"])
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:

@@ -5,11 +5,12 @@ Lateness is of the time axis and its cause mostly of the content axis; here the 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Attempt, Head
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.freshness import FreshnessState, Timeliness, freshness_state, given_time
@@ -93,21 +94,22 @@ class LateRoot:
     def fix(self) -> str:
         """What to do about it; a command, where one does it."""
         key, run = split_slot(self.cause.asset)[0], self.cause.run
+        name, words = shlex.quote(self.cause.asset), shlex.join(arguments_of(self.cause.asset))
         is_alone = self.assets == (key,) and self.cause.kind not in (LateKind.SOURCE, LateKind.UNASKED)
         below = f"assetflow materialize {key}" + ("" if is_alone else "+")
         match self.cause.kind:
             case LateKind.SOURCE:
                 return f"put newer data there, then {below}"
             case LateKind.UNAVAILABLE | LateKind.BLOCKED:
-                return f"assetflow show {key}"
+                return f"assetflow show {name}"
             case LateKind.FAILED:
-                return f"assetflow logs {key}, then {below}"
+                return f"assetflow logs {name}, then {below}"
             case LateKind.RUNNING:
-                return f"assetflow logs {key if run is None else run} -f"
+                return f"assetflow logs {name if run is None else run} -f"
             case LateKind.PINNED:
-                return f"assetflow unpin {key}, then {below}"
+                return f"assetflow unpin {name}, then {below}"
             case LateKind.MADE:
-                return f"assetflow materialize {key} --force"
+                return f"assetflow materialize {words} --force"
             case LateKind.UNASKED | LateKind.STALE | LateKind.MISSING:
                 return below
 

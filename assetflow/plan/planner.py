@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.inputs import LAST_GOOD
-from assetflow.model.keys import AssetKey, split_slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.plan.causes import RootCause, root_causes
+from assetflow.plan.crowds import Crowd, decided_together, without_names
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
+from assetflow.plan.members import members_of
 from assetflow.plan.modifiers import Modifier, modifiers
-from assetflow.plan.staleness import STAYS, Action, Content, Decision, Reason, decide
+from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 from assetflow.plan.surroundings import seen_words
+from assetflow.plan.together import by_function, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,11 @@ class World:
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
     `unsteady` are assets with an input key of which one definition gave different contents.
     `traces(keys)` gives, for each of these assets, its traces with live bytes by input key; `durations(keys)`, how many
-    seconds each took when it was computed. Both are called at most once. `discovered` has the digests of now for the
-    files that functions were seen to open; without it they do not count. `settled` are asset partitions of the graph
-    that are known to be current, `current` counts for each asset those that are not even in the graph. `at` is
-    the time of it all.
+    seconds each took when it was computed. Both are called at most once. `linkable(keys)` are those of
+    these assets that may have a trace by this input key: without any, traces are not asked for. `discovered` has the
+    digests of now for the files that functions were seen to open; without it they do not count. `settled` are asset
+    partitions of the graph that are known to be current, `current` counts for each asset those that are not even in
+    the graph. `crowds` are slots that stand for many each. `at` is the time of it all.
     """
 
     graph: AssetGraph
@@ -55,9 +60,11 @@ class World:
     doubts: Mapping[AssetKey, Doubt] = field(default_factory=dict[AssetKey, Doubt])
     unsteady: frozenset[tuple[AssetKey, str]] = frozenset()
     durations: Callable[[list[AssetKey]], Mapping[AssetKey, float]] = lambda _: {}
+    linkable: Callable[[Mapping[AssetKey, str]], Collection[AssetKey]] = lambda keys: keys
     discovered: Discovered | None = None
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
+    crowds: Mapping[AssetKey, Crowd] = field(default_factory=dict[AssetKey, "Crowd"])
     at: float = field(default_factory=lambda: time.time())  # noqa: PLW0108 - the clock of when it is called
 
     def head(self, key: AssetKey) -> Head | None:
@@ -84,6 +91,8 @@ class Step:
     seen: str = ""
     last_good: tuple[Version, ...] = ()
     """Versions that the asset reads because these upstreams cannot be built."""
+    crowd: Crowd | None = None
+    """The partitions that the step speaks for, where that are many that stand alike."""
 
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
@@ -98,10 +107,15 @@ class Step:
         return self.spec.key
 
     @property
+    def count(self) -> int:
+        """How many partitions the step is about."""
+        return 1 if self.crowd is None else self.crowd.members.count
+
+    @property
     def estimate_s(self) -> float | None:
         """How long it takes to compute the asset, from when it was computed before, in seconds; None: it never was."""
         if self.predicted_s is not None:
-            return self.predicted_s
+            return self.predicted_s * self.count
         if self.head is None or self.spec.is_source:
             return None
         return max(0.0, self.head.trace.finished_at - self.head.trace.started_at)
@@ -111,6 +125,7 @@ class Step:
         return {
             "asset": split_slot(self.asset)[0],
             "partition": self.partition or None,
+            **({} if self.crowd is None else {"partitions": self.count}),
             "action": str(self.action),
             "reasons": [reason.to_json() for reason in self.reasons],
             "base_version": None if self.head is None else self.head.version.number,
@@ -143,8 +158,16 @@ class Plan:
     def __getitem__(self, key: str) -> Step:
         return self.steps[AssetKey(key)]
 
-    def _having(self, *actions: Action) -> tuple[Step, ...]:
-        return tuple(step for step in self if step.action in actions and not step.spec.is_source)
+    @cached_property
+    def _by_action(self) -> Mapping[Action, tuple[Step, ...]]:
+        found: defaultdict[Action, list[Step]] = defaultdict(list)
+        for step in self:
+            if not step.spec.is_source:
+                found[step.action].append(step)
+        return {action: tuple(steps) for action, steps in found.items()}
+
+    def _having(self, action: Action) -> tuple[Step, ...]:
+        return self._by_action.get(action, ())
 
     @property
     def run(self) -> tuple[Step, ...]:
@@ -169,7 +192,7 @@ class Plan:
     @property
     def current_count(self) -> int:
         """How many assets and asset partitions are current, with those that have no step."""
-        return len(self.current) + sum(self.settled.values())
+        return partitions_in(self.current) + sum(self.settled.values())
 
     @property
     def saved_s(self) -> float:
@@ -207,7 +230,8 @@ class Plan:
         work: list[Work] = []
         for name, steps in by_node.items():
             above = {node_of[one.upstream] for step in steps for one in step.spec.inputs if one.upstream in node_of}
-            work.append(self.work(name, [step.asset for step in steps], frozenset(above - {name})))
+            one = self.work(name, [step.asset for step in steps], frozenset(above - {name}))
+            work += [one] if steps[0].crowd is None else replace(one, calls=steps[0].count).spread(self.workers)
         saved = self.saved_s + sum(step.estimate_s or 0.0 for step in self.link)
         return estimate(work, self.workers, saved)
 
@@ -220,11 +244,12 @@ class Plan:
     def root_causes(self) -> tuple[RootCause, ...]:
         """What makes assets run, and how much of the plan each of them explains."""
         planned = {step.asset: step.reasons for step in (*self.run, *self.maybe, *self.link, *self.blocked)}
+        crowds = {step.asset: step for step in self if step.crowd is not None}
         below: defaultdict[AssetKey, list[AssetKey]] = defaultdict(list)
         for key in planned:
             for given in self.steps[key].spec.inputs:
                 below[given.upstream].append(key)
-        return root_causes(planned, lambda key: below[key])
+        return root_causes(planned, lambda key: below[key], {key: step.count for key, step in crowds.items()})
 
     @property
     def is_empty(self) -> bool:
@@ -244,13 +269,18 @@ class Plan:
         }
 
     def __repr__(self) -> str:
-        counts = f"run={len(self.run)}, maybe={len(self.maybe)}, link={len(self.link)}, current={self.current_count}"
-        return f"<Plan {counts}>"
+        run, maybe, link = map(partitions_in, (self.run, self.maybe, self.link))
+        return f"<Plan run={run}, maybe={maybe}, link={link}, current={self.current_count}>"
 
     def _repr_html_(self) -> str:
         from assetflow.plan.notebook import plan_html
 
         return plan_html(self)
+
+
+def partitions_in(steps: Iterable[Step]) -> int:
+    """How many assets and partitions of assets these steps are about."""
+    return sum(step.count for step in steps)
 
 
 def make_plan(
@@ -272,13 +302,14 @@ def make_plan(
     wanted = tuple(targets)
     _refuse_forced_pins(forced & world.pins.keys())
     with garbage_kept():
-        members = _members(world, wanted, with_upstream)
-        steps = _pass(world, members, forced, {}, with_upstream)
+        members = members_of(world.graph, wanted, world.pins, with_upstream=with_upstream)
+        keys: dict[AssetKey, str] = {}
+        steps = _pass(world, members, forced, {}, with_upstream, keys)
         candidates = [key for key, step in steps.items() if step.action in (Action.RUN, Action.MAYBE)]
-        if candidates:
-            found = world.traces(candidates)
-            if found:
-                steps = _pass(world, members, forced, found, with_upstream)
+        # Only where one of the input keys of now has a trace does that change the plan, there and below.
+        if keys and world.linkable(keys):
+            found = world.traces([key for key in candidates if key not in world.crowds])
+            steps = _pass(world, members, forced, found, with_upstream, {})
         planned = [key for key in candidates if steps[key].action in (Action.RUN, Action.MAYBE)]
         took = world.durations([*planned, *world.current]) if planned or world.current else dict[AssetKey, float]()
         for key in planned:
@@ -294,29 +325,8 @@ def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
         names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
         verb = "is" if len(keys) == 1 else "are"
         raise AssetPinned(
-            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {' '.join(keys[:5])}"
+            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {shlex.join(keys[:5])}"
         )
-
-
-def _members(world: World, targets: tuple[AssetKey, ...], with_upstream: bool) -> list[AssetKey]:
-    """The targets, what is made together with them, and what they need; what is pinned needs nothing."""
-    graph = world.graph
-    by_node = siblings(graph)
-    found: set[AssetKey] = set()
-    waiting = list(targets)
-    while waiting:
-        key = waiting.pop()
-        if key in found:
-            continue
-        found.add(key)
-        waiting.extend(by_node.pop(graph.specs[key].node, ()))
-        if key in world.pins:
-            continue
-        if with_upstream:
-            waiting.extend(graph.upstream(key))
-        else:
-            waiting.extend(up for up in graph.upstream(key) if graph.specs[up].is_source)
-    return [key for key in graph.order if key in found]
 
 
 def accepts_last_good(world: World, given: InputSpec) -> bool:
@@ -326,32 +336,32 @@ def accepts_last_good(world: World, given: InputSpec) -> bool:
     return given.accept == LAST_GOOD and is_there
 
 
-def siblings(graph: AssetGraph) -> dict[str, list[AssetKey]]:
-    """The assets that each function makes, by node."""
-    by_node: defaultdict[str, list[AssetKey]] = defaultdict(list)
-    for key, spec in graph.specs.items():
-        by_node[spec.node].append(key)
-    return by_node
-
-
 def _pass(
     world: World,
     members: list[AssetKey],
     forced: frozenset[AssetKey],
     traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
     with_upstream: bool,
+    keys: dict[AssetKey, str],
 ) -> dict[AssetKey, Step]:
+    """The step of each member; `keys` gets the input keys of those that are not current by them."""
     steps: dict[AssetKey, Step] = {}
-    for together in _by_function(world.graph, members):
+    for together in by_function(world.graph, members):
         if world.graph.specs[together[0]].is_source:
             steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
             continue
         if together[0] in world.settled:
             steps.update((key, _settled_step(world, key)) for key in together)
             continue
+        if together[0] in world.crowds:
+            steps.update((key, _crowd_step(world, key, steps)) for key in together)
+            continue
         decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
-        free = {key: decision for key, decision in decided.items() if key not in world.pins}
-        for key, decision in {**decided, **_joined(free)}.items():
+        keys.update((key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT)
+        if len(together) > 1:
+            free = {key: decision for key, decision in decided.items() if key not in world.pins}
+            decided.update(joined(free))
+        for key, decision in decided.items():
             head, spec = world.head(key), world.graph.specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
@@ -362,28 +372,6 @@ def _pass(
                 last_good=tuple(up.version for key in accepted if (up := world.head(key)) is not None),
             )  # fmt: skip
     return {key: steps[key] for key in members}
-
-
-def _by_function(graph: AssetGraph, members: list[AssetKey]) -> Iterator[list[AssetKey]]:
-    """The members, outputs of one function together, each group after all that any of its assets takes."""
-    by_node = siblings(graph)
-    inside, done, opened = set(members), set[str](), set[str]()
-    for member in members:
-        waiting = [] if graph.specs[member].node in done else [graph.specs[member].node]
-        while waiting:
-            node = waiting[-1]
-            together = [key for key in by_node[node] if key in inside]
-            above = {graph.specs[up].node for key in together for up in graph.upstream(key) if up in inside}
-            # Outputs differ in what their checks read, so one of them may need what stands later in the order.
-            needed = above - done - {node} if node not in opened else ()
-            opened.add(node)
-            if needed:
-                waiting.extend(needed)
-                continue
-            waiting.pop()
-            if node not in done:
-                done.add(node)
-                yield together
 
 
 def _decide(
@@ -417,9 +405,10 @@ def _decide(
         now=world.discovered,
         at=world.at,
     )
-    if not decision.reasons:
-        return decision
-    return replace(decision, reasons=tuple(_rooted(reason, steps) for reason in decision.reasons))
+    if world.crowds and (crowded := [one.upstream for one in spec.inputs if one.upstream in world.crowds]):
+        decision = without_names(decision, spec, crowded)
+    reasons = tuple([_rooted(reason, steps) for reason in decision.reasons])
+    return decision if reasons == decision.reasons else replace(decision, reasons=reasons)
 
 
 def _is_blocked(step: Step | None) -> bool:
@@ -473,26 +462,23 @@ def _settled_step(world: World, key: AssetKey) -> Step:
     return Step(world.graph.specs[key], split_slot(key)[1], Action.CURRENT, (), world.head(key))
 
 
+def _crowd_step(world: World, key: AssetKey, steps: Mapping[AssetKey, Step]) -> Step:
+    """The step of many partitions: as the one is that they are like, if something was made of it."""
+    spec, crowd = world.graph.specs[key], world.crowds[key]
+    above = [(given, step) for given in spec.inputs if given.parameter and (step := steps.get(given.upstream))]
+    blocking = (step for given, step in above if _is_blocked(step) and not accepts_last_good(world, given))
+    like = None if crowd.like is None else steps[slot(crowd.asset, crowd.like)]
+    if (step := next(blocking, None)) is not None:
+        decision = Decision(Action.BLOCKED, (_blocked(step.asset, step),))
+    else:
+        waiting = [step.asset for _, step in above if step.action in (Action.RUN, Action.MAYBE)]
+        decision = decided_together(waiting, None if like is None else Decision(like.action, like.reasons))
+    head = None if like is None else like.head
+    return Step(spec, split_slot(key)[1], decision.action, decision.reasons, head, crowd=crowd)
+
+
 def _blocked(key: AssetKey, step: Step) -> Reason:
     first = step.reasons[0]
     if first.code == "source_unavailable" and step.spec.is_source:
         return Reason("source_unavailable", first.text, {"source": key})
     return replace(first, is_root=False)
-
-
-def _joined(decided: Mapping[AssetKey, Decision]) -> Mapping[AssetKey, Decision]:
-    """Outputs of one function run together: where one runs, the others may change with it; or none of them can.
-
-    Those that are pinned do not take part: they are made along with the others, and not kept.
-    """
-    if len(decided) <= 1:
-        return decided
-    blocked = next((one for one in decided.values() if one.action is Action.BLOCKED), None)
-    if blocked is not None:
-        return {key: one if one.action in STAYS else blocked for key, one in decided.items()}
-    first = next((key for key, one in decided.items() if one.action is Action.RUN), None)
-    if first is None:
-        return decided  # they read the same, so they wait for the same, or all can stay or be linked
-    reason = Reason("made_together", f"made together with {first}", {"with": first}, is_root=False)
-    stands = (Action.RUN, Action.MAYBE)
-    return {key: one if one.action in stands else Decision(Action.MAYBE, (reason,)) for key, one in decided.items()}

@@ -149,7 +149,8 @@ class _Tokenizer:
         if sign == "-":
             return self.error("`-` cannot begin a name", "expected a name", "to leave assets out, write `and not name`")
         if sign == "[":
-            return self.error("a selection does not take partitions", "expected `and`, `or`, `+` or the end")
+            fix = "leave the brackets out; verbs that make or move versions take names such as orders[2026-01-05]"
+            return self.error("a selection names assets, not partitions", "expected `and`, `or`, `+` or the end", fix)
         return self.error(f"`{shown}` means nothing in a selection", "quote a name or a value that contains it")
 
     def version(self) -> VersionInSelection:

@@ -15,7 +15,7 @@ from typing import Any
 
 from assetflow.errors import UsageError
 from assetflow.model.automation import TICK
-from assetflow.model.keys import AssetKey, slot
+from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.axes import fitted
 from assetflow.partitions.definition import Definition
@@ -25,6 +25,7 @@ from assetflow.partitions.named import Whole
 from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.partitions.paths import path_of
 from assetflow.partitions.windows import TimeDefinition
+from assetflow.plan.crowds import FEW, Crowd
 from assetflow.plan.graph import AssetGraph, Slots, is_own_past
 
 MISSING, STALE = "is:missing", "is:stale"
@@ -39,6 +40,7 @@ def slots_of(
     now: datetime,
     settled: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
     shown: MappingOf[AssetKey, Ordinals] = MappingProxyType({}),
+    crowds: MappingOf[AssetKey, Sequence[Crowd]] = MappingProxyType({}),
 ) -> Slots:
     """The slots of the targets and of all that they need, in the place of the assets of a project.
 
@@ -46,33 +48,41 @@ def slots_of(
     all that exist at `now` of an upstream with some; one with partitions needs what its windows say, as far as that
     exists. One that needs more than exists (`In(need=)`) does not exist yet. Of partitions that are `settled` (known to
     be current) only those become slots that others read, and they have no inputs; but those to be `shown` become slots
-    as if they were not settled, with all that they need. Linear in slots and edges.
+    as if they were not settled, with all that they need. Of `crowds` one slot stands for all that is needed of each.
+    Linear in slots and edges.
 
     Raises:
         UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
     """
-    expansion = _Expansion(graph, now, settled)
+    expansion = _Expansion(graph, now, settled, crowds)
     chosen = expansion.all_chosen(targets, wanted)
     needed = expansion.needed(chosen, shown)
     specs = [one for key in graph.order for one in expansion.specs(key, needed)]
     names = tuple(
         slot(key, partition)
         for key, own in chosen.items()
-        for partition in expansion.keys(key, expansion.opened(key, own))
+        for partition in expansion.names(key, expansion.opened(key, own))
     )
-    return Slots(AssetGraph(specs), names, expansion.border(), expansion.current(chosen))
+    return Slots(AssetGraph(specs), names, expansion.border(), expansion.current(chosen), expansion.crowds)
 
 
 class _Expansion:
     """What is known of the partitions of a graph at one instant, and how the ends of each edge belong together."""
 
-    def __init__(self, graph: AssetGraph, now: datetime, settled: MappingOf[AssetKey, Ordinals]) -> None:
+    def __init__(
+        self, graph: AssetGraph, now: datetime, settled: MappingOf[AssetKey, Ordinals],
+        crowds: MappingOf[AssetKey, Sequence[Crowd]],
+    ) -> None:  # fmt: skip
         self._graph = graph
         self._sides = sides_of(graph, now)
         self._settled = settled
         self._opened: dict[AssetKey, Ordinals] = {}
         self._border: dict[AssetKey, Ordinals] = {}
         self._mappings: dict[tuple[AssetKey, InputSpec], Mapping] = {}
+        self._alike = crowds
+        self._apart: dict[AssetKey, Ordinals] = {}
+        self.crowds: dict[AssetKey, Crowd] = {}
+        """What is needed of crowds, by the name of its slot."""
 
     def opened(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
         """Those of these partitions that are looked at each by itself."""
@@ -102,7 +112,7 @@ class _Expansion:
         Days of a month that is not over yet have no month.
 
         Raises:
-            UsageError: nothing is meant of any of them.
+            UsageError: nothing is meant of any of them, or a part of what is asked for is nothing of all of them.
         """
         found: dict[AssetKey, Ordinals | None] = {}
         errors: list[UsageError] = []
@@ -113,6 +123,8 @@ class _Expansion:
                 errors.append(error)
         if errors and not any(found.values()):
             raise errors[0]
+        if isinstance(wanted, Asked):
+            wanted.refuse_unmeant()
         return found
 
     def chosen(self, key: AssetKey, wanted: Callable[[AssetKey, Definition, Ordinals], Ordinals]) -> Ordinals | None:
@@ -131,16 +143,31 @@ class _Expansion:
         """The keys of these partitions; one empty text for an asset without."""
         return ("",) if own is None else self._sides[key].definition.keys(own)
 
+    def names(self, key: AssetKey, own: Ordinals | None) -> Iterable[str]:
+        """The same, with the name of a crowd in the place of its members."""
+        if own is None:
+            yield ""
+            return
+        for name, crowd in self._crowds_of(key):
+            if own & crowd.members:
+                yield name
+                own -= crowd.members
+        yield from self.keys(key, own)
+
+    def _crowds_of(self, key: AssetKey) -> list[tuple[str, Crowd]]:
+        return [(split_slot(name)[1], crowd) for name, crowd in self.crowds.items() if crowd.asset == key]
+
     def needed(
         self, chosen: MappingOf[AssetKey, Ordinals | None], shown: MappingOf[AssetKey, Ordinals]
     ) -> dict[AssetKey, Ordinals | None]:
         """What is needed of each asset for what is chosen, in the way of `chosen`."""
-        self._opened = self._walked({key: own & self._sides[key].existing for key, own in shown.items()}, {})
-        return self._walked(chosen, self._settled)
+        self._opened = self._walked({key: own & self._sides[key].existing for key, own in shown.items()}, {}, {})
+        return self._walked(chosen, self._settled, self._alike)
 
     def _walked(
-        self, chosen: MappingOf[AssetKey, Ordinals | None], settled: MappingOf[AssetKey, Ordinals]
-    ) -> dict[AssetKey, Any]:
+        self, chosen: MappingOf[AssetKey, Ordinals | None], settled: MappingOf[AssetKey, Ordinals],
+        crowds: MappingOf[AssetKey, Sequence[Crowd]],
+    ) -> dict[AssetKey, Any]:  # fmt: skip
         together: dict[str, list[AssetKey]] = {}
         for key, spec in self._graph.specs.items():
             together.setdefault(spec.node, []).append(key)
@@ -161,12 +188,44 @@ class _Expansion:
         for key, own in chosen.items():
             need(key, own, is_read=False)
         for key in reversed(self._graph.order):
-            if key in found:
-                need(key, self._with_own_past(key, found[key]), is_read=False)
-                own = found[key]
-                for given in self._graph.specs[key].inputs:
-                    need(given.upstream, self._read(key, given, own), is_read=True)
+            if key not in found:
+                continue
+            need(key, self._with_own_past(key, found[key]), is_read=False)
+            own, gathered = found[key], EMPTY
+            if own is not None and key in crowds:
+                gathered = self._gathered(key, own, crowds[key])
+                found[key] = own - gathered
+            apart = self._apart.get(key, EMPTY)
+            for given in self._graph.specs[key].inputs:
+                need(given.upstream, self._read(key, given, found[key]), is_read=True)
+                if gathered:
+                    need(given.upstream, self._read(key, given, gathered), is_read=False)
+                read = self._read(key, given, apart) if apart else None
+                if read is not None and read.count <= FEW:
+                    self._apart[given.upstream] = self._apart.get(given.upstream, EMPTY) | read
         return found
+
+    def _gathered(self, key: AssetKey, own: Ordinals, crowds: Sequence[Crowd]) -> Ordinals:
+        """Those of the needed partitions that have a slot together; what is needed of each crowd is noted under a name.
+
+        The one that the others are like has a slot of its own, as what it reads has.
+        """
+        gathered = EMPTY
+        for crowd in crowds:
+            members = (own & crowd.members) - self._apart.get(key, EMPTY)
+            if members.count <= FEW:
+                continue
+            definition, like = self._sides[key].definition, None
+            if crowd.like is not None:
+                like = definition.key(members.last)
+                first = Ordinals.run(members.last, members.last + 1)
+                members, self._apart[key] = members - first, self._apart.get(key, EMPTY) | first
+            gathered |= members
+            name = definition.run_text(members.first, members.last + 1)
+            while slot(key, name) in self.crowds:
+                name += "+"
+            self.crowds[slot(key, name)] = Crowd(key, members, like)
+        return gathered
 
     def _with_own_past(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
         """These partitions, and those before them that they are made from, one from the other."""
@@ -192,6 +251,8 @@ class _Expansion:
         if own is None:
             yield self._on_slots(key, spec, None)
             return
+        for partition, crowd in self._crowds_of(key):
+            yield self._of_crowd(spec, partition, crowd)
         for ordinal, partition in zip(own, self.keys(key, own) if own else (), strict=True):
             found = replace(spec, key=slot(key, partition), node=slot(AssetKey(spec.node), partition))
             if spec.source is not None and spec.source.path is not None and spec.partitions is not None:
@@ -223,8 +284,24 @@ class _Expansion:
                     f"{spec.key} reads {given.upstream}, which has no partition there",
                     fix=f"give `{given.parameter}` a default, leave it out, or begin {given.upstream} earlier",
                 )
-            inputs += [given.on(slot(given.upstream, name)) for name in self.keys(given.upstream, read)]
+            inputs += [given.on(slot(given.upstream, name)) for name in self.names(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
+
+    def _of_crowd(self, spec: AssetSpec, partition: str, crowd: Crowd) -> AssetSpec:
+        """The spec of a crowd: it reads crowds, and what is decided on it rests on the partition that it is like."""
+        key = spec.key
+        inputs: list[InputSpec] = []
+        for given in spec.inputs:
+            read = self._read(key, given, crowd.members)
+            if read is None:
+                inputs.append(given)
+                continue
+            crowds = [name for name, other in self._crowds_of(given.upstream) if read & other.members]
+            inputs += [given.on(slot(given.upstream, name)) for name in crowds]
+        if crowd.like is not None:
+            inputs.append(InputSpec("", slot(key, crowd.like), "order"))
+        name = slot(key, partition)
+        return replace(spec, key=name, node=slot(AssetKey(spec.node), partition), inputs=tuple(inputs))
 
 
 def sides_of(graph: AssetGraph, now: datetime) -> dict[AssetKey, Side]:
@@ -285,32 +362,64 @@ def narrowed(graph: AssetGraph, targets: Sequence[AssetKey]) -> tuple[AssetKey, 
     return found
 
 
-def asked_for(
-    text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals] = MappingProxyType({})
-) -> Callable[[AssetKey, Definition, Ordinals], Ordinals]:
+class Asked:
     """The partitions that a user's text names, of whatever asset it is asked; all that exist without a text.
 
-    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` those
-    that were `found` to be so. What `each_of` gives names others of each asset.
+    `tick:2026-03-02T06:00Z` names of each the newest that there was at that instant; `is:missing` and `is:stale` are
+    those that were `found` to be so. Of a list, each asset takes what is a partition of it: `JFK,2026-01-05` is one of
+    an asset of airports, and one of those of days. What `each_of` gives names others of each asset.
     """
-    instant = None if text is None else _tick(text)
-    own = of_each(text)
 
-    def wanted(key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
-        if text is None:
+    def __init__(self, text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals]) -> None:
+        self._text, self._now, self._found = text, now, found
+        self._instant, self._own = None if text is None else _tick(text), of_each(text)
+        self._meant, self._refused = set[str](), dict[str, UsageError]()
+
+    def __call__(self, key: AssetKey, definition: Definition, existing: Ordinals) -> Ordinals:
+        """What is named of an asset.
+
+        Raises:
+            UsageError: nothing is.
+        """
+        if self._text is None:
             return existing
-        if names_state(text):
-            return found.get(key, EMPTY)
-        if instant is not None:
-            return newest_at(definition, instant)
-        if own is not None and key not in own:
-            return EMPTY
-        try:
-            return definition.parse(text if own is None else own[key], now)
-        except UsageError as error:
-            raise UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix) from error
+        if names_state(self._text):
+            return self._found.get(key, EMPTY)
+        if self._instant is not None:
+            return newest_at(definition, self._instant)
+        if self._own is not None:
+            return self._named(key, definition, [self._own[key]]) if key in self._own else EMPTY
+        items = [item for item in self._text.split(",") if item.strip()]
+        return self._named(key, definition, items or [self._text])
 
-    return wanted
+    def refuse_unmeant(self) -> None:
+        """Refuse what was named and is nothing of any of the assets that were asked for.
+
+        Raises:
+            UsageError: for the first such item of the list.
+        """
+        error = next((error for item, error in self._refused.items() if item not in self._meant), None)
+        if error is not None:
+            raise error
+
+    def _named(self, key: AssetKey, definition: Definition, items: Sequence[str]) -> Ordinals:
+        found, errors = EMPTY, list[UsageError]()
+        for item in items:
+            try:
+                found |= definition.parse(item, self._now)
+                self._meant.add(item)
+            except UsageError as error:
+                named = UsageError(f"{key}: {error.what}", facts=error.facts, fix=error.fix)
+                self._refused.setdefault(item, named)
+                errors.append(named)
+        if errors and not found:
+            raise errors[0]
+        return found
+
+
+def asked_for(text: str | None, now: datetime, found: MappingOf[AssetKey, Ordinals] = MappingProxyType({})) -> Asked:
+    """What says of each asset which of its partitions are meant by a user's text."""
+    return Asked(text, now, found)
 
 
 def each_of(parts: MappingOf[AssetKey, str]) -> str:

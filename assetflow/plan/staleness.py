@@ -9,7 +9,6 @@ computing; otherwise the asset runs.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,8 +16,9 @@ from enum import StrEnum
 from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.policies import ASK
-from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, TraceInput, Version
+from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Doubt, Head, Trace, TraceInput, Version
 from assetflow.model.spec import AssetSpec, InputSpec
+from assetflow.plan.sharing import Shared
 from assetflow.plan.slotkeys import digest_of_set, slot_key
 from assetflow.plan.surroundings import THOROUGH, as_made, code_now, code_then, moved_discoveries, moved_packages, texts
 
@@ -96,6 +96,12 @@ def digest_of(given: InputSpec, content: Content) -> str:
     return content.data_hash
 
 
+Edge = tuple[str, AssetKey, str, tuple[str, ...]]
+"""Of an input that partitions of an asset are read by: parameter, upstream, mode and columns."""
+
+_BASE_KEYS = Shared[str]()
+
+
 def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     """What the asset's content is a function of: definition, config, and what each input depends on.
 
@@ -103,20 +109,32 @@ def input_key(spec: AssetSpec, digests: Iterable[tuple[InputSpec, str]]) -> str:
     """
     asset, partition = split_slot(spec.key)
     whole: list[tuple[InputSpec, str]] = []
-    parts: dict[InputSpec, list[tuple[str, str]]] = {}
+    parts: dict[Edge, list[tuple[str, str]]] = {}
     for given, digest in digests:
         if given.mode == "order":
             continue
         upstream, part = split_slot(given.upstream)
         if part:
-            parts.setdefault(replace(given, upstream=upstream), []).append((part, digest))
+            parts.setdefault((given.parameter, upstream, given.mode, given.columns), []).append((part, digest))
         else:
             whole.append((given, digest))
     if not (partition or parts):
         return definition_key(asset, spec, whole, ())
-    edges = sorted(parts, key=_by_name)
-    base = definition_key(asset, spec, whole, edges)
-    return slot_key(base, [digest_of_set(parts[given]) for given in edges], partition)
+    edges = sorted(parts)
+    base = _base_key(asset, spec, tuple(whole), tuple(edges))
+    return slot_key(base, [digest_of_set(parts[edge]) for edge in edges], partition)
+
+
+def _base_key(
+    asset: AssetKey, spec: AssetSpec, whole: tuple[tuple[InputSpec, str], ...], edges: tuple[Edge, ...]
+) -> str:
+    """`definition_key` of one of many partitions, which all of an asset share."""
+    rests_on = (
+        spec.code, spec.code_version, spec.config, spec.files, spec.env_vars, spec.cue, spec.partitions, whole, edges
+    )  # fmt: skip
+    return _BASE_KEYS.get(
+        asset, rests_on, lambda: definition_key(asset, spec, whole, [InputSpec(*edge) for edge in edges])
+    )
 
 
 def definition_key(
@@ -231,21 +249,41 @@ def local_reasons(
         reasons.append(Reason("invalidated", doubt.words, {"cause": doubt.cause, "by": doubt.user}))
     before = {(one.parameter, one.upstream): one.mode for one in head.trace.inputs if one.mode != "order"}
     today = {(one.parameter, one.upstream): one.mode for one in spec.inputs if one.mode != "order"}
-    if code_then(head.trace) != code_now(spec) and (spec.cue or THOROUGH).code:
-        reasons.append(_code_reason(spec, head))
+    code, others = _definition_reasons(spec, head.trace)
+    if code is not None:
+        reasons.append(code)
     elif any(before.get(pair, mode) != mode for pair, mode in today.items()):
         reasons.append(_OTHER_SHAPE)
-    reasons += _config_reasons(spec, head)
-    reasons += _surrounding_reasons(spec, head)
+    reasons += others
     reasons += _discovered_reasons(spec, head, now)
-    reasons += _input_reasons("input_added", "now", today, before)
-    reasons += _input_reasons("input_removed", "no more", before, today)
+    if before != today:
+        reasons += _input_reasons("input_added", "now", today, before)
+        reasons += _input_reasons("input_removed", "no more", before, today)
     return reasons
 
 
-def changed_inputs(head: Head | None, known: Iterable[tuple[InputSpec, Content]]) -> list[Reason]:
+def _definition_reasons(spec: AssetSpec, then: Trace) -> tuple[Reason | None, tuple[Reason, ...]]:
+    """What of a definition is not what it was then: of its code, and of the rest. Partitions share that mostly."""
+    rests_on = (
+        spec.code, spec.code_version, spec.code_parts, spec.config, spec.files, spec.env_vars, spec.packages,
+        spec.package_policy, spec.cue, spec.file, spec.line,
+        then.code, then.code_version, then.code_parts, then.config, then.files, then.env_vars, then.packages,
+    )  # fmt: skip
+
+    def found() -> tuple[Reason | None, tuple[Reason, ...]]:
+        is_other = code_then(then) != code_now(spec) and (spec.cue or THOROUGH).code
+        code = _code_reason(spec, then) if is_other else None
+        return code, (*_config_reasons(spec, then), *_surrounding_reasons(spec, then))
+
+    return _DEFINITION_REASONS.get((split_slot(spec.key)[0], then.code), rests_on, found)
+
+
+_DEFINITION_REASONS = Shared[tuple[Reason | None, tuple[Reason, ...]]]()
+
+
+def changed_inputs(head: Head | None, known: Sequence[tuple[InputSpec, Content]]) -> list[Reason]:
     """The inputs whose content is not what the head's trace read."""
-    if head is None:
+    if head is None or not known:
         return []
     before: dict[tuple[str, AssetKey], TraceInput] = {
         (one.parameter, one.upstream): one for one in head.trace.inputs if one.mode != "order"
@@ -266,20 +304,22 @@ def changed_inputs(head: Head | None, known: Iterable[tuple[InputSpec, Content]]
 
 def upstream_runs(waiting: Iterable[AssetKey]) -> Reason:
     """The reason of an asset that may be cut off: it waits for the content of these upstreams."""
-    names = tuple(dict.fromkeys(waiting))
-    assets = Counter(split_slot(name)[0] for name in names)
-    shown = [name for name in names if assets[split_slot(name)[0]] == 1]
-    shown += [f"{asset} ({count} partitions)" for asset, count in assets.items() if count > 1]
-    return Reason("upstream_runs", "← " + ", ".join(shown), {"inputs": list(names)}, is_root=False)
+    names = list(dict.fromkeys(waiting))
+    by_asset: dict[AssetKey, list[AssetKey]] = {}
+    for name in names:
+        by_asset.setdefault(split_slot(name)[0], []).append(name)
+    shown = [found[0] for found in by_asset.values() if len(found) == 1]
+    shown += [f"{asset} ({len(found)} partitions)" for asset, found in by_asset.items() if len(found) > 1]
+    return Reason("upstream_runs", "← " + ", ".join(shown), {"inputs": names}, is_root=False)
 
 
-def _code_reason(spec: AssetSpec, head: Head) -> Reason:
-    versions = head.trace.code_version, spec.code_version
+def _code_reason(spec: AssetSpec, then: Trace) -> Reason:
+    versions = then.code_version, spec.code_version
     if versions[0] != versions[1]:
         texts = [f"`{one}`" if one is not None else "the code itself" for one in versions]
         data = {"from": versions[0], "to": versions[1], "file": spec.file, "line": spec.line}
         return Reason("code_changed", f"code version: {texts[0]} → {texts[1]}", data)
-    before, now = head.trace.code_parts, spec.code_parts or {}
+    before, now = then.code_parts, spec.code_parts or {}
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     own = {next(iter(before), ""), next(iter(now), "")}  # the function itself comes first, whatever the asset is called
     data = {"changed": changed, "file": spec.file, "line": spec.line}
@@ -301,8 +341,8 @@ def _input_reasons(
     return reasons
 
 
-def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
-    before, now = head.trace.config, spec.config or {}
+def _config_reasons(spec: AssetSpec, then: Trace) -> list[Reason]:
+    before, now = then.config, spec.config or {}
     reasons: list[Reason] = []
     if not (spec.cue or THOROUGH).config:
         return reasons
@@ -314,14 +354,14 @@ def _config_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
     return reasons
 
 
-def _surrounding_reasons(spec: AssetSpec, head: Head) -> list[Reason]:
+def _surrounding_reasons(spec: AssetSpec, then: Trace) -> list[Reason]:
     reasons: list[Reason] = []
     cue = spec.cue or THOROUGH
-    if cue.files and (changed := _differing(spec.files, head.trace.files)):
+    if cue.files and (changed := _differing(spec.files, then.files)):
         reasons.append(Reason("files_changed", f"files changed: {', '.join(changed)}", {"files": changed}))
-    if cue.env and (changed := _differing(spec.env_vars, head.trace.env_vars)):
+    if cue.env and (changed := _differing(spec.env_vars, then.env_vars)):
         reasons.append(Reason("env_changed", f"environment: {', '.join(changed)}", {"variables": changed}))
-    counts = moved_packages(spec, head.trace)[0]
+    counts = moved_packages(spec, then)[0]
     if counts:
         data = {"packages": [{"package": one.name, "from": one.before, "to": one.after} for one in counts]}
         reasons.append(Reason("dependency_changed", ", ".join(one.words for one in counts), data))

@@ -42,6 +42,7 @@ def standing(
 
     `notes` go into its metadata. What the trace says of time is that of the computation.
     """
+    asset, partition = split_slot(spec.key)
     contents = contents_now(world, spec)
     known = [(one, content) for one in spec.inputs if (content := contents[one.upstream]) is not None]
     digests = [(one, digest_of(one, content)) for one, content in known]

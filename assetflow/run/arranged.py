@@ -44,6 +44,7 @@ class Arranging:
     """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked.
 
     `looked` is what was seen of the sources above partitions: what they were asked then, a verb does not ask again.
+    Which partitions exist is a matter of `now`, else of the clock.
     """
 
     settings: Settings
@@ -51,8 +52,9 @@ class Arranging:
     code: Mapping[str, CodeSource]
     load: Callable[[], Loaded] | None
     looked: Survey | None = None
+    now: float | None = None
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - what may be asked of a plan
         self,
         graph: AssetGraph,
         targets: tuple[AssetKey, ...],
@@ -63,12 +65,13 @@ class Arranging:
         rebuild: bool = False,
         shows_newest: bool = False,
         in_bulk: bool = True,
+        in_crowds: bool = False,
     ) -> Arranged:
         """The slots of these targets; of an asset with partitions all that exist, or those that a user's text names.
 
         Nothing is told in bulk of what is forced. With `rebuild` edits of the targets are for all partitions.
         With `shows_newest` the newest partition of each asset has a slot though it is current. Unless `in_bulk`, all
-        have.
+        have. `in_crowds`: many that stand alike have one together.
 
         Raises:
             UsageError: there are no such partitions.
@@ -82,20 +85,23 @@ class Arranging:
         from assetflow.plan.undecided import rebuilding
 
         graph = rebuilding(graph, targets) if rebuild else graph
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
         is_plain = partitions is None or of_each(partitions) is not None
         chosen = targets if is_plain else narrowed(graph, targets)
         if not in_bulk:
             return Arranged(slots_of(graph, chosen, asked_for(partitions, now), now))
-        found, rows = self._settled(graph, now, catalog), SlotRows(catalog.database, self.settings.env)
+        found, rows = (
+            self._settled(graph, now, catalog, in_crowds=in_crowds and not force),
+            SlotRows(catalog.database, self.settings.env),
+        )
         so = found.in_state(partitions or "", rows) if names_state(partitions) else {}
         wanted = asked_for(partitions, now, so)
         totals = rows.totals() if shows_newest else None
         shown = {} if totals is None else _newest(graph, totals, found)
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
-        return Arranged(slots_of(graph, chosen, wanted, now, told, shown), found, totals)
+        return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
 
-    def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog) -> Settled:
+    def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
         from assetflow.plan.slots import sides_of
         from assetflow.run.settled import Settling
 
@@ -107,7 +113,9 @@ class Arranging:
         sides = sides_of(graph, now)
         files = FilesNow(self.settings.root, remembered, time.time_ns())
         seen = Discovered(files, CodeNow(self.settings.root)) if self.settings.discover else None
-        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look()
+        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look(
+            in_crowds=in_crowds
+        )
         found.rehashed = files.rehashed
         return found
 
@@ -144,7 +152,10 @@ class Arranging:
 
 
 def _newest(graph: AssetGraph, totals: Mapping[AssetKey, SlotTotals], found: Settled) -> dict[AssetKey, Ordinals]:
-    """The partition of each asset that was made last, where it is settled, else the highest that is."""
+    """The partitions of each asset that stand for all that are settled: the highest, and the one that was made last.
+
+    The first is what an asset is as fresh as, whichever partition was made again since.
+    """
     from assetflow.partitions.ordinals import EMPTY
 
     shown: dict[AssetKey, Ordinals] = {}
@@ -158,6 +169,6 @@ def _newest(graph: AssetGraph, totals: Mapping[AssetKey, SlotTotals], found: Set
                 made = definition.ordinals([totals[key].newest])
             except UsageError:
                 made = EMPTY  # of an earlier definition
-            newest = made if made and made <= settled else newest
+            newest |= made & settled
         shown[key] = newest
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from assetflow.errors import DamagedVersion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, Version
 from assetflow.model.spec import InputSpec
-from assetflow.plan.planner import Plan, World, accepts_last_good, siblings
+from assetflow.plan.planner import Plan, World, accepts_last_good
 from assetflow.plan.staleness import STAYS, Decision, Reason, decide
+from assetflow.plan.together import siblings
 from assetflow.run.failure import step_error
 from assetflow.run.handover import Handover
 from assetflow.run.outcome import FAILED, StepOutcome
@@ -85,7 +87,8 @@ def lost_pins(plan: Plan) -> Iterator[StepOutcome]:
     """What is pinned is never run; when its bytes are gone, it has failed, and whatever reads it is blocked."""
     for step in plan.blocked:
         if step.pin is not None:
-            error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=f"assetflow unpin {step.asset}")
+            fix = f"assetflow unpin {shlex.quote(step.asset)}"
+            error = DamagedVersion(f"{step.asset}: {step.reasons[0].text}", fix=fix)
             yield StepOutcome(step.asset, "failed", error=step_error(error, None))
 
 

@@ -69,8 +69,11 @@ class Aside:
         versions: Mapping[AssetKey, Version],
         observations: Mapping[AssetKey, Observation],
         traces: Mapping[AssetKey, Trace],
+        slots: tuple[AssetSpec, ...] = (),
     ) -> NodeResult:
         """What a function gives for these versions of its inputs. No check of its outputs is made.
+
+        `slots` are the specs of its outputs and of the sources that it reads, of the graph that was given for `aside`.
 
         Raises:
             KeyboardInterrupt: it was interrupted.
@@ -79,7 +82,7 @@ class Aside:
         bench = Workbench(self._settings.root, loaded, self._specs, storage, self.resources)
         origins = {key: _origin(trace) for key, trace in traces.items()}
         log = self._folder / f"{self._count}.log"
-        task = Task(node, RUN_ID, self._settings.env, 1, versions, observations, {}, {}, origins, log)
+        task = Task(node, RUN_ID, self._settings.env, 1, versions, observations, {}, {}, origins, log, slots=slots)
         result = run_step(bench, task)
         if result.error is not None and result.error.type == "KeyboardInterrupt":
             raise KeyboardInterrupt

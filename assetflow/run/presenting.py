@@ -1,18 +1,24 @@
-"""What DuckDB files show of an environment, from the catalog: made anew whenever what is stored or current changed."""
+"""What other programs see of an environment, from the catalog: brought up to date when what is current changed.
+
+DuckDB files with views by the names of assets, and folders of Parquet files by the values of partitions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
+from assetflow.catalog.pointers import Pointers
 from assetflow.errors import AssetflowError
 from assetflow.io.duckdb_views import Surface
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
+from assetflow.run.folders import has_folders, is_shown, show_partitions
 
 
 def present(settings: Settings, specs: Mapping[AssetKey, AssetSpec], catalog: Catalog, storage: Storage) -> str:
@@ -20,17 +26,31 @@ def present(settings: Settings, specs: Mapping[AssetKey, AssetSpec], catalog: Ca
 
     It is derived, and the next call makes it anew: no reason for a verb that changed the catalog to fail.
     """
-    heads = catalog.heads(settings.env)
-    current = [head.version for (key, _), head in heads.items() if key in specs and head.version.io != "source"]
     assets = frozenset(key for key, spec in specs.items() if spec.io == "duckdb")
-    shown = sorted({version.asset for version in current if version.asset in assets or version.io == "duckdb"})
+    versions = Pointers(catalog).shown(settings.env, assets, with_tables=settings.duckdb == "native")
+    current = [version for version in versions if version.asset in specs]
+    shown = sorted({version.asset for version in current})
     earlier = catalog.live_versions(shown) if shown else []
     surface = Surface(tuple(current), tuple(earlier), settings.env, settings.home_env, assets)
+    problems: list[str] = []
     try:
         storage.present(surface)
     except AssetflowError as error:
-        return f"the views in the DuckDB file are not up to date: {error.what}"
-    return ""
+        problems.append(f"the views in the DuckDB file are not up to date: {error.what}")
+    try:
+        problems.append(show_partitions(settings, specs, catalog))
+    except AssetflowError as error:
+        problems.append(f"the folders of partitions are not up to date: {error.what}")
+    return "; ".join(one for one in problems if one)
+
+
+def present_again(settings: Settings, specs: Mapping[AssetKey, AssetSpec], storage: Storage) -> None:
+    """Show what is current again, where what was shown was lost or changed, or a run died before it came to it."""
+    if storage.shows(settings.env) and not has_folders(settings, specs):
+        return
+    with closing(Catalog(settings.catalog_path)) as catalog:
+        if not (storage.shows(settings.env) and is_shown(settings, specs, catalog)):
+            present(settings, specs, catalog, storage)
 
 
 def present_everywhere(

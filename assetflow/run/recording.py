@@ -13,7 +13,9 @@ from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
+from assetflow.model.spec import AssetSpec
 from assetflow.plan.planner import SourceNow, Step
+from assetflow.plan.tried import FAILED, tried
 from assetflow.run.outcome import StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
@@ -51,6 +53,11 @@ class Recorder:
     def has_more(self) -> bool:
         """Whether something waits to be recorded."""
         return bool(self._waiting)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something that waits to be recorded failed."""
+        return any(one.outcome.state in FAILED for one in self._waiting)
 
     def add(self, outcome: Pending) -> None:
         """Take an outcome in."""
@@ -105,9 +112,17 @@ def _with_commit(attempt: Attempt, done: Committed, seconds: float) -> Attempt:
 
 
 def attempt_of(
-    run_id: int, outcome: StepOutcome, result: NodeResult | None, ready_at: float, spans: tuple[SpanTime, ...]
+    run_id: int,
+    outcome: StepOutcome,
+    result: NodeResult | None,
+    ready_at: float,
+    spans: tuple[SpanTime, ...],
+    spec: AssetSpec | None,
 ) -> Attempt:
-    """The record of an outcome as of now; `result` is what was computed, if anything was."""
+    """The record of an outcome as of now; `result` is what was computed, if anything was.
+
+    Of what failed, it has the definition that was tried.
+    """
     now = time.time()
     return Attempt(
         run_id, *split_slot(outcome.asset), outcome.attempts, outcome.state,
@@ -118,12 +133,21 @@ def attempt_of(
         wait_s=None if result is None or not ready_at else max(0.0, result.started_at - ready_at),
         peak_memory_bytes=None if result is None else result.peak_memory_bytes,
         spans=spans,
+        definition=tried(spec) if outcome.state in FAILED else "",
     )  # fmt: skip
 
 
 def _numbered(one: Pending, number: int) -> Pending:
     attempt = None if one.attempt is None else replace(one.attempt, version_number=number)
     return replace(one, outcome=replace(one.outcome, rejected=number), attempt=attempt)
+
+
+def versions_gone(trace: NewTrace, before: Head | None, *, is_lost: bool) -> tuple[int, ...]:
+    """The version of the head before a commit, if its bytes are gone or damaged: only then is equal content stored."""
+    if before is None:
+        return ()
+    is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
+    return (before.version.version_id,) if is_lost or (is_same and not trace.is_anew) else ()
 
 
 def observed(step: Step, source: SourceNow, now: float) -> NewTrace:

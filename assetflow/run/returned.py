@@ -24,7 +24,7 @@ def split_outputs(node: LiveNode, value: object, storage: Storage | None = None)
     if node.batch is not None and storage is not None:
         from assetflow.run.splitting import split_rows
 
-        return split_rows(node, node.batch, value, storage)
+        return split_rows(node, node.batch, value)
     if not node.several:
         return [(node.outputs[0], value)]
     keys = [output.key for output in node.outputs]

@@ -26,7 +26,7 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
 from assetflow.run.pinned import Pinned, taken_in_memory
 from assetflow.run.pools import SlotQueue
-from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed
+from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed, versions_gone
 from assetflow.run.reports import Progressed
 from assetflow.run.retrying import next_try
 from assetflow.run.survey import file_row
@@ -41,16 +41,9 @@ class Runner:
     """Carries out one plan. Make one for each run."""
 
     def __init__(
-        self,
-        world: World,
-        plan: Plan,
-        loaded: Loaded,
-        catalog: Catalog,
-        executor: Executor,
-        observations: Mapping[AssetKey, Observation],
-        settings: RunSettings,
-        interrupts: Interrupts,
-    ) -> None:
+        self, world: World, plan: Plan, loaded: Loaded, catalog: Catalog, executor: Executor,
+        observations: Mapping[AssetKey, Observation], settings: RunSettings, interrupts: Interrupts,
+    ) -> None:  # fmt: skip
         self._world, self._plan, self._loaded = world, plan, loaded
         self._catalog, self._executor, self._settings = catalog, executor, settings
         self._observations, self._interrupts, self._handover = observations, interrupts, settings.handover
@@ -170,6 +163,7 @@ class Runner:
                 self._settings.inbox.deliver()
                 for result in results:
                     self._take_in(result)
+                self._begin_beside()
                 self._record()
             elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
                 until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
@@ -187,6 +181,15 @@ class Runner:
             while self._ready and self._has_room():
                 self._begin(heapq.heappop(self._ready)[1])
             self._record()
+
+    def _begin_beside(self) -> None:
+        """Start what stands before all that waits for what has ended well just now: one transaction records both."""
+        may_start = not (self._stopping or self._slots.has_waiting or self._recorder.has_failed)
+        while may_start and self._ready and self._has_room():
+            below = (self._rank[other] for name in self._settled for other in self._dependents[name])
+            if self._ready[0][0] > min(below, default=len(self._rank)):
+                break
+            self._begin(heapq.heappop(self._ready)[1])
 
     def _has_room(self) -> bool:
         return self._executor.capacity > len(self._starting)
@@ -234,9 +237,8 @@ class Runner:
             self._settled.append(name)
             return
         node.keys = [*decisions]
-        if not self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
-            return
-        self._start(name, decisions)
+        if self._slots.has(name, self._loaded.nodes[name].limits.pools, self._run_id):
+            self._start(name, decisions)
 
     def _decided(self, node: Progress, keys: Sequence[AssetKey]) -> Mapping[AssetKey, Decision]:
         """Why these outputs, which stand together, are to be computed; else they are settled, and it is empty."""
@@ -257,7 +259,6 @@ class Runner:
         self._begun.update(node.keys)
         for key, decision in decisions.items():
             node.reasons[key] = decision.reasons or self._plan.steps[key].reasons
-            self._observer.step_started(key, node.reasons[key])
         self._starting.append((name, attempts_of(node, self._run_id, now)))
 
     def _tell_waiting(self, name: str, reason: str) -> None:
@@ -376,8 +377,7 @@ class Runner:
     def _finish_output(self, key: AssetKey, node: Progress, result: NodeResult) -> None:
         spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
         if result.error is not None:
-            is_stopped = result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping
-            if is_stopped:
+            if result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping:
                 message = f"stopped: {self._interrupts.why}"
                 self._settle(replace(base, state="cancelled", error=None, message=message), result)
             else:
@@ -386,14 +386,17 @@ class Runner:
             self._settle(replace(base, state="skipped", message=result.skipped), result)
         else:
             made = result.outputs[key]
-            base = replace(base, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error)
+            state = "rejected" if made.error is not None else "unchanged" if made.version is None else "materialized"
+            outcome = replace(
+                base, state=state, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error,
+                rejected=made.rejected,
+            )  # fmt: skip
             if made.error is not None:
                 refused = None if made.version is None else replace(self._new_trace(spec, made, result), kind="reject")
-                self._settle(replace(base, state="rejected", rejected=made.rejected), result, refused)
+                self._settle(outcome, result, refused)
             else:
-                state = "unchanged" if made.version is None else "materialized"
                 kept = None if head is None else head.version
-                self._commit(key, self._new_trace(spec, made, result), kept, replace(base, state=state), result)
+                self._commit(key, self._new_trace(spec, made, result), kept, outcome, result)
 
     def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
         head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
@@ -401,21 +404,11 @@ class Runner:
         return computed(spec.key, origin, made, result, reuse, self._pinned.seen(spec.key))
 
     def _commit(
-        self,
-        key: AssetKey,
-        trace: NewTrace,
-        kept: Version | None,
-        outcome: StepOutcome,
+        self, key: AssetKey, trace: NewTrace, kept: Version | None, outcome: StepOutcome,
         result: NodeResult | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """An outcome that a commit makes true. `kept` is the version of the head when no new one is stored."""
-        before = self._heads.get(key)
-        lost: tuple[int, ...] = ()
-        if before is not None:
-            # Equal content is stored anew only when the bytes that were there are gone or damaged.
-            is_same = trace.version is not None and trace.version.data_hash == before.version.data_hash
-            is_replaced = is_same and not trace.is_anew
-            lost = (before.version.version_id,) if is_replaced or key in self._world.lost else ()
+        lost = versions_gone(trace, self._heads.get(key), is_lost=key in self._world.lost)
         files = () if result is None else result.files
         self._recorder.add(Pending(outcome, self._attempt(outcome, result), trace, kept, lost, files))
 
@@ -440,8 +433,9 @@ class Runner:
             else:
                 self._take_commit(one, one.trace, one.done)
         for name, _ in starting:
-            node = self._nodes[name]
-            started = self._ahead.started.get(name)
+            node, started = self._nodes[name], self._ahead.started.get(name)
+            for key in node.keys:
+                self._observer.step_started(key, node.reasons[key])
             task = self._pinned.task(
                 name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt, started=started
             )
@@ -478,7 +472,8 @@ class Runner:
         name = self._node_of(outcome.asset)
         ready_at = self._nodes[name].ready_at if name in self._nodes else 0.0
         spans = self._settings.inbox.spans(name, outcome.attempts)
-        return attempt_of(self._run_id, outcome, result, ready_at, spans)
+        spec = self._world.graph.specs.get(outcome.asset)
+        return attempt_of(self._run_id, outcome, result, ready_at, spans, spec)
 
     def _leave(self, node: Progress, state: str, message: str) -> None:
         for key in node.keys:

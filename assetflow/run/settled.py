@@ -34,13 +34,17 @@ from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Side
 from assetflow.partitions.ordinals import EMPTY, Ordinals
 from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
+from assetflow.plan.crowds import Crowd
 from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
 from assetflow.plan.slots import MISSING, mapping_of
 from assetflow.plan.staleness import definition_key
 from assetflow.plan.surroundings import moved_since
+from assetflow.run.crowding import Crowding, are_many
+from assetflow.run.places import Places
 
 _FORMAT = 2
+_MOST_LOOKED_FOR = 5000
 _MOST_MOVED = 2000
 """More partitions than this are looked at all at once and not each by itself."""
 
@@ -73,6 +77,8 @@ class Settled:
     rehashed: Mapping[str, FileState] = field(default_factory=dict[str, FileState])
     definitions: dict[AssetKey, Definition] = field(default_factory=dict[AssetKey, Definition])
     marker: Callable[[str], str] = str
+    crowds: Mapping[AssetKey, Sequence[Crowd]] = field(default_factory=dict[AssetKey, "Sequence[Crowd]"])
+    """Of those that are not settled, the ones that stand alike."""
 
     def in_state(self, text: str, rows: SlotRows) -> dict[AssetKey, Ordinals]:
         """The partitions that have no version (`is:missing`), or one and may not be current (`is:stale`)."""
@@ -92,7 +98,7 @@ class Settled:
             key, partition = split_slot(step.asset)
             is_plain = step.head is not None and not step.head.trace.discovered and not step.is_lost
             is_plain = is_plain and step.head is not None and self.marker(step.head.version.io) != ""
-            if partition and key in self.rests_on and is_plain:
+            if partition and key in self.rests_on and is_plain and step.crowd is None:
                 more[key].append(self.definitions[key].ordinal(partition))
         assets: dict[str, object] = {}
         for key, rests_on in self.rests_on.items():
@@ -141,19 +147,34 @@ class Settling:
         """
         self._graph, self._sides, self._storage, self._contents = graph, sides, storage, contents
         self._catalog, self._env = catalog, env
-        self._rows = SlotRows(catalog.database, env)
+        self._rows, self._places = SlotRows(catalog.database, env), Places(sides)
         self._cache, self._discovered = cache, discovered
         self._seeing: set[AssetKey] = set()
         """Assets of which more was seen than is declared: what is found of them holds only until the next look."""
         self._held: dict[AssetKey, dict[int, Held]] = {}
+        self._made: defaultdict[AssetKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._gone: list[tuple[str, str]] = []
+        """What is current by the number of its definition, and that of which nothing can be seen on the disk."""
+        self._is_whole = False
         self._running: dict[tuple[AssetKey, str, tuple[str, ...]], Running] = {}
 
-    def look(self) -> Settled:
-        """The partitions of each asset that are current, beside those that only the planner can tell."""
-        with garbage_kept():
-            return self._look()
+    def look(self, *, in_crowds: bool = False) -> Settled:
+        """The partitions of each asset that are current, beside those that only the planner can tell.
 
-    def _look(self) -> Settled:
+        `in_crowds`: those that are not are looked at as well.
+        """
+        with garbage_kept():
+            found = self._look(is_whole=False, in_crowds=in_crowds)
+            unsettled = {key: side.existing - found.found[key] for key, side in self._sides.items()}
+            if in_crowds and not self._is_whole and are_many(unsettled):
+                found = self._look(is_whole=True)
+            if in_crowds and self._is_whole:
+                crowding = Crowding(self._graph, self._sides, self._rows, self._places, found.found)
+                made = {key: {one: Ordinals.of(*own) for one, own in ones.items()} for key, ones in self._made.items()}
+                found.crowds = crowding.look(found.rests_on, made, lambda: [*self._beside(), *self._gone])
+            return found
+
+    def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
         last, newest, noted = _noted(before := read_cache(self._cache))
         result = Settled(
             self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
@@ -165,6 +186,8 @@ class Settling:
         if last > result.seq or not self._rows.has(newest):
             last, noted = 0, {}  # the catalog is another one
         inputs = {key: self._inputs(key) for key in self._sides}
+        if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
+            noted, self._is_whole = {}, True  # what carries on from a note may be less than all that is current
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
@@ -186,6 +209,17 @@ class Settling:
                 result.rests_on[key] = found.rests_on
         self._together(result)
         return result
+
+    def _unnoted(
+        self, inputs: Mapping[AssetKey, _Inputs | None], noted: Mapping[AssetKey, _Note]
+    ) -> dict[AssetKey, Ordinals]:
+        """The partitions of each asset that were not noted to be current."""
+        found: dict[AssetKey, Ordinals] = {}
+        for key, side in self._sides.items():
+            given, note = inputs[key], noted.get(key)
+            is_same = given is not None and note is not None and note.rests_on == given.rests_on
+            found[key] = side.existing - note.settled if is_same and note is not None else side.existing
+        return found
 
     # -- what an asset rests on
 
@@ -241,21 +275,16 @@ class Settling:
     def _moved(self, last: int, fitting: Iterable[AssetKey]) -> dict[AssetKey, Ordinals]:
         """The partitions of which something else than their input keys counts, or whose head moved since."""
         named: defaultdict[AssetKey, list[int]] = defaultdict(list)
-        doubted = [*self._catalog.doubts(self._env), *Pointers(self._catalog).pins(self._env)]
         since = self._rows.moved_since(last) if fitting else []
-        for key, partition in (*since, *doubted, *self._rows.without_bytes()):
-            if partition and (ordinal := self._ordinal(AssetKey(key), partition)) is not None:
+        for key, partition in (*since, *self._beside()):
+            if partition and (ordinal := self._places.ordinal(AssetKey(key), partition)) is not None:
                 named[AssetKey(key)].append(ordinal)
         return {key: Ordinals.of(*found) for key, found in named.items()}
 
-    def _ordinal(self, key: AssetKey, partition: str) -> int | None:
-        side = self._sides.get(key)
-        if side is None:
-            return None
-        try:
-            return side.definition.ordinal(partition)
-        except UsageError:
-            return None  # of an earlier definition
+    def _beside(self) -> list[tuple[str, str]]:
+        """The slots on which something decides beside their input keys."""
+        doubted = [*self._catalog.doubts(self._env), *Pointers(self._catalog).pins(self._env)]
+        return [*doubted, *self._rows.without_bytes()]
 
     def _carried(
         self, key: AssetKey, found: _Inputs, noted: Mapping[AssetKey, _Note], now: Mapping[AssetKey, Ordinals],
@@ -284,7 +313,14 @@ class Settling:
             wanted.update(edge.given.upstream for edge in (() if found is None else found.edges))
         if not wanted:
             return
-        rows = self._rows.heads(sorted(wanted))
+        by_columns = {
+            edge.given.upstream
+            for found in inputs.values() if found is not None
+            for edge in found.edges if edge.given.mode == "columns"
+        }  # fmt: skip
+        self._made.clear()
+        self._gone.clear()
+        rows = self._rows.heads(sorted(wanted), sorted(by_columns))
         packages = self._rows.packages({row[3] for row in rows})
         seen: dict[tuple[AssetKey, str], bool] = {}
         held: dict[AssetKey, dict[int, Held]] = {key: {} for key in wanted}
@@ -293,22 +329,45 @@ class Settling:
             for key in wanted
             for number, found in packages.items()
         }
-        by_columns = {
-            edge.given.upstream
-            for found in inputs.values() if found is not None
-            for edge in found.edges if edge.given.mode == "columns"
-        }  # fmt: skip
-        root, markers = str(self._storage.root), {row[8]: self._storage.marker(row[8]) for row in rows}
+        markers = {row[8]: self._storage.marker(row[8]) for row in rows}
+        tables = {key: self._places.table(key, len(rows)) for key in wanted}
+        is_there = self._presence(wanted, len(rows))
         for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
             if discovered != "{}" and not self._is_as_seen(seen, key, discovered):
                 continue
+            ordinal = tables[key].get(partition)
+            if ordinal is None and (ordinal := self._places.ordinal(key, partition)) is None:
+                continue  # of an earlier definition
+            self._made[key][definition].append(ordinal)
             marker = markers[io]
-            ordinal = self._ordinal(key, partition) if marker else None
-            if ordinal is None or not fits[key, definition] or not os.path.exists(f"{root}/{location}/{marker}"):  # noqa: PTH110
+            if not marker or not is_there(key, location, marker):
+                self._gone.append((key, partition))
+                continue
+            if not fits[key, definition]:
                 continue
             digests = _digests(columns) if key in by_columns else None
             held[key][ordinal] = Held(partition, input_key, data_hash, count, digests)
         self._held = held
+
+    def _presence(self, keys: set[AssetKey], many: int) -> Callable[[AssetKey, str, str], bool]:
+        """Whether a version has its bytes, by its asset, location and marker.
+
+        Of very many versions only the folders of their partitions are looked for, as with a note.
+        """
+        root = str(self._storage.root)
+        folders = {key: self._storage.folder(key) + "/" for key in keys}
+        there: dict[AssetKey, set[str]] = {}
+        for key in keys if many > _MOST_LOOKED_FOR else ():
+            with suppress(OSError):
+                there[key] = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
+
+        def is_there(key: AssetKey, location: str, marker: str) -> bool:
+            folder = folders[key]
+            if key in there and location.startswith(folder):
+                return location[len(folder) :].partition("/")[0] in there[key]
+            return os.path.exists(f"{root}/{location}/{marker}")  # noqa: PTH110 - a Path costs more than the look
+
+        return is_there
 
     def _is_as_seen(self, known: dict[tuple[AssetKey, str], bool], key: AssetKey, text: str) -> bool:
         """Whether all that was seen while a partition was made is as it was then."""

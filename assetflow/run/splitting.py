@@ -2,110 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from assetflow.errors import AssetflowError, UsageError, WrongReturn
-from assetflow.io.arrow import is_instance
-from assetflow.io.base import Want
-from assetflow.io.storage import Storage
+from assetflow.io.rows import Coding, Rows
 from assetflow.load.live import Batch, LiveNode, LiveOutput
 from assetflow.model.declare import Result
 from assetflow.model.keys import split_slot
-from assetflow.partitions.cells import key_of_cells
+from assetflow.partitions.cells import axes_of, key_of_ordinals, ordinal_of_cell, step_of
 
 _SHOWN = 5
 
 
-def split_rows(node: LiveNode, batch: Batch, value: object, storage: Storage) -> list[tuple[LiveOutput, object]]:
+def split_rows(node: LiveNode, batch: Batch, value: object) -> list[tuple[LiveOutput, object]]:
     """The rows of each partition that a call makes, in their order; of one that no row names, a table without rows.
 
     Raises:
         WrongReturn: it is no table, lacks a column that names the partition, or has rows of other partitions.
     """
     if isinstance(value, Result):
-        parts = split_rows(node, batch, value.value, storage)
+        parts = split_rows(node, batch, value.value)
         return [(output, replace(value, value=part)) for output, part in parts]
     asset = split_slot(node.outputs[0].key)[0]
-    table, take = _opened(value, storage, asset)
-    names = [batch.columns.get(axis, axis) for axis in batch.axes]
-    rows_of = _rows_by_key(asset, batch, names, _cells(table, names, asset), node.outputs)
-    return [(output, take(rows_of[split_slot(output.key)[1]])) for output in node.outputs]
+    rows = _opened(value, asset)
+    names = {axis: batch.columns.get(axis, axis) for axis in batch.axes}
+    for name in names.values():
+        _must_be_full(rows, name, asset)
+    codings = [_coding(rows, batch, names, axis, asset) for axis in names]
+    found = {key_of_ordinals(batch.definition, meant): numbers for meant, numbers in rows.groups(codings)}
+    wanted = [split_slot(output.key)[1] for output in node.outputs]
+    _refuse_others(found, wanted, asset)
+    return [(output, rows.take(found.get(key))) for output, key in zip(node.outputs, wanted, strict=True)]
 
 
-def _opened(value: object, storage: Storage, asset: str) -> tuple[Any, Callable[[Sequence[int]], object]]:
-    """What gives columns by name, and what gives some rows in the form in which they came."""
-    if is_instance(value, "pandas", "DataFrame"):
-        frame: Any = value
-        plain = frame.index.nlevels == 1 and frame.index.name is None and type(frame.index).__name__ == "RangeIndex"
-        return frame, lambda rows: frame.iloc[rows].reset_index(drop=True) if plain else frame.iloc[rows]
+def _opened(value: object, asset: str) -> Rows:
     try:
-        table: Any = storage.convert(value, Want("arrow"), key=asset)
+        return Rows(value, asset)
     except AssetflowError as error:
         raise WrongReturn(
             f"`{asset}` makes several partitions in one call, and returned what is no table",
             facts=(error.what,), fix="return a table of all of them, or leave out batch=",
         ) from error  # fmt: skip
-    if isinstance(value, list):
-        records = cast("list[object]", value)
-        return table, lambda rows: [records[row] for row in rows]
-    return table, lambda rows: table.take(rows) if rows else table.slice(0, 0)
 
 
-def _cells(table: Any, names: Sequence[str], asset: str) -> list[list[object]]:
-    known = [str(name) for name in (table.columns if hasattr(table, "iloc") else table.column_names)]
-    found: list[list[object]] = []
-    for name in names:
-        if name not in known:
-            raise WrongReturn(
-                f"`{asset}` returned no column `{name}`, which says to which partition a row belongs",
-                facts=(f"columns:  {', '.join(known) or 'none'}",),
-                fix="return it, or name another one: @asset(partition_column=...)",
-            )
-        column = table[name]
-        if hasattr(table, "iloc"):
-            column = column.astype(object).where(column.notna(), None)
-            found.append(column.tolist())
-        else:
-            found.append(column.to_pylist())
-        if lacking := sum(one is None for one in found[-1]):
-            rows = "1 row" if lacking == 1 else f"{lacking} rows"
-            raise WrongReturn(
-                f"`{asset}` returned {rows} without a value in `{name}`, which tells partitions apart",
-                fix="leave them out, or fill the column",
-            )
-    return found
-
-
-def _rows_by_key(
-    asset: str, batch: Batch, names: Sequence[str], cells: Sequence[list[object]], outputs: Iterable[LiveOutput]
-) -> Mapping[str, list[int]]:
-    found: dict[str, list[int]] = {split_slot(output.key)[1]: [] for output in outputs}
-    outside: dict[str, int] = {}
-    keys: dict[tuple[object, ...], str] = {}
-    for row, values in enumerate(zip(*cells, strict=True)):
-        key = keys.get(values)
-        if key is None:
-            try:
-                key = key_of_cells(batch.definition, dict(zip(batch.axes, values, strict=True)))
-            except UsageError as error:
-                said = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-                raise WrongReturn(
-                    f"`{asset}` returned a row of no partition: {said}", facts=(error.what,), fix=error.fix
-                ) from error
-            keys[values] = key
-        if key in found:
-            found[key].append(row)
-        else:
-            outside[key] = outside.get(key, 0) + 1
-    if outside:
-        wanted = [*found]
-        shown = [f"{key} ({count} row{'s' * (count != 1)})" for key, count in [*outside.items()][:_SHOWN]]
-        more = f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
-        asked = wanted[0] if len(wanted) == 1 else f"{wanted[0]}..{wanted[-1]}"
+def _must_be_full(rows: Rows, name: str, asset: str) -> None:
+    if name not in rows.columns:
         raise WrongReturn(
-            f"`{asset}` was to make {asked}, and returned rows of {', '.join(shown)}{more}",
-            fix="return only rows from `partition.start` to before `partition.end`; nothing was stored",
+            f"`{asset}` returned no column `{name}`, which says to which partition a row belongs",
+            facts=(f"columns:  {', '.join(rows.columns) or 'none'}",),
+            fix="return it, or name another one: @asset(partition_column=...)",
         )
-    return found
+    if lacking := rows.missing(name):
+        raise WrongReturn(
+            f"`{asset}` returned {'1 row' if lacking == 1 else f'{lacking} rows'} without a value in `{name}`, "
+            "which tells partitions apart",
+            fix="leave them out, or fill the column",
+        )
+
+
+def _coding(rows: Rows, batch: Batch, names: Mapping[str, str], axis: str, asset: str) -> Coding:
+    """What the values of the column of an axis mean: the ordinal on it."""
+    definition = axes_of(batch.definition)[axis]
+
+    def meaning(value: object, row: int) -> int:
+        try:
+            return ordinal_of_cell(definition, value)
+        except UsageError as error:
+            cells = {name: value if name == names[axis] else rows.cell(name, row) for name in names.values()}
+            said = ", ".join(f"{name}={cell}" for name, cell in cells.items())
+            raise WrongReturn(
+                f"`{asset}` returned a row of no partition: {said}", facts=(error.what,), fix=error.fix
+            ) from error
+
+    return Coding(names[axis], meaning, step_of(definition))
+
+
+def _refuse_others(found: Mapping[str, Any], wanted: Sequence[str], asset: str) -> None:
+    """Refuse rows of partitions that were not asked for."""
+    first = {key: rows[0] for key, rows in found.items() if key not in set(wanted)}
+    if not first:
+        return
+    outside = sorted(first, key=lambda key: first[key])
+    shown = [f"{key} ({len(found[key])} row{'s' * (len(found[key]) != 1)})" for key in outside[:_SHOWN]]
+    more = f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
+    asked = wanted[0] if len(wanted) == 1 else f"{wanted[0]}..{wanted[-1]}"
+    raise WrongReturn(
+        f"`{asset}` was to make {asked}, and returned rows of {', '.join(shown)}{more}",
+        fix="return only rows from `partition.start` to before `partition.end`; nothing was stored",
+    )

@@ -38,7 +38,7 @@ def log_path(runs: Path, run_id: int, node: str, attempt: int) -> Path:
     """Where the log of an attempt at a function lies, or at one partition of it."""
     base, partition = split_slot(AssetKey(node))
     name = f"{base}[{folder_name(partition)}]" if partition else base
-    return runs / str(run_id) / f"{name}.{attempt}.log"
+    return Path(f"{runs}/{run_id}/{name}.{attempt}.log")
 
 
 def range_log(path: Path, definition: Definition, partition: str) -> Path | None:
@@ -51,6 +51,12 @@ def range_log(path: Path, definition: Definition, partition: str) -> Path | None
             if definition.ordinal(first) <= place <= definition.ordinal(last):
                 return found
     return None
+
+
+def partitions_in(path: Path, partition: str) -> str:
+    """What a log is of: this partition, or all that were made in the same call, as `2026-01-01..2026-01-10`."""
+    inside = path.name.partition("[")[2].rpartition("].")[0]
+    return partition if not partition or inside == folder_name(partition) else unquote(inside)
 
 
 class StepLog:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
 from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
+from assetflow.catalog.slots import with_traces
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing, StorageFailed
 from assetflow.io.forms import value_words
 from assetflow.io.inspect import way_back
@@ -137,8 +139,9 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
 
     unsteady = frozenset((slot(key, partition), input_key) for key, partition, input_key in catalog.unsteady())
     world = World(
-        graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, seen, slots.settled, slots.current
-    )
+        graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, partial(with_traces, catalog.database),
+        seen, slots.settled, slots.current, slots.crowds,
+    )  # fmt: skip
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
     known = {**remembered.known, **found}
     return Survey(world, observer.observations, tuple(found.values()), observer.asked, observer.times, known)

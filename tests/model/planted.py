@@ -110,8 +110,8 @@ PLANTED = (
     Planted(
         "outputs of one function are decided one by one",
         PLANNER,
-        "for key, decision in {**decided, **_joined(free)}.items():",
-        "for key, decision in {**decided, **free}.items():",
+        "            decided.update(joined(free))",
+        "            decided.update(free)",
     ),
     Planted(
         "a source is taken as it was last observed",

@@ -302,3 +302,12 @@ def test_removing_a_tree_does_not_follow_links(tmp_path: Path) -> None:
     Files().remove_tree(tmp_path / "gone")
 
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_a_second_name_is_the_same_file_and_takes_no_name_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("one")
+
+    assert Files().link(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two").samefile(tmp_path / "one")
+    with pytest.raises(StorageFailed, match="linking two failed"):
+        Files().link(tmp_path / "one", tmp_path / "two")

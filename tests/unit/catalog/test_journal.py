@@ -232,6 +232,26 @@ def test_segments_are_read_as_one(opened: Opener, tmp_path: Path, monkeypatch: p
     assert in_journal(tmp_path) == in_catalog(tmp_path)
 
 
+def test_lines_go_to_the_newest_file_though_another_process_began_it(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opened(), opened()
+    for round_number in range(3):
+        commit(first, ORDERS, f"first {round_number}")
+        if round_number == 1:
+            second.database.renew_journal()  # the files of before are gone
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(journal, "SEGMENT_BYTES", 1)
+                commit(second, CUSTOMERS, f"second {round_number}")  # begins a file
+        newest = segments(tmp_path / "journal")[-1]
+        size = newest.stat().st_size
+        commit(first, ORDERS, f"again {round_number}")
+        assert newest.stat().st_size > size
+        assert segments(tmp_path / "journal")[-1] == newest
+        assert in_journal(tmp_path) == in_catalog(tmp_path)
+
+
 def test_a_journal_that_cannot_be_written_keeps_the_catalog_as_it_is(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

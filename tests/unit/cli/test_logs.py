@@ -80,7 +80,8 @@ def test_following_a_run_that_has_ended_gives_all_of_it(ran: Cli) -> None:
     assert ran("logs", "-f", "orders", "-n", "1").out.endswith("WARNING page 2 was short\n")
     lines = [json.loads(line) for line in ran("logs", "-f", "1", "--json", "--grep", "luck").out.splitlines()]
     assert lines[-1] == {
-        "schema": "assetflow.log/1", "run": 1, "asset": "bad", "attempt": 1, "line": "ValueError: no luck",
+        "schema": "assetflow.log/1", "run": 1, "asset": "bad", "partition": None, "attempt": 1,
+        "line": "ValueError: no luck",
     }  # fmt: skip
     assert ran("logs", "-f", "9").code == 2
     assert ran("logs", "-f", "nobody").code == 2

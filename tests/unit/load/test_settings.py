@@ -134,8 +134,8 @@ def test_all_problems_come_together_in_the_order_of_lines(tmp_path: Path) -> Non
         '`io` is "parqet", but takes "parquet" or "duckdb"\n  did you mean `parquet`?\n  at assetflow.toml:1',
         "`workers` is 0: input should be greater than or equal to 1\n  at assetflow.toml:2",
         "unknown key `exector`\n  did you mean `executor`?\n  at assetflow.toml:3\n  help: known keys: name, modules, io, "
-        "storage, catalog, duckdb, warehouse, executor, workers, stop_grace, env, tz, allow_pickle, hash, discover, "
-        "log_limit, retention, defaults, groups, config, resources, pools, selections, jobs, alerts",
+        "storage, catalog, duckdb, hive, warehouse, executor, workers, stop_grace, env, tz, allow_pickle, hash, "
+        "discover, log_limit, retention, defaults, groups, config, resources, pools, selections, jobs, alerts",
         "unknown key `dely` in `defaults.retry`\n  did you mean `delay`?\n  at assetflow.toml:6\n  help: known keys in "
         "`defaults.retry`: times, delay, backoff, max_delay, jitter",
     ]

@@ -210,7 +210,7 @@ def test_an_end_in_the_middle_shows_a_caret_and_what_could_stand_there() -> None
         ('a or "b', 5, "a quote is not closed"),
         ("a..", 3, "ends where a selection was expected"),
         ("a or -b", 5, "`-` cannot begin a name"),
-        ("orders[2026-01-05]", 6, "does not take partitions"),
+        ("orders[2026-01-05]", 6, "names assets, not partitions"),
         ("a % b", 2, "`%` means nothing in a selection"),
         ("a or :", 6, "without a name"),
         ('""', 0, "an empty name"),

@@ -217,15 +217,16 @@ def test_the_asset_itself_is_what_the_catalog_knows(shop: Path) -> None:
 
 
 @pytest.mark.parametrize("act", [
-    lambda project: project.accept("week"),
     lambda project: project.invalidate("week"),
     lambda project: project.pin("week"),
-    lambda project: project.verify("total"),
-], ids=["accept", "invalidate", "pin", "verify"])  # fmt: skip
-def test_what_does_not_know_partitions_says_so_and_changes_nothing(shop: Path, act: object) -> None:
+    lambda project: project.pin("w*k"),
+    lambda project: project.pin("week@1"),
+    lambda project: project.rollback("week"),
+], ids=["invalidate", "pin", "pin by a pattern", "pin a version", "rollback"])  # fmt: skip
+def test_what_wants_to_know_which_partitions_says_so_and_changes_nothing(shop: Path, act: object) -> None:
     project = Project.load(shop)
     project.materialize().raise_for_status()
-    with pytest.raises(UsageError, match="partitions"):
+    with pytest.raises(UsageError, match="week has partitions"):
         act(project)  # type: ignore[operator]
 
     assert Project.load(shop).plan().is_empty
