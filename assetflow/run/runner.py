@@ -184,7 +184,8 @@ class Runner:
 
     def _begin_beside(self) -> None:
         """Start what stands before all that waits for what has ended well just now: one transaction records both."""
-        may_start = not (self._stopping or self._slots.has_waiting or self._recorder.has_failed)
+        is_stopping = self._stopping or self._interrupts.is_stopping
+        may_start = not (is_stopping or self._slots.has_waiting or self._recorder.has_failed)
         while may_start and self._ready and self._has_room():
             below = (self._rank[other] for name in self._settled for other in self._dependents[name])
             if self._ready[0][0] > min(below, default=len(self._rank)):
