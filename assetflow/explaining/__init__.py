@@ -116,13 +116,19 @@ class Explaining:
         Raises:
             NoSuchAsset: there is no such asset.
             NoSuchVersion: several partitions are named, or the asset has none.
+            UsageError: there is no such partition.
         """
+        from datetime import UTC, datetime
+
         from assetflow.explaining.notrun import why_not
         from assetflow.explaining.truth import truth_table
         from assetflow.run.requests import read_request
 
         name, _ = self._split(written(key).name)
-        spec = self.graph.specs[split_slot(name)[0]]
+        asset, partition = split_slot(name)
+        spec = self.graph.specs[asset]
+        if partition and spec.partitions is not None:
+            spec.partitions.parse(partition, datetime.now(UTC))
 
         def partitions(run_id: int) -> str | None:
             asked = read_request(self.settings.state_path / "runs" / str(run_id))
@@ -137,7 +143,7 @@ class Explaining:
         def plan() -> Plan:
             return self._planned(None, None)  # with a step for each partition
 
-        table = truth_table(self.settings, spec, self.graph, plan, self.select, at, split_slot(name)[1])
+        table = truth_table(self.settings, spec, self.graph, plan, self.select, at, partition)
         return replace(found, conditions=table)
 
     def against(self, name: str, expression: str | Iterable[str] | None = None) -> Against:
