@@ -82,10 +82,12 @@ def test_a_failure_in_one_is_not_a_failure_in_the_other(workspace: Workspace) ->
     workspace.materialize(env="prod")
     workspace.edit('ran("total")', 'raise ValueError("no")')
     workspace.materialize(env="dev")
+    assert workspace.states("dev")["total"] == "failed"
+    assert workspace.states("prod")["total"] == "stale"
     workspace.edit('raise ValueError("no")', 'ran("total")')
 
     assert workspace.states("prod") == {"numbers": "current", "total": "current"}
-    assert workspace.states("dev")["total"] == "failed"
+    assert workspace.states("dev")["total"] == "missing"
 
 
 def test_the_environment_comes_from_the_argument_then_the_variable_then_the_file(
