@@ -62,10 +62,10 @@ def _limit_pages(pages: int, _: object) -> None:
 
 
 def full_disk(report: Report, sizes_kb: Sequence[int] = (0, 4, 16, 40, 64, 100, 160, 240, 400, 800)) -> None:
-    """A disk of 8 MB, filled up to a few kilobytes: the errors are the kernel's own."""
+    """A disk of 12 MB, filled up to a few kilobytes: the errors are the kernel's own."""
     with tempfile.TemporaryDirectory(prefix="assetflow-faults-disk-") as folder:
         mount = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True, text=True, check=False
         )
         if mount.returncode:
             report.skipped["a real full disk"] = f"mounting is not permitted: {mount.stderr.strip()}"
