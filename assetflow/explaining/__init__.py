@@ -108,7 +108,7 @@ class Explaining:
     def why_not(self, key: str, *, now: float | None = None) -> WhyNot:
         """Why an asset, or `"visits[2026-01-05]"`, did not run in the last run, or that it did.
 
-        It may be one partition, `"orders[2026-01-05]"`.
+        It was current, pinned, blocked, or not asked for.
 
         Its `conditions` say what could run it by itself at `now` (UTC seconds; default: the time of the call): its
         `auto` policy, the jobs that select it, the daemon; each with what it rests on.

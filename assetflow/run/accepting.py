@@ -50,7 +50,6 @@ def standing(
         TraceInput(one.parameter, one.upstream, one.mode, digest_of(one, content), _number(world, one.upstream))
         for one, content in known
     )
-    asset, partition = split_slot(spec.key)
     made = NewTrace(
         asset, input_key(spec, digests), spec.code, spec.code_parts or {}, spec.config or {}, inputs, kind,
         head.trace.started_at, head.trace.finished_at, _as_of(world, spec, head), {**head.trace.metadata, **notes},
