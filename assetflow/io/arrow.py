@@ -60,7 +60,7 @@ def open_table(value: object, key: str) -> TableStream:
     if is_instance(value, "pandas", "DataFrame"):
         from assetflow.io.frames import table_from_pandas
 
-        return _from_table(table_from_pandas(cast("Any", value), key), key)
+        return from_table(table_from_pandas(cast("Any", value), key), key)
     if is_instance(value, "polars", "DataFrame") or is_instance(value, "polars", "LazyFrame"):
         return _from_polars(value, key)
     if _is_relation(value):
@@ -213,7 +213,7 @@ def value_as(value: object, want: Want, key: str) -> object:
     if form == "python" or (form == "records" and is_list and want.columns is None):
         return value
     if form in TABLE_FORMS and is_list:
-        stream = _from_table(records_table(cast("list[dict[str, object]]", value), key), key)
+        stream = from_table(records_table(cast("list[dict[str, object]]", value), key), key)
         return forms_of(select(stream, want.columns, key), want, key)
     if (form == "bytes" and isinstance(value, bytes)) or (form == "path" and isinstance(value, Path)):
         return value
@@ -304,7 +304,7 @@ def _one(pa: Any, batches: list[Any], schema: Any) -> Any:
     return pa.concat_batches(filled)
 
 
-def _from_table(table: pa.Table, key: str) -> TableStream:
+def from_table(table: pa.Table, key: str) -> TableStream:
     import pyarrow as pa
 
     _refuse_twins(table.schema.names, key)
@@ -384,7 +384,7 @@ def _from_polars(value: Any, key: str) -> TableStream:
             with _conversion(key, name):
                 frame.select(name).to_arrow()
         raise
-    stream = _from_table(table, key)
+    stream = from_table(table, key)
     back = cast("Any", pl.from_arrow(stream.schema.empty_table()))
     for name, dtype in frame.schema.items():
         if back.schema[name] != dtype:
@@ -429,7 +429,7 @@ def _from_records(value: list[object], key: str) -> TableStream:
             f"the records of `{key}` do not all have the same keys and types",
             fix="give every dict the same keys, and every key values of one type; or leave out io=, to store JSON",
         )
-    return _from_table(table, key)
+    return from_table(table, key)
 
 
 def _from_stream(value: Any, key: str) -> TableStream:
@@ -437,7 +437,7 @@ def _from_stream(value: Any, key: str) -> TableStream:
 
     with _conversion(key):
         if isinstance(value, pa.Table):
-            return _from_table(value, key)
+            return from_table(value, key)
         if isinstance(value, pa.RecordBatch):
             return _logical(value.schema, [value], key)
         reader: Any = value if isinstance(value, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(value)

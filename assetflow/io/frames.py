@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import NotExact
 from assetflow.io.layout import logical_type
+from assetflow.io.simple import Look, look_at, remember, table_like_before
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +24,22 @@ NOTES = b"assetflow"
 """The key of our metadata in an Arrow schema."""
 
 
-def table_from_pandas(frame: pd.DataFrame, key: str) -> pa.Table:
+def table_from_pandas(frame: pd.DataFrame, key: str, look: Look | None = None) -> pa.Table:
     """The frame as a table that `pandas_from_table` turns into an equal frame. `frame.attrs` is not kept.
 
     Raises:
         NotExact: a column or the index would not come back as it is.
     """
+    look = look or look_at(frame)
+    if look is not None and (like_before := table_like_before(look)) is not None:
+        return like_before
+    table = _checked_table(frame, key)
+    if look is not None:
+        remember(look, table)
+    return table
+
+
+def _checked_table(frame: pd.DataFrame, key: str) -> pa.Table:
     _check_labels(frame, key)
     table = _convert(frame, key)
     notes: dict[str, Any] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,12 +17,16 @@ from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Version
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from assetflow.io.arrow import TableStream
 
 FORMS = ("pandas", "python", "arrow", "polars", "records")
 """The forms that come from memory. DuckDB reads the file itself, and who asks for a stream wants to save memory."""
+
+_SMALL_BYTES = 1 << 20
+"""A smaller table is also kept as a pandas frame once somebody wanted one: the copy costs less than the conversion."""
 
 LARGEST_BYTES = 128 << 20
 """A larger table is read from the store: its copies would cost more memory than decoding it costs time."""
@@ -38,6 +42,8 @@ class Handed:
     size_bytes: int
     data_hash: str
     columns: Mapping[str, str]
+    frames: list[Any] = field(default_factory=list[Any], compare=False, repr=False)
+    """The table as a pandas frame which is only given away as copies, when there is one."""
 
     @property
     def rows(self) -> int:
@@ -70,9 +76,15 @@ class Handed:
         """
         from assetflow.io import arrow
 
-        found = arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        if want.form not in ("pandas", "python"):
+            return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        if self.frames and want.columns is None:
+            return self.frames[0].copy(deep=True)
+        found: Any = arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        if want.columns is None and self.size_bytes <= _SMALL_BYTES and not any(map(_is_object, found.dtypes)):
+            self.frames.append(found)
         # A column may have come over without a copy; what is written to it must not reach the next reader.
-        return cast("Any", found).copy(deep=True) if want.form in ("pandas", "python") else found
+        return found.copy(deep=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +139,45 @@ def handed(value: object, key: str, algorithm: str) -> Handed | None:
     """
     import pyarrow as pa
 
-    from assetflow.io.arrow import open_table
     from assetflow.io.hashing import TableHasher
 
     if not is_whole(value):
         return None
-    stream = open_table(value, key)
+    frame, stream, shared = _opened(value, key)
     kinds: list[Any] = [field.type for field in stream.schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
         return None  # the categories of a stored version are those of all its batches together
-    shared = list(stream.batches)
     if sum(batch.nbytes for batch in shared) > LARGEST_BYTES:
         return None
-    batches, hasher = _private(stream.schema, shared), TableHasher(stream.schema, algorithm)
+    batches = tuple(shared) if frame is not None else _private(stream.schema, shared)
+    hasher = TableHasher(stream.schema, algorithm)
     for batch in batches:
         hasher.update(batch)
     data_hash, columns = hasher.finish({})
     size = sum(batch.nbytes for batch in batches)
-    return Handed(key, stream.schema, batches, size, data_hash, columns)
+    # A missing number comes back as the usual one, whatever its bits were.
+    is_same = frame is not None and not any(column.null_count for batch in batches for column in batch.columns)
+    return Handed(key, stream.schema, batches, size, data_hash, columns, [frame] if is_same else [])
+
+
+def _opened(value: object, key: str) -> tuple[pd.DataFrame | None, TableStream, list[pa.RecordBatch]]:
+    """A table opened, with its batches; a pandas frame in memory of its own where the batches lie in that."""
+    from assetflow.io.arrow import from_table, is_instance, open_table
+
+    if is_instance(value, "pandas", "DataFrame") and cast("Any", value).size * 8 <= LARGEST_BYTES:
+        from assetflow.io.frames import table_from_pandas
+        from assetflow.io.simple import private_copy
+
+        if (private := private_copy(cast("Any", value))) is not None:
+            frame, look = private
+            stream = from_table(table_from_pandas(frame, key, look), key)
+            return frame, stream, list(stream.batches)
+    stream = open_table(value, key)
+    return None, stream, list(stream.batches)
+
+
+def _is_object(dtype: Any) -> bool:
+    return dtype == object
 
 
 def is_whole(value: object) -> bool:

@@ -1,0 +1,119 @@
+"""Simple frames, of which is known that they come back: numbers, truth values, times and text under a default index.
+
+What is stored of such a frame besides its values (schema, metadata, what is noted in it) depends on its labels, types
+and number of rows alone. It is found once, by the long way of `frames`, and used for all frames that look alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_MOST_LOOKS = 10_000
+_KINDS = frozenset("biufmM")
+"""Kinds of numpy types whose values make no difference to how they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A simple frame: what decides how it is stored, its columns in order, and whether all of them are NumPy arrays."""
+
+    key: Hashable
+    rows: int
+    columns: tuple[pd.Series[Any], ...]
+    is_numpy: bool
+
+
+class _Known:
+    """What frames that look alike are stored with: the schema for a number of rows, from which those for others come."""
+
+    def __init__(self, rows: int, schema: pa.Schema, pandas: dict[str, Any]) -> None:
+        self._pandas = pandas
+        self._latest = (rows, schema)
+
+    def for_rows(self, rows: int) -> pa.Schema:
+        """The schema of a frame with this many rows. May be called from any thread."""
+        before, schema = self._latest
+        if before == rows:
+            return schema
+        pandas = {**self._pandas, "index_columns": [{**self._pandas["index_columns"][0], "stop": rows}]}
+        schema = schema.with_metadata({**cast("Any", schema.metadata), b"pandas": json.dumps(pandas).encode()})
+        self._latest = (rows, schema)
+        return schema
+
+
+_known: dict[Hashable, _Known] = {}
+
+
+def look_at(frame: pd.DataFrame) -> Look | None:
+    """What decides how a frame is stored, or None when its values may decide too."""
+    import numpy as np
+    import pandas as pd
+
+    if not _is_usual(frame):
+        return None
+    names: list[object] = frame.columns.tolist()
+    columns = tuple(series for _, series in frame.items())
+    dtypes: list[Any] = [series.dtype for series in columns]
+    are_numpy = [isinstance(dtype, np.dtype) for dtype in dtypes]
+    if not all(type(name) is str for name in names) or not all(
+        dtype.kind in _KINDS if is_numpy else type(dtype) is pd.StringDtype
+        for dtype, is_numpy in zip(dtypes, are_numpy, strict=True)
+    ):
+        return None
+    return Look((frame.columns.dtype, *names, *dtypes), len(frame), columns, all(are_numpy))
+
+
+def table_like_before(look: Look) -> pa.Table | None:
+    """The table that `frames.table_from_pandas` makes of the frame, if one that looks alike was made before."""
+    import pyarrow as pa
+
+    known = _known.get(look.key)
+    if known is None:
+        return None
+    schema, columns = known.for_rows(look.rows), list[Any]()
+    for series, field in zip(look.columns, schema, strict=True):
+        column: Any = pa.array(series.to_numpy() if series.dtype.kind in _KINDS else series.array, from_pandas=True)
+        if column.type != field.type:
+            return None
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def remember(look: Look, table: pa.Table) -> None:
+    """Keep how a frame is stored; the table is one that was checked to come back."""
+    raw: Any = (table.schema.metadata or {}).get(b"pandas")
+    if raw is None or len(_known) >= _MOST_LOOKS:
+        return
+    pandas: dict[str, Any] = json.loads(raw)
+    if json.dumps(pandas).encode() == raw and len(pandas["index_columns"]) == 1:
+        _known[look.key] = _Known(look.rows, table.schema, pandas)
+
+
+def private_copy(frame: pd.DataFrame) -> tuple[pd.DataFrame, Look] | None:
+    """The frame in memory that nobody else has, or None where its arrays cannot be told to be copied."""
+    import pandas as pd
+
+    if not _is_usual(frame):
+        return None
+    copy = pd.DataFrame(frame, copy=True)  # unlike `copy()`, this leaves attributes and flags behind, as storing does
+    look = look_at(copy)
+    return (copy, look) if look is not None and look.is_numpy else None
+
+
+def _is_usual(frame: pd.DataFrame) -> bool:
+    """Whether the frame is one of pandas itself, with rows, under a default index and with one level of labels."""
+    import pandas as pd
+
+    index: Any = frame.index
+    labels: Any = frame.columns
+    if type(frame) is not pd.DataFrame or type(index) is not pd.RangeIndex or type(labels) is not pd.Index:
+        return False
+    is_default = index.name is None and index.start == 0 and index.step == 1
+    return is_default and labels.name is None and len(index) > 0 and len(labels) > 0
