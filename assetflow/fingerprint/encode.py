@@ -21,29 +21,65 @@ _PLAIN_DECORATORS = frozenset(["staticmethod", "classmethod", "property"])
 _NOTHING: frozenset[int] = frozenset()
 
 
-def encode_tree(node: ast.AST, left_out: Collection[int] = _NOTHING, *, with_docs: bool = False) -> bytes:
+def encode_tree(
+    node: ast.AST,
+    left_out: Collection[int] = _NOTHING,
+    *,
+    with_docs: bool = False,
+    known: dict[int, bytes] | None = None,
+) -> bytes:
     """The canonical bytes of a syntax tree, without the nodes whose ids are in `left_out`.
 
     Fields that are None or empty are left out, so that fields which later Python versions add change nothing until
-    they are used.
+    they are used. `known` keeps what statements gave that hold no others, for the next call: such calls may differ in
+    `left_out` only by decorators and by annotations of parameters, which never stand in these statements.
     """
-    out = bytearray()
+    out: list[bytes] = []
     waiting: list[object] = [node]
     while waiting:  # not recursive: a sum of a thousand terms is a tree a thousand deep
         item = waiting.pop()
-        if isinstance(item, bytes):
-            out += item
-        elif isinstance(item, ast.Constant):
-            out += b"C" + atom(item.value)
+        kind = type(item)
+        if kind is bytes:
+            out.append(cast("bytes", item))
+        elif kind is ast.Constant:
+            out.append(b"C" + atom(cast("ast.Constant", item).value))
         elif isinstance(item, ast.AST):
+            if known is not None and kind in _SINGLE and item is not node:
+                if (before := known.get(id(item))) is None:
+                    before = known[id(item)] = encode_tree(item, left_out, with_docs=with_docs)
+                out.append(before)
+                continue
             if isinstance(item, ast.AnnAssign) and item.value is not None and id(item.annotation) in left_out:
                 item = ast.Assign(targets=[item.target], value=item.value)
-            waiting.append(b")")
-            waiting.extend(reversed(list(_fields(item, left_out, with_docs=with_docs))))
-            out += b"(" + sized(type(item).__name__.encode())
+            opening, fields = _shapes[type(item)]
+            parts = _parts(item, fields, left_out, with_docs=with_docs)
+            parts.append(b")")
+            parts.reverse()
+            waiting += parts
+            out.append(opening)
         else:
-            out += b"A" + atom(item)
-    return bytes(out)
+            out.append(b"A" + atom(item))
+    return b"".join(out)
+
+
+_SINGLE = frozenset([
+    ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.Assert, ast.Raise, ast.Delete,
+    ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Pass, ast.Break, ast.Continue,
+])  # fmt: skip
+"""Statements that hold no others."""
+
+
+class _Shapes(dict[type[ast.AST], tuple[bytes, tuple[tuple[str, bytes], ...]]]):
+    """What the bytes of a kind of node begin with, and its fields in order, each with what announces it."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+        names = [name for name in sorted(kind._fields) if name not in _SKIPPED]
+        fields = tuple((name, sized(name.encode())) for name in names)
+        found = self[kind] = (b"(" + sized(kind.__name__.encode()), fields)
+        return found
+
+
+_shapes = _Shapes()
 
 
 def local_annotations(node: ast.AST) -> set[int]:
@@ -67,7 +103,7 @@ def leave_out_policies(tree: ast.Module) -> None:
 
     `Annotated[X, In(accept="last_good")]` becomes `X`: who adds that to a parameter changes no result.
     """
-    for node in ast.walk(tree):
+    for node in ast.walk(tree):  # not `trees.walk`, which keeps what it found
         if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Subscript):
             node.annotation = _without_policy(node.annotation)
 
@@ -125,11 +161,15 @@ def _is_plain_decorator(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Name) and decorator.id in _PLAIN_DECORATORS
 
 
-def _fields(node: ast.AST, left_out: Collection[int], *, with_docs: bool) -> Iterator[object]:
-    for name in sorted(node._fields):
-        if name in _SKIPPED:
-            continue
+def _parts(
+    node: ast.AST, fields: Iterable[tuple[str, bytes]], left_out: Collection[int], *, with_docs: bool
+) -> list[object]:  # fmt: skip
+    """What stands inside a node, in order: bytes, nodes, and values of fields."""
+    found: list[object] = []
+    for name, announced in fields:
         value: object = getattr(node, name, None)
+        if value is None:
+            continue
         if isinstance(value, list):
             items = [item for item in cast("list[object]", value) if id(item) not in left_out]
             if name in _BODIES:
@@ -137,12 +177,12 @@ def _fields(node: ast.AST, left_out: Collection[int], *, with_docs: bool) -> Ite
             elif isinstance(node, ast.JoinedStr):
                 items = list(_merged(items))
             if items:
-                yield sized(name.encode()) + b"[" + str(len(items)).encode() + b":"
-                for item in items:
-                    yield b"0" if item is None else item  # None stands in lists: the key of `**rest` in a dict display
-        elif value is not None and id(value) not in left_out:
-            yield sized(name.encode())
-            yield value
+                found.append(announced + b"[%d:" % len(items))
+                # None stands in lists: the key of `**rest` in a dict display
+                found += [b"0" if item is None else item for item in items]
+        elif id(value) not in left_out:
+            found += (announced, value)
+    return found
 
 
 def _statements(node: ast.AST, name: str, items: list[object], *, with_docs: bool) -> list[object]:

@@ -129,25 +129,26 @@ def index_of(tree: ast.Module) -> FileIndex:
     patches = sorted({*(chain for chain in outside.stored if "." in chain), *_set_by_name(nodes)})
     accessors: list[list[str]] = []
     pieces: list[Row] = []
+    known: dict[int, bytes] = {}
     for node, name in _pieces(tree):
-        row = _row(node, name, local)
+        row = _row(node, name, local, known)
         pieces.append(row)
         for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7]):
             if argument.isidentifier() and "." not in name:
                 accessors.append([called, argument, name])
-    return FileIndex([digest("tree", encode_tree(tree, local)), imports, names, patches, accessors, pieces])
+    return FileIndex([digest("tree", encode_tree(tree, local, known=known)), imports, names, patches, accessors, pieces])
 
 
 def _digests(
-    node: ast.AST, nodes: Iterable[ast.AST], left_out: Set[int], annotations: Set[int]
+    node: ast.AST, nodes: Iterable[ast.AST], left_out: Set[int], annotations: Set[int], known: dict[int, bytes]
 ) -> tuple[str, str, str]:
-    annotated = digest("tree", encode_tree(node, left_out))
-    plain = digest("tree", encode_tree(node, left_out | annotations)) if annotations else annotated
+    annotated = digest("tree", encode_tree(node, left_out, known=known))
+    plain = digest("tree", encode_tree(node, left_out | annotations, known=known)) if annotations else annotated
     full = digest("tree", encode_tree(node, left_out, with_docs=True)) if _has_docs(nodes) else annotated
     return plain, annotated, full
 
 
-def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int]) -> Row:
+def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int], known: dict[int, bytes]) -> Row:
     nodes = walk(node)
     decorators: list[ast.expr] = list(getattr(node, "decorator_list", ()))
     left_out = local | {id(one) for one in decorators}
@@ -160,7 +161,7 @@ def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int]) -> Row:
     span = _place(node.body) if isinstance(node, ast.Lambda) else []
     return [
         name, decorators[0].lineno if decorators else node.lineno, node.end_lineno or node.lineno, span,
-        *_digests(node, nodes, left_out, dropped),
+        *_digests(node, nodes, left_out, dropped, known),
         [_decorator(one) for one in decorators],
         " ".join(sorted(chains.every)), " ".join(sorted(of_annotations)), " ".join(sorted(chains.ordered)),
         " ".join(sorted(attributes)),

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import cast
 
 
-def children(node: ast.AST) -> list[ast.AST]:
-    """The nodes right below a node, without those for loading, storing and deleting."""
+class _Below(dict[type[ast.AST], tuple[str, ...]]):
+    """The fields of a kind of node in which others may be."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        found = self[kind] = tuple(name for name in kind._fields if name not in _WITHOUT_NODES)
+        return found
+
+
+_WITHOUT_NODES = frozenset(["ctx", "id", "attr", "arg", "kind", "type_comment", "lineno"])
+_KEPT = "nodes_below"
+_below = _Below()
+
+
+def children(node: ast.AST) -> Sequence[ast.AST]:
+    """The nodes right below a node, without those for loading, storing and deleting.
+
+    They are kept with the node, as each is asked several times: who changes a tree does it before.
+    """
+    kept: Sequence[ast.AST] | None = node.__dict__.get(_KEPT)
+    if kept is not None:
+        return kept
     found: list[ast.AST] = []
-    for name in node._fields:
-        if name == "ctx":
-            continue
+    for name in _below[type(node)]:
         value: object = getattr(node, name, None)
         if isinstance(value, list):
             found += [item for item in cast("list[object]", value) if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
+    node.__dict__[_KEPT] = found
     return found
 
 
@@ -24,5 +43,6 @@ def walk(node: ast.AST) -> list[ast.AST]:
     """A node and all below it, each after the one above it."""
     found = [node]
     for one in found:  # the list grows while it is gone through
-        found += children(one)
+        if _below[type(one)]:
+            found += children(one)
     return found
