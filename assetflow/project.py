@@ -87,10 +87,12 @@ class Project(
         env: str | None = None,
         reload: bool = False,
         overrides: Mapping[str, str] | None = None,
+        to_run: bool = False,
     ) -> Project:
         """The project at `path`, or in the nearest folder above it (default: the working directory).
 
-        User code is imported only when a file changed since the last time, and then in a child process.
+        User code is imported only when a file changed since the last time, and then in a child process; in this one
+        when the project is loaded `to_run`, which needs it here anyway.
 
         Raises:
             ProjectNotFound: there is no project file.
@@ -101,11 +103,26 @@ class Project(
             given["env"] = env
         settings = read_settings(Path(path or "."), given)
         manifest = None if reload else read_manifest(settings)
+        if manifest is None and to_run and (found := cls._loaded_here(settings)) is not None:
+            return found
         if manifest is None:
             from assetflow.load.refresh import refresh_in_child
 
             manifest = refresh_in_child(settings)
         return cls(settings, keyed(AssetGraph(manifest.specs), settings), manifest.content, manifest.code_sources)
+
+    @classmethod
+    def _loaded_here(cls, settings: Settings) -> Project | None:
+        """The project with its functions, loaded in this process, or None where that is better done in another."""
+        from assetflow.load.here import can_load_here, load_here
+
+        if not can_load_here(settings):
+            return None
+        loaded = load_here(settings)
+        manifest = write_manifest(settings, loaded)
+        project = cls(settings, keyed(AssetGraph(loaded.specs), settings), manifest.content, loaded.code_sources)
+        project._loaded = loaded
+        return project
 
     @property
     def root(self) -> Path:

@@ -147,7 +147,7 @@ def materialize(session: Session, options: Namespace) -> Answer:
     config = config_values(options.set)
     wait_s = 0.0 if options.wait is None else _seconds(options.wait, "--wait 5m")
     debugger = _debugger(session, options)
-    project = session.project()
+    project = session.project(to_run=options.executor != "processes")
     from assetflow.cli.progress import watcher_for
     from assetflow.cli.telling import told_after
 

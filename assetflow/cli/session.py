@@ -65,8 +65,8 @@ class Session:
         self.screen.show(self.verb.name, answer)
         return answer.exit_code
 
-    def project(self) -> Project:
-        """The project around the working directory or `-C`, loaded once.
+    def project(self, *, to_run: bool = False) -> Project:
+        """The project around the working directory or `-C`, loaded once; `to_run` as in `Project.load`.
 
         Raises:
             ProjectNotFound: there is none.
@@ -80,7 +80,7 @@ class Session:
 
             zone = "UTC" if self.options.utc else self.options.tz
             overrides = None if zone is None else {"tz": zone}  # days and times in names of versions are in it too
-            self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides)
+            self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides, to_run=to_run)
         return self._project
 
     def settings(self) -> Settings:

@@ -136,7 +136,9 @@ def index_of(tree: ast.Module) -> FileIndex:
         for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7]):
             if argument.isidentifier() and "." not in name:
                 accessors.append([called, argument, name])
-    return FileIndex([digest("tree", encode_tree(tree, local, known=known)), imports, names, patches, accessors, pieces])
+    return FileIndex(
+        [digest("tree", encode_tree(tree, local, known=known)), imports, names, patches, accessors, pieces]
+    )
 
 
 def _digests(

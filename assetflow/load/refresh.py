@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,11 @@ _FRAME = re.compile(r'  File "([^"]+)", line (\d+) in (.+)')
 _START = "import sys; sys.path.append(sys.argv[1]); from assetflow.load.child import main; main(sys.argv[2])"
 
 
+def load_note(settings: Settings) -> Path:
+    """The file that is there while a process loads the project for itself, and stays when it dies over it."""
+    return settings.root / ".assetflow" / "cache" / "loading"
+
+
 def refresh_in_child(settings: Settings, timeout_s: float = 30.0) -> Manifest:
     """The manifest of a fresh load, made in a child process within `timeout_s` seconds.
 
@@ -49,8 +55,12 @@ def refresh_in_child(settings: Settings, timeout_s: float = 30.0) -> Manifest:
         in_time, exit_code = _run(folder, timeout_s)
         answer = folder / "answer.json"
         if answer.is_file():
+            with suppress(OSError):
+                load_note(settings).unlink(missing_ok=True)
             return _manifest(settings, json.loads(answer.read_bytes()), folder)
-        raise ProjectLoadError([_hang(settings, folder, timeout_s) if not in_time else _death(folder, exit_code)])
+        if in_time:
+            raise ProjectLoadError([_death(folder, exit_code)])
+        raise ProjectLoadError([hang(ProjectFiles([settings.root]), _frames(folder), timeout_s)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -82,7 +92,6 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the child and whatever it started."""
     if hasattr(os, "killpg"):
         import signal
-        from contextlib import suppress
 
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -124,12 +133,8 @@ def _problem(stored: Mapping[str, object]) -> DefinitionError:
     )
 
 
-def _hang(settings: Settings, folder: Path, timeout_s: float) -> ImportFailed:
-    """The error for a load that did not end, with the line of the project where it was."""
-    files = ProjectFiles([settings.root])
-    stack = folder / "stack.txt"
-    text = stack.read_text(encoding="utf-8", errors="replace") if stack.is_file() else ""
-    frames = [(path, int(line), name) for path, line, name in _FRAME.findall(text)]
+def hang(files: ProjectFiles, frames: Sequence[tuple[str, int, str]], timeout_s: float) -> ImportFailed:
+    """The error for a load that did not end. `frames` are file, line and function of where it was, innermost first."""
     ours = [frame for frame in frames if files.is_project(frame[0])]
     importing = next((path for path, _, name in ours if name == "<module>"), None)
     what = f"module `{files.relative(importing)}`" if importing else "the project"
@@ -140,6 +145,13 @@ def _hang(settings: Settings, folder: Path, timeout_s: float) -> ImportFailed:
         fix="move slow work from the module into an asset function",
         where=Location(files.relative(ours[0][0]), ours[0][1]) if ours else None,
     )
+
+
+def _frames(folder: Path) -> list[tuple[str, int, str]]:
+    """Where a load that did not end was, as the child left it."""
+    stack = folder / "stack.txt"
+    text = stack.read_text(encoding="utf-8", errors="replace") if stack.is_file() else ""
+    return [(path, int(line), name) for path, line, name in _FRAME.findall(text)]
 
 
 def _death(folder: Path, exit_code: int) -> ImportFailed:
