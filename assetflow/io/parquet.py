@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExact, StorageFailed
-from assetflow.files import Files, says_nothing_of, storage_error
+from assetflow.files import Files, SyncedFile, says_nothing_of, storage_error
 from assetflow.io import arrow, layout
 from assetflow.io.base import Target, Want, Written
 from assetflow.io.handover import Handed
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 DATA = "data.parquet"
 CATEGORIES = "categories.arrow"
+
+_IN_ONE_GO = 1 << 20
+"""A table that is smaller in memory is written as a whole."""
 
 _LANES = 2
 """Row groups that are decoded at the same time: one thread waits for its columns while the other reads and checks."""
@@ -57,14 +60,30 @@ class ParquetIO:
         """
         known = value if isinstance(value, Handed) else None
         stream = arrow.open_table(value, target.key) if known is None else known.stream()
-        hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema, target.key)
         plain = layout.plain_schema(stream.schema)
         layout.refuse_unwritable(plain, target.key)
+        found: bytes | None = None
+        with self._files.writing(target.directory / DATA) as out:
+            if known is not None and known.size_bytes <= _IN_ONE_GO:
+                data_hash, columns, rows = known.data_hash, known.columns, known.rows
+                _write_at_once(out, known, plain, target)
+            else:
+                data_hash, columns, rows, found = self._write_stream(out, stream, plain, target, known)
+        details, blocks = file_details(out, target.directory, self._files)
+        details["schema"] = arrow.schema_to_text(stream.schema)
+        hashes = {DATA: out.hash, **blocks}
+        if found is not None:
+            hashes[CATEGORIES] = self._files.write_bytes(target.directory / CATEGORIES, found)
+            details["categories"] = hashes[CATEGORIES]
+        return Written(data_hash, rows, arrow.type_names(stream.schema), columns, details, hashes)
+
+    def _write_stream(
+        self, out: SyncedFile, stream: arrow.TableStream, plain: pa.Schema, target: Target, known: Handed | None
+    ) -> tuple[str, Mapping[str, str], int, bytes | None]:
+        """Write and hash batch by batch; the hashes, the number of rows, and the file of categories if there is one."""
+        hasher, categories = TableHasher(stream.schema, self._files.hash), Categories(stream.schema, target.key)
         rows = 0
-        about = {"asset": target.key, "partition": target.partition}
-        path = target.directory / DATA
         with (
-            self._files.writing(path) as out,
             _parquet_writer(out, plain, target.key) as writer,
             ThreadPoolExecutor(1, thread_name_prefix="assetflow-hash") as beside,
         ):
@@ -84,15 +103,8 @@ class ParquetIO:
             data_hash, columns = (
                 hasher.finish(categories.found()) if known is None else (known.data_hash, known.columns)
             )  # fmt: skip
-            writer.add_key_value_metadata({"assetflow.version": json.dumps({**about, "data_hash": data_hash})})
-        details, blocks = file_details(out, target.directory, self._files)
-        details["schema"] = arrow.schema_to_text(stream.schema)
-        hashes = {DATA: out.hash, **blocks}
-        found = categories.to_bytes()
-        if found is not None:
-            hashes[CATEGORIES] = self._files.write_bytes(target.directory / CATEGORIES, found)
-            details["categories"] = hashes[CATEGORIES]
-        return Written(data_hash, rows, arrow.type_names(stream.schema), columns, details, hashes)
+            writer.add_key_value_metadata(_about(target, data_hash))
+        return data_hash, columns, rows, categories.to_bytes()
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The table in the form that is wanted.
@@ -408,6 +420,24 @@ def _parquet_writer(out: Any, schema: pa.Schema, key: str) -> Generator[Any]:
             f"`{key}` cannot be stored as Parquet", facts=(f"reason:   {str(error).splitlines()[0]}",),
             fix="cast the column to a plain type before returning the table",
         ) from error  # fmt: skip
+
+
+def _about(target: Target, data_hash: str) -> dict[str, str]:
+    """What the file itself says about the version."""
+    about = {"asset": target.key, "partition": target.partition, "data_hash": data_hash}
+    return {"assetflow.version": json.dumps(about)}
+
+
+def _write_at_once(out: SyncedFile, table: Handed, plain: pa.Schema, target: Target) -> None:
+    """Write a small table, whose hashes are known, by way of memory: Arrow hands a file many small parts."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with _parquet_writer(sink, plain, target.key) as writer:
+        for batch in arrow.blocks(table.batches, table.schema):
+            _write_block(writer, batch, plain)
+        writer.add_key_value_metadata(_about(target, table.data_hash))
+    out.write(memoryview(sink.getvalue()))
 
 
 def _write_block(writer: Any, batch: Any, plain: Any) -> None:
