@@ -323,6 +323,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, asset_id, part_id, number) DO UPDATE SET state = excluded.state, started_at = excluded.started_at,
     finished_at = excluded.finished_at, version = excluded.version, facts = excluded.facts
 
+-- add_commit_time: how long the commit of an attempt took
+UPDATE attempt SET facts = json_set(facts, '$.seconds', json_set(coalesce(facts -> '$.seconds', '{}'), '$.commit', ?))
+WHERE run_id = ? AND asset_id = ? AND part_id = ? AND number = ?
+
 -- save_last_attempt: remember the newest attempt
 INSERT INTO last_attempt (env_id, asset_id, part_id, run_id, number) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (env_id, asset_id, part_id) DO UPDATE SET run_id = excluded.run_id, number = excluded.number

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.errors import Superseded
+from assetflow.catalog.commit_times import CommitTime, note_commit_times
 from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
@@ -19,6 +18,9 @@ from assetflow.plan.tried import FAILED, tried
 from assetflow.run.outcome import StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
+
+_TIMES_AT_ONCE = 500
+"""How long commits took is recorded after so many, and at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Recorder:
     def __init__(self, catalog: Catalog, env: str, run_id: int, sources: Mapping[str, CodeSource]) -> None:
         self._catalog, self._env, self._run_id, self._sources = catalog, env, run_id, sources
         self._waiting: list[Pending] = []
-        self._timed: list[Attempt] = []
+        self._times: list[CommitTime] = []
 
     @property
     def has_more(self) -> bool:
@@ -72,8 +74,7 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         began, now = time.perf_counter(), time.time()
         waiting = self._keep_refused(waiting, now)
-        timed, self._timed = self._timed, []
-        attempts = [*timed, *(one.attempt for one in waiting if one.attempt is not None), *begun]
+        attempts = [*(one.attempt for one in waiting if one.attempt is not None), *begun]
         commits = [one for one in waiting if one.trace is not None]
         if not commits:
             if attempts:
@@ -87,16 +88,23 @@ class Recorder:
         )  # fmt: skip
         seconds = (time.perf_counter() - began) / len(commits)
         told = [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
-        self._timed = [_with_commit(one.attempt, one.done, seconds) for one in told
-                       if one.attempt is not None and one.done is not None and one.done.moved]  # fmt: skip
+        for one in told:
+            if one.attempt is not None and one.done is not None and one.done.moved:
+                attempt = one.attempt
+                time_of = CommitTime(self._run_id, attempt.asset, attempt.partition, attempt.number, seconds)
+                self._times.append(time_of)
+        if len(self._times) >= _TIMES_AT_ONCE:
+            self._note_times()
         return told
 
     def finish(self) -> None:
-        """Record how long the last commits took, which only shows when they are done."""
-        timed, self._timed = self._timed, []
-        if timed:
-            with suppress(Superseded):  # what they committed is recorded; their times are worth no error
-                self._catalog.save_attempts(self._env, timed)
+        """Record how long the last commits took."""
+        if self._times:
+            self._note_times()
+
+    def _note_times(self) -> None:
+        times, self._times = self._times, []
+        note_commit_times(self._catalog, times)
 
     def _keep_refused(self, waiting: list[Pending], now: float) -> list[Pending]:
         """Keep what checks rejected; the outcomes with the numbers that it got."""
@@ -105,10 +113,6 @@ class Recorder:
             return waiting
         numbers = iter(self._catalog.reject(self._run_id, traces, now, self._sources))
         return [one if one.refused is None else _numbered(one, next(numbers)) for one in waiting]
-
-
-def _with_commit(attempt: Attempt, done: Committed, seconds: float) -> Attempt:
-    return replace(attempt, version_number=done.number, seconds={**attempt.seconds, "commit": seconds})
 
 
 def attempt_of(
