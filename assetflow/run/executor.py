@@ -6,6 +6,7 @@ All behind one small interface; `assetflow.testing.check_executor` is the suite 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from typing import Protocol
 from assetflow.run.ahead import Announce, Announced
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.task import NodeResult, Task
+
+_QUEUED, _QUICK_S, _LOOK_BACK = 4, 0.1, 8
+"""Tasks for each thread when the last eight took less than a tenth of a second each."""
 
 Work = Callable[[Task, Announce | None], NodeResult]
 """Carries out one task. It never raises: what goes wrong is in the result.
@@ -31,13 +35,15 @@ def nothing() -> None:
 class Means:
     """What an executor is made of: a way to carry out a task, and how many at a time.
 
-    `cancel` ends what `work` has started elsewhere, such as child processes, so that the calls return.
+    `cancel` ends what `work` has started elsewhere, such as child processes, so that the calls return. A `strict`
+    executor takes no task that it cannot begin at once: the next one may depend on how those before it end.
     """
 
     work: Work
     workers: int
     interrupts: Interrupts
     cancel: Callable[[], None] = nothing
+    strict: bool = False
 
 
 class Executor(Protocol):
@@ -110,10 +116,15 @@ class ThreadExecutor:
     """Carries out tasks in threads of this process: pandas, Arrow and DuckDB release the lock for heavy work.
 
     The threads are daemons, so that a second Ctrl-C ends the process though a step does not.
+
+    While tasks take next to no time some more are taken than there are threads: these then need not wait for who hands
+    them out, who records several ends at once.
     """
 
     def __init__(self, means: Means) -> None:
         self._work, self._workers, self._cancel = means.work, means.workers, means.cancel
+        self._interrupts, self._strict = means.interrupts, means.strict
+        self._lasted: deque[float] = deque(maxlen=_LOOK_BACK)
         self._running = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
@@ -126,13 +137,14 @@ class ThreadExecutor:
 
     @property
     def capacity(self) -> int:
-        """The workers that are idle."""
-        return self._workers - self._running
+        """The workers that are idle, and room for what they do next while all is quick."""
+        is_quick = len(self._lasted) == _LOOK_BACK and max(self._lasted) < _QUICK_S
+        return self._workers * (_QUEUED if is_quick and not self._strict else 1) - self._running
 
     def start(self, task: Task) -> None:
         """Hand the task to an idle thread, starting one if there are fewer than allowed."""
         self._running += 1
-        if len(self._threads) < self._running:
+        if len(self._threads) < min(self._running, self._workers):
             thread = threading.Thread(target=self._serve, name=f"assetflow-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -147,7 +159,9 @@ class ThreadExecutor:
                 results.append(self._results.get_nowait())
         except Empty:
             pass
-        self._running -= sum(isinstance(one, NodeResult) for one in results)
+        ended = [one for one in results if isinstance(one, NodeResult)]
+        self._running -= len(ended)
+        self._lasted.extend(one.finished_at - one.started_at for one in ended)
         return results
 
     def cancel(self) -> None:
@@ -165,4 +179,8 @@ class ThreadExecutor:
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._results.put(self._work(task, self._results.put))
+            if self._interrupts.is_stopping:  # it waited here, and was not begun
+                now = time.time()
+                self._results.put(NodeResult(task, now, now, {}, is_denied=True))
+            else:
+                self._results.put(self._work(task, self._results.put))

@@ -353,7 +353,8 @@ def _executor(
     # A debugger is for this process: what would have one of its own runs here as well.
     apart = routed(here, children, bench.loaded.nodes, everything=name == "processes")
     work = apart if request.debugger is None else here
-    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, children.cancel))
+    is_strict = request.may_fail is not None
+    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, children.cancel, is_strict))
 
 
 @contextmanager

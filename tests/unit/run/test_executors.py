@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from assetflow.run.ahead import Announced
-from assetflow.run.executor import Executor, InlineExecutor, ThreadExecutor
+from assetflow.run.ahead import Announce, Announced
+from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor
+from assetflow.run.interrupt import Interrupts
 from assetflow.run.processes import Children
 from assetflow.run.task import NodeResult, Task
 from assetflow.testing import Site, check_executor
@@ -86,3 +89,56 @@ class Raising(InlineExecutor):
 def test_what_breaks_a_rule_is_found(broken: type[Executor], rule: str) -> None:
     with pytest.raises(AssertionError, match=rule):
         check_executor(lambda site: broken(site.means))  # pyright: ignore[reportCallIssue]
+
+
+def a_task(name: str = "quick") -> Task:
+    return Task(name, 1, "dev", 1, {}, {}, {}, {}, {}, Path("log"))
+
+
+def test_threads_take_some_tasks_in_advance_while_all_are_quick() -> None:
+    def room_after(seconds: float, *, strict: bool = False) -> int:
+        def work(task: Task, announce: Announce | None) -> NodeResult:
+            return NodeResult(task, 100.0, 100.0 + seconds, {})
+
+        executor = ThreadExecutor(Means(work, 2, Interrupts(), strict=strict))
+        done = 0
+        while done < 20:
+            executor.start(a_task())
+            done += len(executor.wait(5))
+        executor.close()
+        return executor.capacity
+
+    assert room_after(0.01) > 2
+    assert room_after(1.0) == 2
+    assert room_after(0.01, strict=True) == 2
+
+
+def test_task_that_waits_for_a_thread_is_given_back_when_the_run_is_stopped() -> None:
+    interrupts, begun = Interrupts(), list[str]()
+    is_there, go_on = threading.Event(), threading.Event()
+
+    def work(task: Task, announce: Announce | None) -> NodeResult:
+        begun.append(task.node)
+        if task.node == "last":
+            is_there.set()
+            assert go_on.wait(10)
+        return NodeResult(task, 100.0, 100.01, {})
+
+    executor = ThreadExecutor(Means(work, 1, interrupts))
+    done = 0
+    while done < 20:
+        executor.start(a_task())
+        done += len(executor.wait(5))
+    assert executor.capacity > 2
+    executor.start(a_task("last"))
+    executor.start(a_task("never"))
+    assert is_there.wait(10)
+    interrupts.is_expired = True
+    go_on.set()
+
+    results: list[NodeResult] = []
+    while len(results) < 2:
+        results += [one for one in executor.wait(5) if isinstance(one, NodeResult)]
+    executor.close()
+    assert [(one.task.node, one.is_denied) for one in results] == [("last", False), ("never", True)]
+    assert "never" not in begun
