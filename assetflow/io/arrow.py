@@ -305,6 +305,7 @@ def _one(pa: Any, batches: list[Any], schema: Any) -> Any:
 
 
 def from_table(table: pa.Table, key: str) -> TableStream:
+    """A table of Arrow as a stream in its logical schema; raises as `open_table`."""
     import pyarrow as pa
 
     _refuse_twins(table.schema.names, key)

@@ -33,13 +33,14 @@ def table_from_pandas(frame: pd.DataFrame, key: str, look: Look | None = None) -
     look = look or look_at(frame)
     if look is not None and (like_before := table_like_before(look)) is not None:
         return like_before
-    table = _checked_table(frame, key)
+    table = checked_table(frame, key)
     if look is not None:
         remember(look, table)
     return table
 
 
-def _checked_table(frame: pd.DataFrame, key: str) -> pa.Table:
+def checked_table(frame: pd.DataFrame, key: str) -> pa.Table:
+    """As `table_from_pandas`, whatever is known of frames that look alike."""
     _check_labels(frame, key)
     table = _convert(frame, key)
     notes: dict[str, Any] = {

@@ -74,6 +74,8 @@ class Handed:
         Raises:
             ContractBroken: a wanted column is not there, or the table cannot take the form.
         """
+        import numpy as np
+
         from assetflow.io import arrow
 
         if want.form not in ("pandas", "python"):
@@ -81,7 +83,7 @@ class Handed:
         if self.frames and want.columns is None:
             return self.frames[0].copy(deep=True)
         found: Any = arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
-        if want.columns is None and self.size_bytes <= _SMALL_BYTES and not any(map(_is_object, found.dtypes)):
+        if want.columns is None and self.size_bytes <= _SMALL_BYTES and np.dtype(object) not in list(found.dtypes):
             self.frames.append(found)
         # A column may have come over without a copy; what is written to it must not reach the next reader.
         return found.copy(deep=True)
@@ -174,10 +176,6 @@ def _opened(value: object, key: str) -> tuple[pd.DataFrame | None, TableStream, 
             return frame, stream, list(stream.batches)
     stream = open_table(value, key)
     return None, stream, list(stream.batches)
-
-
-def _is_object(dtype: Any) -> bool:
-    return dtype == object
 
 
 def is_whole(value: object) -> bool:

@@ -26,12 +26,12 @@ class Look:
 
     key: Hashable
     rows: int
-    columns: tuple[pd.Series[Any], ...]
+    columns: tuple[Any, ...]
     is_numpy: bool
 
 
 class _Known:
-    """What frames that look alike are stored with: the schema for a number of rows, from which those for others come."""
+    """What frames that look alike are stored with: a schema for a number of rows, from which those for others come."""
 
     def __init__(self, rows: int, schema: pa.Schema, pandas: dict[str, Any]) -> None:
         self._pandas = pandas
