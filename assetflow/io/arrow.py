@@ -14,7 +14,7 @@ from assetflow.io.base import Want
 from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
 from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
-from assetflow.io.layout import has_wide_decimals, logical_type, plain_array, values_check
+from assetflow.io.layout import has_wide_decimals, is_logical, logical_type, plain_array, values_check
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -334,14 +334,14 @@ def _logical(schema: pa.Schema, batches: Iterable[pa.RecordBatch], key: str) -> 
     _refuse_twins(schema.names, key)
     if not len(schema):
         return TableStream(schema, _without_rows(batches, key))
+    if is_logical(schema):
+        return TableStream(schema, iter(batches))
     for field in schema:
         type_name(field.type, field.name)  # refuses what has no content hash
     logical = pa.schema(
         [field.with_type(logical_type(field.type, field.name, key)) for field in schema], schema.metadata
     )
     checks = [values_check(field.type, field.name, key) for field in logical]
-    if logical.equals(schema) and not any(checks):
-        return TableStream(logical, iter(batches))
     return TableStream(logical, (_to_logical(pa, batch, logical, checks, key) for batch in batches))
 
 

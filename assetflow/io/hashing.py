@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CannotStore
 from assetflow.files import HASHES, new_hash
+from assetflow.io.per_schema import per_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -215,6 +216,7 @@ def tree_hash(path: Path, algorithm: str = "xxh3", known: Mapping[Path, str] | N
     return f"tree-{algorithm}:{found.hexdigest()}"
 
 
+@per_schema
 def pandas_facts(schema: pa.Schema) -> tuple[dict[str, str], str]:
     """What the pandas metadata of a schema adds to the Arrow types: a text per field, and one for the index.
 

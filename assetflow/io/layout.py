@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CannotStore, NotExact
+from assetflow.io.per_schema import per_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,7 @@ _LAST_DAY = 2**31 - 1
 _LAST_SECOND = (2**63 - 1) // 1000
 
 
+@per_schema
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema as it is stored: no dictionaries and no extension types. The metadata stays for other readers."""
     import pyarrow as pa
@@ -27,6 +29,22 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
     nullable = [field.nullable or pa.types.is_null(kind) for field, kind in zip(schema, types, strict=True)]
     fields = [pa.field(field.name, kind, null) for field, kind, null in zip(schema, types, nullable, strict=True)]
     return pa.schema(fields, schema.metadata)
+
+
+@per_schema
+def is_logical(schema: pa.Schema) -> bool:
+    """Whether every column has a type that comes back as it is, whatever its values are."""
+    from assetflow.io.hashing import type_name
+
+    try:
+        for field in schema:
+            type_name(field.type, field.name)
+            kind = logical_type(field.type, field.name, "")
+            if kind != field.type or values_check(kind, field.name, "") is not None:
+                return False
+    except (CannotStore, NotExact):
+        return False  # it is refused where the name of the table is known
+    return True
 
 
 def plain_type(kind: Any) -> Any:
