@@ -1,0 +1,42 @@
+"""The tools that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.peers.environments import Environments
+from benchmarks.peers.tools.base import Tool
+from benchmarks.peers.tools.floor import DuckFloor, Floor, KeptFloor
+from benchmarks.peers.tools.flow import Assetflow
+
+
+def every(environments: Environments) -> list[Tool]:
+    """All tools, each after the one that it is compared with."""
+    return [
+        Floor(environments),
+        KeptFloor(environments),
+        Assetflow(environments, "threads"),
+        Assetflow(environments, "inline"),
+        Assetflow(environments, "processes"),
+        DuckFloor(environments),
+        Assetflow(environments, "threads", "duckdb"),
+    ]
+
+
+def choose(names: Sequence[str], environments: Environments) -> list[Tool]:
+    """The tools with these names, or of which a name is the first word.
+
+    Raises:
+        SystemExit: if there is none of a name.
+    """
+    tools = every(environments)
+    words = {name: [tool for tool in tools if name in (tool.name, tool.name.split("-")[0], "all")] for name in names}
+    if unknown := [name for name, found in words.items() if not found and name != "all"]:
+        raise SystemExit(f"no tool is called {', '.join(unknown)}; there are {', '.join(tool.name for tool in tools)}")
+    return tools if "all" in names else [tool for tool in tools if any(tool in found for found in words.values())]
+
+
+def bases(chosen: Sequence[Tool], environments: Environments) -> list[Tool]:
+    """The chosen tools and those that they are compared with, in order."""
+    needed = {tool.name for tool in chosen} | {tool.base for tool in chosen}
+    return [tool for tool in every(environments) if tool.name in needed]

@@ -1,0 +1,213 @@
+"""What tools are let do: make everything, look again, go on after an edit; and the checks of what they left."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers.figures import Figure, Turn, WrongOutput, in_turns
+from benchmarks.peers.graphs import Graph, chain, diamond, layered, tiny_values
+from benchmarks.peers.processes import Command, ProcessFailed, run
+from benchmarks.peers.tools.base import Tool
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run of the benchmark.
+
+    Attributes:
+        folder: where projects are made, those of one case at a time.
+        tools: who takes part, each after the one that it is compared with.
+        absent: why a tool cannot take part, by its name.
+        rounds: how often each figure is taken.
+        is_full: whether the larger limits of tools hold.
+        said: hears what is going on.
+    """
+
+    folder: Path
+    tools: Sequence[Tool]
+    absent: dict[str, str]
+    rounds: int
+    is_full: bool
+    said: Callable[[str], None]
+    places: dict[str, Path] = field(default_factory=dict[str, Path])
+
+    def invite(self, part: str, case: str, size: int) -> tuple[list[Tool], list[Figure]]:
+        """Who takes part in a case of this size; and for each of the others a figure that says why not."""
+        invited: list[Tool] = []
+        others: list[Figure] = []
+        for tool in self.tools:
+            if case not in tool.cases:
+                continue
+            limit = tool.full if self.is_full else tool.usual
+            error = self.absent.get(tool.name, "")
+            if part == "tiny" and size > limit:
+                error = (
+                    error or f"left out: it takes part up to {limit} assets{'' if self.is_full else ' (see --full)'}"
+                )
+            if error:
+                others.append(Figure(part, case, size, tool.name, tool.base, error=error))
+            else:
+                invited.append(tool)
+        compared = {tool.base for tool in invited if tool.base != tool.name}
+        return [tool for tool in invited if tool.base != tool.name or tool.name in compared], others
+
+    def lay(self, tools: Sequence[Tool], graph: Graph) -> None:
+        """A fresh project of each tool, with its bytecode compiled, in `places`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.places = {}
+        for tool in tools:
+            root = self.folder / tool.name
+            root.mkdir(parents=True)
+            tool.lay(root, graph)
+            run(Command((tool.python, "-m", "compileall", "-q", "."), root))
+            self.places[tool.name] = root
+
+
+def _turn(tool: Tool, size: int, prepare: Callable[[], Command], check: Callable[[], int | None]) -> Turn:
+    return Turn(tool.name, prepare, check, tool.base, int(size >= tool.once_from), tool.note)
+
+
+# ------------------------------------------------------------------------------------------------------ tiny assets
+
+
+def tiny(bench: Bench, size: int) -> list[Figure]:
+    """All assets of a layered graph, made for the first time."""
+    tools, others = bench.invite("tiny", "everything", size)
+    graph = layered(size)
+    expected = tiny_values(graph)
+    bench.lay(tools, graph)
+
+    def prepare(tool: Tool) -> Command:
+        root = bench.places[tool.name]
+        tool.forget(root)
+        return tool.make(root)
+
+    def check(tool: Tool) -> int:
+        return _checked(tool, bench.places[tool.name], graph, expected)
+
+    turns = [_turn(one, size, functools.partial(prepare, one), functools.partial(check, one)) for one in tools]
+    return in_turns("tiny", "everything", size, turns, bench.rounds, bench.said) + others
+
+
+def _checked(tool: Tool, root: Path, graph: Graph, expected: dict[str, list[int]]) -> int:
+    found = tool.values(root, graph)
+    wrong = [name for name in expected if found.get(name) != expected[name]]
+    if wrong:
+        raise WrongOutput(
+            f"{len(wrong)} of {len(expected)} outputs are missing or wrong, such as {', '.join(wrong[:3])}"
+        )
+    return len(expected)
+
+
+def changes(bench: Bench, size: int) -> list[Figure]:
+    """Runs after everything was made: nothing has changed, the body of one leaf, the body of one root."""
+    found: list[Figure] = []
+    for case in ("nothing", "leaf", "root"):
+        tools, others = bench.invite("tiny", case, size)
+        graph = layered(size)
+        bench.lay(tools, graph)
+        failed: list[Figure] = []
+        for tool in tools:
+            try:
+                bench.said(f"tiny {case} {size}: {tool.name} makes everything")
+                run(tool.make(bench.places[tool.name]))
+                tool.settle(bench.places[tool.name])
+            except ProcessFailed as problem:
+                failed.append(Figure("tiny", case, size, tool.name, tool.base, error=str(problem)))
+        able = [tool for tool in tools if tool.name not in {one.tool for one in failed}]
+        turns = [_Later(bench, tool, case, graph).turn(size) for tool in able]
+        found += in_turns("tiny", case, size, turns, bench.rounds, bench.said) + failed + others
+    return found
+
+
+class _Later:
+    """The runs of one tool after the first: before each, the body that changes is given another constant."""
+
+    def __init__(self, bench: Bench, tool: Tool, case: str, graph: Graph) -> None:
+        self.tool, self.case, self.graph = tool, case, graph
+        self.root = bench.places[tool.name]
+        self.name = graph.nodes[-1 if case == "leaf" else 0].name
+        self.constant = 100_000
+        self.began_ns = 0
+
+    def turn(self, size: int) -> Turn:
+        """The side of this tool."""
+        return _turn(self.tool, size, self.prepare, self.check)
+
+    def prepare(self) -> Command:
+        """Edit, and give the process that goes on from there."""
+        affected: list[str] = []
+        if self.case != "nothing":
+            self.constant += 1
+            self.graph = self.graph.edited(self.name, self.constant)
+            self.tool.edit(self.root, self.graph, self.name)
+            affected = self.graph.affected(self.name)
+        self.began_ns = time.time_ns()
+        return self.tool.update(self.root, affected) if affected else self.tool.again(self.root)
+
+    def check(self) -> int | None:
+        """How many outputs were written; what there is now must be what the bodies say now."""
+        _checked(self.tool, self.root, self.graph, tiny_values(self.graph))
+        made = self.tool.made_since(self.root, self.began_ns)
+        self.tool.settle(self.root)
+        return made
+
+
+# ------------------------------------------------------------------------------------------------------- big frames
+
+
+def frames(bench: Bench, rows: int) -> list[Figure]:
+    """A chain and a diamond of five big frames."""
+    found: list[Figure] = []
+    for case, graph in (("chain", chain(rows)), ("diamond", diamond(rows))):
+        tools, others = bench.invite("frames", "frames", rows)
+        bench.lay(tools, graph)
+
+        def prepare(tool: Tool) -> Command:
+            root = bench.places[tool.name]
+            tool.forget(root)
+            return tool.make(root)
+
+        def check(tool: Tool, graph: Graph = graph) -> int:
+            return _same_tables(bench, tool, graph, rows)
+
+        turns = [_turn(one, 0, functools.partial(prepare, one), functools.partial(check, one)) for one in tools]
+        found += in_turns("frames", case, rows, turns, bench.rounds, bench.said)
+        for one in others:
+            one.case = case
+        found += others
+    return found
+
+
+def _same_tables(bench: Bench, tool: Tool, graph: Graph, rows: int) -> int:
+    """Every table has all rows, and sums that are those of the base."""
+    for node in graph.nodes:
+        own = _digest(tool.table(bench.places[tool.name], node.name))
+        if own[0] != rows:
+            raise WrongOutput(f"{node.name} has {own[0]} rows instead of {rows}")
+        if tool.base != tool.name and tool.base in bench.places and tool.has_same_numbers:
+            other = next(one for one in bench.tools if one.name == tool.base)
+            expected = _digest(other.table(bench.places[other.name], node.name))
+            if own != expected:
+                raise WrongOutput(f"{node.name} is not what {other.name} has: {own} instead of {expected}")
+    return len(graph.nodes)
+
+
+def _digest(place: Path | tuple[Path, str]) -> tuple[object, ...]:
+    import duckdb
+
+    query = (
+        "select count(*), sum(id), sum(quantity), round(sum(cast(price as decimal(18, 6))), 3), "
+        "round(sum(cast(weight as decimal(18, 6))), 3), min(customer), max(customer), min(moment), max(moment) from "
+    )
+    file, table = place if isinstance(place, tuple) else (None, f"read_parquet('{place}')")
+    try:
+        with duckdb.connect(str(file or ":memory:"), read_only=file is not None) as connection:
+            return tuple(connection.sql(query + table).fetchall()[0])
+    except duckdb.Error as problem:
+        raise WrongOutput(str(problem)) from problem
