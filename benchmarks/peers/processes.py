@@ -74,6 +74,6 @@ def run(command: Command, timeout_s: float = 600) -> Took:
         found: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {"code": None, "is_late": False}
         if found["code"] != 0 or found["is_late"]:
             why = f"not done after {timeout_s:.0f} s" if found["is_late"] else f"exit code {found['code']}"
-            text = output.read_text(errors="replace")[-1500:].strip()
-            raise ProcessFailed(f"{why}: {' '.join(command.arguments)[:200]}\n{text}")
+            lines = output.read_text(errors="replace")[-1500:].strip().splitlines() or [""]
+            raise ProcessFailed("\n".join((f"{why}: {lines[-1]}", " ".join(command.arguments)[:200], *lines)))
     return Took(found["wall_s"], found["cpu_s"], found["peak_mib"])

@@ -68,8 +68,8 @@ class Bench:
             self.places[tool.name] = root
 
 
-def _turn(tool: Tool, size: int, prepare: Callable[[], Command], check: Callable[[], int | None]) -> Turn:
-    return Turn(tool.name, prepare, check, tool.base, int(size >= tool.once_from), tool.note)
+def _turn(tool: Tool, case: str, size: int, prepare: Callable[[], Command], check: Callable[[], int | None]) -> Turn:
+    return Turn(tool.name, prepare, check, tool.base, int(size >= tool.once_from), tool.notes.get(case, ""))
 
 
 # ------------------------------------------------------------------------------------------------------ tiny assets
@@ -90,7 +90,9 @@ def tiny(bench: Bench, size: int) -> list[Figure]:
     def check(tool: Tool) -> int:
         return _checked(tool, bench.places[tool.name], graph, expected)
 
-    turns = [_turn(one, size, functools.partial(prepare, one), functools.partial(check, one)) for one in tools]
+    turns = [
+        _turn(one, "everything", size, functools.partial(prepare, one), functools.partial(check, one)) for one in tools
+    ]
     return in_turns("tiny", "everything", size, turns, bench.rounds, bench.said) + others
 
 
@@ -137,7 +139,7 @@ class _Later:
 
     def turn(self, size: int) -> Turn:
         """The side of this tool."""
-        return _turn(self.tool, size, self.prepare, self.check)
+        return _turn(self.tool, self.case, size, self.prepare, self.check)
 
     def prepare(self) -> Command:
         """Edit, and give the process that goes on from there."""
@@ -176,7 +178,9 @@ def frames(bench: Bench, rows: int) -> list[Figure]:
         def check(tool: Tool, graph: Graph = graph) -> int:
             return _same_tables(bench, tool, graph, rows)
 
-        turns = [_turn(one, 0, functools.partial(prepare, one), functools.partial(check, one)) for one in tools]
+        turns = [
+            _turn(one, "frames", 0, functools.partial(prepare, one), functools.partial(check, one)) for one in tools
+        ]
         found += in_turns("frames", case, rows, turns, bench.rounds, bench.said)
         for one in others:
             one.case = case

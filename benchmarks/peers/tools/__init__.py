@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from benchmarks.peers.environments import Environments
 from benchmarks.peers.tools.base import Tool
+from benchmarks.peers.tools.dagster import Dagster, DagsterDefault
 from benchmarks.peers.tools.floor import DuckFloor, Floor, KeptFloor
 from benchmarks.peers.tools.flow import Assetflow
+from benchmarks.peers.tools.hamilton import Hamilton
+from benchmarks.peers.tools.prefect import Prefect
+from benchmarks.peers.tools.sql import Dbt, SqlFloor, Sqlmesh
 
 
 def every(environments: Environments) -> list[Tool]:
@@ -18,6 +22,15 @@ def every(environments: Environments) -> list[Tool]:
         Assetflow(environments, "threads"),
         Assetflow(environments, "inline"),
         Assetflow(environments, "processes"),
+        Hamilton(environments),
+        Floor(environments, "dagster"),
+        Dagster(environments),
+        DagsterDefault(environments),
+        Prefect(environments),
+        SqlFloor(environments, "dbt"),
+        Dbt(environments),
+        SqlFloor(environments, "sqlmesh"),
+        Sqlmesh(environments),
         DuckFloor(environments),
         Assetflow(environments, "threads", "duckdb"),
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from benchmarks.peers.environments import Environments
@@ -24,7 +25,7 @@ class Tool:
         usual: the largest number of tiny assets that it is given.
         full: the same with `--full`.
         once_from: from so many assets it takes part in one round only.
-        note: what a reader has to know of its figures.
+        notes: what a reader has to know of its figures, by case.
         has_same_numbers: whether its big frames are those of the base, as they are if both make them in Python.
     """
 
@@ -35,7 +36,7 @@ class Tool:
     usual = 1_000
     full = 10_000
     once_from = 1_000_000
-    note = ""
+    notes: Mapping[str, str] = MappingProxyType({})
     has_same_numbers = True
 
     def __init__(self, environments: Environments) -> None:
