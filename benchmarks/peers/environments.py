@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.peers.processes import FOREIGN
+from benchmarks.peers.processes import own_environment
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 
@@ -55,7 +55,6 @@ class Environments:
         return {package.strip(): version.split()[0] for package, version in pins}
 
     def _call(self, *arguments: str) -> None:
-        environment = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=own_environment())
         if done.returncode != 0:
             raise NotInstalled((done.stderr or done.stdout)[-1500:].strip())

@@ -8,6 +8,9 @@ from statistics import median
 
 from benchmarks.peers.processes import Command, ProcessFailed, Took, run
 
+LEFT_OUT = "left out"
+"""So the error of a figure begins that is missing on purpose."""
+
 
 class WrongOutput(Exception):
     """A run ended well and left something else than it should have."""
@@ -24,6 +27,7 @@ class Turn:
         base: the tool that this one is compared with; its own name for a base.
         rounds: in how many rounds it takes part; 0: no more than it is asked for.
         note: what a reader has to know of this figure.
+        needed: how many outputs have to be made, where that is a question.
         timeout_s: after so long the process is ended.
     """
 
@@ -33,6 +37,7 @@ class Turn:
     base: str
     rounds: int = 0
     note: str = ""
+    needed: int | None = None
     timeout_s: float = 600
 
 
@@ -50,6 +55,8 @@ class Figure:
         error: why there is none; samples of rounds before the failure are dropped.
         samples: what each round took.
         made: outputs that the last round made, if that can be seen.
+        needed: how many had to be made; None where that is no question.
+        facts: figures that are not of processes, by what they are of.
     """
 
     part: str
@@ -61,6 +68,8 @@ class Figure:
     error: str = ""
     samples: list[Took] = field(default_factory=list[Took])
     made: int | None = None
+    needed: int | None = None
+    facts: dict[str, float] = field(default_factory=dict[str, float])
 
     def spread(self, value: Callable[[Took], float]) -> tuple[float, float, float]:
         """Median, least and greatest of the samples."""
@@ -77,7 +86,7 @@ def in_turns(
     part: str, case: str, size: int, turns: Sequence[Turn], rounds: int, said: Callable[[str], None]
 ) -> list[Figure]:
     """The figures of all sides: A B C A B C, so that whatever else the machine does meets all of them alike."""
-    figures = [Figure(part, case, size, one.tool, one.base, one.note) for one in turns]
+    figures = [Figure(part, case, size, one.tool, one.base, one.note, needed=one.needed) for one in turns]
     for number in range(rounds):
         for turn, figure in zip(turns, figures, strict=True):
             if figure.error or (turn.rounds and number >= turn.rounds):

@@ -10,22 +10,38 @@ README.md in the folder above says what is measured and how to read it.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.peers import report, works
+from benchmarks.peers import report
 from benchmarks.peers.environments import Environments, NotInstalled
 from benchmarks.peers.figures import Figure
+from benchmarks.peers.partitioned import partitions
+from benchmarks.peers.starts import cli
 from benchmarks.peers.tools import bases, choose
 from benchmarks.peers.tools.base import Tool
+from benchmarks.peers.versions import catalog
+from benchmarks.peers.works import Bench, changes, frames, tiny
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("tiny", "change", "frames")
+PARTS = ("cli", "tiny", "noop", "change", "frames", "partitions", "catalog")
+LATER = {"noop": ("nothing",), "change": ("leaf", "root")}
+CATALOG_ASSETS = 1_000
+SIZES: dict[str, tuple[object, object]] = {
+    "sizes": ([10, 100, 1_000], [10, 100, 1_000, 10_000]),
+    "change_sizes": ([100, 1_000], [100, 1_000, 10_000]),
+    "partitions": (10_000, 100_000),
+    "backfill": (1_000, 10_000),
+    "versions": (100_000, 1_000_000),
+}
+"""What is measured without and with `--full`."""
 
 
 def main() -> None:
@@ -35,33 +51,47 @@ def main() -> None:
 
     def said(text: str) -> None:
         sys.stderr.write(f"{time.perf_counter() - began:7.1f} s  {text}\n")
+        sys.stderr.flush()
 
     environments = Environments(options.envs)
     tools = bases(choose(options.only, environments), environments)
     absent = _made(environments, tools, said)
+    names = {tool.environment for tool in tools if tool.environment}
+    about = {
+        "machine": report.machine(),
+        "rounds": options.rounds,
+        "pinned": {name: environments.versions(name) for name in sorted(names)},
+    }
     figures: list[Figure] = []
-    about = {"machine": report.machine(), "rounds": options.rounds}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        bench = works.Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said)
-        for name, part in _parts(options, bench):
+        bench = Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said, environments)
+        for name, size, part in _parts(options, bench):
             try:
                 figures += part()
             except Exception as problem:  # noqa: BLE001 - what one part meets must not lose the others
-                said(f"{name} failed: {problem!r}")
-                figures.append(Figure(name, "all", 0, "benchmark", "", error=repr(problem)))
+                said("".join(traceback.format_exception(problem)))
+                figures.append(Figure(name, "all", size, "benchmark", "", error=repr(problem)))
             if options.json:
                 report.save(options.json, about, figures)
     sys.stdout.write(report.table(report.as_json(figures)))
     said("done")
 
 
-def _parts(options: argparse.Namespace, bench: works.Bench) -> Iterator[tuple[str, Callable[[], list[Figure]]]]:
-    for size in options.sizes if "tiny" in options.parts else ():
-        yield "tiny", lambda size=size: works.tiny(bench, size)
-    for size in options.change_sizes if "change" in options.parts else ():
-        yield "change", lambda size=size: works.changes(bench, size)
-    if "frames" in options.parts:
-        yield "frames", lambda: works.frames(bench, options.rows)
+def _parts(options: argparse.Namespace, bench: Bench) -> Iterator[tuple[str, int, Callable[[], list[Figure]]]]:
+    wanted: list[str] = options.parts
+    later = [case for part, cases in LATER.items() if part in wanted for case in cases]
+    if "cli" in wanted:
+        yield "cli", options.cli_size, lambda: cli(bench, options.cli_size)
+    for size in options.sizes if "tiny" in wanted else ():
+        yield "tiny", size, functools.partial(tiny, bench, size)
+    for size in options.change_sizes if later else ():
+        yield "tiny", size, functools.partial(changes, bench, size, later)
+    if "frames" in wanted:
+        yield "frames", options.rows, lambda: frames(bench, options.rows)
+    if "partitions" in wanted:
+        yield "partitions", options.partitions, lambda: partitions(bench, options.partitions, options.backfill)
+    if "catalog" in wanted:
+        yield "catalog", options.versions, lambda: catalog(bench, options.versions, CATALOG_ASSETS)
 
 
 def _made(environments: Environments, tools: list[Tool], said: Callable[[str], None]) -> dict[str, str]:
@@ -94,15 +124,25 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=_words, default=["floor", "assetflow"], help="tools, or first words of names")
     parser.add_argument("--parts", type=_words, default=list(PARTS), help=f"of {','.join(PARTS)}")
-    parser.add_argument("--sizes", type=_numbers, default=[10, 100, 1000], help="how many tiny assets")
-    parser.add_argument("--change-sizes", type=_numbers, default=[1000], help="how many, in the part `change`")
+    parser.add_argument("--sizes", type=_numbers, help="how many tiny assets (default: 10,100,1000; full: and 10000)")
+    parser.add_argument("--change-sizes", type=_numbers, help="the same in `noop` and `change` (100,1000; and 10000)")
+    parser.add_argument("--cli-size", type=int, default=1000, help="assets of the project in `cli`")
     parser.add_argument("--rows", type=int, default=5_000_000, help="of each big frame")
+    parser.add_argument("--partitions", type=int, help="of each asset (default: 10000; full: 100000)")
+    parser.add_argument("--backfill", type=int, help="partitions that are really made (default: 1000; full: 10000)")
+    parser.add_argument("--versions", type=int, help="in the catalog (default: 100000; full: 1000000)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken")
-    parser.add_argument("--full", action="store_true", help="let slow tools take part in larger sizes too")
+    parser.add_argument("--full", action="store_true", help="the larger sizes, and slow tools in larger ones")
     parser.add_argument("--envs", type=Path, default=HERE / ".envs", help="folder of the environments of peers")
     parser.add_argument("--folder", type=Path, default=None, help="where projects are made (default: the system's)")
     parser.add_argument("--json", type=Path, help="file that is written after every case")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name, (usual, full) in SIZES.items():
+        if getattr(options, name) is None:
+            setattr(options, name, full if options.full else usual)
+    if unknown := [part for part in options.parts if part not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return options
 
 
 if __name__ == "__main__":

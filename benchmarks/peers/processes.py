@@ -51,20 +51,24 @@ class ProcessFailed(Exception):
     """A process ended otherwise than well; the text has the end of what it printed."""
 
 
+def own_environment() -> dict[str, str]:
+    """The environment of this process, without what would change how Python starts."""
+    return {name: value for name, value in os.environ.items() if name not in FOREIGN}
+
+
 def run(command: Command, timeout_s: float = 600) -> Took:
     """What a process took.
 
     Raises:
         ProcessFailed: if it ended with another code than 0, was not done in time, or did not start.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     with tempfile.TemporaryDirectory() as folder:
         result, output = Path(folder) / "took.json", Path(folder) / "output"
         with output.open("wb") as printed:
             subprocess.run(
                 [sys.executable, "-I", "-S", str(LAUNCH), str(result), str(timeout_s), *command.arguments],
                 cwd=command.folder,
-                env=environment | dict(command.environment),
+                env=own_environment() | dict(command.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,

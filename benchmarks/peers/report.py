@@ -10,9 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.figures import Figure
+from benchmarks.peers.figures import LEFT_OUT, Figure
 from benchmarks.peers.processes import Took
 
+PLAIN = ("part", "case", "size", "tool", "base", "note", "error", "made", "needed", "facts")
+"""What is written as it is."""
 MEASURES: dict[str, Callable[[Took], float]] = {
     "wall_s": lambda took: took.wall_s,
     "cpu_s": lambda took: took.cpu_s,
@@ -52,7 +54,8 @@ def _base(figure: Figure, figures: Iterable[Figure]) -> Figure | None:
 
 def _one(figure: Figure, base: Figure | None) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: getattr(figure, name) for name in ("part", "case", "size", "tool", "base", "note", "error", "made")
+        name: getattr(figure, name)
+        for name in ("part", "case", "size", "tool", "base", "note", "error", "made", "needed", "facts")
     }
     found["rounds"] = len(figure.samples)
     for name, measure in MEASURES.items():
@@ -75,28 +78,48 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
     lines: list[str] = []
     for (part, case, size), members in blocks.items():
         head = f"{part}: {case}, {size:,}"
-        lines += [
-            "",
-            f"{head:<34}{'wall s':>9}{'CPU s':>9}{'MiB':>7}  {'CPU, times base':<24}{'wall, times base':<24}n made",
-        ]
-        lines += [_line(one) for one in members]
+        wide = max(len(head), *(len(_name(one)) for one in members)) + 2
+        columns = f"{'wall s':>9}{'CPU s':>9}{'MiB':>7}  {'CPU, of base':<23}{'wall, of base':<23}rounds"
+        lines += ["", head.ljust(wide) + columns if any(one["rounds"] for one in members) else head]
+        for one in members:
+            lines += _lines(one, wide, figures)
     return "\n".join(lines[1:]) + "\n"
 
 
-def _line(one: dict[str, Any]) -> str:
+def _name(one: dict[str, Any]) -> str:
+    return f"  {one['tool']}" + (f" ({one['base']})" if one["base"] not in ("", one["tool"]) else "")
+
+
+def _lines(one: dict[str, Any], wide: int, figures: Sequence[dict[str, Any]]) -> list[str]:
     if one["error"]:
-        return f"  {one['tool']:<32}- {one['error'].splitlines()[0][:120]}"
-    made = "" if one["made"] is None else str(one["made"])
-    against = f" ({one['base']})" if one["base"] != one["tool"] else ""
-    note = f"  {one['note']}" if one["note"] else ""
-    return (
-        f"  {one['tool'] + against:<32}{one['wall_s']['median']:>9.3f}{one['cpu_s']['median']:>9.3f}"
-        f"{one['peak_mib']['median']:>7.0f}  {_times(one['times_cpu']):<24}{_times(one['times_wall']):<24}"
-        f"{one['rounds']} {made}{note}"
-    ).rstrip()
+        return [f"{_name(one):<{wide}} - {one['error'].splitlines()[0][:160]}{_estimate(one, figures)}"]
+    if not one["rounds"]:
+        return [f"  {name:<60}{value:>14,.6g}" for name, value in one["facts"].items()]
+    return [
+        f"{_name(one):<{wide}}{one['wall_s']['median']:>9.3f}{one['cpu_s']['median']:>9.3f}"
+        f"{one['peak_mib']['median']:>7.0f}  {_times(one['times_cpu']):<23}{_times(one['times_wall']):<23}"
+        f"{one['rounds']}{_made(one)}{'  ' + one['note'] if one['note'] else ''}".rstrip()
+    ]
+
+
+def _made(one: dict[str, Any]) -> str:
+    if one["made"] is None or one["needed"] is None:
+        return ""
+    return f"  made {one['made']}" + (f", needed {one['needed']}" if one["made"] != one["needed"] else "")
 
 
 def _times(spread: dict[str, float] | None) -> str:
     if spread is None:
         return "-"
     return f"x{spread['median']:.3g} ({spread['min']:.3g}..{spread['max']:.3g})"
+
+
+def _estimate(one: dict[str, Any], figures: Sequence[dict[str, Any]]) -> str:
+    """What a size that was left out would take, by what each asset more took in the two largest that were measured."""
+    same = [other for other in figures if all(other[key] == one[key] for key in ("part", "case", "tool"))]
+    known = sorted((other["size"], other["wall_s"]["median"]) for other in same if other["rounds"])[-2:]
+    if not one["error"].startswith(LEFT_OUT) or len(known) < 2:
+        return ""
+    (few, less), (many, more) = known
+    seconds = more + (more - less) / (many - few) * (one["size"] - many)
+    return f"; by what each asset more took from {few} to {many}: about {seconds:.3g} s of the wall"

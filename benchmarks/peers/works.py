@@ -6,13 +6,17 @@ import functools
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.peers.figures import Figure, Turn, WrongOutput, in_turns
+from benchmarks.peers.environments import Environments
+from benchmarks.peers.figures import LEFT_OUT, Figure, Turn, WrongOutput, in_turns
 from benchmarks.peers.graphs import Graph, chain, diamond, layered, tiny_values
 from benchmarks.peers.processes import Command, ProcessFailed, run
 from benchmarks.peers.tools.base import Tool
+
+TIMEOUT_S = 1800.0
+"""After so long a process is ended, and its tool has failed."""
 
 
 @dataclass(slots=True)
@@ -34,42 +38,55 @@ class Bench:
     rounds: int
     is_full: bool
     said: Callable[[str], None]
+    environments: Environments
     places: dict[str, Path] = field(default_factory=dict[str, Path])
 
     def invite(self, part: str, case: str, size: int) -> tuple[list[Tool], list[Figure]]:
         """Who takes part in a case of this size; and for each of the others a figure that says why not."""
         invited: list[Tool] = []
         others: list[Figure] = []
+        more = "" if self.is_full else ", see --full"
         for tool in self.tools:
             if case not in tool.cases:
                 continue
             limit = tool.full if self.is_full else tool.usual
             error = self.absent.get(tool.name, "")
             if part == "tiny" and size > limit:
-                error = (
-                    error or f"left out: it takes part up to {limit} assets{'' if self.is_full else ' (see --full)'}"
-                )
+                error = error or f"{LEFT_OUT}: takes part up to {limit} assets{more}"
             if error:
                 others.append(Figure(part, case, size, tool.name, tool.base, error=error))
             else:
                 invited.append(tool)
         compared = {tool.base for tool in invited if tool.base != tool.name}
-        return [tool for tool in invited if tool.base != tool.name or tool.name in compared], others
+        return [tool for tool in invited if tool.base != tool.name or tool.name in {*compared, "floor"}], others
 
     def lay(self, tools: Sequence[Tool], graph: Graph) -> None:
-        """A fresh project of each tool, with its bytecode compiled, in `places`."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.places = {}
+        """A fresh project of each tool, with its bytecode compiled, in `places`; what was there goes."""
+        self.clear()
         for tool in tools:
-            root = self.folder / tool.name
-            root.mkdir(parents=True)
-            tool.lay(root, graph)
-            run(Command((tool.python, "-m", "compileall", "-q", "."), root))
-            self.places[tool.name] = root
+            self.add(tool, graph)
+
+    def clear(self) -> None:
+        """Delete all projects."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.places = {}
+
+    def add(self, tool: Tool, graph: Graph) -> Path:
+        """A project more."""
+        root = self.folder / tool.name.replace(" ", "_")
+        root.mkdir()
+        tool.lay(root, graph)
+        run(Command((tool.python, "-m", "compileall", "-q", "."), root))
+        self.places[tool.name] = root
+        return root
 
 
-def _turn(tool: Tool, case: str, size: int, prepare: Callable[[], Command], check: Callable[[], int | None]) -> Turn:
-    return Turn(tool.name, prepare, check, tool.base, int(size >= tool.once_from), tool.notes.get(case, ""))
+def _turn(
+    tool: Tool, case: str, size: int, prepare: Callable[[], Command], check: Callable[[], int | None], needed: int
+) -> Turn:
+    rounds = int(size >= tool.once_from)
+    return Turn(tool.name, prepare, check, tool.base, rounds, tool.notes.get(case, ""), needed, TIMEOUT_S)
 
 
 # ------------------------------------------------------------------------------------------------------ tiny assets
@@ -91,7 +108,8 @@ def tiny(bench: Bench, size: int) -> list[Figure]:
         return _checked(tool, bench.places[tool.name], graph, expected)
 
     turns = [
-        _turn(one, "everything", size, functools.partial(prepare, one), functools.partial(check, one)) for one in tools
+        _turn(one, "everything", size, functools.partial(prepare, one), functools.partial(check, one), size)
+        for one in tools
     ]
     return in_turns("tiny", "everything", size, turns, bench.rounds, bench.said) + others
 
@@ -106,53 +124,61 @@ def _checked(tool: Tool, root: Path, graph: Graph, expected: dict[str, list[int]
     return len(expected)
 
 
-def changes(bench: Bench, size: int) -> list[Figure]:
-    """Runs after everything was made: nothing has changed, the body of one leaf, the body of one root."""
-    found: list[Figure] = []
-    for case in ("nothing", "leaf", "root"):
-        tools, others = bench.invite("tiny", case, size)
-        graph = layered(size)
-        bench.lay(tools, graph)
-        failed: list[Figure] = []
-        for tool in tools:
-            try:
-                bench.said(f"tiny {case} {size}: {tool.name} makes everything")
-                run(tool.make(bench.places[tool.name]))
-                tool.settle(bench.places[tool.name])
-            except ProcessFailed as problem:
-                failed.append(Figure("tiny", case, size, tool.name, tool.base, error=str(problem)))
-        able = [tool for tool in tools if tool.name not in {one.tool for one in failed}]
-        turns = [_Later(bench, tool, case, graph).turn(size) for tool in able]
-        found += in_turns("tiny", case, size, turns, bench.rounds, bench.said) + failed + others
+def changes(bench: Bench, size: int, cases: Sequence[str]) -> list[Figure]:
+    """Runs after everything was made, of the cases `nothing` has changed, the body of one `leaf`, of one `root`."""
+    invited, found = bench.invite("tiny", "leaf", size)
+    found = [replace(one, case=case) for case in cases for one in found]
+    graph = layered(size)
+    bench.lay(invited, graph)
+    errors: dict[str, str] = {}
+    for tool in invited:
+        try:
+            bench.said(f"tiny {size}: {tool.name} makes everything")
+            run(tool.make(bench.places[tool.name]), TIMEOUT_S)
+            _checked(tool, bench.places[tool.name], graph, tiny_values(graph))
+            tool.settle(bench.places[tool.name])
+        except (ProcessFailed, WrongOutput, OSError) as problem:
+            bench.said(f"{tool.name} failed: {problem}")
+            errors[tool.name] = f"makes everything: {problem}"
+    later = {tool.name: Later(bench, tool, graph) for tool in invited}
+    for case in cases:
+        turns = [later[tool.name].turn(case) for tool in invited if tool.name not in errors]
+        figures = in_turns("tiny", case, size, turns, bench.rounds, bench.said)
+        found += figures
+        found += [
+            Figure("tiny", case, size, tool.name, tool.base, error=errors[tool.name])
+            for tool in invited
+            if tool.name in errors
+        ]
+        errors |= {one.tool: f"failed before, in {case}" for one in figures if one.error}
     return found
 
 
-class _Later:
+class Later:
     """The runs of one tool after the first: before each, the body that changes is given another constant."""
 
-    def __init__(self, bench: Bench, tool: Tool, case: str, graph: Graph) -> None:
-        self.tool, self.case, self.graph = tool, case, graph
+    def __init__(self, bench: Bench, tool: Tool, graph: Graph) -> None:
+        self.tool, self.graph = tool, graph
         self.root = bench.places[tool.name]
-        self.name = graph.nodes[-1 if case == "leaf" else 0].name
         self.constant = 100_000
         self.began_ns = 0
 
-    def turn(self, size: int) -> Turn:
-        """The side of this tool."""
-        return _turn(self.tool, self.case, size, self.prepare, self.check)
+    def turn(self, case: str) -> Turn:
+        """The side of this tool in a case."""
+        name = {"nothing": "", "leaf": self.graph.nodes[-1].name, "root": self.graph.nodes[0].name}[case]
+        affected = self.graph.affected(name) if name else []
+        prepare = functools.partial(self._prepare, name, affected)
+        return _turn(self.tool, case, len(self.graph.nodes), prepare, self._check, len(affected))
 
-    def prepare(self) -> Command:
-        """Edit, and give the process that goes on from there."""
-        affected: list[str] = []
-        if self.case != "nothing":
+    def _prepare(self, name: str, affected: Sequence[str]) -> Command:
+        if name:
             self.constant += 1
-            self.graph = self.graph.edited(self.name, self.constant)
-            self.tool.edit(self.root, self.graph, self.name)
-            affected = self.graph.affected(self.name)
+            self.graph = self.graph.edited(name, self.constant)
+            self.tool.edit(self.root, self.graph, name)
         self.began_ns = time.time_ns()
-        return self.tool.update(self.root, affected) if affected else self.tool.again(self.root)
+        return self.tool.update(self.root, affected) if name else self.tool.again(self.root)
 
-    def check(self) -> int | None:
+    def _check(self) -> int | None:
         """How many outputs were written; what there is now must be what the bodies say now."""
         _checked(self.tool, self.root, self.graph, tiny_values(self.graph))
         made = self.tool.made_since(self.root, self.began_ns)
@@ -179,7 +205,8 @@ def frames(bench: Bench, rows: int) -> list[Figure]:
             return _same_tables(bench, tool, graph, rows)
 
         turns = [
-            _turn(one, "frames", 0, functools.partial(prepare, one), functools.partial(check, one)) for one in tools
+            _turn(one, "frames", 0, functools.partial(prepare, one), functools.partial(check, one), len(graph.nodes))
+            for one in tools
         ]
         found += in_turns("frames", case, rows, turns, bench.rounds, bench.said)
         for one in others:

@@ -26,6 +26,7 @@ class Tool:
         full: the same with `--full`.
         once_from: from so many assets it takes part in one round only.
         notes: what a reader has to know of its figures, by case.
+        is_looked_at_made: whether all is made before its verbs are measured.
         has_same_numbers: whether its big frames are those of the base, as they are if both make them in Python.
     """
 
@@ -37,6 +38,7 @@ class Tool:
     full = 10_000
     once_from = 1_000_000
     notes: Mapping[str, str] = MappingProxyType({})
+    is_looked_at_made = False
     has_same_numbers = True
 
     def __init__(self, environments: Environments) -> None:
@@ -70,6 +72,10 @@ class Tool:
     def update(self, root: Path, affected: Sequence[str]) -> Command:
         """The process that makes what an edit made stale; a tool that finds that by itself needs no names."""
         return self.again(root)
+
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        """Commands that only look, by how they are named in tables."""
+        return {}
 
     def settle(self, root: Path) -> None:
         """What a user would do after a run that went well, and is not measured."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -125,6 +125,14 @@ class Dagster(Tool):
         return self._command(root, self.python, "stale.py")
 
     @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        program = self.environments.program(self.environment, "dagster")
+        return {
+            "dagster --version": self._command(root, program, "--version"),
+            "dagster asset list": self._command(root, program, "asset", "list", "-f", "defs.py"),
+        }
+
+    @override
     def edit(self, root: Path, graph: Graph, name: str) -> None:
         module = graph.module_of(name)
         (root / "works" / f"{module}.py").write_text(self._module(graph, graph.modules()[module]))
@@ -155,6 +163,10 @@ class DagsterDefault(Dagster):
     full = 100
     once_from = 10
     notes = MappingProxyType({})
+
+    @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        return {}
 
     @override
     def make(self, root: Path) -> Command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -27,6 +27,7 @@ class Assetflow(Tool):
     """One executor."""
 
     full = 10_000
+    is_looked_at_made = True
 
     def __init__(self, environments: Environments, executor: str, io: str = "") -> None:
         super().__init__(environments)
@@ -56,6 +57,13 @@ class Assetflow(Tool):
     @override
     def make(self, root: Path) -> Command:
         return assetflow(root, "materialize", "--quiet", "--executor", self.executor)
+
+    @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        if self.name != "assetflow-threads":  # the same for all executors
+            return {}
+        verbs = ("--version", "ls", "status", "plan")
+        return {f"assetflow {verb}": assetflow(root, verb) for verb in verbs}
 
     @override
     def edit(self, root: Path, graph: Graph, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -86,15 +86,24 @@ class Prefect(Tool):
         (root / "data").mkdir()
 
     @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        program = self.environments.program(self.environment, "prefect")
+        return {"prefect --version": self._command(root, program, "--version")}
+
+    @override
     def make(self, root: Path) -> Command:
+        return self._command(root, self.python, "run.py")
+
+    def _command(self, root: Path, *arguments: str) -> Command:
         quiet = {
             "PREFECT_HOME": str(root / "home"),
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "DO_NOT_TRACK": "1",
             "NO_PROXY": "127.0.0.1,localhost",
         }
-        return Command((self.python, "run.py"), root, quiet)
+        return Command(arguments, root, quiet)
 
     @override
     def edit(self, root: Path, graph: Graph, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -153,6 +153,14 @@ class Dbt(InDuckDB):
         return self._command(root, "--select", "state:modified+", "--state", "state")
 
     @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        program = self.environments.program(self.environment, "dbt")
+        return {
+            "dbt --version": Command((program, "--version"), root),
+            "dbt ls": Command((program, "ls", "--profiles-dir", "."), root),
+        }
+
+    @override
     def edit(self, root: Path, graph: Graph, name: str) -> None:
         self._write(root, graph, name)
 
@@ -215,6 +223,11 @@ class Sqlmesh(InDuckDB):
         program = self.environments.program(self.environment, "sqlmesh")
         arguments = ("plan", "--auto-apply", "--no-prompts", "--skip-tests")
         return Command((program, *arguments), root, {"SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true"})
+
+    @override
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        program = self.environments.program(self.environment, "sqlmesh")
+        return {"sqlmesh --version": Command((program, "--version"), root)}
 
     @override
     def edit(self, root: Path, graph: Graph, name: str) -> None:
