@@ -35,8 +35,9 @@ PARTS = ("cli", "tiny", "noop", "change", "frames", "partitions", "catalog")
 LATER = {"noop": ("nothing",), "change": ("leaf", "root")}
 CATALOG_ASSETS = 1_000
 SIZES: dict[str, tuple[object, object]] = {
+    "rows": (1_000_000, 5_000_000),
     "sizes": ([10, 100, 1_000], [10, 100, 1_000, 10_000]),
-    "change_sizes": ([100, 1_000], [100, 1_000, 10_000]),
+    "change_sizes": ([1_000], [100, 1_000, 10_000]),
     "partitions": (10_000, 100_000),
     "backfill": (1_000, 10_000),
     "versions": (100_000, 1_000_000),
@@ -65,6 +66,8 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         bench = Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said, environments)
+        if options.warm:
+            bench.warm()
         for name, size, part in _parts(options, bench):
             try:
                 figures += part()
@@ -125,13 +128,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_words, default=["floor", "assetflow"], help="tools, or first words of names")
     parser.add_argument("--parts", type=_words, default=list(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--sizes", type=_numbers, help="how many tiny assets (default: 10,100,1000; full: and 10000)")
-    parser.add_argument("--change-sizes", type=_numbers, help="the same in `noop` and `change` (100,1000; and 10000)")
+    parser.add_argument("--change-sizes", type=_numbers, help="in `noop`, `change` (1000; full: 100,1000,10000)")
     parser.add_argument("--cli-size", type=int, default=1000, help="assets of the project in `cli`")
-    parser.add_argument("--rows", type=int, default=5_000_000, help="of each big frame")
+    parser.add_argument("--rows", type=int, help="of each big frame (default: 1000000; full: 5000000)")
     parser.add_argument("--partitions", type=int, help="of each asset (default: 10000; full: 100000)")
     parser.add_argument("--backfill", type=int, help="partitions that are really made (default: 1000; full: 10000)")
     parser.add_argument("--versions", type=int, help="in the catalog (default: 100000; full: 1000000)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken")
+    parser.add_argument("--no-warm", dest="warm", action="store_false", help="no run before that is not counted")
     parser.add_argument("--full", action="store_true", help="the larger sizes, and slow tools in larger ones")
     parser.add_argument("--envs", type=Path, default=HERE / ".envs", help="folder of the environments of peers")
     parser.add_argument("--folder", type=Path, default=None, help="where projects are made (default: the system's)")

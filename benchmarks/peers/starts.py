@@ -12,7 +12,7 @@ from benchmarks.peers.works import Bench
 
 NOTHING = "python -c pass"
 ROUNDS_MORE = 3
-"""These are short: so many times the rounds of other parts."""
+"""What is short has so many times the rounds of other parts."""
 SLOW_SIZE = 500
 """With so many assets and more, verbs of peers that load a project are measured in one round."""
 
@@ -39,11 +39,12 @@ def cli(bench: Bench, size: int) -> list[Figure]:
         except (ProcessFailed, OSError) as problem:
             error = str(problem)
         for name, command in looks.items():
-            is_slow = size >= SLOW_SIZE and tool.environment and "--version" not in name
+            is_slow = size >= SLOW_SIZE and "--version" not in name
+            rounds = (1 if is_slow else bench.rounds) if tool.environment else 0
             if error:
                 others.append(Figure("cli", "verbs", size, name, NOTHING, error=error))
             else:
-                turns.append(_turn(name, command, 1 if is_slow else 0))
+                turns.append(_turn(name, command, rounds))
     return in_turns("cli", "verbs", size, turns, bench.rounds * ROUNDS_MORE, bench.said) + others
 
 

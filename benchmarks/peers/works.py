@@ -72,6 +72,18 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.places = {}
 
+    def warm(self) -> None:
+        """Let every tool make a few assets, which is not counted: what it does for the first time meets no figure."""
+        self.clear()
+        graph = layered(10)
+        for tool in self.tools:
+            if tool.name not in self.absent:
+                self.said(f"{tool.name} is warmed up")
+                try:
+                    run(tool.warm(self.add(tool, graph)), TIMEOUT_S)
+                except (ProcessFailed, OSError) as problem:
+                    self.said(f"{tool.name} failed: {problem}")  # as it will again, where that is a figure
+
     def add(self, tool: Tool, graph: Graph) -> Path:
         """A project more."""
         root = self.folder / tool.name.replace(" ", "_")
@@ -85,7 +97,7 @@ class Bench:
 def _turn(
     tool: Tool, case: str, size: int, prepare: Callable[[], Command], check: Callable[[], int | None], needed: int
 ) -> Turn:
-    rounds = int(size >= tool.once_from)
+    rounds = int(tool.is_once(case, size))
     return Turn(tool.name, prepare, check, tool.base, rounds, tool.notes.get(case, ""), needed, TIMEOUT_S)
 
 

@@ -24,7 +24,7 @@ class Tool:
         cases: what it takes part in, of `everything`, `nothing`, `leaf`, `root` and `frames`.
         usual: the largest number of tiny assets that it is given.
         full: the same with `--full`.
-        once_from: from so many assets it takes part in one round only.
+        once_from: from so many assets what takes long is done in one round only.
         notes: what a reader has to know of its figures, by case.
         is_looked_at_made: whether all is made before its verbs are measured.
         has_same_numbers: whether its big frames are those of the base, as they are if both make them in Python.
@@ -36,7 +36,7 @@ class Tool:
     cases: frozenset[str] = frozenset({"everything", "nothing", "leaf", "root", "frames"})
     usual = 1_000
     full = 10_000
-    once_from = 1_000_000
+    once_from = 5_000
     notes: Mapping[str, str] = MappingProxyType({})
     is_looked_at_made = False
     has_same_numbers = True
@@ -48,6 +48,14 @@ class Tool:
     def python(self) -> str:
         """The interpreter that has the tool."""
         return self.environments.python(self.environment) if self.environment else sys.executable
+
+    def is_once(self, case: str, size: int) -> bool:
+        """Whether it takes part in one round only."""
+        return size >= self.once_from and case in ("everything", "root")
+
+    def warm(self, root: Path) -> Command:
+        """A process that has files read and modules compiled, before anything is measured."""
+        return self.make(root)
 
     def lay(self, root: Path, graph: Graph) -> None:
         """Write the project of a graph into an empty folder."""

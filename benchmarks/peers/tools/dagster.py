@@ -89,6 +89,10 @@ class Dagster(Tool):
     notes = MappingProxyType(dict.fromkeys(("leaf", "root"), "what to make is named, and code_version raised, by hand"))
 
     @override
+    def is_once(self, case: str, size: int) -> bool:
+        return size >= self.once_from
+
+    @override
     def lay(self, root: Path, graph: Graph) -> None:
         for folder in ("works", "data", "home"):
             (root / folder).mkdir()
@@ -167,6 +171,11 @@ class DagsterDefault(Dagster):
     @override
     def looks(self, root: Path) -> Mapping[str, Command]:
         return {}
+
+    @override
+    def warm(self, root: Path) -> Command:
+        program = self.environments.program(self.environment, "dagster")
+        return self._command(root, program, "asset", "list", "-f", "defs.py")
 
     @override
     def make(self, root: Path) -> Command:

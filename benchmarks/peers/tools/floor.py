@@ -80,6 +80,10 @@ class Floor(Tool):
             self.name = self.base = f"floor@{environment}"
 
     @override
+    def is_once(self, case: str, size: int) -> bool:
+        return size >= self.once_from and case != "leaf"  # it makes everything when nothing has changed
+
+    @override
     def lay(self, root: Path, graph: Graph) -> None:
         (root / "works").mkdir()
         (root / "data").mkdir()

@@ -35,7 +35,9 @@ class Assetflow(Tool):
         self.name = f"assetflow-{io or executor}"
         if io == "duckdb":
             self.base, self.cases = "floor-duckdb", frozenset({"frames"})
-        elif executor != "threads":  # what is current is found before there is an executor
+        elif executor == "processes":
+            self.usual = 100
+        if executor != "threads":  # what is current is found before there is an executor
             self.cases = frozenset({"everything", "frames"})
 
     @override

@@ -33,8 +33,6 @@ class Hamilton(Tool):
 
     name = "hamilton"
     environment = "hamilton"
-    usual = 1_000
-    full = 1_000
 
     @override
     def lay(self, root: Path, graph: Graph) -> None:

@@ -66,6 +66,14 @@ class Prefect(Tool):
     notes = MappingProxyType(dict.fromkeys(cases, "with its server; stored twice: Parquet, and pickled for its cache"))
 
     @override
+    def is_once(self, case: str, size: int) -> bool:
+        return size >= self.once_from
+
+    @override
+    def warm(self, root: Path) -> Command:
+        return self.looks(root)["prefect --version"]
+
+    @override
     def lay(self, root: Path, graph: Graph) -> None:
         (root / "works").mkdir()
         (root / "data").mkdir()

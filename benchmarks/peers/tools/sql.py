@@ -38,6 +38,10 @@ class InDuckDB(Tool):
     has_same_numbers = False  # big frames are random numbers of DuckDB
 
     @override
+    def is_once(self, case: str, size: int) -> bool:
+        return size >= self.once_from
+
+    @override
     def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:
         import duckdb
 
