@@ -43,10 +43,15 @@ def choose(names: Sequence[str], environments: Environments) -> list[Tool]:
         SystemExit: if there is none of a name.
     """
     tools = every(environments)
-    words = {name: [tool for tool in tools if name in (tool.name, tool.name.split("-")[0], "all")] for name in names}
+    words = {name: [tool for tool in tools if name == tool.name or name == _word(tool)] for name in names}
     if unknown := [name for name, found in words.items() if not found and name != "all"]:
         raise SystemExit(f"no tool is called {', '.join(unknown)}; there are {', '.join(tool.name for tool in tools)}")
     return tools if "all" in names else [tool for tool in tools if any(tool in found for found in words.values())]
+
+
+def _word(tool: Tool) -> str:
+    """The first word of a name; none of a script in a peer's environment, which is not made for its own sake."""
+    return "" if tool.name == tool.base and tool.environment else tool.name.split("-")[0]
 
 
 def bases(chosen: Sequence[Tool], environments: Environments) -> list[Tool]:
