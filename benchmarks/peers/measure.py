@@ -33,6 +33,8 @@ from benchmarks.peers.works import Bench, changes, frames, tiny
 HERE = Path(__file__).resolve().parent
 PARTS = ("cli", "tiny", "noop", "change", "frames", "partitions", "catalog")
 LATER = {"noop": ("nothing",), "change": ("leaf", "root")}
+CASES = {"cli": ("everything",), "tiny": ("everything",), "frames": ("frames",), **LATER}
+"""The cases of the parts in which several tools take part."""
 CATALOG_ASSETS = 1_000
 SIZES: dict[str, tuple[object, object]] = {
     "rows": (1_000_000, 5_000_000),
@@ -67,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         bench = Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said, environments)
         if options.warm:
-            bench.warm()
+            bench.warm({case for part in options.parts for case in CASES.get(part, ())})
         for name, size, part in _parts(options, bench):
             try:
                 figures += part()

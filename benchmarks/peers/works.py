@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,12 +72,12 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.places = {}
 
-    def warm(self) -> None:
-        """Let every tool make a few assets, which is not counted: what it does for the first time meets no figure."""
+    def warm(self, cases: Collection[str]) -> None:
+        """Let every tool of these cases make a few assets, which is not counted: first times meet no figure."""
         self.clear()
         graph = layered(10)
         for tool in self.tools:
-            if tool.name not in self.absent:
+            if tool.name not in self.absent and not tool.cases.isdisjoint(cases):
                 self.said(f"{tool.name} is warmed up")
                 try:
                     run(tool.warm(self.add(tool, graph)), TIMEOUT_S)
