@@ -78,7 +78,7 @@ def main() -> None:
                 figures.append(Figure(name, "all", size, "benchmark", "", error=repr(problem)))
             if options.json:
                 report.save(options.json, about, figures)
-    sys.stdout.write(report.table(report.as_json(figures)))
+    sys.stdout.write(report.headline(about) + "\n\n" + report.table(report.as_json(figures)))
     said("done")
 
 

@@ -35,6 +35,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def headline(about: dict[str, Any]) -> str:
+    """What a reader of the table has to know of the machine."""
+    on = about["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
+    return f"{on['cores']} cores, {on['load_before']} of load before, Python {on['python']}, {packages}"
+
+
 def as_json(figures: Sequence[Figure]) -> list[dict[str, Any]]:
     """Each figure with its samples, and its ratios to the base of the same case."""
     return [_one(figure, _base(figure, figures)) for figure in figures]

@@ -130,7 +130,7 @@ class KeptFloor(Floor):
     """The script that hands values on in memory and only writes them."""
 
     name = "floor-kept"
-    cases = frozenset({"frames"})
+    cases = frozenset({"everything", "frames"})
     script = KEPT
 
 

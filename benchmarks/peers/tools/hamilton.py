@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from typing_extensions import override
 
@@ -33,6 +34,7 @@ class Hamilton(Tool):
 
     name = "hamilton"
     environment = "hamilton"
+    notes = MappingProxyType(dict.fromkeys(("everything", "frames"), "hands values on in memory, as floor-kept"))
 
     @override
     def lay(self, root: Path, graph: Graph) -> None:
