@@ -41,6 +41,7 @@ def main() -> None:
         kill_group(child)
 
     signal.signal(signal.SIGALRM, end)
+    signal.signal(signal.SIGTERM, end)  # the benchmark was stopped
     signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
     _, status, usage = os.wait4(child, 0)
     wall_s = time.perf_counter() - began

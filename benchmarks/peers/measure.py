@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import signal
 import sys
 import tempfile
 import time
@@ -56,6 +57,7 @@ def main() -> None:
         sys.stderr.write(f"{time.perf_counter() - began:7.1f} s  {text}\n")
         sys.stderr.flush()
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended then too
     environments = Environments(options.envs)
     tools = bases(choose(options.only, environments), environments)
     absent = _made(environments, tools, said)
@@ -66,6 +68,7 @@ def main() -> None:
         "pinned": {name: environments.versions(name) for name in sorted(names)},
     }
     figures: list[Figure] = []
+    stopped = 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         bench = Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said, environments)
         if options.warm:
@@ -73,6 +76,10 @@ def main() -> None:
         for name, size, part in _parts(options, bench):
             try:
                 figures += part()
+            except KeyboardInterrupt:
+                said(f"stopped in {name}")
+                stopped = 130
+                break
             except Exception as problem:  # noqa: BLE001 - what one part meets must not lose the others
                 said("".join(traceback.format_exception(problem)))
                 figures.append(Figure(name, "all", size, "benchmark", "", error=repr(problem)))
@@ -80,6 +87,7 @@ def main() -> None:
                 report.save(options.json, about, figures)
     sys.stdout.write(report.headline(about) + "\n\n" + report.table(report.as_json(figures)))
     said("done")
+    sys.exit(stopped)
 
 
 def _parts(options: argparse.Namespace, bench: Bench) -> Iterator[tuple[str, int, Callable[[], list[Figure]]]]:

@@ -65,16 +65,21 @@ def run(command: Command, timeout_s: float = 600) -> Took:
     with tempfile.TemporaryDirectory() as folder:
         result, output = Path(folder) / "took.json", Path(folder) / "output"
         with output.open("wb") as printed:
-            subprocess.run(
+            launcher = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LAUNCH), str(result), str(timeout_s), *command.arguments],
                 cwd=command.folder,
                 env=own_environment() | dict(command.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                check=False,
                 start_new_session=True,
             )
+            try:
+                launcher.wait()
+            except BaseException:
+                launcher.terminate()  # and it ends what it has started
+                launcher.wait()
+                raise
         found: dict[str, Any] = json.loads(result.read_text()) if result.is_file() else {"code": None, "is_late": False}
         if found["code"] != 0 or found["is_late"]:
             why = f"not done after {timeout_s:.0f} s" if found["is_late"] else f"exit code {found['code']}"
