@@ -8,9 +8,8 @@ import sys
 from benchmarks.peers.figures import Figure, Turn, in_turns
 from benchmarks.peers.graphs import layered
 from benchmarks.peers.processes import Command, ProcessFailed, run
-from benchmarks.peers.works import Bench
+from benchmarks.peers.works import NOTHING, Bench
 
-NOTHING = "python -c pass"
 ROUNDS_MORE = 3
 """What is short has so many times the rounds of other parts."""
 SLOW_SIZE = 500

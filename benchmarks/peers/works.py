@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from benchmarks.peers.graphs import Graph, chain, diamond, layered, tiny_values
 from benchmarks.peers.processes import Command, ProcessFailed, run
 from benchmarks.peers.tools.base import Tool
 
+NOTHING = "python -c pass"
 TIMEOUT_S = 1800.0
 """After so long a process is ended, and its tool has failed."""
 
@@ -155,6 +157,9 @@ def changes(bench: Bench, size: int, cases: Sequence[str]) -> list[Figure]:
     later = {tool.name: Later(bench, tool, graph) for tool in invited}
     for case in cases:
         turns = [later[tool.name].turn(case) for tool in invited if tool.name not in errors]
+        if case == "nothing":  # what a script costs that knows beforehand that there is nothing to do
+            start = Command((sys.executable, "-c", "pass"), bench.folder)
+            turns.append(Turn(NOTHING, lambda start=start: start, lambda: None, NOTHING))
         figures = in_turns("tiny", case, size, turns, bench.rounds, bench.said)
         found += figures
         found += [
