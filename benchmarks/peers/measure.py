@@ -43,7 +43,7 @@ SIZES: dict[str, tuple[object, object]] = {
     "change_sizes": ([1_000], [100, 1_000, 10_000]),
     "partitions": (10_000, 100_000),
     "backfill": (1_000, 10_000),
-    "versions": (100_000, 1_000_000),
+    "versions": (50_000, 1_000_000),
 }
 """What is measured without and with `--full`."""
 
@@ -143,7 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="of each big frame (default: 1000000; full: 5000000)")
     parser.add_argument("--partitions", type=int, help="of each asset (default: 10000; full: 100000)")
     parser.add_argument("--backfill", type=int, help="partitions that are really made (default: 1000; full: 10000)")
-    parser.add_argument("--versions", type=int, help="in the catalog (default: 100000; full: 1000000)")
+    parser.add_argument("--versions", type=int, help="in the catalog (default: 50000; full: 1000000)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken")
     parser.add_argument("--no-warm", dest="warm", action="store_false", help="no run before that is not counted")
     parser.add_argument("--full", action="store_true", help="the larger sizes, and slow tools in larger ones")

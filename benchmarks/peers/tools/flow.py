@@ -35,9 +35,8 @@ class Assetflow(Tool):
         self.name = f"assetflow-{io or executor}"
         if io == "duckdb":
             self.base, self.cases = "floor-duckdb", frozenset({"frames"})
-        elif executor == "processes":
+        elif executor != "threads":  # what is current is found before there is an executor
             self.usual = 100
-        if executor != "threads":  # what is current is found before there is an executor
             self.cases = frozenset({"everything", "frames"})
 
     @override
