@@ -9,7 +9,7 @@ from benchmarks.peers.tools.base import Tool
 from benchmarks.peers.tools.dagster import Dagster, DagsterDefault
 from benchmarks.peers.tools.floor import DuckFloor, Floor, KeptFloor
 from benchmarks.peers.tools.flow import Assetflow
-from benchmarks.peers.tools.hamilton import Hamilton
+from benchmarks.peers.tools.hamilton import Hamilton, PlainHamilton
 from benchmarks.peers.tools.prefect import Prefect
 from benchmarks.peers.tools.sql import Dbt, SqlFloor, Sqlmesh
 
@@ -23,6 +23,7 @@ def every(environments: Environments) -> list[Tool]:
         Assetflow(environments, "inline"),
         Assetflow(environments, "processes"),
         Hamilton(environments),
+        PlainHamilton(environments),
         Floor(environments, "dagster"),
         Dagster(environments),
         DagsterDefault(environments),

@@ -27,6 +27,19 @@ built = driver.Builder().with_modules({modules}).with_cache("cache").build()
 built.execute({last!r})
 Path("versions.json").write_text(json.dumps(built.cache.data_versions[built.cache.last_run_id]))
 '''
+PLAIN = '''\
+"""Has every table of the graph executed and written, without a cache."""
+
+from hamilton import driver
+from hamilton.io.materialization import to
+
+from works import {modules}
+
+built = driver.Builder().with_modules({modules}).build()
+names = {names!r}
+written = [to.parquet(id=f"{{one}}_file", dependencies=[one], path=f"data/{{one}}.parquet") for one in names]
+built.materialize(*written)
+'''
 
 
 class Hamilton(Tool):
@@ -35,6 +48,10 @@ class Hamilton(Tool):
     name = "hamilton"
     environment = "hamilton"
     notes = MappingProxyType(dict.fromkeys(("everything", "frames"), "hands values on in memory, as floor-kept"))
+
+    @override
+    def is_once(self, case: str, size: int) -> bool:
+        return case == "frames" or super().is_once(case, size)  # its cache hashes every row by itself: minutes
 
     @override
     def lay(self, root: Path, graph: Graph) -> None:
@@ -80,3 +97,34 @@ class Hamilton(Tool):
     @override
     def outputs(self, root: Path) -> list[Path] | None:
         return list((root / "cache").glob("*.parquet"))
+
+
+class PlainHamilton(Hamilton):
+    """Without its cache, which looks at every row: what is made is written by materializers."""
+
+    name = "hamilton-plain"
+    cases = frozenset({"frames"})
+
+    @override
+    def is_once(self, case: str, size: int) -> bool:
+        return False
+
+    @override
+    def lay(self, root: Path, graph: Graph) -> None:
+        super().lay(root, graph)
+        (root / "data").mkdir()
+        names = [node.name for node in graph.nodes]
+        (root / "run.py").write_text(PLAIN.format(modules=", ".join(graph.modules()), names=names))
+
+    @override
+    def forget(self, root: Path) -> None:
+        emptied(root / "data")
+        (root / "data").mkdir()
+
+    @override
+    def file(self, root: Path, name: str) -> Path:
+        return root / "data" / f"{name}.parquet"
+
+    @override
+    def outputs(self, root: Path) -> list[Path] | None:
+        return list((root / "data").glob("*.parquet"))
