@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -33,6 +33,8 @@ from benchmarks.peers.works import Bench, changes, frames, tiny
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("cli", "tiny", "noop", "change", "frames", "partitions", "catalog")
+Part = Callable[[], Iterable[list[Figure]]]
+"""Measures a part, and gives the figures of each case as soon as they are there."""
 LATER = {"noop": ("nothing",), "change": ("leaf", "root")}
 CASES = {"cli": ("everything",), "tiny": ("everything",), "frames": ("frames",), **LATER}
 """The cases of the parts in which several tools take part."""
@@ -75,7 +77,10 @@ def main() -> None:
             bench.warm({case for part in options.parts for case in CASES.get(part, ())})
         for name, size, part in _parts(options, bench):
             try:
-                figures += part()
+                for some in part():
+                    figures += some
+                    if options.json:
+                        report.save(options.json, about, figures)
             except KeyboardInterrupt:
                 said(f"stopped in {name}")
                 stopped = 130
@@ -83,26 +88,26 @@ def main() -> None:
             except Exception as problem:  # noqa: BLE001 - what one part meets must not lose the others
                 said("".join(traceback.format_exception(problem)))
                 figures.append(Figure(name, "all", size, "benchmark", "", error=repr(problem)))
-            if options.json:
-                report.save(options.json, about, figures)
+        if options.json:
+            report.save(options.json, about, figures)
     sys.stdout.write(report.headline(about) + "\n\n" + report.table(report.as_json(figures)))
     said("done")
     sys.exit(stopped)
 
 
-def _parts(options: argparse.Namespace, bench: Bench) -> Iterator[tuple[str, int, Callable[[], list[Figure]]]]:
+def _parts(options: argparse.Namespace, bench: Bench) -> Iterator[tuple[str, int, Part]]:
     wanted: list[str] = options.parts
     later = [case for part, cases in LATER.items() if part in wanted for case in cases]
     if "cli" in wanted:
-        yield "cli", options.cli_size, lambda: cli(bench, options.cli_size)
+        yield "cli", options.cli_size, lambda: [cli(bench, options.cli_size)]
     for size in options.sizes if "tiny" in wanted else ():
-        yield "tiny", size, functools.partial(tiny, bench, size)
+        yield "tiny", size, lambda size=size: [tiny(bench, size)]
     for size in options.change_sizes if later else ():
         yield "tiny", size, functools.partial(changes, bench, size, later)
     if "frames" in wanted:
         yield "frames", options.rows, lambda: frames(bench, options.rows)
     if "partitions" in wanted:
-        yield "partitions", options.partitions, lambda: partitions(bench, options.partitions, options.backfill)
+        yield "partitions", options.partitions, lambda: [partitions(bench, options.partitions, options.backfill)]
     if "catalog" in wanted:
         yield "catalog", options.versions, lambda: catalog(bench, options.versions, CATALOG_ASSETS)
 

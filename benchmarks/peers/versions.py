@@ -16,7 +16,7 @@ from benchmarks.peers.tools.flow import Assetflow, assetflow
 from benchmarks.peers.works import Bench, Later
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from assetflow.catalog.catalog import Catalog
     from assetflow.model.records import Head, NewTrace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOOKS = {"status": ("status",), "plan": ("plan",), "nothing": ("materialize", "--quiet")}
 
 
-def catalog(bench: Bench, versions: int, assets: int) -> list[Figure]:
+def catalog(bench: Bench, versions: int, assets: int) -> Iterator[list[Figure]]:
     """A project whose catalog has so many versions, beside the same project with one version of each asset."""
     graph = layered(assets)
     few, many = (Assetflow(bench.environments, "threads") for _ in range(2))
@@ -39,7 +39,7 @@ def catalog(bench: Bench, versions: int, assets: int) -> list[Figure]:
     facts = filled(bench.places[many.name], max(1, versions // assets - 1))
     bench.said("catalog: all is made once more, so that what is current has its bytes")
     run(assetflow(bench.places[many.name], "materialize", "--quiet", "--force"))
-    figures = [Figure("catalog", "filled", versions, many.name, "", facts=facts)]
+    yield [Figure("catalog", "filled", versions, many.name, "", facts=facts)]
 
     def look(tool: Assetflow, arguments: tuple[str, ...]) -> Command:
         return assetflow(bench.places[tool.name], *arguments)
@@ -48,9 +48,9 @@ def catalog(bench: Bench, versions: int, assets: int) -> list[Figure]:
         turns = [
             Turn(tool.name, functools.partial(look, tool, arguments), lambda: None, tool.base) for tool in (few, many)
         ]
-        figures += in_turns("catalog", case, versions, turns, bench.rounds, bench.said)
+        yield in_turns("catalog", case, versions, turns, bench.rounds, bench.said)
     turns = [Later(bench, tool, graph).turn("leaf") for tool in (few, many)]
-    return figures + in_turns("catalog", "leaf", versions, turns, bench.rounds, bench.said)
+    yield in_turns("catalog", "leaf", versions, turns, bench.rounds, bench.said)
 
 
 def filled(root: Path, rounds: int) -> dict[str, float]:

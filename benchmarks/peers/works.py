@@ -6,7 +6,7 @@ import functools
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -138,10 +138,9 @@ def _checked(tool: Tool, root: Path, graph: Graph, expected: dict[str, list[int]
     return len(expected)
 
 
-def changes(bench: Bench, size: int, cases: Sequence[str]) -> list[Figure]:
+def changes(bench: Bench, size: int, cases: Sequence[str]) -> Iterator[list[Figure]]:
     """Runs after everything was made, of the cases `nothing` has changed, the body of one `leaf`, of one `root`."""
-    invited, found = bench.invite("tiny", "leaf", size)
-    found = [replace(one, case=case) for case in cases for one in found]
+    invited, others = bench.invite("tiny", "leaf", size)
     graph = layered(size)
     bench.lay(invited, graph)
     errors: dict[str, str] = {}
@@ -161,14 +160,16 @@ def changes(bench: Bench, size: int, cases: Sequence[str]) -> list[Figure]:
             start = Command((sys.executable, "-c", "pass"), bench.folder)
             turns.append(Turn(NOTHING, lambda start=start: start, lambda: None, NOTHING))
         figures = in_turns("tiny", case, size, turns, bench.rounds, bench.said)
-        found += figures
-        found += [
-            Figure("tiny", case, size, tool.name, tool.base, error=errors[tool.name])
-            for tool in invited
-            if tool.name in errors
+        yield [
+            *figures,
+            *(replace(one, case=case) for one in others),
+            *(
+                Figure("tiny", case, size, tool.name, tool.base, error=errors[tool.name])
+                for tool in invited
+                if tool.name in errors
+            ),
         ]
         errors |= {one.tool: f"failed before, in {case}" for one in figures if one.error}
-    return found
 
 
 class Later:
@@ -206,9 +207,8 @@ class Later:
 # ------------------------------------------------------------------------------------------------------- big frames
 
 
-def frames(bench: Bench, rows: int) -> list[Figure]:
+def frames(bench: Bench, rows: int) -> Iterator[list[Figure]]:
     """A chain and a diamond of five big frames."""
-    found: list[Figure] = []
     for case, graph in (("chain", chain(rows)), ("diamond", diamond(rows))):
         tools, others = bench.invite("frames", "frames", rows)
         bench.lay(tools, graph)
@@ -225,11 +225,9 @@ def frames(bench: Bench, rows: int) -> list[Figure]:
             _turn(one, "frames", 0, functools.partial(prepare, one), functools.partial(check, one), len(graph.nodes))
             for one in tools
         ]
-        found += in_turns("frames", case, rows, turns, bench.rounds, bench.said)
-        for one in others:
-            one.case = case
-        found += others
-    return found
+        yield in_turns("frames", case, rows, turns, bench.rounds, bench.said) + [
+            replace(one, case=case) for one in others
+        ]
 
 
 def _same_tables(bench: Bench, tool: Tool, graph: Graph, rows: int) -> int:
