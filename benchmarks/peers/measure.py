@@ -83,6 +83,7 @@ def main() -> None:
                         report.save(options.json, about, figures)
             except KeyboardInterrupt:
                 said(f"stopped in {name}")
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is short
                 stopped = 130
                 break
             except Exception as problem:  # noqa: BLE001 - what one part meets must not lose the others
