@@ -1,0 +1,120 @@
+"""What the benchmark asks of a tool: to lay out a project, and the processes that make it, look again, and go on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from benchmarks.peers.environments import Environments
+from benchmarks.peers.graphs import Graph
+from benchmarks.peers.processes import Command
+
+
+class Tool:
+    """A tool with defaults that suit a script; each method may be told otherwise.
+
+    Attributes:
+        name: as it is written on the command line and in tables.
+        environment: its requirements file without ending; empty for the interpreter of this process.
+        base: the tool that it is compared with.
+        cases: what it takes part in, of `everything`, `nothing`, `leaf`, `root` and `frames`.
+        usual: the largest number of tiny assets that it is given.
+        full: the same with `--full`.
+        once_from: from so many assets what takes long is done in one round only.
+        notes: what a reader has to know of its figures, by case.
+        is_looked_at_made: whether all is made before its verbs are measured.
+        has_same_numbers: whether its big frames are those of the base, as they are if both make them in Python.
+    """
+
+    name = ""
+    environment = ""
+    base = "floor"
+    cases: frozenset[str] = frozenset({"everything", "nothing", "leaf", "root", "frames"})
+    usual = 1_000
+    full = 10_000
+    once_from = 5_000
+    notes: Mapping[str, str] = MappingProxyType({})
+    is_looked_at_made = False
+    has_same_numbers = True
+
+    def __init__(self, environments: Environments) -> None:
+        self.environments = environments
+
+    @property
+    def python(self) -> str:
+        """The interpreter that has the tool."""
+        return self.environments.python(self.environment) if self.environment else sys.executable
+
+    def is_once(self, case: str, size: int) -> bool:
+        """Whether it takes part in one round only."""
+        return size >= self.once_from and case in ("everything", "root")
+
+    def warm(self, root: Path) -> Command:
+        """A process that has files read and modules compiled, before anything is measured."""
+        return self.make(root)
+
+    def lay(self, root: Path, graph: Graph) -> None:
+        """Write the project of a graph into an empty folder."""
+        raise NotImplementedError
+
+    def forget(self, root: Path) -> None:
+        """Delete what runs left, so that the next one makes everything."""
+        raise NotImplementedError
+
+    def make(self, root: Path) -> Command:
+        """The process that makes everything."""
+        raise NotImplementedError
+
+    def again(self, root: Path) -> Command:
+        """The process that is started when nothing has changed."""
+        return self.make(root)
+
+    def edit(self, root: Path, graph: Graph, name: str) -> None:
+        """Write what an edit of one body changes in the project; the graph is that after the edit."""
+        raise NotImplementedError
+
+    def update(self, root: Path, affected: Sequence[str]) -> Command:
+        """The process that makes what an edit made stale; a tool that finds that by itself needs no names."""
+        return self.again(root)
+
+    def looks(self, root: Path) -> Mapping[str, Command]:
+        """Commands that only look, by how they are named in tables."""
+        return {}
+
+    def settle(self, root: Path) -> None:
+        """What a user would do after a run that went well, and is not measured."""
+
+    def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:
+        """The column `value` of each asset, in the order of `id`."""
+        raise NotImplementedError
+
+    def table(self, root: Path, name: str) -> Path | tuple[Path, str]:
+        """Where an asset is: a Parquet file, or a DuckDB file and the name of its table."""
+        raise NotImplementedError
+
+    def outputs(self, root: Path) -> list[Path] | None:
+        """The files that are outputs; None where assets are not files of their own."""
+        return None
+
+    def made_since(self, root: Path, moment_ns: int) -> int | None:
+        """How many outputs were written since; None where that cannot be seen."""
+        found = self.outputs(root)
+        return None if found is None else sum(one.stat().st_mtime_ns >= moment_ns for one in found)
+
+
+def emptied(*folders: Path) -> None:
+    """Delete folders with all that is in them, if they are there."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def parquet_values(files: dict[str, Path]) -> dict[str, list[int]]:
+    """The column `value` of each file, in the order of `id`."""
+    import pyarrow.parquet as pq
+
+    read = cast("Callable[[Path], Any]", pq.read_table)  # pyright: ignore[reportUnknownMemberType] - as all of pyarrow
+    return {name: read(file).sort_by("id").column("value").to_pylist() for name, file in files.items()}
