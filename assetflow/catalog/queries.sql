@@ -207,9 +207,9 @@ JOIN part p ON p.part_id = i.part_id
 WHERE e.name = ?
 
 -- revoked_traces: the traces that somebody took back
-SELECT a.key, p.key, r.trace_id FROM revoked r JOIN trace t USING (trace_id)
-JOIN asset a ON a.asset_id = t.asset_id
-JOIN part p ON p.part_id = t.part_id
+SELECT a.key, p.key, r.trace_id FROM revoked r CROSS JOIN trace t ON t.trace_id = r.trace_id
+CROSS JOIN asset a ON a.asset_id = t.asset_id
+CROSS JOIN part p ON p.part_id = t.part_id
 
 -- durations: how long the last (at most ?2) computations of these assets (a JSON list of keys) took
 SELECT a.key, t.finished_at - t.started_at
