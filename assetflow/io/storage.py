@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _STAGING = re.compile(r"(\d+)-([0-9a-f]{32})\Z")
 _KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+_PLAIN = re.compile(r"(?:[A-Za-z0-9-][A-Za-z0-9_.-]{0,119}\n)*")
+"""Lines that `folder_name` leaves as they are, though not all that it does."""
 _MARKERS = {"parquet": "data.parquet", "duckdb": "table.txt", "json": "value.json", "pickle": "value.pickle"}
 """The file that a built-in manager leaves in the folder of every version."""
 
@@ -489,6 +491,13 @@ def folder_name(partition: str) -> str:
 
     # `.`, `..`, `_` and very long keys: `%-` cannot begin the name of any other key.
     return f"%-{blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+
+def folder_names(partitions: Sequence[str]) -> Sequence[str]:
+    """`folder_name` of each of very many partitions: mostly they are the keys themselves."""
+    lines = "".join(f"{one}\n" for one in partitions)
+    is_plain = _PLAIN.fullmatch(lines) is not None and lines.count("\n") == len(partitions)
+    return partitions if is_plain else [folder_name(one) for one in partitions]
 
 
 def _text_of(path: Path) -> str | None:

@@ -33,18 +33,17 @@ from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Side
 from assetflow.partitions.ordinals import EMPTY, Ordinals
-from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
+from assetflow.plan.bulk import Edge, Running, numbers_of, settled_partitions, still_settled
 from assetflow.plan.crowds import Crowd
 from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
 from assetflow.plan.slots import MISSING, mapping_of
 from assetflow.plan.staleness import definition_key
-from assetflow.plan.surroundings import moved_since
 from assetflow.run.crowding import Crowding, are_many
+from assetflow.run.holding import Holding
 from assetflow.run.places import Places
 
 _FORMAT = 2
-_MOST_LOOKED_FOR = 5000
 _MOST_MOVED = 2000
 """More partitions than this are looked at all at once and not each by itself."""
 
@@ -151,10 +150,7 @@ class Settling:
         self._cache, self._discovered = cache, discovered
         self._seeing: set[AssetKey] = set()
         """Assets of which more was seen than is declared: what is found of them holds only until the next look."""
-        self._held: dict[AssetKey, dict[int, Held]] = {}
-        self._made: defaultdict[AssetKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._gone: list[tuple[str, str]] = []
-        """What is current by the number of its definition, and that of which nothing can be seen on the disk."""
+        self._holding = Holding(graph, self._rows, self._places, storage, discovered)
         self._is_whole = False
         self._running: dict[tuple[AssetKey, str, tuple[str, ...]], Running] = {}
 
@@ -163,15 +159,15 @@ class Settling:
 
         `in_crowds`: those that are not are looked at as well.
         """
-        with garbage_kept():
+        with garbage_kept(), self._rows.one_moment():
             found = self._look(is_whole=False, in_crowds=in_crowds)
             unsettled = {key: side.existing - found.found[key] for key, side in self._sides.items()}
             if in_crowds and not self._is_whole and are_many(unsettled):
                 found = self._look(is_whole=True)
             if in_crowds and self._is_whole:
                 crowding = Crowding(self._graph, self._sides, self._rows, self._places, found.found)
-                made = {key: {one: Ordinals.of(*own) for one, own in ones.items()} for key, ones in self._made.items()}
-                found.crowds = crowding.look(found.rests_on, made, lambda: [*self._beside(), *self._gone])
+                held = self._holding
+                found.crowds = crowding.look(found.rests_on, held.made, lambda: [*self._beside(), *held.gone])
             return found
 
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
@@ -179,6 +175,7 @@ class Settling:
         result = Settled(
             self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
         )  # fmt: skip
+        self._running.clear()
         result.definitions = {key: side.definition for key, side in self._sides.items()}
         result.existing = {key: side.existing for key, side in self._sides.items()}
         # Before anything is looked for: what goes away meanwhile makes it another one.
@@ -307,86 +304,28 @@ class Settling:
 
     def _hold(self, keys: set[AssetKey], inputs: Mapping[AssetKey, _Inputs | None]) -> None:
         """Read what is current of these assets, and of what they read."""
+        edges = [edge for found in inputs.values() if found is not None for edge in found.edges]
+        read = {edge.given.upstream for edge in edges}
+        by_columns = {edge.given.upstream for edge in edges if edge.given.mode == "columns"}
         wanted = set(keys)
         for key in keys:
             found = inputs[key]
             wanted.update(edge.given.upstream for edge in (() if found is None else found.edges))
-        if not wanted:
-            return
-        by_columns = {
-            edge.given.upstream
-            for found in inputs.values() if found is not None
-            for edge in found.edges if edge.given.mode == "columns"
-        }  # fmt: skip
-        self._made.clear()
-        self._gone.clear()
-        rows = self._rows.heads(sorted(wanted), sorted(by_columns))
-        packages = self._rows.packages({row[3] for row in rows})
-        seen: dict[tuple[AssetKey, str], bool] = {}
-        held: dict[AssetKey, dict[int, Held]] = {key: {} for key in wanted}
-        fits = {
-            (key, number): found == self._graph.specs[key].packages
-            for key in wanted
-            for number, found in packages.items()
-        }
-        markers = {row[8]: self._storage.marker(row[8]) for row in rows}
-        tables = {key: self._places.table(key, len(rows)) for key in wanted}
-        is_there = self._presence(wanted, len(rows))
-        for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
-            if discovered != "{}" and not self._is_as_seen(seen, key, discovered):
-                continue
-            ordinal = tables[key].get(partition)
-            if ordinal is None and (ordinal := self._places.ordinal(key, partition)) is None:
-                continue  # of an earlier definition
-            self._made[key][definition].append(ordinal)
-            marker = markers[io]
-            if not marker or not is_there(key, location, marker):
-                self._gone.append((key, partition))
-                continue
-            if not fits[key, definition]:
-                continue
-            digests = _digests(columns) if key in by_columns else None
-            held[key][ordinal] = Held(partition, input_key, data_hash, count, digests)
-        self._held = held
-
-    def _presence(self, keys: set[AssetKey], many: int) -> Callable[[AssetKey, str, str], bool]:
-        """Whether a version has its bytes, by its asset, location and marker.
-
-        Of very many versions only the folders of their partitions are looked for, as with a note.
-        """
-        root = str(self._storage.root)
-        folders = {key: self._storage.folder(key) + "/" for key in keys}
-        there: dict[AssetKey, set[str]] = {}
-        for key in keys if many > _MOST_LOOKED_FOR else ():
-            with suppress(OSError):
-                there[key] = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
-
-        def is_there(key: AssetKey, location: str, marker: str) -> bool:
-            folder = folders[key]
-            if key in there and location.startswith(folder):
-                return location[len(folder) :].partition("/")[0] in there[key]
-            return os.path.exists(f"{root}/{location}/{marker}")  # noqa: PTH110 - a Path costs more than the look
-
-        return is_there
-
-    def _is_as_seen(self, known: dict[tuple[AssetKey, str], bool], key: AssetKey, text: str) -> bool:
-        """Whether all that was seen while a partition was made is as it was then."""
-        self._seeing.add(key)
-        if (key, text) not in known:
-            seen = Discovered.from_json(json.loads(text))
-            known[key, text] = not any(moved_since(self._graph.specs[key], seen, self._discovered))
-        return known[key, text]
+        if wanted:
+            self._holding = Holding(self._graph, self._rows, self._places, self._storage, self._discovered)
+            self._holding.read(wanted, read & wanted, by_columns & wanted)
+            self._seeing |= self._holding.seeing
 
     def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
         def running(given: InputSpec) -> Running:
             name = (given.upstream, given.mode, given.columns)
             if name not in self._running:
-                held, settled = self._held[given.upstream], now[given.upstream]
-                self._running[name] = Running(self._sides[given.upstream].existing, members(given, held, settled))
+                held, settled = self._holding.held[given.upstream], now[given.upstream]
+                self._running[name] = Running(self._sides[given.upstream].existing, numbers_of(given, held, settled))
             return self._running[name]
 
-        existing = self._sides[key].existing
-        return settled_partitions(key, found.spec, found.whole, found.edges, self._held[key], running) & existing
+        held = self._holding.held[key]
+        return settled_partitions(key, found.spec, found.whole, found.edges, held, running) & self._sides[key].existing
 
     def _together(self, result: Settled) -> None:
         """Leave outputs of one function to the planner where one of them is not settled."""
@@ -423,7 +362,3 @@ class _Inputs:
         edits = [] if self.spec.cue is None else [self.spec.cue.on_code_change]
         text = json.dumps([base, packages, self.side.definition.to_json(), ways, *edits], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digests(columns: str) -> Mapping[str, str]:
-    return {name: digest for name, _, digest in json.loads(columns) if digest}

@@ -13,7 +13,7 @@ from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey, slot
 from assetflow.plan import slots
 from assetflow.plan.planner import Plan, Step
-from assetflow.run import crowding
+from assetflow.run import crowding, holding
 
 SHOP = """
 from pathlib import Path
@@ -197,13 +197,18 @@ def check(project: Project, history: list[str]) -> None:
             )
 
 
-@pytest.mark.parametrize("most_alone", [1000, 2])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("seed", "most_alone", "in_columns"),
+    [(1, 1000, True), (2, 1000, False), (3, 1000, True), (1, 2, False), (2, 2, True), (3, 2, True)],
+)
 def test_what_is_told_in_bulk_is_what_the_planner_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int, in_columns: bool
 ) -> None:
     monkeypatch.setattr(crowding, "MOST_ALONE", most_alone)
     monkeypatch.setattr(slots, "FEW", min(slots.FEW, most_alone // 2))
+    if in_columns:
+        monkeypatch.setattr(holding, "MOST_IN_ROWS", 1)
+        monkeypatch.setattr(holding, "MOST_LOOKED_FOR", 0)
     shop, dice = Shop(tmp_path), random.Random(seed)
     history = ["look", "run all"]
     shop.project().plan()
