@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
     from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.partitions.ordinals import Ordinals
-    from assetflow.run.settled import Settled
+    from assetflow.run.settled import Settled, Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,19 @@ class Arranging:
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
 
+    def note_anew(self, graph: AssetGraph, catalog: Catalog) -> None:
+        """Note which partitions of a graph with some are current, if much has moved since that was noted last."""
+        now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
+        self._settling(graph, now, catalog)[0].note_anew()
+
     def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
+        settling, files = self._settling(graph, now, catalog)
+        found = settling.look(in_crowds=in_crowds)
+        found.rehashed = files.rehashed
+        return found
+
+    def _settling(self, graph: AssetGraph, now: datetime, catalog: Catalog) -> tuple[Settling, FilesNow]:
+        """What looks at all partitions, and what it has to find out of files on the way."""
         from assetflow.plan.slots import sides_of
         from assetflow.run.settled import Settling
 
@@ -110,14 +122,10 @@ class Arranging:
         graph = graph.having(declared.look(spec for spec in graph.specs.values() if spec.partitions is not None))
         contents = self._contents(graph, catalog)
         cache = self.settings.root / ".assetflow" / "cache" / f"partitions-{self.settings.env}.json"
-        sides = sides_of(graph, now)
         files = FilesNow(self.settings.root, remembered, time.time_ns())
         seen = Discovered(files, CodeNow(self.settings.root)) if self.settings.discover else None
-        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look(
-            in_crowds=in_crowds
-        )
-        found.rehashed = files.rehashed
-        return found
+        sides = sides_of(graph, now)
+        return Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen), files
 
     def _contents(self, graph: AssetGraph, catalog: Catalog) -> Callable[[AssetKey, InputSpec], str | None]:
         """What assets without partitions hold that those with some read, as far as it is as it stays."""

@@ -44,8 +44,8 @@ from assetflow.run.holding import Holding
 from assetflow.run.places import Places
 
 _FORMAT = 2
-_MOST_MOVED = 2000
-"""More partitions than this are looked at all at once and not each by itself."""
+_FEW_MOVED, _SHARE = 100, 100
+"""When more than so many partitions have moved, and more than that share, all are looked at, and not each by itself."""
 
 Contents = Callable[[AssetKey, InputSpec], str | None]
 """The digest of what an asset without partitions holds, as an input depends on it; None while that is not settled."""
@@ -170,6 +170,17 @@ class Settling:
                 found.crowds = crowding.look(found.rests_on, held.made, lambda: [*self._beside(), *held.gone])
             return found
 
+    def note_anew(self) -> None:
+        """Look and note that, if much has moved since the last note: so that the next look finds it done."""
+        last, newest, noted = _noted(read_cache(self._cache))
+        if last > self._rows.seq() or not self._rows.has(newest):
+            last, noted = 0, {}
+        if self._are_many(len(self._rows.moved_since(last if noted else 0))):
+            self.look().remember()
+
+    def _are_many(self, moved: int) -> bool:
+        return moved > max(_FEW_MOVED, sum(side.existing.count for side in self._sides.values()) // _SHARE)
+
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
         last, newest, noted = _noted(before := read_cache(self._cache))
         result = Settled(
@@ -189,7 +200,7 @@ class Settling:
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
         moved = self._moved(last, fitting)
-        if sum(found.count for found in moved.values()) > _MOST_MOVED:
+        if self._are_many(sum(found.count for found in moved.values())):
             fitting, moved = set[AssetKey](), self._moved(result.seq, ())
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
         for key in self._graph.order:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from assetflow.catalog.database import Database
+from assetflow.plan import bulk
+from assetflow.run import holding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.unit.conftest import Workspace
 
@@ -82,3 +84,68 @@ def test_a_plan_reads_as_much_of_many_current_partitions_as_of_few(workspace: Wo
         assert sum(read.rows.values()) <= 20, "a handful of rows, however many partitions there are"
     few, many = steps
     assert many <= 1.2 * few, "no statement goes through all partitions, or all that was ever recorded of them"
+
+
+PARTITIONS = 2 * 90
+
+
+def test_the_first_plan_after_a_large_run_reads_no_partition(workspace: Workspace, read: Read) -> None:
+    made(workspace, "2026-03-31")
+    project = workspace.project()
+    read.clear()
+
+    plan = project.plan()
+
+    assert (plan.is_empty, plan.current_count) == (True, PARTITIONS)
+    assert sum(read.rows.values()) <= 20, "the run has noted what is current"
+
+
+def test_a_small_run_is_no_reason_to_look_at_all_partitions(workspace: Workspace, read: Read) -> None:
+    made(workspace, "2026-03-31")
+    read.clear()
+
+    assert workspace.materialize("day", partitions="2026-02-01", force=True).ok
+
+    assert not read.rows.keys() & {"slot_heads", "slot_texts"}
+
+
+def without_note(workspace: Workspace) -> None:
+    (workspace.root / ".assetflow" / "cache" / "partitions-dev.json").unlink()
+
+
+def test_a_look_at_everything_reads_a_row_for_each_asset_and_not_for_each_partition(
+    workspace: Workspace, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MOST_IN_ROWS", 10)
+    monkeypatch.setattr(holding, "MOST_LOOKED_FOR", 10)
+    made(workspace, "2026-03-31")
+    project = workspace.project()
+    without_note(workspace)
+    read.clear()
+
+    plan = project.plan()
+
+    assert (plan.is_empty, plan.current_count) == (True, PARTITIONS)
+    assert (read.rows["slot_texts"], read.rows.get("slot_heads", 0)) == (2, 0)
+    assert sum(read.rows.values()) <= 25
+    assert read.steps <= 75 * PARTITIONS
+
+
+def test_what_was_made_of_other_code_is_not_hashed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(workspace, "2026-03-31")
+    workspace.edit("partition.start.day", "partition.start.month")
+    assert workspace.materialize("day", partitions="2026-03-31").ok
+    without_note(workspace)
+    hashed: list[str] = []
+    real = bulk.slot_keys
+
+    def counting(base: str, sets: Sequence[Sequence[str]], partitions: Sequence[str]) -> list[str]:
+        hashed.extend(partitions)
+        return real(base, sets, partitions)
+
+    monkeypatch.setattr(bulk, "slot_keys", counting)
+
+    plan = workspace.project().plan("day")
+
+    assert (len(plan.run), plan.current_count) == (89, 1)
+    assert hashed == ["2026-03-31"]
