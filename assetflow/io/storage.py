@@ -495,7 +495,7 @@ def folder_name(partition: str) -> str:
 
 def folder_names(partitions: Sequence[str]) -> Sequence[str]:
     """`folder_name` of each of very many partitions: mostly they are the keys themselves."""
-    lines = "".join(f"{one}\n" for one in partitions)
+    lines = "\n".join((*partitions, ""))
     is_plain = _PLAIN.fullmatch(lines) is not None and lines.count("\n") == len(partitions)
     return partitions if is_plain else [folder_name(one) for one in partitions]
 

@@ -96,7 +96,7 @@ class Arranging:
         )
         so = found.in_state(partitions or "", rows) if names_state(partitions) else {}
         wanted = asked_for(partitions, now, so)
-        totals = rows.totals() if shows_newest else None
+        totals = found.totals(rows) if shows_newest else None
         shown = {} if totals is None else _newest(graph, totals, found)
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)

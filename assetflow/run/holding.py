@@ -131,7 +131,7 @@ class Holding:
             self._found[key].append(cast("_Columns", tuple(zip(*entries, strict=True))))
 
     def _note(self, key: AssetKey, number: int, made: Sequence[int]) -> None:
-        self.made[key][number] = self.made[key].get(number, EMPTY) | Ordinals.of(*made)
+        self.made[key][number] = self.made[key].get(number, EMPTY) | Ordinals.ascending(sorted(made))
 
     def _fits(self, key: AssetKey, numbers: Iterable[int]) -> Mapping[int, bool]:
         """Whether what these definitions made may be current: with other code, no input key is the one of now."""

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers
-from assetflow.catalog.slots import SlotRows
+from assetflow.catalog.slots import SlotRows, SlotTotals
 from assetflow.errors import UsageError
 from assetflow.io.sources import FileState
 from assetflow.io.storage import Storage, folder_name
@@ -43,7 +43,7 @@ from assetflow.run.crowding import Crowding, are_many
 from assetflow.run.holding import Holding
 from assetflow.run.places import Places
 
-_FORMAT = 2
+_FORMAT = 3
 _FEW_MOVED, _SHARE = 100, 100
 """When more than so many partitions have moved, and more than that share, all are looked at, and not each by itself."""
 
@@ -78,6 +78,18 @@ class Settled:
     marker: Callable[[str], str] = str
     crowds: Mapping[AssetKey, Sequence[Crowd]] = field(default_factory=dict[AssetKey, "Sequence[Crowd]"])
     """Of those that are not settled, the ones that stand alike."""
+    sums: list[list[Any]] | None = None
+    """What `totals` has said since the last commit, as it is noted."""
+
+    def totals(self, rows: SlotRows) -> Mapping[AssetKey, SlotTotals]:
+        """Sums over the current partitions of each asset: those that were noted, unless a head has moved since."""
+        if self.sums is not None:
+            return {AssetKey(key): SlotTotals(*of_asset) for key, *of_asset in self.sums}
+        with rows.one_moment():
+            found, seq = rows.totals(), rows.seq()
+        if seq == self.seq:
+            self.sums = [[key, one.rows, one.size_bytes, one.newest] for key, one in found.items()]
+        return found
 
     def in_state(self, text: str, rows: SlotRows) -> dict[AssetKey, Ordinals]:
         """The partitions that have no version (`is:missing`), or one and may not be current (`is:stale`)."""
@@ -103,26 +115,35 @@ class Settled:
         for key, rests_on in self.rests_on.items():
             settled = self.found[key] | Ordinals.of(*more.get(key, ()))
             assets[key] = [rests_on, _pairs(self.existing[key]), _pairs(settled), self.folders[key]]
-        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets}
+        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets, "sums": self.sums}
         if assets and stored != self.before:
             write_cache(self.path, stored)
 
 
-def _noted(stored: object) -> tuple[int, list[object], dict[AssetKey, _Note]]:
-    try:
-        found = cast("dict[str, Any]", stored)
-        if found["format"] != _FORMAT:
-            return 0, [], {}
-        return (
-            found["seq"],
-            found["newest"],
-            {
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What an earlier look found of all assets, after which commit, and which trace was the newest then."""
+
+    seq: int = 0
+    newest: Sequence[object] = ()
+    assets: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
+    sums: list[list[Any]] | None = None
+
+    @classmethod
+    def of(cls, stored: object, rows: SlotRows) -> _Noted:
+        """What the note says; nothing where it is none, or of another catalog."""
+        try:
+            found = cast("dict[str, Any]", stored)
+            if found["format"] != _FORMAT:
+                return cls()
+            assets = {
                 AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
                 for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
-            },
-        )
-    except (TypeError, KeyError, ValueError):
-        return 0, [], {}
+            }
+            noted = cls(found["seq"], found["newest"], assets, found["sums"])
+        except (TypeError, KeyError, ValueError):
+            return cls()
+        return noted if noted.seq <= rows.seq() and rows.has(noted.newest) else cls()
 
 
 def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
@@ -172,17 +193,15 @@ class Settling:
 
     def note_anew(self) -> None:
         """Look and note that, if much has moved since the last note: so that the next look finds it done."""
-        last, newest, noted = _noted(read_cache(self._cache))
-        if last > self._rows.seq() or not self._rows.has(newest):
-            last, noted = 0, {}
-        if self._are_many(len(self._rows.moved_since(last if noted else 0))):
+        noted = _Noted.of(read_cache(self._cache), self._rows)
+        if self._are_many(len(self._rows.moved_since(noted.seq))):
             self.look().remember()
 
     def _are_many(self, moved: int) -> bool:
         return moved > max(_FEW_MOVED, sum(side.existing.count for side in self._sides.values()) // _SHARE)
 
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
-        last, newest, noted = _noted(before := read_cache(self._cache))
+        before = read_cache(self._cache)
         result = Settled(
             self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
         )  # fmt: skip
@@ -191,15 +210,17 @@ class Settling:
         result.existing = {key: side.existing for key, side in self._sides.items()}
         # Before anything is looked for: what goes away meanwhile makes it another one.
         result.folders = {key: self._folder_ns(key) for key in self._sides}
-        if last > result.seq or not self._rows.has(newest):
-            last, noted = 0, {}  # the catalog is another one
+        note = _Noted.of(before, self._rows)
+        noted = note.assets
+        result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}
         if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
-            noted, self._is_whole = {}, True  # what carries on from a note may be less than all that is current
+            # What carries on from a note may be less than all that is current.
+            noted, self._is_whole = dict[AssetKey, _Note](), True
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
-        moved = self._moved(last, fitting)
+        moved = self._moved(note.seq, fitting)
         if self._are_many(sum(found.count for found in moved.values())):
             fitting, moved = set[AssetKey](), self._moved(result.seq, ())
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)

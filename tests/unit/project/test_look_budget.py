@@ -13,6 +13,7 @@ from assetflow.run import holding
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assetflow.model.records import Head
     from tests.unit.conftest import Workspace
 
 PROJECT = """
@@ -98,6 +99,31 @@ def test_the_first_plan_after_a_large_run_reads_no_partition(workspace: Workspac
 
     assert (plan.is_empty, plan.current_count) == (True, PARTITIONS)
     assert sum(read.rows.values()) <= 20, "the run has noted what is current"
+
+
+def rows_of(head: Head | None) -> int | None:
+    return None if head is None else head.version.rows
+
+
+def size_of(head: Head | None) -> int | None:
+    return None if head is None else head.version.size_bytes
+
+
+def test_a_status_after_another_one_reads_no_partition_to_sum_them_up(workspace: Workspace, read: Read) -> None:
+    made(workspace, "2026-01-20")
+    first = workspace.project().status()
+    read.clear()
+
+    second = workspace.project().status()
+
+    rows, sizes = ([pick(row.newest) for row in second] for pick in (rows_of, size_of))
+    assert rows == [rows_of(row.newest) for row in first]
+    assert all(sizes)
+    assert sizes == [size_of(row.newest) for row in first]
+    assert "slot_totals" not in read.rows
+    assert workspace.materialize("day", partitions="2026-01-05", force=True).ok
+    workspace.project().status()
+    assert "slot_totals" in read.rows
 
 
 def test_a_small_run_is_no_reason_to_look_at_all_partitions(workspace: Workspace, read: Read) -> None:
