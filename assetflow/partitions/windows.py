@@ -253,6 +253,9 @@ class Daily(DateDefinition):
     def keys(self, ordinals: Ordinals) -> Iterator[str]:
         """The dates of a set, in order. A hundred thousand are asked for at once, so a month is written only once."""
         for start, high in ordinals.spans:
+            if high - start < len(_DAYS):
+                yield from map(self.key, range(start, high))
+                continue
             low = start
             while low < high:
                 first = self.first_date(low)
