@@ -483,6 +483,12 @@ SELECT trace_id, input_key, finished_at FROM trace ORDER BY trace_id DESC LIMIT 
 -- trace_facts: what is told of one trace
 SELECT trace_id, input_key, finished_at FROM trace WHERE trace_id = ?
 
+-- note: what a run left noted under a name, for those that look later
+SELECT value FROM meta WHERE name = ?
+
+-- put_note: note something under a name. It is derived, and in no journal
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- seq: how many commits moved a head
 SELECT value FROM counter WHERE name = 'seq'
 

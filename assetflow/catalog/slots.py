@@ -53,6 +53,20 @@ class SlotRows:
     def __init__(self, database: Database, env: str) -> None:
         self._database, self._env = database, env
 
+    def note(self) -> object:
+        """What was noted of the partitions of this environment, a JSON-able value; None if nothing was."""
+        row = self._database.row("note", self._note_name)
+        return None if row is None else json.loads(cast("str", row[0]))
+
+    def put_note(self, noted: object) -> None:
+        """Note something of the partitions of this environment."""
+        with self._database.transaction(is_durable=False):
+            self._database.change("put_note", self._note_name, json.dumps(noted, separators=(",", ":")))
+
+    @property
+    def _note_name(self) -> str:
+        return f"partitions-{self._env}"
+
     def one_moment(self) -> AbstractContextManager[None]:
         """Within it, all reads are of one state of the catalog."""
         return self._database.one_moment()

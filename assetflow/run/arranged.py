@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -102,9 +103,16 @@ class Arranging:
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
 
     def note_anew(self, graph: AssetGraph, catalog: Catalog) -> None:
-        """Note which partitions of a graph with some are current, if much has moved since that was noted last."""
+        """Note which partitions of a graph with some are current, if much has moved since that was noted last.
+
+        It is noted in the catalog as well: cache folders come and go.
+        """
+        from assetflow.catalog.slots import SlotRows
+
         now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
-        self._settling(graph, now, catalog)[0].note_anew()
+        if (found := self._settling(graph, now, catalog)[0].found_anew()) is not None:
+            with closing(Catalog(self.settings.catalog_path, write=True)) as writer:
+                SlotRows(writer.database, self.settings.env).put_note(found.remember())
 
     def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
         settling, files = self._settling(graph, now, catalog)

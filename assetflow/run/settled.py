@@ -102,8 +102,11 @@ class Settled:
             return {key: existing - held[key] for key, existing in self.existing.items()}
         return {key: (existing & held[key]) - self.found[key] for key, existing in self.existing.items()}
 
-    def remember(self, plan: Plan | None = None) -> None:
-        """Note what was found, and which of the rest the planner found current, unless all of that is noted already."""
+    def remember(self, plan: Plan | None = None) -> object:
+        """Note what was found, and which of the rest the planner found current, unless all of that is noted already.
+
+        What the note says is returned.
+        """
         more: defaultdict[AssetKey, list[int]] = defaultdict(list)
         for step in () if plan is None else plan.current:
             key, partition = split_slot(step.asset)
@@ -118,6 +121,7 @@ class Settled:
         stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets, "sums": self.sums}
         if assets and stored != self.before:
             write_cache(self.path, stored)
+        return stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +195,22 @@ class Settling:
                 found.crowds = crowding.look(found.rests_on, held.made, lambda: [*self._beside(), *held.gone])
             return found
 
-    def note_anew(self) -> None:
-        """Look and note that, if much has moved since the last note: so that the next look finds it done."""
-        noted = _Noted.of(read_cache(self._cache), self._rows)
-        if self._are_many(len(self._rows.moved_since(noted.seq))):
-            self.look().remember()
+    def found_anew(self) -> Settled | None:
+        """A look, if much has moved since the last note."""
+        is_worth = self._are_many(len(self._rows.moved_since(self._last_note()[0].seq)))
+        return self.look() if is_worth else None
+
+    def _last_note(self) -> tuple[_Noted, object]:
+        """What was noted last of this catalog, and what is stored of it in the cache folder."""
+        stored = read_cache(self._cache)
+        noted = _Noted.of(stored, self._rows)
+        return (noted if noted.assets else _Noted.of(self._rows.note(), self._rows)), stored
 
     def _are_many(self, moved: int) -> bool:
         return moved > max(_FEW_MOVED, sum(side.existing.count for side in self._sides.values()) // _SHARE)
 
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
-        before = read_cache(self._cache)
+        note, before = self._last_note()
         result = Settled(
             self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
         )  # fmt: skip
@@ -210,7 +219,6 @@ class Settling:
         result.existing = {key: side.existing for key, side in self._sides.items()}
         # Before anything is looked for: what goes away meanwhile makes it another one.
         result.folders = {key: self._folder_ns(key) for key in self._sides}
-        note = _Noted.of(before, self._rows)
         noted = note.assets
         result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}

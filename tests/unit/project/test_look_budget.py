@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,8 +92,11 @@ def test_a_plan_reads_as_much_of_many_current_partitions_as_of_few(workspace: Wo
 PARTITIONS = 2 * 90
 
 
-def test_the_first_plan_after_a_large_run_reads_no_partition(workspace: Workspace, read: Read) -> None:
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_the_first_plan_after_a_large_run_reads_no_partition(workspace: Workspace, read: Read, has_cache: bool) -> None:
     made(workspace, "2026-03-31")
+    if not has_cache:
+        without_cache(workspace)
     project = workspace.project()
     read.clear()
 
@@ -135,8 +140,14 @@ def test_a_small_run_is_no_reason_to_look_at_all_partitions(workspace: Workspace
     assert not read.rows.keys() & {"slot_heads", "slot_texts"}
 
 
-def without_note(workspace: Workspace) -> None:
+def without_cache(workspace: Workspace) -> None:
     (workspace.root / ".assetflow" / "cache" / "partitions-dev.json").unlink()
+
+
+def without_note(workspace: Workspace) -> None:
+    without_cache(workspace)
+    with closing(sqlite3.connect(workspace.root / ".assetflow" / "catalog.db")) as catalog, catalog:
+        catalog.execute("DELETE FROM meta")
 
 
 def test_a_look_at_everything_reads_a_row_for_each_asset_and_not_for_each_partition(
