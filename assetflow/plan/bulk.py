@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.mappings import Identity, Mapping, Side, TimeWindow, same_keys, same_windows
-from assetflow.partitions.ordinals import Ordinals, Span
+from assetflow.partitions.ordinals import EMPTY, Ordinals, Span
 from assetflow.plan.slotkeys import members, set_digest, set_digests, slot_keys
 from assetflow.plan.staleness import Content, definition_key, digest_of
 
@@ -96,9 +96,11 @@ class Running:
             begins, ends = (_clamped(sums, low + offset, high + offset) for offset in offsets)
             return map(sub, ends, begins)
 
+        missing = [0] * (high - low) if self._gaps is None else list(within(self._gaps))
+        if all(missing):
+            return [None] * (high - low)
         counts = list(within(range(len(self._sums))))
         digests = set_digests(counts, within(self._sums))
-        missing = [0] * len(counts) if self._gaps is None else list(within(self._gaps))
         if not any(missing) and 0 not in counts:
             return cast("list[str | None]", digests)
         return [
@@ -142,6 +144,8 @@ def settled_partitions(
     in the order of their names; `running(given)` has the sums of an upstream under the part of its content that the
     input depends on. Linear in partitions and edges.
     """
+    if not held.ordinals:
+        return EMPTY
     read = [edge for edge in edges if edge.given.mode != "order"]
     sets = [running(edge.given).digests(edge, held.ordinals) for edge in read]
     needed = [bool(edge.given.parameter) and not edge.given.optional for edge in read]

@@ -44,7 +44,7 @@ class Holding:
         self._definitions: dict[int, tuple[Mapping[str, str], str]] = {}
         self._found: defaultdict[AssetKey, list[_Columns]] = defaultdict(list)
         self._seen: dict[tuple[AssetKey, str], bool] = {}
-        self.held: Mapping[AssetKey, Held] = {}
+        self.held: dict[AssetKey, Held] = {}
         self.made: defaultdict[AssetKey, dict[int, Ordinals]] = defaultdict(dict)
         """What is current, by the number of its definition."""
         self.gone: list[tuple[str, str]] = []
@@ -54,6 +54,8 @@ class Holding:
 
     def read(self, keys: Collection[AssetKey], read: Collection[AssetKey], by_columns: Collection[AssetKey]) -> None:
         """Find out what these assets hold that may be current: hashes of those that are `read`, columns of some."""
+        if not keys:
+            return
         counts = self._rows.counts(keys)
         self._list(keys if sum(count for count, _ in counts.values()) > MOST_LOOKED_FOR else ())
         large = {
@@ -68,7 +70,7 @@ class Holding:
             is_read = plain is not None and self._in_columns(key, plain)
             if plain is None or not is_read or len(plain.partitions) < counts[key][0]:
                 self._in_rows(self._rows.heads([key], (), io if is_read else ""), ())
-        self.held = {key: _in_order(self._found[key]) for key in keys}
+        self.held.update((key, _in_order(self._found[key])) for key in keys)
 
     def _in_columns(self, key: AssetKey, found: SlotColumns) -> bool:
         """Take what is held from columns; False where not all of it lies in the folder of the asset."""
@@ -107,12 +109,11 @@ class Holding:
         made: defaultdict[tuple[AssetKey, int], list[int]] = defaultdict(list)
         kept: defaultdict[AssetKey, list[tuple[int, str, str, str, Content]]] = defaultdict(list)
         markers = {row[8]: self._storage.marker(row[8]) for row in rows}
-        fits = {
-            (key, number): is_fit
-            for key in {row[0] for row in rows}
-            for number, is_fit in self._fits(key, {row[3] for row in rows if row[0] == key}).items()
-        }
-        tables = {key: self._places.table(key, len(rows)) for key in {row[0] for row in rows}}
+        made_by: defaultdict[AssetKey, set[int]] = defaultdict(set)
+        for row in rows:
+            made_by[row[0]].add(row[3])
+        fits = {key: self._fits(key, numbers) for key, numbers in made_by.items()}
+        tables = {key: self._places.table(key, len(rows)) for key in made_by}
         for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
             if discovered != "{}" and not self._is_as_seen(key, discovered):
                 continue
@@ -122,7 +123,7 @@ class Holding:
             made[key, definition].append(ordinal)
             if not markers[io] or not self._is_there(key, location, markers[io]):
                 self.gone.append((key, partition))
-            elif fits[key, definition]:
+            elif fits[key][definition]:
                 content = Content(data_hash, count, _digests(columns) if key in by_columns else {}, None)
                 kept[key].append((ordinal, partition, input_key, data_hash, content))
         for (key, number), own in made.items():

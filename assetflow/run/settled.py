@@ -223,8 +223,7 @@ class Settling:
         result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}
         if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
-            # What carries on from a note may be less than all that is current.
-            noted, self._is_whole = dict[AssetKey, _Note](), True
+            noted, self._is_whole = self._complete(noted, inputs, self._moved(note.seq, noted)), True
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
@@ -257,6 +256,21 @@ class Settling:
             is_same = given is not None and note is not None and note.rests_on == given.rests_on
             found[key] = side.existing - note.settled if is_same and note is not None else side.existing
         return found
+
+    def _complete(
+        self, noted: Mapping[AssetKey, _Note], inputs: Mapping[AssetKey, _Inputs | None],
+        moved: Mapping[AssetKey, Ordinals],
+    ) -> dict[AssetKey, _Note]:  # fmt: skip
+        """The notes of assets that are wholly current: what carries on from others may be less than all that is."""
+        kept: dict[AssetKey, _Note] = {}
+        for key in self._graph.order:
+            note, found = noted.get(key), inputs.get(key)
+            if note is None or found is None or key in moved or note.rests_on != found.rests_on:
+                continue
+            is_whole = self._sides[key].existing <= note.settled
+            if is_whole and all(edge.given.upstream in kept for edge in found.edges):
+                kept[key] = note
+        return kept
 
     # -- what an asset rests on
 
@@ -344,17 +358,16 @@ class Settling:
 
     def _hold(self, keys: set[AssetKey], inputs: Mapping[AssetKey, _Inputs | None]) -> None:
         """Read what is current of these assets, and of what they read."""
-        edges = [edge for found in inputs.values() if found is not None for edge in found.edges]
-        read = {edge.given.upstream for edge in edges}
-        by_columns = {edge.given.upstream for edge in edges if edge.given.mode == "columns"}
-        wanted = set(keys)
-        for key in keys:
-            found = inputs[key]
-            wanted.update(edge.given.upstream for edge in (() if found is None else found.edges))
-        if wanted:
-            self._holding = Holding(self._graph, self._rows, self._places, self._storage, self._discovered)
-            self._holding.read(wanted, read & wanted, by_columns & wanted)
-            self._seeing |= self._holding.seeing
+        edges = {key: () if found is None else found.edges for key, found in inputs.items()}
+        of_all = [edge.given for own in edges.values() for edge in own]
+        read = {given.upstream for given in of_all}
+        by_columns = {given.upstream for given in of_all if given.mode == "columns"}
+        self._holding = Holding(self._graph, self._rows, self._places, self._storage, self._discovered)
+        self._holding.read(keys, read, by_columns)
+        # Of what may be current by its own definition, also what it reads is looked at.
+        above = {edge.given.upstream for key in keys if self._holding.held[key].ordinals for edge in edges[key]}
+        self._holding.read(above - keys, read, by_columns)
+        self._seeing |= self._holding.seeing
 
     def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
         def running(given: InputSpec) -> Running:
