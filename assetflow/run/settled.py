@@ -223,13 +223,13 @@ class Settling:
         result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}
         if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
-            noted, self._is_whole = self._complete(noted, inputs, self._moved(note.seq, noted)), True
+            noted, self._is_whole = self._complete(noted, inputs, self._moved_since(note.seq)), True
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
-        moved = self._moved(note.seq, fitting)
+        moved, beside = self._moved_since(note.seq) if fitting else {}, self._ordinals(self._beside())
         if self._are_many(sum(found.count for found in moved.values())):
-            fitting, moved = set[AssetKey](), self._moved(result.seq, ())
+            fitting = set[AssetKey]()
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
         for key in self._graph.order:
             if key not in self._sides:
@@ -238,9 +238,10 @@ class Settling:
             if found is None:
                 result.found[key] = EMPTY
             elif key in fitting:
-                result.found[key] = self._carried(key, found, noted, result.found, moved.get(key, EMPTY))
+                own = moved.get(key, EMPTY) | beside.get(key, EMPTY)
+                result.found[key] = self._carried(key, found, noted, result.found, own)
             else:
-                result.found[key] = self._told(key, found, result.found) - moved.get(key, EMPTY)
+                result.found[key] = self._told(key, found, result.found) - beside.get(key, EMPTY)
             if found is not None and key not in self._seeing:
                 result.rests_on[key] = found.rests_on
         self._together(result)
@@ -323,11 +324,13 @@ class Settling:
 
     # -- from a note
 
-    def _moved(self, last: int, fitting: Iterable[AssetKey]) -> dict[AssetKey, Ordinals]:
-        """The partitions of which something else than their input keys counts, or whose head moved since."""
+    def _moved_since(self, seq: int) -> dict[AssetKey, Ordinals]:
+        """The partitions whose head moved after a commit."""
+        return self._ordinals(self._rows.moved_since(seq))
+
+    def _ordinals(self, slots: Iterable[tuple[str, str]]) -> dict[AssetKey, Ordinals]:
         named: defaultdict[AssetKey, list[int]] = defaultdict(list)
-        since = self._rows.moved_since(last) if fitting else []
-        for key, partition in (*since, *self._beside()):
+        for key, partition in slots:
             if partition and (ordinal := self._places.ordinal(AssetKey(key), partition)) is not None:
                 named[AssetKey(key)].append(ordinal)
         return {key: Ordinals.of(*found) for key, found in named.items()}
