@@ -120,7 +120,8 @@ class Database:
         try:
             yield
         finally:
-            self._connection.execute("ROLLBACK")  # nothing was changed
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")  # nothing was changed
 
     def _must_be_in_place(self) -> None:
         """Refuse to write to a file that a rebuild has moved away meanwhile."""

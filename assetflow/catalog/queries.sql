@@ -405,6 +405,9 @@ SELECT a.key, p.key FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.se
 JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1 AND h.part_id <> 0
 
+-- count_since: how many partitions these are
+SELECT count(*) FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2 WHERE e.name = ?1 AND h.part_id <> 0
+
 -- slots_without_bytes: the partitions that are current in an environment with a version that is not live
 SELECT a.key, p.key FROM env e CROSS JOIN version v INDEXED BY version_gone
 CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = v.asset_id AND h.part_id = v.part_id

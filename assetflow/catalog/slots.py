@@ -124,6 +124,10 @@ class SlotRows:
         """The partitions whose head moved after a commit."""
         return cast("list[Slot]", self._database.rows("heads_since", self._env, seq))
 
+    def count_since(self, seq: int) -> int:
+        """How many partitions these are."""
+        return cast("int", self._database.rows("count_since", self._env, seq)[0][0])
+
     def without_bytes(self) -> list[Slot]:
         """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""
         return cast("list[Slot]", self._database.rows("slots_without_bytes", self._env))

@@ -103,9 +103,9 @@ class Arranging:
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
 
     def note_anew(self, graph: AssetGraph, catalog: Catalog) -> None:
-        """Note which partitions of a graph with some are current, if much has moved since that was noted last.
+        """Note in the catalog which partitions of a graph are current, if much has moved since that was noted there.
 
-        It is noted in the catalog as well: cache folders come and go.
+        Every look notes it in the cache folder, which comes and goes.
         """
         from assetflow.catalog.slots import SlotRows
 

@@ -196,9 +196,9 @@ class Settling:
             return found
 
     def found_anew(self) -> Settled | None:
-        """A look, if much has moved since the last note."""
-        is_worth = self._are_many(len(self._rows.moved_since(self._last_note()[0].seq)))
-        return self.look() if is_worth else None
+        """A look, if much has moved since the note in the catalog; it goes on from the one in the cache folder."""
+        seq = _Noted.of(self._rows.note(), self._rows).seq
+        return self.look() if self._are_many(self._rows.count_since(seq)) else None
 
     def _last_note(self) -> tuple[_Noted, object]:
         """What was noted last of this catalog, and what is stored of it in the cache folder."""
