@@ -111,6 +111,7 @@ class Arranging:
 
         now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
         if (found := self._settling(graph, now, catalog)[0].found_anew()) is not None:
+            found.totals(SlotRows(catalog.database, self.settings.env))
             with closing(Catalog(self.settings.catalog_path, write=True)) as writer:
                 SlotRows(writer.database, self.settings.env).put_note(found.remember())
 

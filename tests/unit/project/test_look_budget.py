@@ -104,6 +104,8 @@ def test_the_first_plan_after_a_large_run_reads_no_partition(workspace: Workspac
 
     assert (plan.is_empty, plan.current_count) == (True, PARTITIONS)
     assert sum(read.rows.values()) <= 20, "the run has noted what is current"
+    project.status()
+    assert "slot_totals" not in read.rows
 
 
 def rows_of(head: Head | None) -> int | None:
