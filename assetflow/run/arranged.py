@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
     from assetflow.catalog.slots import SlotTotals
     from assetflow.load.live import Loaded
     from assetflow.partitions.ordinals import Ordinals
-    from assetflow.run.settled import Settled, Settling
+    from assetflow.run.settled import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +108,18 @@ class Arranging:
         Every look notes it in the cache folder, which comes and goes.
         """
         from assetflow.catalog.slots import SlotRows
+        from assetflow.plan.slots import sides_of
+        from assetflow.run.settled import has_much_moved
 
         now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
-        if (found := self._settling(graph, now, catalog)[0].found_anew()) is not None:
-            found.totals(SlotRows(catalog.database, self.settings.env))
+        rows = SlotRows(catalog.database, self.settings.env)
+        if has_much_moved(rows, sides_of(graph, now)):
+            found = self._settled(graph, now, catalog, in_crowds=False)
+            found.totals(rows)
             with closing(Catalog(self.settings.catalog_path, write=True)) as writer:
                 SlotRows(writer.database, self.settings.env).put_note(found.remember())
 
     def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
-        settling, files = self._settling(graph, now, catalog)
-        found = settling.look(in_crowds=in_crowds)
-        found.rehashed = files.rehashed
-        return found
-
-    def _settling(self, graph: AssetGraph, now: datetime, catalog: Catalog) -> tuple[Settling, FilesNow]:
-        """What looks at all partitions, and what it has to find out of files on the way."""
         from assetflow.plan.slots import sides_of
         from assetflow.run.settled import Settling
 
@@ -131,10 +128,14 @@ class Arranging:
         graph = graph.having(declared.look(spec for spec in graph.specs.values() if spec.partitions is not None))
         contents = self._contents(graph, catalog)
         cache = self.settings.root / ".assetflow" / "cache" / f"partitions-{self.settings.env}.json"
+        sides = sides_of(graph, now)
         files = FilesNow(self.settings.root, remembered, time.time_ns())
         seen = Discovered(files, CodeNow(self.settings.root)) if self.settings.discover else None
-        sides = sides_of(graph, now)
-        return Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen), files
+        found = Settling(graph, sides, catalog, self.storage, self.settings.env, contents, cache, seen).look(
+            in_crowds=in_crowds
+        )
+        found.rehashed = files.rehashed
+        return found
 
     def _contents(self, graph: AssetGraph, catalog: Catalog) -> Callable[[AssetKey, InputSpec], str | None]:
         """What assets without partitions hold that those with some read, as far as it is as it stays."""

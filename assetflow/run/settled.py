@@ -158,6 +158,15 @@ def _pairs(ordinals: Ordinals) -> list[list[int]]:
     return [[low, high] for low, high in ordinals.spans]
 
 
+def has_much_moved(rows: SlotRows, sides: Mapping[AssetKey, Side]) -> bool:
+    """Whether so much has moved since the note in the catalog that the next look should find a newer one."""
+    return _are_much(rows.count_since(_Noted.of(rows.note(), rows).seq), sides)
+
+
+def _are_much(moved: int, sides: Mapping[AssetKey, Side]) -> bool:
+    return moved > max(_FEW_MOVED, sum(side.existing.count for side in sides.values()) // _SHARE)
+
+
 class Settling:
     """One look. It costs a constant number of queries, and time for each partition that has to be looked at."""
 
@@ -195,19 +204,11 @@ class Settling:
                 found.crowds = crowding.look(found.rests_on, held.made, lambda: [*self._beside(), *held.gone])
             return found
 
-    def found_anew(self) -> Settled | None:
-        """A look, if much has moved since the note in the catalog; it goes on from the one in the cache folder."""
-        seq = _Noted.of(self._rows.note(), self._rows).seq
-        return self.look() if self._are_many(self._rows.count_since(seq)) else None
-
     def _last_note(self) -> tuple[_Noted, object]:
         """What was noted last of this catalog, and what is stored of it in the cache folder."""
         stored = read_cache(self._cache)
         noted = _Noted.of(stored, self._rows)
         return (noted if noted.assets else _Noted.of(self._rows.note(), self._rows)), stored
-
-    def _are_many(self, moved: int) -> bool:
-        return moved > max(_FEW_MOVED, sum(side.existing.count for side in self._sides.values()) // _SHARE)
 
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
         note, before = self._last_note()
@@ -228,7 +229,7 @@ class Settling:
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
         moved, beside = self._moved_since(note.seq) if fitting else {}, self._ordinals(self._beside())
-        if self._are_many(sum(found.count for found in moved.values())):
+        if _are_much(sum(found.count for found in moved.values()), self._sides):
             fitting = set[AssetKey]()
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
         for key in self._graph.order:
