@@ -199,7 +199,7 @@ def check(project: Project, history: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("seed", "most_alone", "in_columns"),
-    [(1, 1000, True), (2, 1000, False), (3, 1000, True), (1, 2, False), (2, 2, True), (3, 2, True)],
+    [(1, 1000, True), (2, 1000, False), (3, 1000, True), (1, 2, False), (2, 2, True), (311, 2, True)],
 )
 def test_what_is_told_in_bulk_is_what_the_planner_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int, in_columns: bool
