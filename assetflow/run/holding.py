@@ -12,7 +12,8 @@ from typing import cast
 
 from assetflow.catalog.rows import Row
 from assetflow.catalog.slots import SlotColumns, SlotRows
-from assetflow.io.storage import Storage, folder_names
+from assetflow.io.folders import folder_names
+from assetflow.io.storage import Storage
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Discovered
 from assetflow.partitions.ordinals import EMPTY, Ordinals

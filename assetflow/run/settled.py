@@ -22,8 +22,9 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers
 from assetflow.catalog.slots import SlotRows, SlotTotals
 from assetflow.errors import UsageError
+from assetflow.io.folders import folder_names
 from assetflow.io.sources import FileState
-from assetflow.io.storage import Storage, folder_name
+from assetflow.io.storage import Storage
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import AssetKey, split_slot
@@ -321,7 +322,7 @@ class Settling:
             there = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
         except OSError:
             return not settled
-        return all(folder_name(name) in there for name in self._sides[key].definition.keys(settled))
+        return there.issuperset(folder_names([*self._sides[key].definition.keys(settled)]))
 
     # -- from a note
 
