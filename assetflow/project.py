@@ -353,9 +353,8 @@ class Project(
             )
             found, targets = arranging.survey(arranged.slots, catalog), arranged.slots.targets
             plan = self._plan(found.world, targets, request.expression, request.force, request.with_upstream, {})
-            if arranged.settled is not None:
-                arranged.settled.remember(plan)
             if arranged.settled is not None and is_quiet(plan):
+                arranged.settled.remember(plan)
                 found = replace(found, rehashed=(*found.rehashed, *arranged.settled.rehashed.values()))
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
