@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -16,7 +16,7 @@ from assetflow.catalog.backups import unfinished
 from assetflow.catalog.catalog import Catalog
 from assetflow.checking import Checking
 from assetflow.comparing import Comparing
-from assetflow.errors import UsageError
+from assetflow.errors import AssetflowError, UsageError
 from assetflow.explaining import Explaining
 from assetflow.keying import Keying, keyed
 from assetflow.load.manifest import read_manifest, write_manifest
@@ -309,11 +309,16 @@ class Project(
         graph = keyed(AssetGraph(loaded.specs), self.settings)
         targets = self._select(graph, expression)
 
+        anew = replace(arranging, code=self._code)
+
         def arrange(catalog: Catalog) -> Slots:
-            anew = replace(arranging, code=self._code)
             return anew(graph, targets, partitions, catalog, force=force, rebuild=rebuild).slots
 
-        return run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
+        result = run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
+        if not config and any(spec.partitions is not None for spec in graph.specs.values()):
+            with suppress(AssetflowError), self._catalog() as catalog:  # it only saves time later
+                anew.note_anew(graph, catalog)
+        return result
 
     def cancel(self, run_id: int, *, at_once: bool = False) -> tuple[Run, bool]:
         """Stop a run of any environment that is going on in another process; see `run.cancelling.cancel`."""

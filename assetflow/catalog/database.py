@@ -109,6 +109,20 @@ class Database:
         finally:
             self._lock.release()
 
+    @contextmanager
+    def one_moment(self) -> Generator[None]:
+        """Have several reads see one state, whatever is committed between them. Nothing waits for that."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with mapped(self.path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")  # nothing was changed
+
     def _must_be_in_place(self) -> None:
         """Refuse to write to a file that a rebuild has moved away meanwhile."""
         try:

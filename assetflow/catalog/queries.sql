@@ -207,9 +207,9 @@ JOIN part p ON p.part_id = i.part_id
 WHERE e.name = ?
 
 -- revoked_traces: the traces that somebody took back
-SELECT a.key, p.key, r.trace_id FROM revoked r JOIN trace t USING (trace_id)
-JOIN asset a ON a.asset_id = t.asset_id
-JOIN part p ON p.part_id = t.part_id
+SELECT a.key, p.key, r.trace_id FROM revoked r CROSS JOIN trace t ON t.trace_id = r.trace_id
+CROSS JOIN asset a ON a.asset_id = t.asset_id
+CROSS JOIN part p ON p.part_id = t.part_id
 
 -- durations: how long the last (at most ?2) computations of these assets (a JSON list of keys) took
 SELECT a.key, t.finished_at - t.started_at
@@ -361,7 +361,8 @@ CROSS JOIN attempt t ON t.run_id = l.run_id AND t.asset_id = l.asset_id AND t.pa
 CROSS JOIN asset a ON a.asset_id = l.asset_id
 CROSS JOIN part p ON p.part_id = l.part_id
 
--- slot_heads: the partitions of these assets (?2) that are current in an environment and have bytes; columns of those in ?3
+-- slot_heads: the partitions of these assets (?2) that are current in an environment and have bytes; columns of those in ?3.
+-- With ?4 only those that are stored by another IO manager, or of which was seen what they opened.
 SELECT a.key, p.key, t.input_key, t.fp_id, t.discovered, v.data_hash, v.row_count,
        CASE WHEN a.key IN (SELECT value FROM json_each(?3)) THEN v.columns END, v.io, v.location
 FROM env e CROSS JOIN json_each(?2) w
@@ -370,15 +371,42 @@ JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id <> 
 JOIN part p ON p.part_id = h.part_id
 JOIN trace t ON t.trace_id = h.trace_id
 JOIN version v ON v.version_id = t.version_id
-WHERE e.name = ?1 AND v.state = 'live'
+WHERE e.name = ?1 AND v.state = 'live' AND (?4 = '' OR t.discovered <> '{}' OR v.io <> ?4)
 
--- packages_of: the packages of these definitions (a JSON list of numbers)
-SELECT f.fp_id, f.packages FROM json_each(?) w JOIN fp f ON f.fp_id = w.value
+-- slot_texts: the others of one asset (?2), as one text for each column, with a line feed between two entries: hashes only
+-- with ?4, definitions only with ?5. One row of long texts takes less than half the time of a row for each partition.
+SELECT count(*), min(v.location), max(v.location), min(t.fp_id), max(t.fp_id),
+       group_concat(p.key, char(10)), group_concat(t.input_key, char(10)),
+       group_concat(CASE WHEN ?4 THEN v.data_hash END, char(10)), group_concat(CASE WHEN ?5 THEN t.fp_id END, char(10))
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id AND t.discovered = '{}'
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' AND v.io = ?3
+WHERE e.name = ?1
+
+-- slot_counts: how many partitions of these assets (?2) are current in an environment, and how one of each is stored
+SELECT c.key, c.count, CASE t.discovered WHEN '{}' THEN v.io ELSE '' END
+FROM (
+    SELECT a.key, (
+        SELECT count(*) FROM head h WHERE h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0
+    ) AS count, (
+        SELECT h.trace_id FROM head h WHERE h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0 LIMIT 1
+    ) AS first
+    FROM env e CROSS JOIN json_each(?2) w CROSS JOIN asset a ON a.key = w.value
+    WHERE e.name = ?1
+) c CROSS JOIN trace t ON t.trace_id = c.first CROSS JOIN version v ON v.version_id = t.version_id
+
+-- definitions: the packages of these definitions (a JSON list of numbers), and what stood for their code
+SELECT f.fp_id, f.packages, coalesce('declared:' || f.declared, f.code) FROM json_each(?) w JOIN fp f ON f.fp_id = w.value
 
 -- heads_since: the partitions whose head moved in an environment (?1) after a commit (?2)
 SELECT a.key, p.key FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2
 JOIN asset a ON a.asset_id = h.asset_id JOIN part p ON p.part_id = h.part_id
 WHERE e.name = ?1 AND h.part_id <> 0
+
+-- count_since: how many partitions these are
+SELECT count(*) FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2 WHERE e.name = ?1 AND h.part_id <> 0
 
 -- slots_without_bytes: the partitions that are current in an environment with a version that is not live
 SELECT a.key, p.key FROM env e CROSS JOIN version v INDEXED BY version_gone
@@ -457,6 +485,12 @@ SELECT trace_id, input_key, finished_at FROM trace ORDER BY trace_id DESC LIMIT 
 
 -- trace_facts: what is told of one trace
 SELECT trace_id, input_key, finished_at FROM trace WHERE trace_id = ?
+
+-- note: what a run left noted under a name, for those that look later
+SELECT value FROM meta WHERE name = ?
+
+-- put_note: note something under a name. It is derived, and in no journal
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
 -- seq: how many commits moved a head
 SELECT value FROM counter WHERE name = 'seq'

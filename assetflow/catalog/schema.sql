@@ -2,6 +2,7 @@
 -- ticks, sensors, requests, alerts and the state of versions. A change here needs a file in migrations/; a test holds
 -- the two against each other.
 
+-- What runs left noted for those that look later. It is derived, and in no journal.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- Counts commits; every head says at which count it moved. No clock takes part in a decision.

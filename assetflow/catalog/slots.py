@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,11 +30,46 @@ class SlotTotals:
     newest: str
 
 
+@dataclass(frozen=True, slots=True)
+class SlotColumns:
+    """What is current of an asset, an entry of each column for each partition, in one order.
+
+    There are `hashes` only when they are asked for, and `definitions` only when there is more than one; else it is
+    `definition`. All locations lie between `first` and `last`, in the order of texts.
+    """
+
+    partitions: list[str]
+    input_keys: list[str]
+    hashes: list[str]
+    definitions: list[int]
+    definition: int
+    first: str
+    last: str
+
+
 class SlotRows:
     """Reads of an environment about partitions. Each is one query, however many assets and partitions there are."""
 
     def __init__(self, database: Database, env: str) -> None:
         self._database, self._env = database, env
+
+    def note(self) -> object:
+        """What was noted of the partitions of this environment, a JSON-able value; None if nothing was."""
+        row = self._database.row("note", self._note_name)
+        return None if row is None else json.loads(cast("str", row[0]))
+
+    def put_note(self, noted: object) -> None:
+        """Note something of the partitions of this environment."""
+        with self._database.transaction(is_durable=False):
+            self._database.change("put_note", self._note_name, json.dumps(noted, separators=(",", ":")))
+
+    @property
+    def _note_name(self) -> str:
+        return f"partitions-{self._env}"
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Within it, all reads are of one state of the catalog."""
+        return self._database.one_moment()
 
     def seq(self) -> int:
         """How many commits moved a head."""
@@ -48,22 +84,49 @@ class SlotRows:
         """Whether a trace that was the newest is what it was; if not, the catalog is another one, or an older one."""
         return not trace or [*(self._database.row("trace_facts", trace[0]) or ())] == [*trace]
 
-    def heads(self, assets: Iterable[AssetKey], in_columns: Iterable[AssetKey]) -> Sequence[Row]:
-        """The rows of current partitions that have bytes.
+    def counts(self, assets: Iterable[AssetKey]) -> Mapping[AssetKey, tuple[int, str]]:
+        """How many partitions of these assets are current, and how one of each is stored; empty if it saw files."""
+        found = self._database.rows("slot_counts", self._env, json.dumps([*assets]))
+        return {key: (count, io) for key, count, io in cast("list[tuple[AssetKey, int, str]]", found)}
+
+    def heads(self, assets: Iterable[AssetKey], in_columns: Iterable[AssetKey], but: str = "") -> Sequence[Row]:
+        """The rows of current partitions that have bytes; without those that `in_columns` has of the IO manager `but`.
 
         Asset, partition, input key, definition, what was seen, hash, rows, columns (only of those assets of which
         that is asked), io, location.
         """
-        return self._database.rows("slot_heads", self._env, json.dumps([*assets]), json.dumps([*in_columns]))
+        return self._database.rows("slot_heads", self._env, json.dumps([*assets]), json.dumps([*in_columns]), but)
 
-    def packages(self, definitions: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
-        """The packages of these definitions."""
-        rows = cast("list[tuple[int, str]]", self._database.rows("packages_of", json.dumps(sorted(definitions))))
-        return {number: json.loads(text) for number, text in rows}
+    def in_columns(self, asset: AssetKey, io: str, *, with_hashes: bool) -> SlotColumns | None:
+        """What is current of an asset, has bytes, is stored by this IO manager, and was not seen to open files.
+
+        None where there is nothing, or the keys of partitions have what separates the entries.
+        """
+        row = self._texts(asset, io, with_hashes, False)
+        if row[3] != row[4]:
+            row = self._texts(asset, io, with_hashes, True)
+        count, first, last, definition, _, *texts = row
+        names, keys, hashes, numbers = ([] if text is None else cast("str", text).split("\n") for text in texts)
+        lengths = {len(names), len(keys), len(hashes) or count, len(numbers) or count}
+        if not count or lengths != {count}:
+            return None
+        return SlotColumns(names, keys, hashes, [int(one) for one in numbers], definition, first, last)
+
+    def _texts(self, asset: AssetKey, io: str, with_hashes: bool, with_definitions: bool) -> Row:
+        return self._database.rows("slot_texts", self._env, asset, io, with_hashes, with_definitions)[0]
+
+    def definitions(self, numbers: Iterable[int]) -> Mapping[int, tuple[Mapping[str, str], str]]:
+        """The packages of these definitions, and what stood for their code."""
+        rows = cast("list[tuple[int, str, str]]", self._database.rows("definitions", json.dumps(sorted(numbers))))
+        return {number: (json.loads(packages), code) for number, packages, code in rows}
 
     def moved_since(self, seq: int) -> list[Slot]:
         """The partitions whose head moved after a commit."""
         return cast("list[Slot]", self._database.rows("heads_since", self._env, seq))
+
+    def count_since(self, seq: int) -> int:
+        """How many partitions these are."""
+        return cast("int", self._database.rows("count_since", self._env, seq)[0][0])
 
     def without_bytes(self) -> list[Slot]:
         """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""

@@ -18,6 +18,7 @@ from uuid import uuid4
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
 from assetflow.files import Files, size_of, storage_error, tree_files
 from assetflow.io.base import IOManager, Target, Want, Written
+from assetflow.io.folders import folder_name
 from assetflow.io.handover import Handed
 from assetflow.io.hashing import file_hash
 from assetflow.io.sidecar import SIDECAR, sidecar_bytes
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from assetflow.io.duckdb_views import Surface
 
 _STAGING = re.compile(r"(\d+)-([0-9a-f]{32})\Z")
-_KEPT = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 _MARKERS = {"parquet": "data.parquet", "duckdb": "table.txt", "json": "value.json", "pickle": "value.pickle"}
 """The file that a built-in manager leaves in the folder of every version."""
 
@@ -475,20 +475,6 @@ def _as_version(staged: Staged, location: str) -> Version:
         location=location, rows=staged.rows, size_bytes=staged.size_bytes, schema=staged.schema,
         columns=staged.columns, details=staged.details, created_at=0.0,
     )  # fmt: skip
-
-
-def folder_name(partition: str) -> str:
-    """A folder name for a partition key: letters, digits, `-`, `_` and `.` stay, other bytes are written as `%41`."""
-    if not partition:
-        return "_"
-    letters = (chr(byte) for byte in partition.encode("utf-8", "surrogatepass"))
-    name = "".join(letter if letter in _KEPT else f"%{ord(letter):02X}" for letter in letters)
-    if name.strip("._") and len(name) <= 120:
-        return name
-    from hashlib import blake2b
-
-    # `.`, `..`, `_` and very long keys: `%-` cannot begin the name of any other key.
-    return f"%-{blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 def _text_of(path: Path) -> str | None:

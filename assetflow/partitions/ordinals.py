@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Span = tuple[int, int]
 
@@ -22,7 +23,17 @@ class Ordinals:
     @classmethod
     def of(cls, *members: int) -> Ordinals:
         """The set of these integers, in any order."""
-        return cls.joined((member, member + 1) for member in members)
+        return cls.ascending(sorted(set(members)))
+
+    @classmethod
+    def ascending(cls, members: Sequence[int]) -> Ordinals:
+        """The set of these integers, each of which is more than the one before it. One run costs nothing."""
+        if not members:
+            return cls()
+        if members[-1] - members[0] == len(members) - 1:
+            return cls(((members[0], members[-1] + 1),))
+        ends = [place for place, (one, then) in enumerate(pairwise(members), 1) if then != one + 1]
+        return cls(tuple((members[low], members[high - 1] + 1) for low, high in pairwise((0, *ends, len(members)))))
 
     @classmethod
     def run(cls, low: int, high: int) -> Ordinals:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from calendar import monthrange
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -15,6 +16,7 @@ from assetflow.partitions.ordinals import EMPTY, Ordinals, Span
 from assetflow.partitions.zones import DAY_S, first_instant, instant_of, offset_at, seconds_of, wall_at, zone
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_DAYS = [f"{day:02}" for day in range(32)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,20 @@ class Daily(DateDefinition):
     def key(self, ordinal: int) -> str:
         """The date."""
         return self.first_date(ordinal).isoformat()
+
+    def keys(self, ordinals: Ordinals) -> Iterator[str]:
+        """The dates of a set, in order. A hundred thousand are asked for at once, so a month is written only once."""
+        for start, high in ordinals.spans:
+            if high - start < len(_DAYS):
+                yield from map(self.key, range(start, high))
+                continue
+            low = start
+            while low < high:
+                first = self.first_date(low)
+                days = min(high - low, monthrange(first.year, first.month)[1] - first.day + 1)
+                month = first.isoformat()[:-2]
+                yield from (month + day for day in _DAYS[first.day : first.day + days])
+                low += days
 
     def ordinal(self, key: str) -> int:
         """The partition of a date. A hundred thousand keys of a catalog come this way, so it is short."""

@@ -11,25 +11,32 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
-from typing import NamedTuple
+from itertools import accumulate, compress
+from operator import eq, sub
+from typing import TypeVar, cast
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.mappings import Identity, Mapping, Side, TimeWindow, same_keys, same_windows
-from assetflow.partitions.ordinals import Ordinals, Span
-from assetflow.plan.slotkeys import member, set_digest, slot_key
+from assetflow.partitions.ordinals import EMPTY, Ordinals, Span
+from assetflow.plan.slotkeys import members, set_digest, set_digests, slot_keys
 from assetflow.plan.staleness import Content, definition_key, digest_of
 
+T = TypeVar("T")
 
-class Held(NamedTuple):
-    """What is current of one partition: the input key of its trace, and what it holds."""
 
-    partition: str
-    input_key: str
-    data_hash: str
-    rows: int | None = None
-    columns: MappingOf[str, str] | None = None
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is current of the partitions of an asset, as columns: an entry for each partition, in their order.
+
+    `hashes` are of what they hold, and there is none where nobody reads that; `contents` only where columns are read.
+    """
+
+    ordinals: Sequence[int] = ()
+    partitions: Sequence[str] = ()
+    input_keys: Sequence[str] = ()
+    hashes: Sequence[str] = ()
+    contents: Sequence[Content] = ()
 
 
 @dataclass(frozen=True)
@@ -43,19 +50,14 @@ class Edge:
 
     def read(self, ordinal: int) -> Sequence[Span]:
         """The runs of existing upstream partitions that one partition reads."""
-        existing = self.up.existing.spans
-        if self._offsets is None:
-            own = Ordinals.run(ordinal, ordinal + 1)
+        own = Ordinals.run(ordinal, ordinal + 1)
+        if self.offsets is None:
             return (self.mapping.upstream(own, self.up, self.down) & self.up.existing).spans
-        low, high = ordinal + self._offsets[0], ordinal + self._offsets[1]
-        if len(existing) > 1:
-            return (Ordinals.run(low, high) & self.up.existing).spans
-        first, end = existing[0] if existing else (0, 0)
-        low, high = max(low, first), min(high, end)
-        return ((low, high),) if low < high else ()
+        low, high = ordinal + self.offsets[0], ordinal + self.offsets[1]
+        return (Ordinals.run(low, high) & self.up.existing).spans
 
     @cached_property
-    def _offsets(self) -> Span | None:
+    def offsets(self) -> Span | None:
         """Where the upstream partitions lie beside the own one, by number; None when they do not lie there."""
         up, down, mapping = self.up.definition, self.down.definition, self.mapping
         if isinstance(mapping, TimeWindow) and same_windows(up, down):
@@ -70,11 +72,43 @@ class Running:
         """`numbers` has the `member` of each partition that is settled."""
         self._lows = [low for low, _ in existing.spans]
         self._bases = list(accumulate((high - low for low, high in existing.spans), initial=0))
-        own = [numbers.get(ordinal) for ordinal in existing]
-        self._sums = list(accumulate((one or 0 for one in own), initial=0))
+        own = list(map(numbers.get, existing))
         self._gaps = list(accumulate((one is None for one in own), initial=0)) if None in own else None
+        self._sums = list(accumulate([one or 0 for one in own] if self._gaps else cast("list[int]", own), initial=0))
 
-    def over(self, spans: Sequence[Span]) -> tuple[int, int] | None:
+    def digests(self, edge: Edge, ordinals: Sequence[int]) -> list[str | None]:
+        """The digest of the set that each of these partitions reads by an edge, in their order.
+
+        Empty where there is nothing to be read, None where one of those that are read is not settled.
+        """
+        if edge.offsets is None or len(self._lows) != 1:
+            counted = [self._over(edge.read(ordinal)) for ordinal in ordinals]
+            return [one if one is None else set_digest(*one) if one[0] else "" for one in counted]
+        found: list[str | None] = []
+        for low, high in Ordinals.ascending(ordinals).spans:
+            found += self._beside(low - self._lows[0], high - self._lows[0], edge.offsets)
+        return found
+
+    def _beside(self, low: int, high: int, offsets: Span) -> list[str | None]:
+        """The digests of a run of readers that read a window beside their own place, counted from the first one."""
+
+        def within(sums: Sequence[int]) -> Iterable[int]:
+            begins, ends = (_clamped(sums, low + offset, high + offset) for offset in offsets)
+            return map(sub, ends, begins)
+
+        missing = [0] * (high - low) if self._gaps is None else list(within(self._gaps))
+        if all(missing):
+            return [None] * (high - low)
+        counts = list(within(range(len(self._sums))))
+        digests = set_digests(counts, within(self._sums))
+        if not any(missing) and 0 not in counts:
+            return cast("list[str | None]", digests)
+        return [
+            None if gaps else digest if count else ""
+            for digest, count, gaps in zip(digests, counts, missing, strict=True)
+        ]
+
+    def _over(self, spans: Sequence[Span]) -> tuple[int, int] | None:
         """How many partitions these runs have, and the sum of their members; None when one of them is not settled."""
         count = total = 0
         for low, high in spans:
@@ -88,12 +122,20 @@ class Running:
         return count, total
 
 
+def _clamped(sums: Sequence[int], low: int, high: int) -> list[int]:
+    """The entries from `low` to before `high`; before the first one that is the first, after the last one the last."""
+    last = len(sums) - 1
+    inside = sums[max(low, 0) : max(min(high, last + 1), 0)]
+    before, after = max(min(high, 0) - low, 0), max(high - max(low, last + 1), 0)
+    return [*[sums[0]] * before, *inside, *[sums[last]] * after]
+
+
 def settled_partitions(
     key: AssetKey,
     spec: AssetSpec,
     whole: Sequence[tuple[InputSpec, str]],
     edges: Sequence[Edge],
-    held: MappingOf[int, Held],
+    held: Held,
     running: Callable[[InputSpec], Running],
 ) -> Ordinals:
     """The partitions of an asset that are current, of those that are `held`, by ordinal.
@@ -102,38 +144,55 @@ def settled_partitions(
     in the order of their names; `running(given)` has the sums of an upstream under the part of its content that the
     input depends on. Linear in partitions and edges.
     """
-    bases: dict[tuple[bool, ...], str] = {}
-    sums = [(edge, running(edge.given)) for edge in edges if edge.given.mode != "order"]
-    found: list[Span] = []
-    for ordinal, one in held.items():
-        sets: list[str] = []
-        present: list[bool] = []
-        for edge, upstream in sums:
-            counted = upstream.over(edge.read(ordinal))
-            if counted is None or (not counted[0] and edge.given.parameter and not edge.given.optional):
-                break
-            present.append(counted[0] > 0)
-            if counted[0]:
-                sets.append(set_digest(*counted))
-        else:
-            shape = tuple(present)
-            if shape not in bases:
-                read = [edge.given for (edge, _), is_there in zip(sums, shape, strict=True) if is_there]
-                bases[shape] = definition_key(key, spec, whole, read)
-            if slot_key(bases[shape], sets, one.partition) == one.input_key:
-                found.append((ordinal, ordinal + 1))
-    return Ordinals.joined(found)
+    if not held.ordinals:
+        return EMPTY
+    read = [edge for edge in edges if edge.given.mode != "order"]
+    sets = [running(edge.given).digests(edge, held.ordinals) for edge in read]
+    needed = [bool(edge.given.parameter) and not edge.given.optional for edge in read]
+    found: list[int] = []
+    for shape, places in _by_shape(sets, needed, len(held.ordinals)):
+        base = definition_key(
+            key, spec, whole, [edge.given for edge, is_there in zip(read, shape, strict=True) if is_there]
+        )
+        there = [digests for digests, is_there in zip(sets, shape, strict=True) if is_there]
+        keys = slot_keys(
+            base, [cast("list[str]", _at(digests, places)) for digests in there], _at(held.partitions, places)
+        )
+        found += compress(_at(held.ordinals, places), map(eq, keys, _at(held.input_keys, places)))
+    return Ordinals.ascending(sorted(found))
 
 
-def members(given: InputSpec, held: MappingOf[int, Held], settled: Ordinals) -> dict[int, int]:
+def _by_shape(
+    sets: Sequence[Sequence[str | None]], needed: Sequence[bool], count: int
+) -> Iterable[tuple[tuple[bool, ...], Sequence[int] | None]]:
+    """The partitions by which of their inputs have something to be read; None for all, without those that have not.
+
+    One with an input that is not settled, or that needs more than there is, has no shape.
+    """
+    if not any(None in digests or "" in digests for digests in sets):
+        return [((True,) * len(sets), None)]
+    found: dict[tuple[bool, ...], list[int]] = {}
+    for place in range(count):
+        read = [digests[place] for digests in sets]
+        if None not in read and not any(one == "" and must for one, must in zip(read, needed, strict=True)):
+            found.setdefault(tuple([bool(one) for one in read]), []).append(place)
+    return list(found.items())
+
+
+def _at(column: Sequence[T], places: Sequence[int] | None) -> Sequence[T]:
+    return column if places is None else [column[place] for place in places]
+
+
+def numbers_of(given: InputSpec, held: Held, settled: Ordinals) -> dict[int, int]:
     """The number of each settled partition of an upstream in the set of what an input reads."""
-    there = ((ordinal, one) for ordinal in settled if (one := held.get(ordinal)) is not None)
-    if given.mode != "columns":
-        return {ordinal: member(one.partition, one.data_hash) for ordinal, one in there}
-    return {
-        ordinal: member(one.partition, digest_of(given, Content(one.data_hash, one.rows, one.columns or {}, None)))
-        for ordinal, one in there
-    }
+    if given.mode == "columns":
+        digests = [digest_of(given, content) for content in held.contents]
+    else:
+        digests = held.hashes
+    found = dict(zip(held.ordinals, members(held.partitions, digests), strict=True))
+    if settled == Ordinals.ascending(held.ordinals):
+        return found
+    return {ordinal: found[ordinal] for ordinal in settled if ordinal in found}
 
 
 def still_settled(before: Ordinals, moved: Ordinals, edges: Iterable[tuple[Edge, Ordinals]]) -> Ordinals:

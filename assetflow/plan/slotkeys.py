@@ -18,14 +18,26 @@ def member(partition: str, digest: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{digest}\0{partition}".encode()).digest(), "big")
 
 
+def members(partitions: Iterable[str], digests: Iterable[str]) -> list[int]:
+    """`member` of each of these partitions: very many come this way, so nothing is called for one that need not be."""
+    sha256, number = hashlib.sha256, int.from_bytes
+    pairs = zip(partitions, digests, strict=True)
+    return [number(sha256(f"{digest}\0{name}".encode()).digest(), "big") for name, digest in pairs]
+
+
 def set_digest(count: int, total: int) -> str:
     """The digest of a set of so many members, whose `member` numbers add up to `total`."""
     return f"{count}:{total % _MODULUS:x}"
 
 
-def digest_of_set(members: Iterable[tuple[str, str]]) -> str:
+def set_digests(counts: Iterable[int], totals: Iterable[int]) -> list[str]:
+    """`set_digest` of each of these sets."""
+    return [f"{count}:{total % _MODULUS:x}" for count, total in zip(counts, totals, strict=True)]
+
+
+def digest_of_set(read: Iterable[tuple[str, str]]) -> str:
     """The digest of a set of partitions, each with the digest of its content."""
-    numbers = [member(partition, digest) for partition, digest in members]
+    numbers = [member(partition, digest) for partition, digest in read]
     return set_digest(len(numbers), sum(numbers))
 
 
@@ -34,5 +46,16 @@ def slot_key(base: str, sets: Sequence[str], partition: str) -> str:
 
     The sets are in the order in which `base` has their inputs.
     """
-    text = "\0".join((base, *sets, partition))  # the name, which may hold anything, comes last
-    return f"afk1:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return slot_keys(base, [[one] for one in sets], [partition])[0]
+
+
+def slot_keys(base: str, sets: Sequence[Sequence[str]], partitions: Sequence[str]) -> list[str]:
+    """`slot_key` of each of these partitions; of each set that they read, the digests for all of them."""
+    begun = hashlib.sha256(f"{base}\0".encode())
+    found: list[str] = []
+    # The name, which may hold anything, comes last.
+    for text in map("\0".join, zip(*sets, partitions, strict=True)) if sets else partitions:
+        one = begun.copy()
+        one.update(text.encode())
+        found.append(f"afk1:{one.hexdigest()[:32]}")
+    return found

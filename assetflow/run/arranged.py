@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -96,10 +97,27 @@ class Arranging:
         )
         so = found.in_state(partitions or "", rows) if names_state(partitions) else {}
         wanted = asked_for(partitions, now, so)
-        totals = rows.totals() if shows_newest else None
+        totals = found.totals(rows) if shows_newest else None
         shown = {} if totals is None else _newest(graph, totals, found)
         told = {key: own for key, own in found.found.items() if not (force and key in targets)}
         return Arranged(slots_of(graph, chosen, wanted, now, told, shown, found.crowds), found, totals)
+
+    def note_anew(self, graph: AssetGraph, catalog: Catalog) -> None:
+        """Note in the catalog which partitions of a graph are current, if much has moved since that was noted there.
+
+        Every look notes it in the cache folder, which comes and goes.
+        """
+        from assetflow.catalog.slots import SlotRows
+        from assetflow.plan.slots import sides_of
+        from assetflow.run.settled import has_much_moved
+
+        now = datetime.now(UTC) if self.now is None else datetime.fromtimestamp(self.now, UTC)
+        rows = SlotRows(catalog.database, self.settings.env)
+        if has_much_moved(rows, sides_of(graph, now)):
+            found = self._settled(graph, now, catalog, in_crowds=False)
+            found.totals(rows)
+            with closing(Catalog(self.settings.catalog_path, write=True)) as writer:
+                SlotRows(writer.database, self.settings.env).put_note(found.remember())
 
     def _settled(self, graph: AssetGraph, now: datetime, catalog: Catalog, *, in_crowds: bool) -> Settled:
         from assetflow.plan.slots import sides_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey
@@ -29,6 +29,13 @@ class Places:
         if name not in self._tables:
             self._tables[name] = dict(zip(side.definition.keys(side.existing), side.existing, strict=True))
         return self._tables[name]
+
+    def ordinals(self, key: AssetKey, partitions: Sequence[str]) -> list[int | None]:
+        """The places of very many partitions of an asset, as `ordinal` has them."""
+        found = list(map(self.table(key, len(partitions)).get, partitions))
+        if None not in found:
+            return found
+        return [self.ordinal(key, name) if at is None else at for name, at in zip(partitions, found, strict=True)]
 
     def ordinal(self, key: AssetKey, partition: str) -> int | None:
         """The place of one partition; None for one of an earlier definition, and for an asset without partitions."""

@@ -20,10 +20,11 @@ from typing import Any, cast
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers
-from assetflow.catalog.slots import SlotRows
+from assetflow.catalog.slots import SlotRows, SlotTotals
 from assetflow.errors import UsageError
+from assetflow.io.folders import folder_names
 from assetflow.io.sources import FileState
-from assetflow.io.storage import Storage, folder_name
+from assetflow.io.storage import Storage
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.model.garbage import garbage_kept
 from assetflow.model.keys import AssetKey, split_slot
@@ -33,20 +34,19 @@ from assetflow.model.spec import AssetSpec, InputSpec
 from assetflow.partitions.definition import Definition
 from assetflow.partitions.mappings import Side
 from assetflow.partitions.ordinals import EMPTY, Ordinals
-from assetflow.plan.bulk import Edge, Held, Running, members, settled_partitions, still_settled
+from assetflow.plan.bulk import Edge, Running, numbers_of, settled_partitions, still_settled
 from assetflow.plan.crowds import Crowd
 from assetflow.plan.graph import AssetGraph, is_own_past
 from assetflow.plan.planner import Plan
 from assetflow.plan.slots import MISSING, mapping_of
 from assetflow.plan.staleness import definition_key
-from assetflow.plan.surroundings import moved_since
 from assetflow.run.crowding import Crowding, are_many
+from assetflow.run.holding import Holding
 from assetflow.run.places import Places
 
-_FORMAT = 2
-_MOST_LOOKED_FOR = 5000
-_MOST_MOVED = 2000
-"""More partitions than this are looked at all at once and not each by itself."""
+_FORMAT = 3
+_FEW_MOVED, _SHARE = 100, 100
+"""When more than so many partitions have moved, and more than that share, all are looked at, and not each by itself."""
 
 Contents = Callable[[AssetKey, InputSpec], str | None]
 """The digest of what an asset without partitions holds, as an input depends on it; None while that is not settled."""
@@ -79,6 +79,18 @@ class Settled:
     marker: Callable[[str], str] = str
     crowds: Mapping[AssetKey, Sequence[Crowd]] = field(default_factory=dict[AssetKey, "Sequence[Crowd]"])
     """Of those that are not settled, the ones that stand alike."""
+    sums: list[list[Any]] | None = None
+    """What `totals` has said since the last commit, as it is noted."""
+
+    def totals(self, rows: SlotRows) -> Mapping[AssetKey, SlotTotals]:
+        """Sums over the current partitions of each asset: those that were noted, unless a head has moved since."""
+        if self.sums is not None:
+            return {AssetKey(key): SlotTotals(*of_asset) for key, *of_asset in self.sums}
+        with rows.one_moment():
+            found, seq = rows.totals(), rows.seq()
+        if seq == self.seq:
+            self.sums = [[key, one.rows, one.size_bytes, one.newest] for key, one in found.items()]
+        return found
 
     def in_state(self, text: str, rows: SlotRows) -> dict[AssetKey, Ordinals]:
         """The partitions that have no version (`is:missing`), or one and may not be current (`is:stale`)."""
@@ -91,8 +103,11 @@ class Settled:
             return {key: existing - held[key] for key, existing in self.existing.items()}
         return {key: (existing & held[key]) - self.found[key] for key, existing in self.existing.items()}
 
-    def remember(self, plan: Plan | None = None) -> None:
-        """Note what was found, and which of the rest the planner found current, unless all of that is noted already."""
+    def remember(self, plan: Plan | None = None) -> object:
+        """Note what was found, and which of the rest the planner found current, unless all of that is noted already.
+
+        What the note says is returned.
+        """
         more: defaultdict[AssetKey, list[int]] = defaultdict(list)
         for step in () if plan is None else plan.current:
             key, partition = split_slot(step.asset)
@@ -104,26 +119,36 @@ class Settled:
         for key, rests_on in self.rests_on.items():
             settled = self.found[key] | Ordinals.of(*more.get(key, ()))
             assets[key] = [rests_on, _pairs(self.existing[key]), _pairs(settled), self.folders[key]]
-        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets}
+        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets, "sums": self.sums}
         if assets and stored != self.before:
             write_cache(self.path, stored)
+        return stored
 
 
-def _noted(stored: object) -> tuple[int, list[object], dict[AssetKey, _Note]]:
-    try:
-        found = cast("dict[str, Any]", stored)
-        if found["format"] != _FORMAT:
-            return 0, [], {}
-        return (
-            found["seq"],
-            found["newest"],
-            {
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What an earlier look found of all assets, after which commit, and which trace was the newest then."""
+
+    seq: int = 0
+    newest: Sequence[object] = ()
+    assets: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
+    sums: list[list[Any]] | None = None
+
+    @classmethod
+    def of(cls, stored: object, rows: SlotRows) -> _Noted:
+        """What the note says; nothing where it is none, or of another catalog."""
+        try:
+            found = cast("dict[str, Any]", stored)
+            if found["format"] != _FORMAT:
+                return cls()
+            assets = {
                 AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
                 for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
-            },
-        )
-    except (TypeError, KeyError, ValueError):
-        return 0, [], {}
+            }
+            noted = cls(found["seq"], found["newest"], assets, found["sums"])
+        except (TypeError, KeyError, ValueError):
+            return cls()
+        return noted if noted.seq <= rows.seq() and rows.has(noted.newest) else cls()
 
 
 def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
@@ -132,6 +157,15 @@ def _ordinals(spans: Iterable[Sequence[int]]) -> Ordinals:
 
 def _pairs(ordinals: Ordinals) -> list[list[int]]:
     return [[low, high] for low, high in ordinals.spans]
+
+
+def has_much_moved(rows: SlotRows, sides: Mapping[AssetKey, Side]) -> bool:
+    """Whether so much has moved since the note in the catalog that the next look should find a newer one."""
+    return _are_much(rows.count_since(_Noted.of(rows.note(), rows).seq), sides)
+
+
+def _are_much(moved: int, sides: Mapping[AssetKey, Side]) -> bool:
+    return moved > max(_FEW_MOVED, sum(side.existing.count for side in sides.values()) // _SHARE)
 
 
 class Settling:
@@ -151,10 +185,7 @@ class Settling:
         self._cache, self._discovered = cache, discovered
         self._seeing: set[AssetKey] = set()
         """Assets of which more was seen than is declared: what is found of them holds only until the next look."""
-        self._held: dict[AssetKey, dict[int, Held]] = {}
-        self._made: defaultdict[AssetKey, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        self._gone: list[tuple[str, str]] = []
-        """What is current by the number of its definition, and that of which nothing can be seen on the disk."""
+        self._holding = Holding(graph, self._rows, self._places, storage, discovered)
         self._is_whole = False
         self._running: dict[tuple[AssetKey, str, tuple[str, ...]], Running] = {}
 
@@ -163,37 +194,44 @@ class Settling:
 
         `in_crowds`: those that are not are looked at as well.
         """
-        with garbage_kept():
+        with garbage_kept(), self._rows.one_moment():
             found = self._look(is_whole=False, in_crowds=in_crowds)
             unsettled = {key: side.existing - found.found[key] for key, side in self._sides.items()}
             if in_crowds and not self._is_whole and are_many(unsettled):
                 found = self._look(is_whole=True)
             if in_crowds and self._is_whole:
                 crowding = Crowding(self._graph, self._sides, self._rows, self._places, found.found)
-                made = {key: {one: Ordinals.of(*own) for one, own in ones.items()} for key, ones in self._made.items()}
-                found.crowds = crowding.look(found.rests_on, made, lambda: [*self._beside(), *self._gone])
+                held = self._holding
+                found.crowds = crowding.look(found.rests_on, held.made, lambda: [*self._beside(), *held.gone])
             return found
 
+    def _last_note(self) -> tuple[_Noted, object]:
+        """What was noted last of this catalog, and what is stored of it in the cache folder."""
+        stored = read_cache(self._cache)
+        noted = _Noted.of(stored, self._rows)
+        return (noted if noted.assets else _Noted.of(self._rows.note(), self._rows)), stored
+
     def _look(self, *, is_whole: bool, in_crowds: bool = False) -> Settled:
-        last, newest, noted = _noted(before := read_cache(self._cache))
+        note, before = self._last_note()
         result = Settled(
             self._cache, self._rows.seq(), self._rows.newest(), before=before, marker=self._storage.marker
         )  # fmt: skip
+        self._running.clear()
         result.definitions = {key: side.definition for key, side in self._sides.items()}
         result.existing = {key: side.existing for key, side in self._sides.items()}
         # Before anything is looked for: what goes away meanwhile makes it another one.
         result.folders = {key: self._folder_ns(key) for key in self._sides}
-        if last > result.seq or not self._rows.has(newest):
-            last, noted = 0, {}  # the catalog is another one
+        noted = note.assets
+        result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}
         if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
-            noted, self._is_whole = {}, True  # what carries on from a note may be less than all that is current
+            noted, self._is_whole = self._complete(noted, inputs, self._moved_since(note.seq)), True
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
-        moved = self._moved(last, fitting)
-        if sum(found.count for found in moved.values()) > _MOST_MOVED:
-            fitting, moved = set[AssetKey](), self._moved(result.seq, ())
+        moved, beside = self._moved_since(note.seq) if fitting else {}, self._ordinals(self._beside())
+        if _are_much(sum(found.count for found in moved.values()), self._sides):
+            fitting = set[AssetKey]()
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
         for key in self._graph.order:
             if key not in self._sides:
@@ -202,9 +240,10 @@ class Settling:
             if found is None:
                 result.found[key] = EMPTY
             elif key in fitting:
-                result.found[key] = self._carried(key, found, noted, result.found, moved.get(key, EMPTY))
+                own = moved.get(key, EMPTY) | beside.get(key, EMPTY)
+                result.found[key] = self._carried(key, found, noted, result.found, own)
             else:
-                result.found[key] = self._told(key, found, result.found) - moved.get(key, EMPTY)
+                result.found[key] = self._told(key, found, result.found) - beside.get(key, EMPTY)
             if found is not None and key not in self._seeing:
                 result.rests_on[key] = found.rests_on
         self._together(result)
@@ -220,6 +259,21 @@ class Settling:
             is_same = given is not None and note is not None and note.rests_on == given.rests_on
             found[key] = side.existing - note.settled if is_same and note is not None else side.existing
         return found
+
+    def _complete(
+        self, noted: Mapping[AssetKey, _Note], inputs: Mapping[AssetKey, _Inputs | None],
+        moved: Mapping[AssetKey, Ordinals],
+    ) -> dict[AssetKey, _Note]:  # fmt: skip
+        """The notes of assets that are wholly current: what carries on from others may be less than all that is."""
+        kept: dict[AssetKey, _Note] = {}
+        for key in self._graph.order:
+            note, found = noted.get(key), inputs.get(key)
+            if note is None or found is None or key in moved or note.rests_on != found.rests_on:
+                continue
+            is_whole = self._sides[key].existing <= note.settled
+            if is_whole and all(edge.given.upstream in kept for edge in found.edges):
+                kept[key] = note
+        return kept
 
     # -- what an asset rests on
 
@@ -268,15 +322,17 @@ class Settling:
             there = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
         except OSError:
             return not settled
-        return all(folder_name(name) in there for name in self._sides[key].definition.keys(settled))
+        return there.issuperset(folder_names([*self._sides[key].definition.keys(settled)]))
 
     # -- from a note
 
-    def _moved(self, last: int, fitting: Iterable[AssetKey]) -> dict[AssetKey, Ordinals]:
-        """The partitions of which something else than their input keys counts, or whose head moved since."""
+    def _moved_since(self, seq: int) -> dict[AssetKey, Ordinals]:
+        """The partitions whose head moved after a commit."""
+        return self._ordinals(self._rows.moved_since(seq))
+
+    def _ordinals(self, slots: Iterable[tuple[str, str]]) -> dict[AssetKey, Ordinals]:
         named: defaultdict[AssetKey, list[int]] = defaultdict(list)
-        since = self._rows.moved_since(last) if fitting else []
-        for key, partition in (*since, *self._beside()):
+        for key, partition in slots:
             if partition and (ordinal := self._places.ordinal(AssetKey(key), partition)) is not None:
                 named[AssetKey(key)].append(ordinal)
         return {key: Ordinals.of(*found) for key, found in named.items()}
@@ -307,86 +363,27 @@ class Settling:
 
     def _hold(self, keys: set[AssetKey], inputs: Mapping[AssetKey, _Inputs | None]) -> None:
         """Read what is current of these assets, and of what they read."""
-        wanted = set(keys)
-        for key in keys:
-            found = inputs[key]
-            wanted.update(edge.given.upstream for edge in (() if found is None else found.edges))
-        if not wanted:
-            return
-        by_columns = {
-            edge.given.upstream
-            for found in inputs.values() if found is not None
-            for edge in found.edges if edge.given.mode == "columns"
-        }  # fmt: skip
-        self._made.clear()
-        self._gone.clear()
-        rows = self._rows.heads(sorted(wanted), sorted(by_columns))
-        packages = self._rows.packages({row[3] for row in rows})
-        seen: dict[tuple[AssetKey, str], bool] = {}
-        held: dict[AssetKey, dict[int, Held]] = {key: {} for key in wanted}
-        fits = {
-            (key, number): found == self._graph.specs[key].packages
-            for key in wanted
-            for number, found in packages.items()
-        }
-        markers = {row[8]: self._storage.marker(row[8]) for row in rows}
-        tables = {key: self._places.table(key, len(rows)) for key in wanted}
-        is_there = self._presence(wanted, len(rows))
-        for key, partition, input_key, definition, discovered, data_hash, count, columns, io, location in rows:
-            if discovered != "{}" and not self._is_as_seen(seen, key, discovered):
-                continue
-            ordinal = tables[key].get(partition)
-            if ordinal is None and (ordinal := self._places.ordinal(key, partition)) is None:
-                continue  # of an earlier definition
-            self._made[key][definition].append(ordinal)
-            marker = markers[io]
-            if not marker or not is_there(key, location, marker):
-                self._gone.append((key, partition))
-                continue
-            if not fits[key, definition]:
-                continue
-            digests = _digests(columns) if key in by_columns else None
-            held[key][ordinal] = Held(partition, input_key, data_hash, count, digests)
-        self._held = held
-
-    def _presence(self, keys: set[AssetKey], many: int) -> Callable[[AssetKey, str, str], bool]:
-        """Whether a version has its bytes, by its asset, location and marker.
-
-        Of very many versions only the folders of their partitions are looked for, as with a note.
-        """
-        root = str(self._storage.root)
-        folders = {key: self._storage.folder(key) + "/" for key in keys}
-        there: dict[AssetKey, set[str]] = {}
-        for key in keys if many > _MOST_LOOKED_FOR else ():
-            with suppress(OSError):
-                there[key] = set(os.listdir(self._folder(key)))  # noqa: PTH208 - names alone, and many
-
-        def is_there(key: AssetKey, location: str, marker: str) -> bool:
-            folder = folders[key]
-            if key in there and location.startswith(folder):
-                return location[len(folder) :].partition("/")[0] in there[key]
-            return os.path.exists(f"{root}/{location}/{marker}")  # noqa: PTH110 - a Path costs more than the look
-
-        return is_there
-
-    def _is_as_seen(self, known: dict[tuple[AssetKey, str], bool], key: AssetKey, text: str) -> bool:
-        """Whether all that was seen while a partition was made is as it was then."""
-        self._seeing.add(key)
-        if (key, text) not in known:
-            seen = Discovered.from_json(json.loads(text))
-            known[key, text] = not any(moved_since(self._graph.specs[key], seen, self._discovered))
-        return known[key, text]
+        edges = {key: () if found is None else found.edges for key, found in inputs.items()}
+        of_all = [edge.given for own in edges.values() for edge in own]
+        read = {given.upstream for given in of_all}
+        by_columns = {given.upstream for given in of_all if given.mode == "columns"}
+        self._holding = Holding(self._graph, self._rows, self._places, self._storage, self._discovered)
+        self._holding.read(keys, read, by_columns)
+        # Of what may be current by its own definition, also what it reads is looked at.
+        above = {edge.given.upstream for key in keys if self._holding.held[key].ordinals for edge in edges[key]}
+        self._holding.read(above - keys, read, by_columns)
+        self._seeing |= self._holding.seeing
 
     def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
         def running(given: InputSpec) -> Running:
             name = (given.upstream, given.mode, given.columns)
             if name not in self._running:
-                held, settled = self._held[given.upstream], now[given.upstream]
-                self._running[name] = Running(self._sides[given.upstream].existing, members(given, held, settled))
+                held, settled = self._holding.held[given.upstream], now[given.upstream]
+                self._running[name] = Running(self._sides[given.upstream].existing, numbers_of(given, held, settled))
             return self._running[name]
 
-        existing = self._sides[key].existing
-        return settled_partitions(key, found.spec, found.whole, found.edges, self._held[key], running) & existing
+        held = self._holding.held[key]
+        return settled_partitions(key, found.spec, found.whole, found.edges, held, running) & self._sides[key].existing
 
     def _together(self, result: Settled) -> None:
         """Leave outputs of one function to the planner where one of them is not settled."""
@@ -423,7 +420,3 @@ class _Inputs:
         edits = [] if self.spec.cue is None else [self.spec.cue.on_code_change]
         text = json.dumps([base, packages, self.side.definition.to_json(), ways, *edits], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digests(columns: str) -> Mapping[str, str]:
-    return {name: digest for name, _, digest in json.loads(columns) if digest}

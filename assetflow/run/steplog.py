@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 from assetflow.errors import UsageError
-from assetflow.io.storage import folder_name
+from assetflow.io.folders import folder_name
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS, after_key, is_open_key
 

@@ -30,6 +30,13 @@ def test_sets_are_sets_of_integers(left: frozenset[int], right: frozenset[int]) 
     assert Ordinals.from_json(json.loads(json.dumps(a.to_json()))) == a
 
 
+@given(MEMBERS)
+def test_a_set_of_single_members_has_the_runs_of_a_joined_one(members: frozenset[int]) -> None:
+    expected = Ordinals.joined((one, one + 1) for one in members)
+
+    assert set_of(members) == Ordinals.ascending(sorted(members)) == expected
+
+
 @given(st.lists(st.tuples(st.integers(-20, 20), st.integers(-20, 20))))
 def test_runs_are_sorted_apart_and_not_empty(spans: list[tuple[int, int]]) -> None:
     found = Ordinals.joined(spans)

@@ -218,3 +218,10 @@ def test_definitions_are_values() -> None:
 
     assert len({*made}) == 2
     assert str(made[2]) == "daily partitions (start 2026-01-01, tz Europe/Paris)"
+
+
+def test_keys_of_many_days_are_the_key_of_each() -> None:
+    days = Daily("0400-01-01")
+    some = Ordinals.joined([(-573_000, -572_000), (-1, 0), (10_950, 11_100), (20_000, 20_031), (2_932_000, 2_932_800)])
+
+    assert [*days.keys(some)] == [days.key(one) for one in some]

@@ -13,7 +13,7 @@ from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey, slot
 from assetflow.plan import slots
 from assetflow.plan.planner import Plan, Step
-from assetflow.run import crowding
+from assetflow.run import crowding, holding
 
 SHOP = """
 from pathlib import Path
@@ -197,13 +197,18 @@ def check(project: Project, history: list[str]) -> None:
             )
 
 
-@pytest.mark.parametrize("most_alone", [1000, 2])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("seed", "most_alone", "in_columns"),
+    [(1, 1000, True), (2, 1000, False), (3, 1000, True), (1, 2, False), (2, 2, True), (311, 2, True)],
+)
 def test_what_is_told_in_bulk_is_what_the_planner_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int, in_columns: bool
 ) -> None:
     monkeypatch.setattr(crowding, "MOST_ALONE", most_alone)
     monkeypatch.setattr(slots, "FEW", min(slots.FEW, most_alone // 2))
+    if in_columns:
+        monkeypatch.setattr(holding, "MOST_IN_ROWS", 1)
+        monkeypatch.setattr(holding, "MOST_LOOKED_FOR", 0)
     shop, dice = Shop(tmp_path), random.Random(seed)
     history = ["look", "run all"]
     shop.project().plan()
@@ -377,3 +382,58 @@ def test_a_source_above_partitions_is_asked_once_for_each_verb(tmp_path: Path) -
         asked.write_text("")
         verb()
         assert asked.read_text() == "x", verb
+
+
+KEYED = """
+from pathlib import Path
+
+import pandas as pd
+
+from assetflow import Daily, Multi, Partition, Static, asset
+
+NAMES = Static({names!r})
+PAIRS = Multi({{"name": NAMES, "day": Daily("2026-01-01", end="2026-01-02")}})
+
+
+@asset(partitions=NAMES)
+def up(partition: Partition) -> pd.DataFrame:
+    return pd.DataFrame({{"name": [partition.key]}})
+
+
+@asset(partitions=NAMES)
+def seeing(up: pd.DataFrame, partition: Partition) -> pd.DataFrame:
+    file = Path(__file__).parent / "seen.txt"
+    return up.assign(seen=file.read_text() if partition.key == {names!r}[0] else "")
+
+
+@asset(partitions=PAIRS)
+def paired(partition: Partition) -> pd.DataFrame:
+    return pd.DataFrame({{"pair": [partition.key]}})
+"""
+NAMES = ["plain", "a b", "50%", "ü", "_", "x.y", "x" * 130, "New-York_2"]
+
+
+def test_keys_of_any_form_are_told_in_columns_as_they_are_in_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MOST_IN_ROWS", 1)
+    monkeypatch.setattr(holding, "MOST_LOOKED_FOR", 0)
+    (tmp_path / "assetflow.toml").write_text('modules = ["keyed"]\n')
+    (tmp_path / "keyed.py").write_text(KEYED.format(names=NAMES))
+    (tmp_path / "seen.txt").write_text("1")
+    Project.load(tmp_path).materialize().raise_for_status()
+    note = tmp_path / ".assetflow" / "cache" / "partitions-dev.json"
+
+    def first() -> Plan:
+        note.unlink(missing_ok=True)
+        return Project.load(tmp_path).plan()
+
+    current = first()
+    assert (current.is_empty, sum(current.settled.values())) == (True, 4 * len(NAMES))
+    (tmp_path / "seen.txt").write_text("2")
+    assert [step.asset for step in first().run] == ["seeing[plain]"]
+    [lost] = (tmp_path / ".assetflow" / "data" / "up").glob("a%20b*")
+    shutil.rmtree(lost)
+    assert [step.asset for step in first().run] == ["up[a b]", "seeing[plain]"]
+    (tmp_path / "keyed.py").write_text(KEYED.format(names=NAMES[1:]))
+    assert [step.asset for step in first().run if step.spec.node.startswith("up")] == ["up[a b]"]
