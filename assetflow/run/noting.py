@@ -163,11 +163,20 @@ def _laid(ground: Ground, folder: str, env: str) -> str:
     if isinstance(stored, dict):
         known = cast("dict[str, Any]", stored)
         name = known.pop("name", None)
-        if isinstance(name, str) and known == ground.facts:
+        if known == ground.facts and isinstance(name, str):
             return name
-    name = os.urandom(16).hex()
+        if not (isinstance(name, str) and _timeless(known) == _timeless(ground.facts)):
+            name = os.urandom(16).hex()
+    else:
+        name = os.urandom(16).hex()
     write_cache(path, {"name": name, **ground.facts})
     return name
+
+
+def _timeless(facts: Mapping[str, Any]) -> dict[str, object]:
+    """The facts without when each file was read: a file that was new then is read again by every look."""
+    files = [[pattern, [state[:-1] for state in states]] for pattern, states in facts.get("files", ())]
+    return {**facts, "files": files}
 
 
 def _make_room(folder: str) -> None:
