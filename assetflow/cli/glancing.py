@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.render_current import no_op_line, nothing_line, outcome_columns, plan_columns
-from assetflow.cli.render_glance import Glance, Place, asset_table, counts_line, sorted_rows, status_table
+from assetflow.cli.render_glance import Glance, Place, Shown, asset_table, counts_line, sorted_rows, status_table
 from assetflow.cli.table import Table
 from assetflow.cli.text import Line, dim
 
 
-class Timed(Place, Protocol):
+class Timed(Place, Shown, Protocol):
     """A place that knows how long the call has taken."""
 
     @property

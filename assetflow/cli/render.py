@@ -94,6 +94,11 @@ class Screen:
             if answer.failure.fix:
                 self.note(("  help: ", answer.failure.fix))
 
+    @property
+    def wants_values(self) -> bool:
+        """Whether a table is written for programs, which read its values and not what people see."""
+        return self.form in ("plain", "tsv", "csv", "jsonl") or (self.form is None and not self.is_terminal)
+
     def _wants_plain(self, answer: Answer) -> bool:
         return not self.is_terminal and not answer.lines
 

@@ -52,6 +52,15 @@ class Place(Clock, Protocol):
         ...
 
 
+class Shown(Clock, Protocol):
+    """A clock on a screen of which it is known who reads it."""
+
+    @property
+    def wants_values(self) -> bool:
+        """Whether programs read the tables, so that what people would see is not needed."""
+        ...
+
+
 ORDER = ("current", "pinned", "undecided", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
 """States in the order in which counts name them."""
 
@@ -101,7 +110,7 @@ class Glance:
         ]  # fmt: skip
 
 
-def asset_table(rows: Iterable[Glance], clock: Clock) -> Table:
+def asset_table(rows: Sequence[Glance], clock: Shown) -> Table:
     """One row for each asset, with all that fits."""
     columns = (
         Column("asset", "ASSET"),
@@ -114,25 +123,34 @@ def asset_table(rows: Iterable[Glance], clock: Clock) -> Table:
         Column("kind", "KIND", leave=6),
         Column("group", "GROUP", leave=5),
     )
-    return Table(columns, tuple(_asset_cells(row, clock) for row in rows))
+    values = [
+        (row.key, row.state, row.version, row.rows, row.size_bytes, iso(row.updated_at) or None,
+         iso(row.deadline) or None, row.kind, row.group)
+        for row in rows
+    ]  # fmt: skip
+    if clock.wants_values:
+        return Table(columns, _values(values))
+    shown = (
+        (strong(row.key), state_words(row.state), _version(row), number(row.rows), size(row.size_bytes),
+         ago(row.updated_at, clock.now), due_words(row, clock), None, None)
+        for row in rows
+    )  # fmt: skip
+    return Table(columns, _cells(values, shown))
 
 
-def _asset_cells(row: Glance, clock: Clock) -> tuple[Cell, ...]:
-    return (
-        cell(row.key, strong(row.key)),
-        cell(row.state, state_words(row.state)),
-        _version_cell(row),
-        cell(row.rows, number(row.rows)),
-        cell(row.size_bytes, size(row.size_bytes)),
-        cell(iso(row.updated_at) or None, ago(row.updated_at, clock.now)),
-        cell(iso(row.deadline) or None, due_words(row, clock)),
-        cell(row.kind),
-        cell(row.group),
-    )
+def _values(rows: Iterable[tuple[object, ...]]) -> tuple[tuple[Cell, ...], ...]:
+    """Cells that nobody sees: there may be very many, and what people would see of them is most of the work."""
+    return tuple([tuple([Cell((), value) for value in row]) for row in rows])
 
 
-def _version_cell(row: Glance) -> Cell:
-    return cell(None) if row.version is None else cell(row.version, row.version_words)
+def _cells(
+    rows: Iterable[tuple[object, ...]], shown: Iterable[tuple[Piece | None, ...]]
+) -> tuple[tuple[Cell, ...], ...]:
+    return tuple([tuple(map(cell, *pair)) for pair in zip(rows, shown, strict=True)])
+
+
+def _version(row: Glance) -> Piece | None:
+    return None if row.version is None else row.version_words
 
 
 def due_words(fresh: Fresh, clock: Clock) -> Piece:
@@ -176,7 +194,7 @@ def counts_line(rows: Sequence[Glance], elapsed_s: float) -> Line:
     return (dim(" " + " · ".join([*parts, words(elapsed_s)])),)
 
 
-def status_table(rows: Iterable[Glance], clock: Clock, *, is_verbose: bool = False) -> Table:
+def status_table(rows: Sequence[Glance], clock: Shown, *, is_verbose: bool = False) -> Table:
     """One row for each asset: both axes of its state, and why it is not current."""
     columns = (
         Column("asset", "ASSET"),
@@ -186,17 +204,16 @@ def status_table(rows: Iterable[Glance], clock: Clock, *, is_verbose: bool = Fal
         Column("timeliness", "DUE", leave=1),
         Column("why", "WHY", least=30),
     )
-    return Table(
-        columns,
-        tuple(
-            (
-                cell(row.key, strong(row.key)),
-                cell(row.state, state_words(row.state)),
-                _version_cell(row),
-                cell(iso(row.updated_at) or None, ago(row.updated_at, clock.now)),
-                cell(row.timeliness, due_words(row, clock)),
-                cell(row.whole_why if is_verbose else row.why),
-            )
-            for row in rows
-        ),
-    )
+    values = [
+        (row.key, row.state, row.version, iso(row.updated_at) or None, row.timeliness,
+         row.whole_why if is_verbose else row.why)
+        for row in rows
+    ]  # fmt: skip
+    if clock.wants_values:
+        return Table(columns, _values(values))
+    shown = (
+        (strong(row.key), state_words(row.state), _version(row), ago(row.updated_at, clock.now), due_words(row, clock),
+         None)
+        for row in rows
+    )  # fmt: skip
+    return Table(columns, _cells(values, shown))

@@ -132,6 +132,11 @@ class Session:
         return self.screen.width
 
     @property
+    def wants_values(self) -> bool:
+        """Whether programs read the tables."""
+        return self.screen.wants_values
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the call began."""
         return time.perf_counter() - self._began

@@ -51,8 +51,13 @@ class Here:
     """Where and when the call is shown: the part of a session that answers need."""
 
     def __init__(self, screen: Screen, now: float, zone: str, began: float) -> None:
-        self.now, self.width = now, screen.width
+        self.now, self.width, self._screen = now, screen.width, screen
         self._zone, self._began = zone, began
+
+    @property
+    def wants_values(self) -> bool:
+        """Whether programs read the tables."""
+        return self._screen.wants_values
 
     @property
     def elapsed_s(self) -> float:

@@ -91,6 +91,8 @@ def plain_text(value: object) -> str:
     """A value for programs as text: empty for None, `true`/`false`, ISO times, digits without separators."""
     if value is None:
         return ""
+    if value.__class__ is str or value.__class__ is int:  # nearly all of them, and there may be very many
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes):
@@ -116,7 +118,7 @@ def formatted(table: Table, form: str) -> str:
         return _markdown(table)
     if form == "jsonl":
         return _jsonl(table)
-    rows = [[one_line(plain_text(one.value)) for one in row] for row in table.rows]
+    rows = [["" if one.value is None else one_line(plain_text(one.value)) for one in row] for row in table.rows]
     if form == "tsv":
         rows.insert(0, [column.name for column in table.columns])
     return "".join(["\t".join(row) + "\n" for row in rows])
