@@ -43,6 +43,8 @@ class Looking:
     settings: Settings
     graph: AssetGraph
     storage: Storage
+    keeps_answers: bool = False
+    """Whether it is noted what looks rest on, so that answers can be kept."""
     _ground: Callable[[], Ground | None] | None = None
     """What the last look rests on, where answers from it can be kept."""
 

@@ -215,7 +215,7 @@ class Project(
             self._ground = lambda: ground_of(self.settings, self.storage, before, found, ALWAYS, asks=True)
 
     def _before(self, catalog: Catalog) -> Before | None:
-        if any(spec.partitions is not None for spec in self.graph.specs.values()):
+        if not self.keeps_answers or any(spec.partitions is not None for spec in self.graph.specs.values()):
             return None  # of their many heads nothing is kept, so they are not counted either
         return Before.of(self.settings, self._manifest, catalog.token(self.env))
 

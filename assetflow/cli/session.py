@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.render import Screen
+from assetflow.cli.short import VERBS as SHORT
 from assetflow.cli.verbs import SHOWN, Verb
 from assetflow.cli.zones import moment_words, zone_of
 from assetflow.errors import ProjectNotFound, UsageError, near_names
@@ -82,6 +83,7 @@ class Session:
             zone = "UTC" if self.options.utc else self.options.tz
             overrides = None if zone is None else {"tz": zone}  # days and times in names of versions are in it too
             self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides, to_run=to_run)
+            self._project.keeps_answers = self.verb.name in SHORT
         return self._project
 
     def settings(self) -> Settings:
