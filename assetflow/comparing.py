@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import advising
 from assetflow.errors import UsageError
-from assetflow.io.diff_results import Cause, CodeChange, ConfigChange, InputChange, TableDiff, ValueDiff
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, split_slot
@@ -23,6 +22,7 @@ from assetflow.plan.graph import AssetGraph
 
 if TYPE_CHECKING:
     from assetflow.io.diff import Ask
+    from assetflow.io.diff_results import Cause, CodeChange, InputChange, TableDiff, ValueDiff
 
 
 class Comparing:
@@ -147,6 +147,8 @@ class Comparing:
         found = _closest(traces, old, new)
         if found is None:
             return None
+        from assetflow.io.diff_results import Cause, ConfigChange
+
         was, now = found
         changed_code = tuple(self._code_changes(was, now))
         config = tuple(
@@ -161,6 +163,8 @@ class Comparing:
         return Cause(changed_code, config, inputs, other)
 
     def _code_changes(self, was: Trace, now: Trace) -> Iterable[CodeChange]:
+        from assetflow.io.diff_results import CodeChange
+
         spec = self.graph.specs.get(now.asset)
         for name in sorted(was.code_parts.keys() | now.code_parts.keys()):
             before, after = was.code_parts.get(name), now.code_parts.get(name)
@@ -204,6 +208,8 @@ def _closest(traces: Iterable[Trace], old: Version, new: Version) -> tuple[Trace
 
 
 def _input_changes(before: Iterable[TraceInput], after: Iterable[TraceInput]) -> Iterable[InputChange]:
+    from assetflow.io.diff_results import InputChange
+
     was = {(one.parameter, one.upstream): one for one in before if one.mode != "order"}
     now = {(one.parameter, one.upstream): one for one in after if one.mode != "order"}
     for pair in sorted(was.keys() | now.keys()):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
 from assetflow.errors import UsageError
+from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Attempt, Head, Run, Version
-from assetflow.plan.freshness import FreshnessState, Timeliness, data_times, freshness_state
+from assetflow.plan.freshness import FreshnessState, Timeliness, data_times, freshness_state, turns_at
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.lateness import late_causes
 from assetflow.plan.named import Named, apart, named, one_partition, written
 from assetflow.plan.planner import Plan, World
 from assetflow.plan.selection import parse_selection
 from assetflow.run.arranged import Arranging
+from assetflow.run.noting import Before, Clock, Ground, ground_of, is_at_rest, keep_answer
 from assetflow.views import (
     AssetStatus,
     AssetView,
@@ -40,6 +42,11 @@ class Looking:
 
     settings: Settings
     graph: AssetGraph
+    storage: Storage
+    keeps_answers: bool = False
+    """Whether it is noted what looks rest on, so that answers can be kept."""
+    _ground: Callable[[], Ground | None] | None = None
+    """What the last look rests on, where answers from it can be kept."""
 
     # -- what the project provides
 
@@ -70,7 +77,16 @@ class Looking:
         """The assets and sources that a selection names."""
         raise NotImplementedError
 
+    def _before(self, catalog: Catalog) -> Before | None:
+        raise NotImplementedError
+
     # -- looking
+
+    def keep(self, question: str, data: Mapping[str, object], **parts: Sequence[str]) -> None:
+        """Write down what was answered from the last look, if that is so until something changes; see `run.noting`."""
+        ground = None if self._ground is None else self._ground()
+        if ground is not None:
+            keep_answer(ground, question, data, **parts)
 
     def status(self, expression: Expression = None, *, now: float | None = None) -> Status:
         """Content and freshness of the selected assets. Sources with a version function are not asked.
@@ -84,6 +100,7 @@ class Looking:
         """
         now = time.time() if now is None else now
         expression, partitions = apart(self.graph, expression, None)
+        self._ground = None
         with self._catalog() as catalog:
             if partitions is not None:
                 rows = self._rows_of_parts(catalog, self.select(expression), partitions, now)
@@ -173,14 +190,18 @@ class Looking:
 
     def _rows(self, catalog: Catalog, now: float) -> list[AssetStatus]:
         """One row for each asset of the project."""
+        before = self._before(catalog)
         arranging = self._arranging(ask=False)
         arranged = arranging(self.graph, self.graph.order, None, catalog, shows_newest=True, in_crowds=True)
-        world = replace(arranging.survey(arranged.slots, catalog).world, at=now)
+        found = arranging.survey(arranged.slots, catalog)
+        world = replace(found.world, at=now)
         attempts = self._attempts(catalog, arranged.slots.graph)
         plan = self._plan(world, arranged.slots.targets, None, False, True, attempts)
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         rows = _statuses(world, plan, attempts, now)
+        if arranged.settled is None and is_at_rest(plan) and (clock := _clock(rows, now)) is not None:
+            self._ground = lambda: ground_of(self.settings, self.storage, before, found, clock, asks=False)
         return list(rolled_up(rows, self.graph.specs, plan.settled, arranged.totals or {}))
 
     def _rows_of_parts(
@@ -194,6 +215,15 @@ class Looking:
         plan = self._plan(world, slots.targets, None, False, True, attempts)
         wanted = set(slots.targets)
         return [_timeless(row) for row in _statuses(world, plan, attempts, now) if row.spec.key in wanted]
+
+
+def _clock(rows: Sequence[AssetStatus], now: float) -> Clock | None:
+    """How long these rows stay as they are; None when something of them is another thing in every moment."""
+    fresh = [(row.spec.freshness, row.freshness) for row in rows if row.spec.freshness is not None]
+    if any(state.timeliness is Timeliness.OVERDUE for _, state in fresh):
+        return None
+    turns = [turn for policy, state in fresh for turn in turns_at(policy, state) if turn >= now]
+    return Clock(now if fresh else None, min(turns, default=None))
 
 
 def _timeless(row: AssetStatus) -> AssetStatus:

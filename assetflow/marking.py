@@ -25,7 +25,6 @@ from assetflow.plan.staleness import Action
 from assetflow.run.accepting import missing_inputs, standing
 from assetflow.run.declared import make_salt
 from assetflow.run.locks import environment_lock, user_name
-from assetflow.run.recording import observed
 from assetflow.run.survey import survey
 from assetflow.views import Expression, selection_text
 
@@ -185,6 +184,8 @@ class Marking:
 
     def _record_sources(self, catalog: Catalog, world: World, plan: Plan, keys: Sequence[AssetKey]) -> None:
         """Record what the sources look like that the accepted assets read: a trace names versions of what it read."""
+        from assetflow.run.recording import observed
+
         read = {one.upstream for key in keys for one in world.graph.specs[key].inputs}
         now = time.time()
         new = [

@@ -32,7 +32,6 @@ from assetflow.plan.named import (
 )
 from assetflow.plan.selection import parse_selection
 from assetflow.run.locks import environment_lock, user_name
-from assetflow.run.presenting import present
 from assetflow.views import Expression, selection_text
 
 
@@ -298,6 +297,8 @@ class Pointing:
                     raise Superseded("assets moved in the meantime; nothing was changed", fix="look, and do it again")
                 self._check_bytes(Pointers(catalog), again, reads=False)
                 self._repoint(catalog, again, cause, reason, pins_all=pins_all)
+                from assetflow.run.presenting import present
+
                 problem = present(self.settings, self.graph.specs, catalog, self.storage)
             finally:
                 catalog.close()

@@ -36,9 +36,9 @@ from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
 from assetflow.run.locks import run_lock
+from assetflow.run.noting import ALWAYS, Before, ground_of, is_at_rest
 from assetflow.run.storing import storage_of
 from assetflow.run.survey import Survey, remember_if_possible
-from assetflow.run.unchanged import remember_unchanged
 from assetflow.views import (
     Expression,
     Facts,
@@ -186,10 +186,10 @@ class Project(
     ) -> Plan:  # fmt: skip
         """`plan`; the newest partition of each asset has a step if `shows_newest`, and unless `in_bulk` all have."""
         expression, partitions = apart(self.graph, expression, partitions)
-        manifest = self._manifest
-        targets = self.select(expression)
+        is_plain = not (force or rebuild or partitions) and with_upstream and now is None
         with self._catalog() as catalog:
-            token = catalog.token()  # before anything is looked at: what is committed meanwhile makes it another one
+            before = self._before(catalog)
+            targets = self.select(expression)
             arranging = self._arranging(ask=True)
             arranged = arranging(
                 self.graph, targets, partitions, catalog, force=force, rebuild=rebuild, shows_newest=shows_newest,
@@ -204,9 +204,20 @@ class Project(
                 plan = with_failures(plan, catalog.last_attempts(self.env, tried, ("failed", "rejected")))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
-        elif not (expression or force or arranged.slots.graph is not self.graph) and with_upstream:
-            remember_unchanged(self.settings, self.storage, manifest, token, found, plan)
+        self._rest_on(plan, expression, found, before if is_plain else None)
         return plan
+
+    def _rest_on(self, plan: Plan, expression: Expression, found: Survey, before: Before | None) -> None:
+        """Let answers that are given from a plan be kept, if it says that nothing is to be done."""
+        self._ground = None
+        is_timed = bool(expression) and any(spec.freshness is not None for spec in self.graph.specs.values())
+        if before is not None and is_at_rest(plan) and not is_timed:
+            self._ground = lambda: ground_of(self.settings, self.storage, before, found, ALWAYS, asks=True)
+
+    def _before(self, catalog: Catalog) -> Before | None:
+        if not self.keeps_answers or any(spec.partitions is not None for spec in self.graph.specs.values()):
+            return None  # of their many heads nothing is kept, so they are not counted either
+        return Before.of(self.settings, self._manifest, catalog.token(self.env))
 
     def runs(self, limit: int = 20) -> tuple[Run, ...]:
         """The newest runs, newest first. A run whose process is gone is shown as died."""
@@ -287,7 +298,7 @@ class Project(
         from assetflow.run.outcome import is_quiet, nothing_to_do
         from assetflow.run.session import Request, run_session
 
-        began = time.monotonic()
+        began, self._ground = time.monotonic(), None
         if saved is not None:
             expression, force, with_upstream = saved.selection, saved.force, saved.with_upstream
             partitions, rebuild = saved.partitions, saved.rebuild
@@ -340,8 +351,11 @@ class Project(
         """
         from assetflow.run.outcome import is_quiet
 
-        targets = self.select(request.expression)
+        is_plain = not (request.force or request.rebuild or request.partitions or request.saved)
+        is_plain = is_plain and request.with_upstream and arranging.now is None
         with self._catalog() as catalog:
+            before = self._before(catalog)
+            targets = self.select(request.expression)
             arranged = arranging(
                 self.graph,
                 targets,
@@ -356,10 +370,19 @@ class Project(
             if arranged.settled is not None and is_quiet(plan):
                 arranged.settled.remember(plan)
                 found = replace(found, rehashed=(*found.rehashed, *arranged.settled.rehashed.values()))
+            self._rest_on(plan, request.expression, found, before if is_plain else None)
             is_tidy = self.env not in {run.env for run in catalog.running()} or self._is_alive(self.env)
             return found, plan, is_tidy and not (unfinished(self.settings.catalog_path) or self.storage.has_begun())
 
     # -- helpers
+
+    def keep_noop(self, question: str, data: Mapping[str, object]) -> None:
+        """`keep` for a `materialize` that had nothing to do: also nothing to tidy up, and all is shown as it should."""
+        from assetflow.run.presenting import stamps_of
+
+        stamps = stamps_of(self.settings, self.graph.specs)
+        if stamps is not None:
+            self.keep(question, data, stamps=stamps, empty=[str(self.storage.root / "tmp")])
 
     def _present_again(self) -> None:
         """Make what other programs open anew, when it was lost or changed: it is derived."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from assetflow.automation.chunks import BackfillPlan, Chunk, Draft, groups_of, size_of
 from assetflow.automation.locks import acquired
 from assetflow.catalog.backfills import Backfills
 from assetflow.catalog.catalog import Catalog
@@ -37,7 +36,8 @@ from assetflow.plan.staleness import STAYS
 from assetflow.run.locks import user_name
 from assetflow.views import Expression, selection_text
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every command has a project, and few of them a backfill: partitions are a fifth of what is imported
+    from assetflow.automation.chunks import BackfillPlan, Chunk
     from assetflow.run.outcome import Observer, RunResult
 
 _WAIT_S = 86_400.0
@@ -171,6 +171,8 @@ class Backfilling:
         chosen = [key for key in selected if self.graph.specs[key].partitions is not None]
         if not chosen:
             raise UsageError("no asset of the selection has partitions", fix="assetflow materialize runs them")
+        from assetflow.automation.chunks import BackfillPlan, Draft, size_of
+
         draft = Draft(self.graph.specs)
         draft.add(self.plan(chosen, partitions=partitions), chosen, datetime.now(UTC))
         groups, size = draft.groups(), size_of(chunk, draft.strips.values())
@@ -192,6 +194,8 @@ class Backfilling:
         found = self._backfill(number)
         if found.env != self.settings.env:
             raise UsageError(f"backfill #{number} is of env {found.env}", fix=f"add -e {found.env}")
+        from assetflow.automation.chunks import BackfillPlan, Draft, groups_of, size_of
+
         draft, work = Draft(self.graph.specs), found.work
         groups = groups_of(work)
         for group in groups:
@@ -307,6 +311,8 @@ class Backfilling:
         tally.left_out.update(left_out)
         if not ready:
             return DONE
+        from assetflow.automation.chunks import Chunk
+
         chunk, number = Chunk(ready, "", ready), len(plan.chunks) + 1
         result = self.materialize(
             ready, workers=workers, cause=tally.backfill.cause, wait_s=_WAIT_S,

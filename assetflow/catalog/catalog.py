@@ -30,6 +30,7 @@ from assetflow.catalog.rows import (
     source_from_row,
     version_from_row,
 )
+from assetflow.catalog.token import token_of
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
 from assetflow.model.jobs import Occasion
@@ -165,9 +166,9 @@ class Catalog:
         rows = self.database.rows("nodes", json.dumps(sorted(set(digests))))
         return {cast("str", row[0]): source_from_row(row[1:]) for row in rows}
 
-    def token(self) -> str:
-        """A text that is another one after every transaction but those that only note how runs go. One query."""
-        return repr(self.database.row("token"))
+    def token(self, env: str) -> list[object]:
+        """What is different after every transaction that counts for what is said of an environment. One query."""
+        return token_of(self.database.row("token", env))
 
     def durations(self, assets: Iterable[AssetKey], last: int = 5) -> dict[AssetKey, float]:
         """How long these assets took, in seconds: the median of their last computations. One query."""

@@ -231,11 +231,6 @@ SELECT t.trace_id, ?2, ?3 FROM trace a JOIN trace t ON t.asset_id = a.asset_id A
 WHERE a.trace_id = ?1
 ON CONFLICT (trace_id) DO NOTHING
 
--- token: what every transaction that counts for a plan changes
-SELECT (SELECT value FROM counter WHERE name = 'journal'), (SELECT value FROM counter WHERE name = 'seq'),
-       t.trace_id, t.input_key, t.finished_at
-FROM (SELECT max(trace_id) AS last FROM trace) LEFT JOIN trace t ON t.trace_id = last
-
 -- add_trace: one trace
 INSERT INTO trace (asset_id, part_id, input_key, fp_id, version_id, run_id, kind, started_at, finished_at, as_of,
                    metadata, discovered)

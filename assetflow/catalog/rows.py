@@ -11,6 +11,7 @@ from functools import cache, lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+from assetflow.catalog.token import query
 from assetflow.errors import DamagedCatalog
 from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
 from assetflow.model.keys import AssetKey, slot
@@ -55,7 +56,7 @@ def _sound(function: Callable[P, R]) -> Callable[P, R]:
 
 @cache
 def queries() -> dict[str, str]:
-    """The named queries of queries.sql by name."""
+    """The named queries of queries.sql by name, with the one of the token, which is read without the others too."""
     found: dict[str, str] = {}
     name, lines = "", list[str]()
     for line in (Path(__file__).parent / "queries.sql").read_text().splitlines():
@@ -66,7 +67,7 @@ def queries() -> dict[str, str]:
         else:
             lines.append(line)
     found[name] = "\n".join(lines).strip()
-    return found
+    return {**found, "token": query()}
 
 
 def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]:

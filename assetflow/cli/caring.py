@@ -48,7 +48,8 @@ def gc(session: Session, options: Namespace) -> Answer:
     if options.dry_run or (foreseen.is_nothing and not (options.compact and has_file)):
         answer = _gc_answer(session, foreseen)
         if options.compact and not has_file:
-            return replace(answer, lines=[*answer.lines, (" there is no DuckDB file to compact",)])
+            answer.lines = [*answer.lines, (" there is no DuckDB file to compact",)]
+            return answer
         return answer
     if not session.screen.is_json:
         session.screen.lines(_gc_lines(foreseen))

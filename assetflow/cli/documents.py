@@ -17,6 +17,11 @@ _GOOD = frozenset(["materialized", "unchanged", "linked", "cut_off"])
 
 def status_document(status: Status) -> Document:
     """The data of `status` and of the home screen."""
+    return {**status_facts(status), "assets": [asset_document(row) for row in status.rows]}
+
+
+def status_facts(status: Status) -> Document:
+    """What `status` tells beside the assets."""
     return {
         "env": status.env,
         "counts": dict(status.counts),
@@ -24,7 +29,6 @@ def status_document(status: Status) -> Document:
         "late_roots": [root.to_json() for root in status.late_roots],
         "running": None if status.running is None else run_document(status.running),
         "last_run": None if status.last_run is None else run_document(status.last_run),
-        "assets": [asset_document(row) for row in status.rows],
     }
 
 

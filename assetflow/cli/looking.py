@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from assetflow.cli.answer import Answer
+from assetflow.cli.answer import Answer, JsonText
 from assetflow.cli.command import Command, add_selection, selection_text
-from assetflow.cli.documents import asset_document, status_document
+from assetflow.cli.documents import asset_document, status_document, status_facts
+from assetflow.cli.glancing import Seen, is_bad, ls_answer, of_environment, question, spliced, status_answer
 from assetflow.cli.render_freshness import freshness_below, freshness_table, with_deadline
-from assetflow.cli.render_status import (
-    asset_table,
-    counts_line,
-    home_lines,
-    sorted_rows,
-    status_table,
-)
+from assetflow.cli.render_glance import sorted_rows
+from assetflow.cli.render_status import glance, home_lines
+from assetflow.cli.table import jsonable
 from assetflow.cli.text import Line, count, dim
 from assetflow.errors import ProjectNotFound
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
     from assetflow.load.settings import Settings
+    from assetflow.project import Project
     from assetflow.views import AssetStatus, Status
 
 SORTS = ("topo", "name", "age", "size", "duration")
@@ -62,53 +62,60 @@ def _jobs(settings: Settings) -> str:
 
 def ls(session: Session, options: Namespace) -> Answer:
     """The selected assets, one in each row."""
-    status = session.project().status(selection_text(options), now=session.now)
-    rows = sorted_rows(status.rows, options.sort)
-    return Answer(
-        lambda: {"env": status.env, "assets": [asset_document(row) for row in rows]},
-        table=asset_table(rows, session),
-        below=_below(session, options, status),
-        hints=_of_environment(status),
-    )
+    project = session.project()
+    status = project.status(selection_text(options), now=session.now)
+    seen = _seen(session, status)
+    if not session.screen.is_json:
+        project.keep(question("ls", options.selection), seen.to_json())
+    place: dict[str, AssetStatus] = {row.spec.key: row for row in status.rows}
+
+    def data() -> object:
+        rows = [place[one.key] for one in sorted_rows(seen.rows, options.sort)]
+        return _kept(project, question("ls --json", options.selection, options.sort), {"env": status.env}, rows)
+
+    return ls_answer(seen, session, options.selection, options.sort, data)
+
+
+def _kept(
+    project: Project, name: str, facts: Mapping[str, object], rows: Iterable[AssetStatus], *, is_bad: bool = False
+) -> JsonText:
+    """A document of these facts and rows, which is kept for the next time."""
+    lead = json.dumps(jsonable({**facts, "assets": []}), ensure_ascii=False)[:-2]
+    texts = [json.dumps(jsonable(asset_document(row)), ensure_ascii=False) for row in rows]
+    project.keep(name, {"lead": lead, "end": "]}", "is_bad": is_bad}, texts=texts)
+    return JsonText(spliced(lead, texts, "]}"))
+
+
+def _seen(session: Session, status: Status) -> Seen:
+    return Seen(status.env, [glance(row) for row in status.rows], status.others, len(session.project().graph))
 
 
 def status(session: Session, options: Namespace) -> Answer:
     """What is current, stale, failed or late, and why."""
-    found = session.project().status(selection_text(options), now=session.now)
+    project = session.project()
+    found = project.status(selection_text(options), now=session.now)
     _warn_of_unknown_versions(session, found)
-    rows = found.rows
+    seen = _seen(session, found)
+
+    def data() -> object:
+        name = question("status --json", options.selection)
+        return _kept(project, name, status_facts(found), found.rows, is_bad=is_bad(seen))
+
     if options.freshness:
-        rows = with_deadline(rows)
-        table, below = freshness_table(rows, session), freshness_below(rows, found, session)
-    else:
-        table, below = status_table(rows, session, is_verbose=bool(options.verbose)), _below(session, options, found)
-    is_late = any(str(row.freshness.timeliness) == "overdue" for row in rows)
-    is_bad = is_late or (not options.freshness and any(_needs_work(row) for row in rows))
-    return Answer(
-        lambda: status_document(found),
-        table=table,
-        below=below,
-        hints=_of_environment(found),
-        exit_code=4 if options.exit_code and is_bad else 0,
-    )
-
-
-def _needs_work(row: AssetStatus) -> bool:
-    return row.state not in ("current", "pinned", "source", "running")
-
-
-def _below(session: Session, options: Namespace, status: Status) -> tuple[Line, ...]:
-    if not status.rows and options.selection:
-        total = len(session.project().graph)
-        return ((f" nothing selected: `{' '.join(options.selection)}` matches 0 of {total}",),)
-    return (counts_line(status.rows, session.elapsed_s),)
-
-
-def _of_environment(status: Status) -> tuple[Line, ...]:
-    """What to know of an environment of which nothing is recorded: its name may be a slip."""
-    if not status.others:
-        return ()
-    return ((dim(f" nothing is recorded in env {status.env} yet; there are: {', '.join(status.others)}"),),)
+        rows = with_deadline(found.rows)
+        is_late = any(str(row.freshness.timeliness) == "overdue" for row in rows)
+        return Answer(
+            data,
+            table=freshness_table(rows, session),
+            below=freshness_below(rows, found, session),
+            hints=of_environment(seen),
+            exit_code=4 if options.exit_code and is_late else 0,
+        )
+    if not session.screen.is_json:
+        project.keep(question("status", options.selection), seen.to_json())
+    return status_answer(
+        seen, session, options.selection, data, verbose=bool(options.verbose), exits=bool(options.exit_code)
+    )  # fmt: skip
 
 
 def _warn_of_unknown_versions(session: Session, status: Status) -> None:

@@ -94,14 +94,19 @@ def _asks_for_help(arguments: list[str]) -> bool:
 
 def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: float | None) -> int:
     """Run the verb; whatever goes wrong ends as a block on the screen and an exit code."""
-    from assetflow.errors import AssetflowError
-
     name = verb_name or "home"
     verb = BY_NAME.get(name)
     schema = verb.name if verb is not None else "home" if verb_name is None else "error"
     session: Session | None = None
     screen = _first_screen(arguments)
     try:
+        from assetflow.cli.short import VERBS, short_answer
+
+        if verb is not None and verb.name in VERBS and (short := short_answer(verb_name, rest, now)) is not None:
+            schema, screen, answer = short
+            screen.show(schema, answer)
+            screen.close()
+            return answer.exit_code
         if verb is not None and _asks_for_help(_before_double_dash(rest)):
             from assetflow.cli.command import help_of
 
@@ -123,6 +128,8 @@ def _guarded(verb_name: str | None, arguments: list[str], rest: list[str], now: 
         if _is_of_interrupt(error):
             screen.note(("interrupted",))
             return INTERRUPTED
+        from assetflow.errors import AssetflowError
+
         if isinstance(error, AssetflowError):
             return _failed(screen, schema, error, session)
         from assetflow.cli.crash import internal_error

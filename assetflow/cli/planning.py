@@ -6,10 +6,13 @@ import json
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from assetflow.cli.answer import Answer
+from assetflow.cli.answer import Answer, JsonText
 from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
 from assetflow.cli.folding import Folding
-from assetflow.cli.render_plan import plan_lines, plan_table, undecided_lines
+from assetflow.cli.glancing import question
+from assetflow.cli.render_current import no_op_line
+from assetflow.cli.render_plan import empty_facts, plan_lines, plan_table, undecided_lines
+from assetflow.cli.table import jsonable
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
 from assetflow.model.durations import seconds
@@ -30,8 +33,6 @@ def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
     if getattr(options, "against", None):
         return _against(session, options)
-    if (unchanged := _unchanged(session, options)) is not None:
-        return unchanged
     project = session.project()
     is_saved = bool(getattr(options, "output", None))  # what is carried out is decided for each partition by itself
     found = project.plan(
@@ -44,6 +45,8 @@ def plan(session: Session, options: Namespace) -> Answer:
         from assetflow.cli.github import add_summary, plan_summary
 
         add_summary(session.screen, plan_summary(found, project.name))
+    if found.is_empty and not session.screen.is_json:
+        project.keep(question("plan", options.selection), empty_facts(found))
     screen_lines = plan_lines(
         found,
         name=project.name,
@@ -55,7 +58,7 @@ def plan(session: Session, options: Namespace) -> Answer:
         root=str(project.root),
     )
     return Answer(
-        lambda: {"project": project.name, **found.to_json()},
+        lambda: _data(session, options, found),
         screen_lines,
         plan_table(found),
         exit_code=4 if options.exit_code and not found.is_empty else 0,
@@ -77,28 +80,14 @@ def _against(session: Session, options: Namespace) -> Answer:
     )
 
 
-def _unchanged(session: Session, options: Namespace) -> Answer | None:
-    """The answer when nothing has changed since the whole plan was empty, without reading specs and traces."""
-    if (
-        has_summary()
-        or session.screen.is_json
-        or options.selection
-        or options.force
-        or options.rebuild
-        or options.only
-        or options.partitions
-        or getattr(options, "output", None)
-    ):
-        return None
-    from assetflow.cli.render_plan import nothing_line, plan_columns
-    from assetflow.cli.table import Table
-    from assetflow.run.unchanged import still_unchanged
-
-    found = still_unchanged(session.settings())
-    if found is None:
-        return None
-    line = nothing_line(found.assets, found.pinned, session.elapsed_s)
-    return Answer(dict, [line], Table(plan_columns(), ()))
+def _data(session: Session, options: Namespace, found: Plan) -> JsonText:
+    """The plan for programs; an empty one is kept for the next time."""
+    project = session.project()
+    text = json.dumps(jsonable({"project": project.name, **found.to_json()}), ensure_ascii=False)
+    if found.is_empty:
+        facts = {"lead": "", "end": "", "is_bad": False}
+        project.keep(question("plan --json", options.selection), facts, texts=[text])
+    return JsonText(text)
 
 
 def has_summary() -> bool:
@@ -208,8 +197,9 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
 
         add_summary(session.screen, run_summary(result))
     if result.run_id is None:
+        _keep(options, project, result)
         lines = [
-            render_run.no_op_line(
+            no_op_line(
                 result.current, session.elapsed_s, result.saved_s, result.pinned, is_undecided=bool(result.undecided)
             )
         ]
@@ -233,6 +223,15 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         failure=failure_of(result, is_alone=options.only, plan=watcher.plan),
         ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),
     )
+
+
+def _keep(options: Namespace, project: Project, result: RunResult) -> None:
+    """Keep the answer that there was nothing to do, where nobody is to be told of anything either."""
+    if project.settings.alerts or options.plan or options.set:
+        return
+    document = {"project": project.name, **result.to_json()}
+    facts = {"current": result.current, "saved_s": result.saved_s, "pinned": result.pinned, "document": document}
+    project.keep_noop(question("materialize", options.selection), facts)
 
 
 TIMED_OUT = 124

@@ -94,6 +94,11 @@ class Screen:
             if answer.failure.fix:
                 self.note(("  help: ", answer.failure.fix))
 
+    @property
+    def wants_values(self) -> bool:
+        """Whether a table is written for programs, which read its values and not what people see."""
+        return self.form in ("plain", "tsv", "csv", "jsonl") or (self.form is None and not self.is_terminal)
+
     def _wants_plain(self, answer: Answer) -> bool:
         return not self.is_terminal and not answer.lines
 
@@ -103,8 +108,17 @@ class Screen:
         """Write the one JSON document of a --json call."""
         import json
 
+        from assetflow.cli.answer import JsonText
         from assetflow.cli.table import jsonable
 
+        is_unicode = (getattr(self.out, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        if isinstance(data, JsonText):
+            if is_unicode and not self.is_terminal and failure is None:
+                lead = json.dumps({"schema": f"assetflow.{verb}/1", "ok": True})[:-1]
+                warnings = json.dumps({"warnings": self.warnings}, ensure_ascii=False)[1:]
+                self.text(f'{lead}, "data": {data}, {warnings}\n')
+                return
+            data = json.loads(data)
         found: dict[str, object] = {"schema": f"assetflow.{verb}/1", "ok": failure is None}
         if data is not None:
             found["data"] = jsonable(data)
@@ -113,7 +127,6 @@ class Screen:
 
             found["error"] = error_json(failure, root)
         found["warnings"] = list(self.warnings)
-        is_unicode = (getattr(self.out, "encoding", None) or "").lower().replace("-", "") == "utf8"
         self.text(json.dumps(found, ensure_ascii=not is_unicode, indent=2 if self.is_terminal else None) + "\n")
 
     def error(self, verb: str, failure: AssetflowError, root: str | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from assetflow.cli.documents import last_good_at
-from assetflow.cli.render_status import Place
+from assetflow.cli.render_glance import Place
 from assetflow.cli.table import Cell, Column, Table, cell
 from assetflow.cli.text import Line, Piece, bad, count, dim, head, iso, state_words, strong, warn, wrapped
 from assetflow.model.durations import words

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetflow.cli.folding import range_name
+from assetflow.cli.render_current import nothing_line, pinned_words, plan_columns
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -116,26 +117,14 @@ def undecided_lines(names: Sequence[str]) -> list[Line]:
     ]
 
 
-def nothing_line(
-    amount: int, pinned_names: Sequence[str], elapsed_s: float, *, is_undecided: bool = False
-) -> Line:  # fmt: skip
-    """The one line of a plan that is empty: `nothing to do`, of so many assets, some of them pinned."""
-    if not amount and not is_undecided:
-        return (" nothing to do · no assets selected",)
-    pinned = f" · {pinned_words(pinned_names)}" if pinned_names else ""
-    is_all = not pinned and not is_undecided
-    current = f"all {amount:,} current" if is_all else f"{amount - len(pinned_names):,} current"
-    return (" nothing to do · ", Span(current, "good"), f"{pinned} · checked in {words(elapsed_s)}")
+def empty_facts(plan: Plan) -> dict[str, object]:
+    """What the line says of a plan that is empty."""
+    own = [step for step in plan if not step.spec.is_source]
+    return {"assets": _amount(own) + sum(plan.settled.values()), "pinned": _pinned_names(plan)}
 
 
 def _pinned_names(plan: Plan) -> list[str]:
     return [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None]
-
-
-def pinned_words(names: Sequence[str], limit: int = 4) -> str:
-    """`2 pinned: fx_rates@3, orders@7`."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{len(names)} pinned: {', '.join(names[:limit])}{more}"
 
 
 def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, every_reason: bool) -> list[Line]:
@@ -269,16 +258,6 @@ def _estimate(plan: Plan, longest: int = 5) -> list[str]:
         names = [*path[:longest], *([f"… {len(path) - longest} more"] if len(path) > longest else [])]
         lines.append(f"longest chain {words(found.path_s)}: {' → '.join(names)}")
     return lines
-
-
-def plan_columns() -> tuple[Column, ...]:
-    """The columns of a plan as a table."""
-    return (
-        Column("action", "ACTION"),
-        Column("asset", "ASSET"),
-        Column("reasons", "WHY"),
-        Column("estimate_seconds", "EST.", is_right=True),
-    )
 
 
 def against_table(found: Against) -> Table:

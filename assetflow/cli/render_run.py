@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetflow.cli.folding import Folding, alike
+from assetflow.cli.render_current import outcome_columns
 from assetflow.cli.render_errors import code_lines, local_paths, shown_path
-from assetflow.cli.render_plan import pinned_words
-from assetflow.cli.table import Column, Table, cell
+from assetflow.cli.table import Table, cell
 from assetflow.cli.text import (
     BLANK,
     Line,
@@ -44,21 +44,6 @@ SUMMARY = (
     ("cancelled", "not finished"),
 )  # fmt: skip
 """The states of outcomes in the order of the summary, with their words."""
-
-
-def no_op_line(
-    current: int, elapsed_s: float, saved_s: float, pinned: Sequence[str] = (), *, is_undecided: bool = False
-) -> Line:
-    """` ● all 14 current · nothing to do · 38 ms (saved ≈ 52 s)`; what is `pinned` is named, as in a plan."""
-    if pinned or is_undecided:
-        what = f"{current:,} current"
-        named = f" · {pinned_words(pinned)}" if pinned else ""
-        return (" nothing to do · ", good(what), f"{named} · {words(elapsed_s)}")
-    if not current:
-        return (" nothing selected · nothing to do",)
-    saved = dim(f" (saved ≈ {words(saved_s)})") if saved_s >= 0.1 else ""
-    what = "it is current" if current == 1 else f"all {current:,} current"
-    return (" ", good(f"● {what}"), f" · nothing to do · {words(elapsed_s)}", saved)
 
 
 def outcome_line(
@@ -292,17 +277,8 @@ def summary_line(result: RunResult) -> Line:
 
 def outcome_table(result: RunResult) -> Table:
     """One row for each outcome, for programs."""
-    columns = (
-        Column("asset", "ASSET"),
-        Column("state", "STATE"),
-        Column("version", "VERSION", is_right=True),
-        Column("rows", "ROWS", is_right=True),
-        Column("bytes", "SIZE", is_right=True),
-        Column("seconds", "TOOK", is_right=True),
-        Column("message", "MESSAGE"),
-    )
     return Table(
-        columns,
+        outcome_columns(),
         tuple(
             (
                 cell(outcome.asset),

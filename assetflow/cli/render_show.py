@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from assetflow.cli.render_status import Place, due_words, present_reasons, why_text
+from assetflow.cli.render_glance import Place, due_words
+from assetflow.cli.render_status import present_reasons, why_text
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,

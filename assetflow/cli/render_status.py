@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from assetflow.cli.documents import updated_at
-from assetflow.cli.table import Cell, Column, Table, cell
+from assetflow.cli.render_glance import ORDER, Clock, Glance, Place
 from assetflow.cli.text import (
     Line,
     Piece,
@@ -19,92 +19,36 @@ from assetflow.cli.text import (
     count,
     dim,
     head,
-    iso,
-    number,
-    size,
     state_mark,
-    state_words,
     stripped,
     strong,
-    warn,
 )
 from assetflow.model.durations import words
 
 if TYPE_CHECKING:
     from assetflow.model.records import Run
-    from assetflow.plan.freshness import FreshnessState
     from assetflow.views import AssetStatus, Status
 
-ORDER = ("current", "pinned", "undecided", "reusable", "running", "stale", "maybe", "failed", "blocked", "missing")
-"""States in the order in which counts name them."""
+# -------------------------------------------------------------------------------------------------- rows of lists
 
 
-class Clock(Protocol):
-    """What times are shown by: `now` in UTC seconds, and a moment in the user's zone as text."""
-
-    @property
-    def now(self) -> float:
-        """What `2 h ago` counts from."""
-        ...
-
-    def clock(self, moment: float | None) -> str:
-        """A moment as text."""
-        ...
-
-
-class Place(Clock, Protocol):
-    """A clock on a screen of some width."""
-
-    @property
-    def width(self) -> int:
-        """Columns of the screen."""
-        ...
+def glance(row: AssetStatus) -> Glance:
+    """The row of an asset in `ls` and `status`."""
+    spec, found, fresh = row.spec, row.head, row.freshness
+    version, told = _version(row)
+    return Glance(
+        spec.key, row.state, spec.is_source, ", ".join(spec.kinds) or spec.kind, spec.group, version, told,
+        None if found is None else found.version.rows, None if found is None else found.version.size_bytes,
+        updated_at(found), row.step.estimate_s, str(fresh.timeliness), fresh.deadline, fresh.late_s,
+        status_why(row, is_verbose=False), status_why(row, is_verbose=True),
+    )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------------------ ls
-
-
-def asset_table(rows: Iterable[AssetStatus], clock: Clock) -> Table:
-    """One row for each asset, with all that fits."""
-    columns = (
-        Column("asset", "ASSET"),
-        Column("state", "STATE"),
-        Column("version", "VERSION", is_right=True),
-        Column("rows", "ROWS", is_right=True, leave=1),
-        Column("bytes", "SIZE", is_right=True, leave=3),
-        Column("updated_at", "UPDATED", leave=2),
-        Column("deadline", "DUE", leave=4),
-        Column("kind", "KIND", leave=6),
-        Column("group", "GROUP", leave=5),
-    )
-    return Table(columns, tuple(_asset_cells(row, clock) for row in rows))
-
-
-def _asset_cells(row: AssetStatus, clock: Clock) -> tuple[Cell, ...]:
-    spec, found = row.spec, row.head
-    updated = updated_at(found)
-    rows = None if found is None else found.version.rows
-    size_bytes = None if found is None else found.version.size_bytes
-    return (
-        cell(spec.key, strong(spec.key)),
-        cell(row.state, state_words(row.state)),
-        _version_cell(row),
-        cell(rows, number(rows)),
-        cell(size_bytes, size(size_bytes)),
-        cell(iso(updated) or None, ago(updated, clock.now)),
-        _due_cell(row.freshness, clock),
-        cell(", ".join(spec.kinds) or spec.kind),
-        cell(spec.group),
-    )
-
-
-def _version_cell(row: AssetStatus) -> Cell:
+def _version(row: AssetStatus) -> tuple[object, str]:
     if row.parts:
         good, every = _counted_parts(row)
-        return cell(f"{good}/{every}", parts_words(row))
-    if row.head is None:
-        return cell(None)
-    return cell(row.head.version.number, f"v{row.head.version.number}")
+        return f"{good}/{every}", parts_words(row)
+    return (None, "") if row.head is None else (row.head.version.number, f"v{row.head.version.number}")
 
 
 def parts_words(row: AssetStatus) -> str:
@@ -115,80 +59,6 @@ def parts_words(row: AssetStatus) -> str:
 
 def _counted_parts(row: AssetStatus) -> tuple[int, int]:
     return sum(row.parts.get(state, 0) for state in ("current", "pinned", "source")), sum(row.parts.values())
-
-
-def _due_cell(fresh: FreshnessState, clock: Clock) -> Cell:
-    return cell(iso(fresh.deadline) or None, due_words(fresh, clock))
-
-
-def due_words(fresh: FreshnessState, clock: Clock) -> Piece:
-    """`08:00 today`, or how late it is; a dash without a policy."""
-    word = str(fresh.timeliness)
-    if word == "overdue":
-        return bad(f"⏱ {words(fresh.late_s)} late")
-    if word in ("on_time", "due"):
-        text = clock.clock(fresh.deadline)
-        return warn(f"⏱ {text}") if word == "due" else f"{text} ✓"
-    return dim("unknown" if word == "unknown" else "–")
-
-
-def sorted_rows(rows: Sequence[AssetStatus], by: str) -> tuple[AssetStatus, ...]:
-    """The rows in lineage order (topo), by name, or with the oldest, biggest or slowest first."""
-    if by == "name":
-        return tuple(sorted(rows, key=lambda row: row.spec.key))
-    if by == "age":
-        return tuple(sorted(rows, key=lambda row: updated_at(row.head) or float("inf")))
-    if by == "size":
-        return tuple(sorted(rows, key=lambda row: -(row.head.version.size_bytes or 0) if row.head else 1))
-    if by == "duration":
-        return tuple(sorted(rows, key=lambda row: -(row.step.estimate_s or 0.0)))
-    return tuple(rows)
-
-
-def counts_line(rows: Sequence[AssetStatus], elapsed_s: float) -> Line:
-    """`14 assets · 8 current · 4 stale · 0.06 s`."""
-    own = [row for row in rows if not row.spec.is_source]
-    sources = len(rows) - len(own)
-    states = Counter(row.state for row in own)
-    parted = sum(row.spec.key.endswith("]") for row in own)
-    parts = [count(parted, "partition")] if parted else []
-    parts += [count(len(own) - parted, "asset")] if len(own) > parted or not parted else []
-    if sources:
-        parts.append(count(sources, "source"))
-    parts += [f"{states[state]} {state}" for state in ORDER if states[state]]
-    late = sum(str(row.freshness.timeliness) == "overdue" for row in rows)
-    if late:
-        parts.append(f"{late} overdue")
-    return (dim(" " + " · ".join([*parts, words(elapsed_s)])),)
-
-
-# -------------------------------------------------------------------------------------------------------- status
-
-
-def status_table(rows: Iterable[AssetStatus], clock: Clock, *, is_verbose: bool = False) -> Table:
-    """One row for each asset: both axes of its state, and why it is not current."""
-    columns = (
-        Column("asset", "ASSET"),
-        Column("state", "STATE"),
-        Column("version", "VERSION", is_right=True, leave=2),
-        Column("updated_at", "UPDATED", leave=3),
-        Column("timeliness", "DUE", leave=1),
-        Column("why", "WHY", least=30),
-    )
-    return Table(
-        columns,
-        tuple(
-            (
-                cell(row.spec.key, strong(row.spec.key)),
-                cell(row.state, state_words(row.state)),
-                _version_cell(row),
-                cell(iso(updated_at(row.head)) or None, ago(updated_at(row.head), clock.now)),
-                cell(str(row.freshness.timeliness), due_words(row.freshness, clock)),
-                cell(status_why(row, is_verbose=is_verbose)),
-            )
-            for row in rows
-        ),
-    )
 
 
 def status_why(row: AssetStatus, *, is_verbose: bool) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.render import Screen
+from assetflow.cli.short import VERBS as SHORT
 from assetflow.cli.verbs import SHOWN, Verb
+from assetflow.cli.zones import moment_words, zone_of
 from assetflow.errors import ProjectNotFound, UsageError, near_names
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Session:
             zone = "UTC" if self.options.utc else self.options.tz
             overrides = None if zone is None else {"tz": zone}  # days and times in names of versions are in it too
             self._project = Project.load(self.options.project, env=self.options.env, overrides=overrides, to_run=to_run)
+            self._project.keeps_answers = self.verb.name in SHORT
         return self._project
 
     def settings(self) -> Settings:
@@ -131,6 +134,11 @@ class Session:
         return self.screen.width
 
     @property
+    def wants_values(self) -> bool:
+        """Whether programs read the tables."""
+        return self.screen.wants_values
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the call began."""
         return time.perf_counter() - self._began
@@ -164,7 +172,7 @@ class Session:
             if name is None and known is not None and known.tz != "local":
                 name = known.tz
             if name is not None:
-                self._zone = _zone(name)
+                self._zone = zone_of(name)
         return self._zone
 
     @property
@@ -174,7 +182,7 @@ class Session:
 
     def clock(self, moment: float | None) -> str:
         """`13:40 today`, `22 Nov 13:40`, or `22 Nov 2025` for another year; a dash for nothing."""
-        return "–" if moment is None else _moment_words(moment, self.now, self.zone())
+        return "–" if moment is None else moment_words(moment, self.now, self.zone())
 
     def clock_in(self, moment: float | None, zone: str, *, is_named: bool = False) -> str:
         """`clock` in the zone of this name, maybe with its short name of that day; empty is the zone of the screen."""
@@ -182,8 +190,8 @@ class Session:
             return self.clock(moment)
         from datetime import UTC, datetime
 
-        found = _zone(zone)
-        text = _moment_words(moment, self.now, found)
+        found = zone_of(zone)
+        text = moment_words(moment, self.now, found)
         return f"{text} {datetime.fromtimestamp(moment, UTC).astimezone(found):%Z}" if is_named else text
 
     def place(self, file: str, line: int = 0) -> str:
@@ -201,24 +209,3 @@ def no_such_verb(name: str) -> UsageError:
     near = near_names(name, [word for verb in SHOWN for word in (verb.name, *verb.aliases)], 1)
     fix = f"did you mean `assetflow {near[0]}`?" if near else "assetflow --help lists the verbs"
     return UsageError(f"there is no verb `{name}`", fix=fix)
-
-
-def _moment_words(moment: float, now: float, zone: tzinfo | None) -> str:
-    from datetime import UTC, datetime
-
-    then = datetime.fromtimestamp(moment, UTC).astimezone(zone)
-    today = datetime.fromtimestamp(now, UTC).astimezone(zone)
-    if then.date() == today.date():
-        return f"{then:%H:%M} today"
-    return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y}"
-
-
-def _zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            f"`{name}` is not a time zone", fix="write a name such as Europe/London, or use --utc"
-        ) from error

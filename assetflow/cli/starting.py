@@ -180,6 +180,8 @@ def setting_rows(settings: Settings) -> list[tuple[str, object, str]]:
     """Name, value and origin of every setting; tables are written out, and what looks like a secret is hidden."""
     found: list[tuple[str, object, str]] = []
     for one in fields(settings):
+        if one.name == "settings_key":
+            continue
         if one.name in ("root", "file", "home_env", "origins", "defaults", "groups"):
             continue
         value = cast("object", getattr(settings, one.name))

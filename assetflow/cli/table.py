@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from assetflow.cli.text import Line, Piece, Span, cells, flat
 
 
-@dataclass(frozen=True, slots=True)
 class Column:
     """One column. On a narrow terminal those with the highest `leave` go first; 0 stays and is cut instead.
 
@@ -18,28 +16,31 @@ class Column:
     may be cut before others leave.
     """
 
-    name: str
-    title: str
-    is_right: bool = False
-    leave: int = 0
-    note: str = ""
-    least: int = 0
+    __slots__ = ("is_right", "least", "leave", "name", "note", "title")
+
+    def __init__(
+        self, name: str, title: str, is_right: bool = False, leave: int = 0, note: str = "", least: int = 0
+    ) -> None:
+        self.name, self.title, self.is_right, self.leave = name, title, is_right, leave
+        self.note, self.least = note, least
 
 
-@dataclass(frozen=True, slots=True)
 class Cell:
     """What people see, and the value for programs."""
 
-    shown: Line
-    value: object
+    __slots__ = ("shown", "value")
+
+    def __init__(self, shown: Line, value: object) -> None:
+        self.shown, self.value = shown, value
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
     """Columns and rows of the same length."""
 
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    __slots__ = ("columns", "rows")
+
+    def __init__(self, columns: tuple[Column, ...], rows: tuple[tuple[Cell, ...], ...]) -> None:
+        self.columns, self.rows = columns, rows
 
 
 def cell(value: object, shown: Line | Piece | None = None) -> Cell:
@@ -90,6 +91,8 @@ def plain_text(value: object) -> str:
     """A value for programs as text: empty for None, `true`/`false`, ISO times, digits without separators."""
     if value is None:
         return ""
+    if value.__class__ is str or value.__class__ is int:  # nearly all of them, and there may be very many
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes):
@@ -115,7 +118,7 @@ def formatted(table: Table, form: str) -> str:
         return _markdown(table)
     if form == "jsonl":
         return _jsonl(table)
-    rows = [[one_line(plain_text(one.value)) for one in row] for row in table.rows]
+    rows = [["" if one.value is None else one_line(plain_text(one.value)) for one in row] for row in table.rows]
     if form == "tsv":
         rows.insert(0, [column.name for column in table.columns])
     return "".join(["\t".join(row) + "\n" for row in rows])

@@ -195,6 +195,11 @@ class ViewFiles:
         """The file of an environment."""
         return self._folder / f"{env or 'views'}.duckdb"
 
+    def files(self, env: str) -> tuple[Path, ...]:
+        """What `is_there` looks at: the answer is the same as long as these are as they are."""
+        path = self.path(env)
+        return (path, path.with_name(f"{path.name}.wal"), self._note_path(env))
+
     def is_there(self, env: str) -> bool:
         """Whether the file is as we left it, by a look from outside; also when there was nothing to show.
 

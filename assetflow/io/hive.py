@@ -13,15 +13,15 @@ import os
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError
 from assetflow.files import Files
 from assetflow.io.warehouse import exclusive, write_note
-from assetflow.partitions.cells import axes_of
-from assetflow.partitions.definition import Definition
-from assetflow.partitions.named import BETWEEN
+
+if TYPE_CHECKING:  # every run asks whether there are folders, and most projects have none
+    from assetflow.partitions.definition import Definition
 
 NOTE = "_folders.json"
 _DATA = "data.parquet"
@@ -46,6 +46,8 @@ def names_for(definition: Definition, columns: Iterable[str]) -> list[str]:
         >>> names_for(Daily("2026-01-01"), ["amount"]), names_for(Daily("2026-01-01"), ["Day"])
         (['day'], ['day_key'])
     """
+    from assetflow.partitions.cells import axes_of
+
     taken = {column.lower() for column in columns}
     found: list[str] = []
     for axis, one in axes_of(definition).items():
@@ -66,6 +68,8 @@ def folder_of(names: Iterable[str], key: str) -> str | None:
         >>> folder_of(["region"], "a/b 100%")
         'region=a%2Fb%20100%25'
     """
+    from assetflow.partitions.named import BETWEEN
+
     parts = [f"{name}={_escaped(value)}" for name, value in zip(names, key.split(BETWEEN), strict=True)]
     return "/".join(parts) if all(len(part.encode()) <= _LONGEST for part in parts) else None
 

@@ -23,10 +23,8 @@ from assetflow.errors import (
 from assetflow.io.base import Want
 from assetflow.io.columns import TYPE_NAMES, is_type_name
 from assetflow.io.forms import TABLE_FORMS, form_words
+from assetflow.io.matching import RACY_NS, is_one, matching, times_of
 from assetflow.model.spec import SourceSpec
-
-RACY_NS = 2_000_000_000
-"""A file changed this shortly before it was recorded may change again without a new time: its content is read again."""
 
 _ENDINGS = {
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".jsonl": "jsonl",
@@ -86,7 +84,7 @@ def observe_files(path_or_glob: str, remembered: Mapping[str, FileState], now_ns
     """
     paths = _matches(path_or_glob)
     files = tuple(_state(path, remembered.get(path), now_ns) for path in paths)
-    token = f"xxh3:{files[0].digest}" if _is_one(path_or_glob) else _glob_token(path_or_glob, files)
+    token = f"xxh3:{files[0].digest}" if is_one(path_or_glob) else _glob_token(path_or_glob, files)
     return Observation(token, max(state.mtime_ns for state in files) / 1e9, sum(state.size for state in files), files)
 
 
@@ -242,19 +240,9 @@ def _is_encoding(name: str) -> bool:
     return True
 
 
-def _is_one(path_or_glob: str) -> bool:
-    """Whether this is the path of one file; a file whose name contains `[` is one when it is there."""
-    return not any(mark in path_or_glob for mark in "*?[") or os.path.isfile(path_or_glob)  # noqa: PTH113
-
-
 def _matches(path_or_glob: str) -> list[str]:
     """The paths that the source means, sorted by their parts, so that the order is the same on every system."""
-    if _is_one(path_or_glob):
-        return [path_or_glob]
-    import glob
-
-    found = sorted(glob.glob(path_or_glob, recursive=True), key=lambda path: Path(path).parts)  # noqa: PTH207 - ** and speed
-    paths = [path for path in found if not os.path.isdir(path)]  # noqa: PTH112
+    paths = sorted(matching(path_or_glob), key=lambda path: Path(path).parts)
     if not paths:
         raise _missing(path_or_glob, f"no file matches `{path_or_glob}`")
     return paths
@@ -319,20 +307,16 @@ def _state(path: str, known: FileState | None, now_ns: int) -> FileState:
         before = found
         digest = _digest(path)
         found = os.stat(path)  # noqa: PTH116
-        if _times(before) == _times(found):
-            return FileState(path, *_times(found), digest, now_ns)
+        if times_of(before) == times_of(found):
+            return FileState(path, *times_of(found), digest, now_ns)
     raise SourceChanged(
         f"`{path}` changed while it was read", fix="run again when the program that writes the file has finished"
     )
 
 
-def _times(found: os.stat_result) -> tuple[int, int, int, int]:
-    return (found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
-
-
 def _vouches(known: FileState, found: os.stat_result) -> bool:
     """Whether the file surely is what it was: nothing differs, and it was not new when it was recorded."""
-    same = (known.size, known.mtime_ns, known.inode, known.ctime_ns) == _times(found)
+    same = (known.size, known.mtime_ns, known.inode, known.ctime_ns) == times_of(found)
     return same and known.mtime_ns < known.recorded_ns - RACY_NS
 
 
@@ -378,7 +362,7 @@ def _glob_token(pattern: str, files: tuple[FileState, ...]) -> str:
 
 def _require_same_files(pattern: str, expected: Observation) -> None:
     """Raise SourceChanged when the glob matches other files than were observed."""
-    if _is_one(pattern):
+    if is_one(pattern):
         return
     try:
         now = set(_matches(pattern))
@@ -415,7 +399,7 @@ def _read(spec: SourceSpec, paths: list[Path], want: Want) -> object:
     name = plain_format(spec.format)
     form = "path" if name == "file" and want.form == "python" else want.form
     if form in ("path", "bytes"):
-        if not _is_one(spec.path or ""):
+        if not is_one(spec.path or ""):
             raise SourceUnreadable(
                 f"`{spec.path}` is a glob, and {form_words(form)} is one file",
                 fix="take it as a table, or declare the file as a source of its own",

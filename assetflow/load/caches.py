@@ -4,34 +4,63 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assetflow.load.sealed import sealed, unsealed
-from assetflow.load.settings import make_cache_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path  # what reads a cache is on the shortest ways, and a Path costs more than all of it
 
 
-def write_cache(path: Path, stored: object) -> int:
-    """Keep a JSON-able value in a cache file, by atomic replacement; its size, or -1 when it cannot be kept."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+def write_cache(path: Path | str, stored: object, texts: Sequence[str] = ()) -> int:
+    """Keep a JSON-able value in a cache file, by atomic replacement; its size, or -1 when it cannot be kept.
+
+    `texts` are lines that follow as they are, for who will want them so.
+    """
+    target = str(path)
+    temporary = f"{target}.{os.getpid()}"
     try:
-        content = sealed(json.dumps(stored, separators=(",", ":")).encode())
-        make_cache_folder(path.parent)
+        lines = [json.dumps(stored, separators=(",", ":")), *texts]
+        content = sealed("\n".join(lines).encode())
+        make_cache_folder(os.path.dirname(target))  # noqa: PTH120
         # Readable by its owner alone, as config values are in it.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(content)
-        temporary.replace(path)
+        os.replace(temporary, target)  # noqa: PTH105
     except (OSError, TypeError, ValueError):
         # Without a cache the next command does the work again, which is slower and just as right.
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary)  # noqa: PTH108
         return -1
     return len(content)
 
 
-def read_cache(path: Path) -> object:
+def read_cache(path: Path | str) -> object:
     """The value in a cache file; None when there is none, or it is not what was written."""
+    return read_with_texts(path)[0]
+
+
+def read_with_texts(path: Path | str) -> tuple[object, list[str]]:
+    """The value in a cache file, and the lines that follow it; None when there is none, or it was damaged."""
     try:
-        return json.loads(unsealed(path.read_bytes()))
+        with open(path, "rb") as stream:
+            first, *texts = unsealed(stream.read()).decode().split("\n")
+        return json.loads(first), texts
     except (OSError, ValueError, RecursionError):
-        return None
+        return None, []
+
+
+def make_cache_folder(folder: Path | str) -> None:
+    """Make the cache folder, and keep the folder `.assetflow` around it out of git.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    above = os.path.dirname(folder)  # noqa: PTH120
+    ignore = f"{above}{os.sep}.gitignore"
+    if os.path.basename(above) != "cache" and not os.path.exists(ignore):  # noqa: PTH110, PTH119
+        with open(ignore, "w", encoding="utf-8") as stream:
+            stream.write("*\n")

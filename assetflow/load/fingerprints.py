@@ -17,8 +17,8 @@ from assetflow.fingerprint.values import encode_value
 from assetflow.io.constants import constant_content
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.live import LiveNode
-from assetflow.load.manifest import own_code
 from assetflow.load.settings import Settings
+from assetflow.load.untouched import own_code
 from assetflow.model.code import CodeSource
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.garbage import garbage_kept

@@ -18,34 +18,27 @@ from typing import TYPE_CHECKING, cast
 
 from assetflow.fingerprint.hashing import digest
 from assetflow.load.caches import read_cache, write_cache
-from assetflow.load.sealed import unsealed
 from assetflow.load.settings import Settings
 from assetflow.load.texts import StoredSources, write_sources
+from assetflow.load.untouched import (
+    FORMAT,
+    environment,
+    hash_of,
+    head_of,
+    listing,
+    module_files,
+    own_code,
+    packages_of,
+    relative,
+    stat_and_hash,
+    variable,
+)
 from assetflow.model.code import CodeSource
 from assetflow.model.sensors import Automation, automation_from_json
 from assetflow.model.spec import AssetSpec, spec_from_json, spec_to_json
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
-
-_FORMAT = 6
-_RACY_NS = (
-    2_000_000_000  # a file saved this shortly before it was recorded may be saved again within one tick of its clock
-)
-_VOLATILE = (
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "_",
-    "COLUMNS",
-    "LINES",
-    "TERM",
-    "WINDOWID",
-    "SSH_",
-    "XDG_SESSION",
-    "PYTEST_CURRENT",
-)
-"""Variables that differ between two terminals; a module that goes through the whole environment does not mean these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +94,7 @@ def manifest_content(settings: Settings) -> str | None:
 
 def _valid_head(settings: Settings) -> dict[str, object] | None:
     """What the manifest says beside the specs, when nothing that the load depended on has changed."""
-    path = _path(settings)
-    try:
-        stored = cast("dict[str, object]", json.loads(unsealed(path.read_bytes())))
-        if stored["format"] != _FORMAT or stored["key"] != _key(settings):
-            return None
-        changed = _changed_stats(settings.root, stored)
-        if changed is None or stored["modules"] != _module_files(settings.root, cast("list[str]", stored["roots"])):
-            return None
-        if not _same_surroundings(settings.root, cast("dict[str, object]", stored["reads"])):
-            return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # A manifest that is missing, cut short or from another time is not an error: the project is loaded instead.
-        return None
-    if changed:
-        cast("dict[str, object]", stored["stats"]).update(changed)
-        stored["written_ns"] = time.time_ns()
-        write_cache(path, stored)
-    return stored
+    return head_of(str(_path(settings)), str(settings.root), _key(settings))
 
 
 def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
@@ -131,27 +107,27 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
     imported = loaded.imported
     if imported is None:
         return manifest
-    root = settings.root
+    root, base = settings.root, str(settings.root)
     stats: dict[str, list[object]] = {
-        _relative(path, root): [*one.stat, _hash(one.content)] for path, one in imported.sources.items()
+        relative(path, base): [*one.stat, hash_of(one.content)] for path, one in imported.sources.items()
     }
     for path in sorted(imported.reads.files):
-        stats.setdefault(_relative(path, root), _stat_and_hash(path))
+        stats.setdefault(relative(path, base), stat_and_hash(path))
     roots = _module_roots(root, imported.sources, imported.files.roots)
     reads = imported.reads
     stored: dict[str, object] = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "key": _key(settings),
         "written_ns": time.time_ns(),
         "loaded_at": manifest.loaded_at,
         "files": list(loaded.files),
         "stats": stats,
         "roots": roots,
-        "modules": _module_files(root, roots),
+        "modules": module_files(base, roots),
         "reads": {
-            "folders": {_relative(folder, root): _listing(folder) for folder in sorted(reads.folders)},
-            "variables": {name: _variable(name, reads.environment) for name in sorted(reads.variables)},
-            "environment": _environment(reads.environment) if reads.whole_environment else "",
+            "folders": {relative(folder, base): listing(folder) for folder in sorted(reads.folders)},
+            "variables": {name: variable(name, reads.environment) for name in sorted(reads.variables)},
+            "environment": environment(reads.environment) if reads.whole_environment else "",
         },
         "content": manifest.content,
     }
@@ -189,98 +165,7 @@ def _key(settings: Settings) -> list[object]:
     """What must be equal before anything is looked at: settings, Python, assetflow, installed packages."""
     from assetflow import __version__
 
-    folders = sorted({folder for folder in sys.path if folder.endswith("-packages")})
-    places = [[folder, _mtime(folder)] for folder in folders]
-    return [settings_digest(settings), sys.version, sys.prefix, __version__, own_code(), places]
-
-
-def own_code(*rooms: str) -> int:
-    """When assetflow itself was changed, for those who work on it: it may find other specs and fingerprints."""
-    package = Path(__file__).parents[1]
-    newest = 0
-    for room in ("load", "fingerprint", "model", *rooms):
-        with os.scandir(package / room) as entries:
-            newest = max(newest, *(entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")))
-    return newest
-
-
-def _mtime(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns  # noqa: PTH116 - on the fast path, where a Path costs more than the call
-    except OSError:
-        return 0
-
-
-def _changed_stats(root: Path, stored: Mapping[str, object]) -> dict[str, list[object]] | None:
-    """The new stats of files whose content is the same; None when a content differs or a file is gone."""
-    written_ns = cast("int", stored["written_ns"])
-    changed: dict[str, list[object]] = {}
-    base = str(root)
-    for name, (size, mtime_ns, inode, content) in cast("dict[str, list[object]]", stored["stats"]).items():
-        path = f"{base}{os.sep}{name}"
-        try:
-            found = os.stat(path)  # noqa: PTH116 - on the fast path, where a Path costs more than the call
-        except OSError:
-            if content != _UNREADABLE[-1]:
-                return None
-            continue
-        same = [size, mtime_ns, inode] == [found.st_size, found.st_mtime_ns, found.st_ino]
-        if same and cast("int", mtime_ns) < written_ns - _RACY_NS:
-            continue
-        fresh = _stat_and_hash(path)
-        if fresh[-1] != content:
-            return None
-        changed[name] = fresh
-    return changed
-
-
-def _same_surroundings(root: Path, reads: Mapping[str, object]) -> bool:
-    """Whether folders that were listed and variables that were looked up are what they were."""
-    folders = cast("dict[str, str]", reads["folders"])
-    variables = cast("dict[str, str]", reads["variables"])
-    environment = reads["environment"]
-    return (
-        all(_listing(str(root / folder)) == content for folder, content in folders.items())
-        and all(_variable(name, os.environ) == content for name, content in variables.items())
-        and (not environment or environment == _environment(os.environ))
-    )
-
-
-def _stat_and_hash(path: str) -> list[object]:
-    """Size, time, inode and content of a file; of one that could not be read, that it could not."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - before reading, so that a later save shows as a difference
-        with open(path, "rb") as stream:
-            content = stream.read()
-    except OSError:  # a module may try whether a file is there; whether it is there is then what matters
-        return list(_UNREADABLE)
-    return [found.st_size, found.st_mtime_ns, found.st_ino, _hash(content)]
-
-
-_UNREADABLE = (-1, 0, 0, "")
-
-
-def _hash(content: bytes) -> str:
-    return digest("file", content)
-
-
-def _listing(folder: str) -> str:
-    """The names in a folder, as one digest; empty when it is gone."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name not in (".assetflow", "__pycache__"))
-    except OSError:
-        return ""
-    return digest("folder", *(os.fsencode(name) for name in names))
-
-
-def _variable(name: str, environment: Mapping[str, str]) -> str:
-    value = environment.get(name)
-    return "" if value is None else digest("variable", os.fsencode(value))  # never the value: it may be a secret
-
-
-def _environment(environment: Mapping[str, str]) -> str:
-    kept = sorted((name, value) for name, value in environment.items() if not name.startswith(_VOLATILE))
-    return digest("environment", *(os.fsencode(f"{name}={value}") for name, value in kept))
+    return [settings_digest(settings), sys.version, sys.prefix, __version__, own_code(), packages_of(sys.path)]
 
 
 def _module_roots(root: Path, sources: Iterable[str], bases: Iterable[str]) -> list[str]:
@@ -296,24 +181,3 @@ def _module_roots(root: Path, sources: Iterable[str], bases: Iterable[str]) -> l
             package, separator, _ = path[len(top) :].partition(os.sep)
             found.update([top + package] if separator else [])
     return sorted(found)
-
-
-def _module_files(root: Path, roots: Iterable[str]) -> list[str]:
-    """The Python files in the given folders: all below a package, but only the first level of a search path's root."""
-    found: list[str] = []
-    for top in roots:
-        waiting = [top.rstrip(os.sep)]
-        deep = not top.endswith(os.sep)
-        while waiting:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.name.endswith(".py"):
-                        found.append(_relative(entry.path, root))
-                    elif deep and entry.name[0] not in "._" and entry.is_dir():
-                        waiting.append(entry.path)
-    return sorted(found)
-
-
-def _relative(path: str, root: Path) -> str:
-    base = str(root) + os.sep
-    return path[len(base) :] if path.startswith(base) else os.path.relpath(path, base)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,20 +14,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
-from assetflow.load.sealed import sealed, unsealed
+from assetflow.load.caches import make_cache_folder
+from assetflow.load.finding import (
+    CACHE_FORMAT,
+    FILE,
+    LOCAL_FILE,
+    TABLE,
+    read_entries,
+    settings_key,
+    variables_in,
+)
+from assetflow.load.sealed import sealed
 from assetflow.model.declare import package_policies
 from assetflow.model.policies import Limits, Retry, limits
 
-FILE = "assetflow.toml"
-LOCAL_FILE = "assetflow.local.toml"
-ENVIRONMENT_KEYS = (
-    "env", "io", "executor", "workers", "stop_grace", "storage", "catalog", "duckdb", "hive", "warehouse", "modules",
-    "name", "tz", "allow_pickle", "hash", "discover", "log_limit",
-)  # fmt: skip
-"""The keys that an environment variable sets, such as `ASSETFLOW_IO`."""
-
-_TABLE = re.compile(rb"(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*[\"']?assetflow[\"']?[ \t]*[\].]")
-_CACHE_FORMAT = 3
 _CACHED_ENTRIES = 8  # one for each combination of flags and variables that somebody alternates between
 
 
@@ -87,6 +86,8 @@ class Settings:
     jobs: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     alerts: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings_key: str = field(default="", compare=False, repr=False)
+    """The digest of the files, flags and variables that these were read from; empty when they were given."""
 
     @property
     def state_path(self) -> Path:
@@ -141,7 +142,7 @@ def find_project(start: Path) -> Path:
     for candidate in (folder, *folder.parents):
         own, shared = candidate / FILE, candidate / "pyproject.toml"
         content = _content(shared)
-        has_table = content is not None and _TABLE.search(content) is not None
+        has_table = content is not None and TABLE.search(content) is not None
         if own.is_file():
             if has_table:
                 raise ProjectLoadError([
@@ -174,27 +175,21 @@ def read_settings(
         ProjectNotFound: `start` is not inside a project.
         ProjectLoadError: some settings are not what they should be; every problem is in it.
     """
-    from assetflow import __version__
-    from assetflow.fingerprint.hashing import digest
-
     file = find_project(start)
     root = file.parent
     contents = [(path.name, _content(path)) for path in (file, root / LOCAL_FILE)]
-    names = {key: f"ASSETFLOW_{key.upper()}" for key in ENVIRONMENT_KEYS}
-    variables = {key: environment[name] for key, name in names.items() if name in environment}
-    facts = [__version__, str(root), sorted((overrides or {}).items()), sorted(variables.items())]
+    variables, given = variables_in(environment), overrides or {}
     texts = {name: text for name, text in contents if text is not None}
-    parts = (part for name in texts for part in (name.encode(), texts[name]))
-    key = digest("settings", json.dumps(facts).encode(), *parts)
+    key = settings_key(str(root), contents, given, variables)
     cache = root / ".assetflow" / "cache" / "settings.json"
-    entries = _read_cache(cache)
+    entries = read_entries(str(cache))
     values = entries.get(key)
     if values is None:
         from assetflow.load.schema import merged_settings
 
-        values = merged_settings(file.name, texts, variables, overrides or {})
+        values = merged_settings(file.name, texts, variables, given)
         _write_cache(cache, {key: values, **entries})
-    return _settings(file, values)
+    return _settings(file, {**values, "settings_key": key})
 
 
 def settings_to_json(settings: Settings) -> dict[str, object]:
@@ -315,16 +310,6 @@ def _content(path: Path) -> bytes | None:
 # settings are worked out again from the files, so ignoring it is exact, and failing the command would help nobody.
 
 
-def _read_cache(path: Path) -> dict[str, dict[str, object]]:
-    try:
-        stored = json.loads(unsealed(path.read_bytes()))
-        if stored["format"] == _CACHE_FORMAT and all(isinstance(entry, dict) for entry in stored["entries"].values()):
-            return stored["entries"]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass
-    return {}
-
-
 def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
     newest = dict(list(entries.items())[:_CACHED_ENTRIES])
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
@@ -332,20 +317,8 @@ def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
         make_cache_folder(path.parent)
         # Readable by its owner alone: settings of resources may hold passwords that the project file is guarded for.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-            stream.write(sealed(json.dumps({"format": _CACHE_FORMAT, "entries": newest}).encode()))
+            stream.write(sealed(json.dumps({"format": CACHE_FORMAT, "entries": newest}).encode()))
         temporary.replace(path)
     except (OSError, ValueError, TypeError):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def make_cache_folder(folder: Path) -> None:
-    """Make the cache folder, and keep the folder `.assetflow` around it out of git.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder.parent / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")

@@ -94,18 +94,31 @@ def freshness_state(policy: Freshness | None, as_of: tuple[float, AssetKey] | No
     if as_of is None:
         return FreshnessState(Timeliness.UNKNOWN)
     time, because = as_of
-    if policy.within_s is not None:
-        deadline, period = time + policy.within_s, policy.within_s
-    else:
-        deadline, period = _cron_deadline(policy, time, now)
-    warn = policy.warn_s if policy.warn_s is not None else period / 10
+    deadline, warn = _deadline(policy, time)
     if now > deadline:
         return FreshnessState(Timeliness.OVERDUE, time, deadline, now - deadline, because)
     state = Timeliness.DUE if now > deadline - warn else Timeliness.ON_TIME
     return FreshnessState(state, time, deadline, 0.0, because)
 
 
-def _cron_deadline(policy: Freshness, as_of: float, now: float) -> tuple[float, float]:
+def turns_at(policy: Freshness | None, state: FreshnessState) -> tuple[float, ...]:
+    """When the timeliness of an asset is another one, as long as its data is what it is."""
+    if policy is None or state.as_of is None:
+        return ()
+    deadline, warn = _deadline(policy, state.as_of)
+    return deadline - warn, deadline
+
+
+def _deadline(policy: Freshness, as_of: float) -> tuple[float, float]:
+    """The deadline of data of this time, and how long before it the state changes to due."""
+    if policy.within_s is not None:
+        deadline, period = as_of + policy.within_s, policy.within_s
+    else:
+        deadline, period = _cron_deadline(policy, as_of)
+    return deadline, policy.warn_s if policy.warn_s is not None else period / 10
+
+
+def _cron_deadline(policy: Freshness, as_of: float) -> tuple[float, float]:
     from croniter import croniter
 
     # Data of time t contains the period before the last tick at or before t; it satisfies the tick after that one, and

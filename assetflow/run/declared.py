@@ -19,6 +19,7 @@ from assetflow.errors import SourceMissing
 from assetflow.files import Files, storage_error
 from assetflow.io.sources import FileState, observe_files
 from assetflow.model.spec import AssetSpec
+from assetflow.run.variables import salt_path, variable_digest
 
 _SALT_BYTES = 32
 
@@ -37,7 +38,7 @@ class DeclaredNow:
         self._root, self._catalog, self._environment = root, catalog, environment
         self._remembered, self._now_ns = remembered, now_ns
         self._digests: dict[str, str] = {}
-        self._salt: bytes | None = None
+        self._states: dict[str, tuple[FileState, ...]] = {}
         self.rehashed: dict[str, FileState] = {}
 
     def look(self, specs: Iterable[AssetSpec]) -> list[AssetSpec]:
@@ -58,17 +59,26 @@ class DeclaredNow:
             self._digests[declared] = self._digest(declared)
         return self._digests[declared]
 
-    def _digest(self, declared: str) -> str:
+    def states(self, declared: str) -> tuple[FileState, ...]:
+        """The files that a declaration was found to mean, after `file` was asked for it."""
+        return self._states.get(declared, ())
+
+    def pattern(self, declared: str) -> str:
+        """The path or glob, absolute, of the files that a declaration means."""
         path = self._root / declared
-        has_pattern = any(mark in declared for mark in "*?[")
-        pattern = f"{glob.escape(str(self._root))}/{declared}" if has_pattern else str(path)
         if path.is_dir():
-            pattern = f"{glob.escape(str(path))}/**/*"
+            return f"{glob.escape(str(path))}/**/*"
+        has_pattern = any(mark in declared for mark in "*?[")
+        return f"{glob.escape(str(self._root))}/{declared}" if has_pattern else str(path)
+
+    def _digest(self, declared: str) -> str:
+        pattern = self.pattern(declared)
         remembered = self._remembered()
         try:
             files = observe_files(pattern, remembered, self._now_ns).files
         except SourceMissing:  # that nothing is there is a state too; the function will say what it needs
             files = ()
+        self._states[declared] = files
         state = blake2b(digest_size=16)
         for one in files:
             if remembered.get(one.path) != one:
@@ -79,13 +89,7 @@ class DeclaredNow:
 
     def variable(self, name: str) -> str:
         """The digest of a variable's value under the key of the store; `unset` when it has none."""
-        value = self._environment.get(name)
-        if value is None:
-            return "unset"
-        if self._salt is None:
-            self._salt = _salt(self._catalog)
-        data = os.fsencode(f"{name}\0{value}")
-        return f"env:{blake2b(data, key=self._salt, digest_size=16).hexdigest()}"
+        return variable_digest(name, self._environment, str(self._catalog))
 
 
 def make_salt(catalog: Path) -> None:
@@ -115,13 +119,5 @@ def make_salt(catalog: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
-def _salt(catalog: Path) -> bytes:
-    # Before the first run there is none, and nothing that a digest could be compared with.
-    try:
-        return _salt_path(catalog).read_bytes()
-    except OSError:
-        return b""
-
-
 def _salt_path(catalog: Path) -> Path:
-    return catalog.with_name("salt")
+    return Path(salt_path(str(catalog)))

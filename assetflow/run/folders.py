@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.dynamic import DynamicKeys
@@ -23,9 +23,9 @@ from assetflow.load.keyed import dynamic_in, filled
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
-from assetflow.partitions.definition import Definition
-from assetflow.partitions.forms import definition_from_json
-from assetflow.partitions.ordinals import Ordinals
+
+if TYPE_CHECKING:  # as in io.hive
+    from assetflow.partitions.definition import Definition
 
 _IO = "parquet"
 
@@ -150,6 +150,8 @@ class _Round:
 
     def noted(self) -> Mapping[AssetKey, Definition]:
         """The partitions of the assets that have folders, as they were noted."""
+        from assetflow.partitions.forms import definition_from_json
+
         return {AssetKey(key): definition_from_json(told["partitions"]) for key, told in self._told.items()}
 
     def wrong(self, key: AssetKey, definition: Definition) -> int:
@@ -199,6 +201,8 @@ class _Round:
                 if io == _IO:
                     ordinals[definition.ordinal(part)] = part, location
         found: dict[str, Place] = {}
+        from assetflow.partitions.ordinals import Ordinals
+
         for ordinal in definition.clip(Ordinals.of(*ordinals)):
             part, location = ordinals[ordinal]
             if (place := self._folders.place(names, part, location)) is None:

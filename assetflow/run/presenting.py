@@ -13,12 +13,12 @@ from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
 from assetflow.errors import AssetflowError
-from assetflow.io.duckdb_views import Surface
+from assetflow.io.duckdb_views import Surface, ViewFiles
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
-from assetflow.run.folders import has_folders, is_shown, show_partitions
+from assetflow.run.folders import folders_of, has_folders, is_shown, show_partitions
 
 
 def present(settings: Settings, specs: Mapping[AssetKey, AssetSpec], catalog: Catalog, storage: Storage) -> str:
@@ -51,6 +51,15 @@ def present_again(settings: Settings, specs: Mapping[AssetKey, AssetSpec], stora
     with closing(Catalog(settings.catalog_path)) as catalog:
         if not (storage.shows(settings.env) and is_shown(settings, specs, catalog)):
             present(settings, specs, catalog, storage)
+
+
+def stamps_of(settings: Settings, specs: Mapping[AssetKey, AssetSpec]) -> list[str] | None:
+    """The files that as they are now show what is current; None when it takes more than a look at files to tell."""
+    folders = folders_of(settings).path
+    if has_folders(settings, specs):
+        return None
+    views = ViewFiles(settings.views_path, settings.storage_path).files(settings.env)
+    return [str(folders), *(map(str, views) if settings.duckdb == "views" else ())]
 
 
 def present_everywhere(

@@ -1,145 +1,157 @@
-"""The short way to "nothing to do": what the last whole plan rested on, and whether all of that is as it was.
+"""The short way to an answer: what was said of a project holds as long as all that it rested on is as it was.
 
 A plan is a function of the specs, of the catalog, of what sources and declared files and variables are, and of which
-stored files are there. When it was empty, all these are written down: the specs by the name of the load, the
-catalog by a token that every transaction changes, the rest one by one. As long as nothing differs the plan is empty
-again, and no spec and no trace has to be read. Nothing is concluded from a time.
+stored files are there. When it is empty, all these are written down (`run.noting`): the specs by the name of the load,
+the catalog by a token that every transaction changes, the rest one by one. Beside that lie the answers that were given:
+as long as nothing differs they are given again, and no spec and no trace has to be read. Nothing is concluded from a
+time, but that an answer which depends on the clock ends at the moment that it names.
+
+This module is what such an answer costs, so it imports next to nothing; a file that cannot be read, or is not what it
+should be, means that there is no answer here.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from assetflow.catalog.catalog import Catalog
-from assetflow.errors import AssetflowError
-from assetflow.io.sources import FileState, observe_files
-from assetflow.load.caches import read_cache, write_cache
-from assetflow.load.manifest import manifest_content, own_code
-from assetflow.load.settings import Settings
-from assetflow.run.declared import DeclaredNow
-from assetflow.run.seen import FilesNow
+from assetflow.catalog.token import files_around, token_now
+from assetflow.fingerprint.hashing import digest
+from assetflow.io.matching import is_as_known, matching
+from assetflow.load.caches import read_cache, read_with_texts
+from assetflow.load.finding import Found
+from assetflow.load.untouched import head_of, own_code, packages_of
+from assetflow.run.variables import variable_digest
 
-if TYPE_CHECKING:
-    from assetflow.io.storage import Storage
-    from assetflow.plan.planner import Plan
-    from assetflow.run.survey import Survey
-
-_FORMAT = 2
+FORMAT = 3
+OFF = "ASSETFLOW_SHORT"
+"""The environment variable that, set to 0, has everything looked at anew."""
+_ROOMS = ("plan", "catalog", "run", "io", "partitions", "cli", ".")
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """A whole plan that is empty: how many assets there are, and which of them are pinned, as `orders@3`."""
+class Answer:
+    """What was said before: `data`, and long parts of it as lines of text."""
 
-    assets: int
-    pinned: tuple[str, ...]
+    __slots__ = ("data", "texts")
+
+    def __init__(self, data: Mapping[str, Any], texts: Sequence[str]) -> None:
+        self.data, self.texts = data, texts
 
 
-def still_unchanged(settings: Settings) -> Unchanged | None:
-    """The whole plan when it is empty because nothing has changed since it was; None when that cannot be told so."""
-    stored = read_cache(_path(settings))
-    if not isinstance(stored, dict):
+def is_off() -> bool:
+    """Whether nothing is to be answered, nor kept, in the short way."""
+    return os.environ.get(OFF) == "0"
+
+
+def answer_of(project: Found, question: str, now: float) -> Answer | None:
+    """What was said to a question, if it still holds; None when that cannot be told so."""
+    if is_off():
         return None
-    found = cast("dict[str, object]", stored)
+    folder = cache_folder(project.root)
+    found, texts = read_with_texts(answer_path(folder, project.env, question))
+    stored = read_cache(ground_path(folder, project.env))
+    if not (isinstance(found, dict) and isinstance(stored, dict)):
+        return None
+    answer, ground = cast("dict[str, Any]", found), cast("dict[str, Any]", stored)
     try:
-        if found["key"] != _key(settings) or found["manifest"] != manifest_content(settings):
+        if answer["question"] != question or answer["ground"] != ground["name"] or not _is_in_time(answer, now):
             return None
-        if not settings.catalog_path.exists() or not _is_the_same_world(settings, found):
+        if not _are_untouched(answer) or not _is_the_same_world(project, ground):
             return None
-        return Unchanged(cast("int", found["assets"]), tuple(cast("list[str]", found["pinned"])))
-    except (KeyError, TypeError, ValueError, OSError, AssetflowError):
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError):
         return None  # the long way says what is wrong
+    return Answer(cast("dict[str, Any]", answer["data"]), texts)
 
 
-def remember_unchanged(
-    settings: Settings, storage: Storage, manifest: str, token: str, found: Survey, plan: Plan
-) -> None:
-    """Write down what an empty plan rests on. `manifest` and `token` were taken before anything was looked at."""
-    specs, heads = found.world.graph.specs, found.world.heads
-    if not manifest or not plan.is_empty or len(plan.steps) < len(specs) or plan.changed_sources:
-        return
-    sources: list[list[str]] = []
-    places: list[str] = []
-    for key, spec in specs.items():
-        if spec.cue is not None and spec.cue.ttl is not None:
-            return  # what time does is not written down
-        source, head = spec.source, heads.get((key, ""))
-        if source is not None:
-            if source.path is None or source.has_token or source.has_as_of or key not in found.observations:
-                return  # it must be asked every time
-            sources.append([source.path, found.observations[key].token])
-        elif head is None or (place := storage.place(head.version)) is None:
-            return  # it takes more than to see that a file is there
-        elif place:
-            places.append(place)
-    stored = {
-        "key": _key(settings),
-        "manifest": manifest,
-        "catalog": token,
-        "assets": len(specs) - len(sources),
-        "pinned": [f"{step.asset}@{step.head.version.number}" for step in plan.pinned if step.head is not None],
-        "sources": sources,
-        "files": {name: text for spec in specs.values() for name, text in spec.files.items()},
-        "variables": {name: text for spec in specs.values() for name, text in spec.env_vars.items()},
-        "discovered": _discovered(found),
-        "places": places,
-    }
-    write_cache(_path(settings), stored)
+def cache_folder(root: str) -> str:
+    """Where notes lie."""
+    return os.path.join(root, ".assetflow", "cache")  # noqa: PTH118
 
 
-def _is_the_same_world(settings: Settings, found: Mapping[str, object]) -> bool:
-    stat, base = os.stat, f"{settings.storage_path}{os.sep}"
-    for place in cast("list[str]", found["places"]):
+def ground_path(folder: str, env: str) -> str:
+    """The note of what the answers for an environment rest on."""
+    return f"{folder}{os.sep}unchanged-{env}.json"
+
+
+def answers_folder(folder: str, env: str) -> str:
+    """The folder of the answers for an environment."""
+    return f"{folder}{os.sep}answers-{env}"
+
+
+def answer_path(folder: str, env: str, question: str) -> str:
+    """The file of an answer."""
+    return f"{answers_folder(folder, env)}{os.sep}{digest('question', question.encode(errors='surrogatepass'))}.json"
+
+
+def key_of(settings_key: str, modules: Sequence[str]) -> list[object]:
+    """What must be equal before anything is looked at: settings, Python, assetflow, the machine."""
+    from assetflow import __version__
+
+    code = own_code(*_ROOMS)
+    return [FORMAT, settings_key, [*modules], sys.version, sys.prefix, __version__, code, os.cpu_count()]
+
+
+def stamp(path: str) -> list[int] | None:
+    """A file from outside; None when it is not there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _is_in_time(answer: Mapping[str, Any], now: float) -> bool:
+    since, until = answer["since"], answer["until"]
+    return (since is None or since <= now) and (until is None or now < until)
+
+
+def _are_untouched(answer: Mapping[str, Any]) -> bool:
+    """What only this answer rests on: some files as they were left, and folders that hold nothing."""
+    is_same = all(stamp(path) == then for path, then in answer["stamps"])
+    empty = cast("list[str]", answer["empty"])
+    return is_same and not any(os.path.isdir(path) and os.listdir(path) for path in empty)  # noqa: PTH112, PTH208
+
+
+def _is_the_same_world(project: Found, ground: Mapping[str, Any]) -> bool:
+    from assetflow import __version__
+
+    root, catalog = project.root, ground["catalog"]
+    modules = cast("list[str] | None", project.values.get("modules")) or _usual_modules(root)
+    if modules is None or ground["key"] != key_of(project.key, modules):
+        return False
+    loaded: list[object] = [ground["settings"], sys.version, sys.prefix, __version__, own_code(), packages_of(sys.path)]
+    head = head_of(f"{cache_folder(root)}{os.sep}manifest.json", root, loaded)
+    if head is None or head["content"] != ground["manifest"]:
+        return False
+    stat, base = os.stat, f"{ground['storage']}{os.sep}"
+    for place in ground["places"]:
         stat(base + place)  # raises when it is not there
-    with closing(Catalog(settings.catalog_path)) as catalog:
-        if catalog.token() != found["catalog"]:
-            return False
-        states: dict[str, FileState] = {}
-        sources, files = cast("list[list[str]]", found["sources"]), cast("dict[str, str]", found["files"])
-        discovered = cast("dict[str, str]", found["discovered"])
-        if sources or files or discovered:
-            states = {row[0]: FileState(*row) for row in catalog.file_states().values()}
-    now_ns = time.time_ns()  # only files that were saved an instant ago are read again because of it
-    declared = DeclaredNow(settings.root, settings.catalog_path, lambda: states, now_ns)
-    opened = FilesNow(settings.root, lambda: states, now_ns)
-    variables = cast("dict[str, str]", found["variables"])
+    if files_around(catalog["path"]) != catalog["around"]:
+        return False
+    if token_now(catalog["path"], project.env, catalog["version"]) != catalog["token"]:
+        return False
     return (
-        all(observe_files(path, states, now_ns).token == token for path, token in sources)
-        and all(declared.file(name) == text for name, text in files.items())
-        and all(opened[name] == text for name, text in discovered.items())
-        and all(declared.variable(name) == text for name, text in variables.items())
+        all(_is_same_set(pattern, files) for pattern, files in ground["files"])
+        and not any(os.path.lexists(path) for path in ground["absent"])
+        and all(
+            variable_digest(name, os.environ, catalog["path"]) == text for name, text in ground["variables"].items()
+        )
     )
 
 
-def _discovered(found: Survey) -> dict[str, str]:
-    """What the files are now that functions opened, or ran."""
-    now = found.world.discovered
-    if now is None:
-        return {}
-    heads = [head for (key, _), head in found.world.heads.items() if key in found.world.graph.specs]
-    seen = [head.trace.discovered for head in heads if head.trace.discovered]
-    names = {name for one in seen for name in (*one.files, *one.code)}
-    return {name: now.files[name] for name in sorted(names)}
+def _is_same_set(pattern: str, files: Sequence[Sequence[object]]) -> bool:
+    """Whether a path or glob means these files, each as it is known."""
+    if not files and not os.path.lexists(pattern):
+        return True if not any(mark in pattern for mark in "*?[") else not matching(pattern)
+    return sorted(matching(pattern)) == sorted(str(known[0]) for known in files) and all(map(is_as_known, files))
 
 
-def _path(settings: Settings) -> Path:
-    return settings.state_path / "cache" / f"unchanged-{settings.env}.json"
-
-
-def _key(settings: Settings) -> list[object]:
-    paths = [str(settings.root), str(settings.storage_path), str(settings.catalog_path)]
-    return [
-        _FORMAT,
-        settings.env,
-        settings.discover,
-        *paths,
-        settings.duckdb,
-        str(settings.warehouse_path),
-        own_code("plan", "catalog"),
-    ]
+def _usual_modules(root: str) -> list[str] | None:
+    """The module of a project that names none, where that takes no reading of files."""
+    for folder in (root, f"{root}{os.sep}src"):
+        place = f"{folder}{os.sep}assets"
+        if os.path.isfile(f"{place}.py") or os.path.isdir(place):  # noqa: PTH112, PTH113
+            return ["assets"]
+    return None

@@ -3,7 +3,8 @@
 Without options: synthetic specs in memory, planned when nothing has changed, when everything was edited, and when only
 sources changed (so that all the rest may be cut off); CPU seconds, microseconds for each asset, and the slope.
 With `--project`: a real project of 10,000 assets in 200 modules, built once; then the CPU of the commands, measured in
-processes of their own beside that of `python -c pass`.
+processes of their own beside that of `python -c pass`: when nothing has changed, in the short way and in the long one,
+and what making one edited leaf, or one edited root with all below it, costs beside importing the project.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import resource
 import runpy
 import statistics
 import subprocess
@@ -94,17 +96,26 @@ def slopes() -> None:
     sys.stdout.write("  growth, where 1 is linear:" + "".join(f"  {one:.2f}" for one in growth) + "\n")
 
 
-def cpu_of_command(command: list[str], folder: Path) -> float:
+def cpu_of_command(command: list[str], folder: Path, **variables: str) -> float:
     """CPU seconds of a process and its children."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    before = os.times()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | variables
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False)
-    after = os.times()
-    return after.children_user - before.children_user + after.children_system - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+VERBS = ("--version", "ls", "ls --json", "status", "status --json", "plan", "plan --json", "materialize")
+IMPORT = """
+import importlib, sys
+sys.path.insert(0, ".")
+for number in range(int(sys.argv[1])):
+    importlib.import_module(f"big.m{number:03d}")
+"""
 
 
 def commands(assets: int, modules: int) -> None:
-    """Build a project and print what commands cost in it when nothing has changed."""
+    """Build a project and print what commands cost in it."""
     place = Path(__file__).parents[1] / "fingerprints" / "measure.py"
     generate = runpy.run_path(str(place))["generate"]
 
@@ -117,12 +128,38 @@ def commands(assets: int, modules: int) -> None:
         )
         base = statistics.median(cpu_of_command([sys.executable, "-c", "pass"], root) for _ in range(15))
         sys.stdout.write(f"{'python -c pass':<28} {1000 * base:7.0f} ms" + "\n")
-        for words in (["plan"], ["plan", "--json"], ["status"], ["materialize"]):
-            cpu_of_command([*run, *words], root)
-            seconds = statistics.median(cpu_of_command([*run, *words], root) for _ in range(5))
-            sys.stdout.write(
-                f"{'assetflow ' + ' '.join(words):<28} {1000 * seconds:7.0f} ms  {seconds / base:5.1f} x" + "\n"
+        sys.stdout.write(f"{'nothing has changed':<28} {'short way':>20}  {'long way':>20}" + "\n")
+        for words in VERBS:
+            cpu_of_command([*run, *words.split()], root)
+            short, long = (
+                statistics.median(cpu_of_command([*run, *words.split()], root, ASSETFLOW_SHORT=way) for _ in range(5))
+                for way in ("1", "0")
             )
+            sys.stdout.write(f"{'assetflow ' + words:<28} {_ratio(short, base)}  {_ratio(long, base)}" + "\n")
+        _edits(root, modules, base, run)
+
+
+def _edits(root: Path, modules: int, base: float, run: list[str]) -> None:
+    """Print what a run costs after an edit of one asset, beside importing the project."""
+    imports = [sys.executable, "-c", IMPORT, str(modules)]
+    cpu_of_command(imports, root)
+    importing = statistics.median(cpu_of_command(imports, root) for _ in range(5))
+    sys.stdout.write(f"{'importing the project':<28} {_ratio(importing, base)}" + "\n")
+    for name, module, asset in (("a leaf", modules - 1, 9), ("a root", 0, 0)):
+        path, spent = root / "big" / f"m{module:03d}.py", list[float]()
+        for number in range(3):
+            lines = path.read_text().splitlines(keepends=True)
+            place = next(n for n, line in enumerate(lines) if line.startswith(f"def a{module:03d}_{asset:03d}("))
+            lines[place + 2] = f"    total = sum(rows) * RATE_1 + {number}\n"
+            path.write_text("".join(lines))
+            spent.append(cpu_of_command([*run, "materialize", "-q", "--executor", "inline"], root))
+        seconds = statistics.median(spent)
+        told = f"{seconds / importing:6.1f} x importing"
+        sys.stdout.write(f"{'materialize, edited ' + name:<28} {_ratio(seconds, base)}  {told:>20}" + "\n")
+
+
+def _ratio(seconds: float, base: float) -> str:
+    return f"{1000 * seconds:7.0f} ms {seconds / base:7.1f} x"
 
 
 if __name__ == "__main__":

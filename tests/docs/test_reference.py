@@ -14,8 +14,8 @@ from assetflow.cli.verbs import GLOBALS, SHOWN
 from assetflow.errors import error_classes
 from assetflow.files import Files
 from assetflow.io.managers import built_in_managers
+from assetflow.load.finding import ENVIRONMENT_KEYS
 from assetflow.load.schema import _Defaults, _Layer
-from assetflow.load.settings import ENVIRONMENT_KEYS
 from assetflow.plan import selection_words
 
 ROOT = Path(__file__).resolve().parents[2]

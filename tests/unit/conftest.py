@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from assetflow import Project
+from assetflow.cli.main import main
+from assetflow.cli.short import short_answer
 from assetflow.load.definitions import load_project
 from assetflow.load.manifest import read_manifest, write_manifest
 from assetflow.load.settings import read_settings
@@ -87,6 +89,19 @@ class Workspace:
 
     def states(self, env: str | None = None) -> dict[str, str]:
         return {row.spec.key: row.state for row in self.project(env).status()}
+
+    def call(self, *words: str, env: str | None = None) -> int:
+        """The exit code of a call of the command line."""
+        self.project(env)  # what it would load in a child process
+        return main([*self._words(words, env)])
+
+    def is_known(self, *words: str, env: str | None = None) -> bool:
+        """Whether a call of the command line is answered from what was said before."""
+        verb, *rest = self._words(words, env)
+        return short_answer(verb, rest, None) is not None
+
+    def _words(self, words: tuple[str, ...], env: str | None) -> list[str]:
+        return [*words, "-C", str(self.root), *([] if env is None else ["-e", env])]
 
     def ran(self) -> list[str]:
         """The names that functions gave to `ran` since this was last asked."""

@@ -87,6 +87,36 @@ def test_the_shortest_ways_import_almost_nothing(built: Path, arguments: list[st
     }  # fmt: skip
 
 
+SHORT = {
+    "assetflow.cli", "assetflow.cli.answer", "assetflow.cli.glancing", "assetflow.cli.main", "assetflow.cli.render",
+    "assetflow.cli.render_current", "assetflow.cli.render_glance", "assetflow.cli.short", "assetflow.cli.table",
+    "assetflow.cli.text", "assetflow.cli.verbs", "assetflow.catalog", "assetflow.catalog.token",
+    "assetflow.fingerprint", "assetflow.fingerprint.hashing", "assetflow.io", "assetflow.io.matching",
+    "assetflow.load", "assetflow.load.caches", "assetflow.load.finding", "assetflow.load.sealed",
+    "assetflow.load.untouched", "assetflow.model", "assetflow.model.durations", "assetflow.run",
+    "assetflow.run.unchanged", "assetflow.run.variables",
+}  # fmt: skip
+"""All of ours that an answer which is known takes: no record, no spec, no graph, and no parser of options."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan"], ["plan", "--json"], ["plan", "total"], ["ls"], ["ls", "--json"], ["ls", "doubled", "--sort", "age"],
+        ["status"], ["status", "--json", "--exit-code"], ["materialize"], ["materialize", "--json"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_was_said_before_is_said_with_next_to_nothing(project: Path, arguments: list[str]) -> None:
+    imported(project, "materialize")
+    imported(project, *arguments)
+
+    found = imported(project, *arguments)
+
+    assert {name for name in found if name.split(".")[0] == "assetflow"} <= {"assetflow", *SHORT}
+    assert found.isdisjoint([*HEAVY, *USERS, "dataclasses", "inspect", "argparse", "pathlib", "difflib", "logging"])
+
+
 def test_only_the_module_of_a_verb_is_imported(built: Path) -> None:
     found = imported(built, "runs")
 

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 
 from assetflow.cli.progress import HEARTBEAT_S, JsonWatcher, LiveWatcher, PlainWatcher, Watcher, watcher_for
 from assetflow.cli.render import Screen
-from assetflow.cli.render_run import Running, live_lines, no_op_line, outcome_line, summary_line
+from assetflow.cli.render_current import no_op_line
+from assetflow.cli.render_run import Running, live_lines, outcome_line, summary_line
 from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.text import cells, flat
 from assetflow.model.keys import AssetKey

@@ -12,7 +12,6 @@ import pytest
 from assetflow.errors import ProjectLoadError
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan
-from assetflow.run.unchanged import still_unchanged
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Workspace
@@ -186,9 +185,11 @@ def test_what_a_cue_gives_a_life_runs_again_when_it_is_over(
     assert reasons(late) == [("expired", "made 2 h ago, and counts for 1 h")]
     assert [step.asset for step in late.maybe] == ["report"]
     assert {str(row.spec.key): row.state for row in workspace.project().status(now=made + 7200)}["rates"] == "stale"
-    assert still_unchanged(workspace.project().settings) is None, "what time does is not written down"
+    assert workspace.call("plan") == 0
+    assert workspace.is_known("plan")
 
     monkeypatch.setattr(time, "time", lambda: made + 7200)
+    assert not workspace.is_known("plan"), "what was said holds until then"
     assert workspace.outcomes() == {"rates": "unchanged", "report": "cut_off"}
     assert workspace.project().plan().is_empty, "it was made just now"
     assert workspace.outcomes() == {}
