@@ -53,12 +53,14 @@ def test_the_door_to_a_project_loads_nothing_heavy_but_sqlite() -> None:
     assert {module for module in found if module in HEAVY} <= {"sqlite3"}
 
 
-def cpu_s(folder: Path, *arguments: str) -> float:
+CALL = "from assetflow.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+
+
+def cpu_s(folder: Path, *arguments: str, code: str = CALL) -> float:
     """Seconds of processor time that a call of the command line takes, with the processes that it starts."""
     import os
     import resource
 
-    code = "from assetflow.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, check=True, capture_output=True,
@@ -71,12 +73,13 @@ def cpu_s(folder: Path, *arguments: str) -> float:
 @pytest.mark.budget
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is of POSIX")
-def test_check_of_the_example_takes_less_than_a_second_of_work(tmp_path: Path) -> None:
+def test_check_of_the_example_takes_little_more_than_importing_pandas(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     shutil.copytree(ROOT / "example_project", folder, ignore=shutil.ignore_patterns(".assetflow"))
 
     first = cpu_s(folder, "check", "--static")
     again = min(cpu_s(folder, "check", "--static") for _ in range(3))
+    pandas = min(cpu_s(folder, code="import pandas") for _ in range(3))
 
-    assert first < 2.0, "importing pandas for the project's modules is most of it"
-    assert again < 1.0
+    assert first < 5 * pandas, "the project's modules import it, and are read and understood"
+    assert again < 2 * pandas
