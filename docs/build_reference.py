@@ -220,12 +220,13 @@ def configuration_page() -> str:
     from dataclasses import MISSING, fields
 
     from assetflow.load.alert_schema import ChannelSettings
+    from assetflow.load.finding import ENVIRONMENT_KEYS
     from assetflow.load.schema import (  # the schema is the source
         _Defaults,  # pyright: ignore[reportPrivateUsage]
         _Job,  # pyright: ignore[reportPrivateUsage]
         _Layer,  # pyright: ignore[reportPrivateUsage]
     )
-    from assetflow.load.settings import ENVIRONMENT_KEYS, Settings
+    from assetflow.load.settings import Settings
 
     built_in = {one.name: one.default for one in fields(Settings) if one.default is not MISSING}
     rows: list[tuple[str, ...]] = []
