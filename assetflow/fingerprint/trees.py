@@ -15,7 +15,7 @@ class _Below(dict[type[ast.AST], tuple[str, ...]]):
         return found
 
 
-_WITHOUT_NODES = frozenset(["ctx", "id", "attr", "arg", "kind", "type_comment", "lineno"])
+_WITHOUT_NODES = frozenset(["ctx", "id", "attr", "arg", "kind", "type_comment"])
 _KEPT = "nodes_below"
 _below = _Below()
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from assetflow.errors import ProjectLoadError
 from assetflow.fingerprint.files import ProjectFiles
+from assetflow.load.caches import make_cache_folder
 from assetflow.load.refresh import hang, load_note
-from assetflow.load.settings import make_cache_folder
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
