@@ -9,8 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from typing_extensions import override
+
 from benchmarks.peers.environments import Environments
-from benchmarks.peers.graphs import Graph
+from benchmarks.peers.graphs import Graph, Node
 from benchmarks.peers.processes import Command
 
 
@@ -118,3 +120,16 @@ def parquet_values(files: dict[str, Path]) -> dict[str, list[int]]:
 
     read = cast("Callable[[Path], Any]", pq.read_table)  # pyright: ignore[reportUnknownMemberType] - as all of pyarrow
     return {name: read(file).sort_by("id").column("value").to_pylist() for name, file in files.items()}
+
+
+class ModuleTool(Tool):
+    """A tool whose project is the package `works`, of modules with a function for each asset."""
+
+    def module(self, graph: Graph, nodes: Sequence[Node]) -> str:
+        """The text of a module with these functions."""
+        raise NotImplementedError
+
+    @override
+    def edit(self, root: Path, graph: Graph, name: str) -> None:
+        module = graph.module_of(name)
+        (root / "works" / f"{module}.py").write_text(self.module(graph, graph.modules()[module]))

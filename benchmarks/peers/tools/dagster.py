@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from benchmarks.peers.graphs import Graph, Node, python_module
 from benchmarks.peers.processes import Command
-from benchmarks.peers.tools.base import Tool, emptied, parquet_values
+from benchmarks.peers.tools.base import ModuleTool, emptied, parquet_values
 
 DEFINITIONS = '''\
 """The definitions."""
@@ -77,7 +77,7 @@ with DagsterInstance.get() as instance:
 '''
 
 
-class Dagster(Tool):
+class Dagster(ModuleTool):
     """All in one process, as the function `materialize` does it: what Dagster is quickest at."""
 
     name = "dagster"
@@ -99,12 +99,13 @@ class Dagster(Tool):
         (root / "works" / "__init__.py").touch()
         (root / "home" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
         for module, nodes in graph.modules().items():
-            (root / "works" / f"{module}.py").write_text(self._module(graph, nodes))
+            (root / "works" / f"{module}.py").write_text(self.module(graph, nodes))
         (root / "defs.py").write_text(DEFINITIONS.format(modules=", ".join(graph.modules())))
         (root / "make.py").write_text(MAKE)
         (root / "stale.py").write_text(STALE)
 
-    def _module(self, graph: Graph, nodes: Sequence[Node]) -> str:
+    @override
+    def module(self, graph: Graph, nodes: Sequence[Node]) -> str:
         return python_module(
             graph, nodes, "from dagster import asset\n", lambda node: f'@asset(code_version="{node.constant}")\n'
         )
@@ -135,11 +136,6 @@ class Dagster(Tool):
             "dagster --version": self._command(root, program, "--version"),
             "dagster asset list": self._command(root, program, "asset", "list", "-f", "defs.py"),
         }
-
-    @override
-    def edit(self, root: Path, graph: Graph, name: str) -> None:
-        module = graph.module_of(name)
-        (root / "works" / f"{module}.py").write_text(self._module(graph, graph.modules()[module]))
 
     @override
     def update(self, root: Path, affected: Sequence[str]) -> Command:

@@ -11,7 +11,7 @@ from typing_extensions import override
 from benchmarks.peers.environments import Environments
 from benchmarks.peers.graphs import Graph, Node, python_module
 from benchmarks.peers.processes import Command
-from benchmarks.peers.tools.base import Tool, emptied, parquet_values
+from benchmarks.peers.tools.base import ModuleTool, emptied, parquet_values
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENTRY = "import sys; from assetflow.cli.main import main; sys.exit(main())"
@@ -23,7 +23,7 @@ def assetflow(root: Path, *arguments: str) -> Command:
     return Command((sys.executable, "-c", ENTRY, *arguments), root, {"PYTHONPATH": str(REPOSITORY)})
 
 
-class Assetflow(Tool):
+class Assetflow(ModuleTool):
     """One executor."""
 
     full = 10_000
@@ -45,9 +45,10 @@ class Assetflow(Tool):
         (root / "works" / "__init__.py").touch()
         (root / "assetflow.toml").write_text('modules = ["works"]\n')
         for module, nodes in graph.modules().items():
-            (root / "works" / f"{module}.py").write_text(self._module(graph, nodes))
+            (root / "works" / f"{module}.py").write_text(self.module(graph, nodes))
 
-    def _module(self, graph: Graph, nodes: Sequence[Node]) -> str:
+    @override
+    def module(self, graph: Graph, nodes: Sequence[Node]) -> str:
         decorator = f'@asset(io="{self.io}")\n' if self.io else "@asset\n"
         return python_module(graph, nodes, "from assetflow import asset\n", lambda _: decorator)
 
@@ -65,11 +66,6 @@ class Assetflow(Tool):
             return {}
         verbs = ("--version", "ls", "status", "plan")
         return {f"assetflow {verb}": assetflow(root, verb) for verb in verbs}
-
-    @override
-    def edit(self, root: Path, graph: Graph, name: str) -> None:
-        module = graph.module_of(name)
-        (root / "works" / f"{module}.py").write_text(self._module(graph, graph.modules()[module]))
 
     @override
     def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:

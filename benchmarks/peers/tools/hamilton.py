@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from benchmarks.peers.graphs import Graph, Node, python_module
 from benchmarks.peers.processes import Command
-from benchmarks.peers.tools.base import Tool, emptied, parquet_values
+from benchmarks.peers.tools.base import ModuleTool, emptied, parquet_values
 
 RUN = '''\
 """Has the last tables of the graph executed; what they are made of is executed or known from the cache."""
@@ -42,7 +42,7 @@ built.materialize(*written)
 '''
 
 
-class Hamilton(Tool):
+class Hamilton(ModuleTool):
     """A driver with `with_cache()` and functions with `@cache(format="parquet")`."""
 
     name = "hamilton"
@@ -58,12 +58,13 @@ class Hamilton(Tool):
         (root / "works").mkdir()
         (root / "works" / "__init__.py").touch()
         for module, nodes in graph.modules().items():
-            (root / "works" / f"{module}.py").write_text(self._module(graph, nodes))
+            (root / "works" / f"{module}.py").write_text(self.module(graph, nodes))
         read = {name for node in graph.nodes for name in node.reads}
         last = [node.name for node in graph.nodes if node.name not in read]
         (root / "run.py").write_text(RUN.format(modules=", ".join(graph.modules()), last=last))
 
-    def _module(self, graph: Graph, nodes: Sequence[Node]) -> str:
+    @override
+    def module(self, graph: Graph, nodes: Sequence[Node]) -> str:
         imports = "from hamilton.function_modifiers import cache\n"
         return python_module(graph, nodes, imports, lambda _: '@cache(format="parquet")\n')
 
@@ -75,11 +76,6 @@ class Hamilton(Tool):
     @override
     def make(self, root: Path) -> Command:
         return Command((self.python, "run.py"), root, {"HAMILTON_TELEMETRY_ENABLED": "false"})
-
-    @override
-    def edit(self, root: Path, graph: Graph, name: str) -> None:
-        module = graph.module_of(name)
-        (root / "works" / f"{module}.py").write_text(self._module(graph, graph.modules()[module]))
 
     @override
     def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from benchmarks.peers.graphs import Graph, Node, python_module
 from benchmarks.peers.processes import Command
-from benchmarks.peers.tools.base import Tool, emptied, parquet_values
+from benchmarks.peers.tools.base import ModuleTool, emptied, parquet_values
 
 STORED = '''\
 """A task that writes its frame to a file, and whose result is cached by its source and its inputs."""
@@ -54,7 +54,7 @@ if __name__ == "__main__":
 '''
 
 
-class Prefect(Tool):
+class Prefect(ModuleTool):
     """Tasks in order, each with `cache_policy=INPUTS + TASK_SOURCE` and a persisted result."""
 
     name = "prefect"
@@ -81,11 +81,12 @@ class Prefect(Tool):
         (root / "works" / "stored.py").write_text(STORED)
         modules = graph.modules()
         for module, nodes in modules.items():
-            (root / "works" / f"{module}.py").write_text(self._module(graph, nodes))
+            (root / "works" / f"{module}.py").write_text(self.module(graph, nodes))
         steps = [f"    ({module}.{one.name}, {one.reads!r})," for module, nodes in modules.items() for one in nodes]
         (root / "run.py").write_text(RUN.format(modules=", ".join(modules), steps="\n".join(steps)))
 
-    def _module(self, graph: Graph, nodes: Sequence[Node]) -> str:
+    @override
+    def module(self, graph: Graph, nodes: Sequence[Node]) -> str:
         return python_module(graph, nodes, "from works.stored import stored\n", lambda _: "@stored\n")
 
     @override
@@ -112,11 +113,6 @@ class Prefect(Tool):
             "NO_PROXY": "127.0.0.1,localhost",
         }
         return Command(arguments, root, quiet)
-
-    @override
-    def edit(self, root: Path, graph: Graph, name: str) -> None:
-        module = graph.module_of(name)
-        (root / "works" / f"{module}.py").write_text(self._module(graph, graph.modules()[module]))
 
     @override
     def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:
