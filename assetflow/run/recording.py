@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.catalog.commit_times import CommitTime, note_commit_times
+from assetflow.errors import Superseded
 from assetflow.io.sources import FileState
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
@@ -104,7 +106,8 @@ class Recorder:
 
     def _note_times(self) -> None:
         times, self._times = self._times, []
-        note_commit_times(self._catalog, times)
+        with suppress(Superseded):  # what they committed is recorded; their times are worth no error
+            note_commit_times(self._catalog, times)
 
     def _keep_refused(self, waiting: list[Pending], now: float) -> list[Pending]:
         """Keep what checks rejected; the outcomes with the numbers that it got."""
