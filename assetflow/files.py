@@ -19,6 +19,9 @@ from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFaile
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+    from types import TracebackType
+
+    from assetflow.whole_disk import WholeDisk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +59,13 @@ class Files:
     def make_directory(self, path: Path) -> None:
         """Make the directory and the missing ones above it."""
         with _mapped("making the folder", path):
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                os.mkdir(path)  # noqa: PTH102 - mostly there is what is above, and nothing here
+            except FileExistsError:
+                if not path.is_dir():
+                    raise
+            except FileNotFoundError:
+                path.mkdir(parents=True, exist_ok=True)
 
     def create(self, path: Path) -> BinaryIO:
         """A new file for writing; the caller syncs it with `sync_file` before closing. It must not exist yet.
@@ -95,9 +104,9 @@ class Files:
     def rename(self, source: Path, target: Path) -> None:
         """Move a file or directory to a place that does not exist yet, on the same file system, in one step."""
         with _mapped("publishing", target):
-            if target.exists():
+            if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, "it exists already", str(target))
-            source.rename(target)
+            os.rename(source, target)  # noqa: PTH104 - for each version: a Path costs more than the system call
 
     def replace(self, source: Path, target: Path) -> None:
         """Move a file over one that may exist, on the same file system, in one step: readers see the old or the new."""
@@ -120,9 +129,14 @@ class Files:
         if hasattr(os, "sync"):  # Windows has none, and cannot sync folders either
             os.sync()
 
+    def sync_disk(self, disk: WholeDisk) -> bool:
+        """Return true when all that was written to a file system is on the disk; false where that cannot be had."""
+        with _mapped("syncing", disk.folder):
+            return disk.sync()
+
     def sync_path(self, path: Path) -> None:
-        """Return when a closed file, which another library wrote, is on the disk."""
-        with _mapped("syncing", path), path.open("rb+") as handle:
+        """Return when a closed file is on the disk."""
+        with _mapped("syncing", path), path.open("rb+" if os.name == "nt" else "rb") as handle:
             self.sync_file(handle)
 
     def remove_tree(self, path: Path) -> None:
@@ -131,9 +145,10 @@ class Files:
             _remove(path)
 
     @contextmanager
-    def writing(self, path: Path) -> Generator[SyncedFile]:
+    def writing(self, path: Path, *, small: int = 0) -> Generator[SyncedFile]:
         """A new file to write; on a normal exit its content is on the disk, after an error the file is removed.
 
+        If the file has not more than `small` bytes, it is the caller who syncs it later.
         What is yielded knows the hash of all that was written, so nothing has to be read again to learn it.
         """
         with _mapped("writing", path):
@@ -146,16 +161,28 @@ class Files:
                         out.finish()
                     finally:
                         out.stop()
-                    self.sync_file(handle)
+                    if out.size > small or not small:
+                        self.sync_file(handle)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
 
-    def write_bytes(self, path: Path, data: bytes) -> str:
-        """Make a file with this content, which is on the disk when the call returns; the hash of the content."""
-        with self.writing(path) as out:
-            out.write(data)
-        return out.hash
+    def write_bytes(self, path: Path, data: bytes | memoryview, *, is_durable: bool = True) -> str:
+        """Make a file with this content, which is on the disk when the call returns, if `is_durable`; its hash.
+
+        Else the caller sees to it later.
+        """
+        with _mapped("writing", path):
+            handle = self.create(path)
+            try:
+                with handle:
+                    self.write(handle, data)
+                    if is_durable:
+                        self.sync_file(handle)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return f"bytes-{self.hash}:{new_hash(self.hash, data).hexdigest()}"
 
     def append_line(self, path: Path, line: bytes, *, is_durable: bool = True) -> None:
         """Add a line to a file, which is made when it is not there; on the disk when the call returns, if `is_durable`.
@@ -409,12 +436,20 @@ def names_disk_errors(function: Callable[P, R]) -> Callable[P, R]:
     return named
 
 
-@contextmanager
-def _mapped(doing: str, path: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(doing, path, error) from error
+class _mapped:  # noqa: N801 - is called as a function would be, around every operation: a generator costs thrice that
+    """Turn errors of the system into ours, which say what was being done to which file."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: Path) -> None:
+        self._doing, self._path = doing, path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            raise storage_error(self._doing, self._path, error) from error
 
 
 def _last_byte(handle: BinaryIO) -> bytes:

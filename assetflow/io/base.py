@@ -10,14 +10,21 @@ from typing import Protocol
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
 
+SMALL_BYTES = 1 << 20
+"""What is not larger in memory is written as a whole, and may be synced together with others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a manager may write: `directory` is new, empty and private until the version is published."""
+    """Where a manager may write: `directory` is new, empty and private until the version is published.
+
+    With `is_synced_later` somebody else syncs small files before that; who syncs them all the same does no harm.
+    """
 
     key: AssetKey
     partition: str
     directory: Path
+    is_synced_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,8 @@ class Written:
 
     `rows` is None for what is not a table. `schema` maps column names, in order, to type names; `columns` to digests of
     their content. `details` is what `read` needs besides the bytes (JSON-able). `files` has the hash of the bytes of
-    files in the target by their relative names, for those whose hash is known from writing them.
+    files in the target by their relative names, for those whose hash is known from writing them. `sizes` has the bytes
+    of all files, also by relative names, when all are known; else they are looked at.
     """
 
     data_hash: str
@@ -35,6 +43,7 @@ class Written:
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     details: Mapping[str, object] = field(default_factory=dict[str, object])
     files: Mapping[str, str] = field(default_factory=dict[str, str])
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

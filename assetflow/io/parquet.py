@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExact, StorageFailed
 from assetflow.files import Files, SyncedFile, says_nothing_of, storage_error
 from assetflow.io import arrow, layout
-from assetflow.io.base import Target, Want, Written
+from assetflow.io.base import SMALL_BYTES, Target, Want, Written
 from assetflow.io.handover import Handed
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DATA = "data.parquet"
 CATEGORIES = "categories.arrow"
-
-_IN_ONE_GO = 1 << 20
-"""A table that is smaller in memory is written as a whole."""
 
 _LANES = 2
 """Row groups that are decoded at the same time: one thread waits for its columns while the other reads and checks."""
@@ -62,20 +59,34 @@ class ParquetIO:
         stream = arrow.open_table(value, target.key) if known is None else known.stream()
         plain = layout.plain_schema(stream.schema)
         layout.refuse_unwritable(plain, target.key)
-        found: bytes | None = None
-        with self._files.writing(target.directory / DATA) as out:
-            if known is not None and known.size_bytes <= _IN_ONE_GO:
-                data_hash, columns, rows = known.data_hash, known.columns, known.rows
-                _write_at_once(out, known, plain, target)
-            else:
-                data_hash, columns, rows, found = self._write_stream(out, stream, plain, target, known)
+        if known is not None and known.size_bytes <= SMALL_BYTES:
+            return self._write_at_once(known, plain, target)
+        small = SMALL_BYTES if target.is_synced_later else 0
+        with self._files.writing(target.directory / DATA, small=small) as out:
+            data_hash, columns, rows, found = self._write_stream(out, stream, plain, target, known)
         details, blocks = file_details(out, target.directory, self._files)
         details["schema"] = arrow.schema_to_text(stream.schema)
         hashes = {DATA: out.hash, **blocks}
         if found is not None:
-            hashes[CATEGORIES] = self._files.write_bytes(target.directory / CATEGORIES, found)
+            is_durable = not target.is_synced_later
+            hashes[CATEGORIES] = self._files.write_bytes(target.directory / CATEGORIES, found, is_durable=is_durable)
             details["categories"] = hashes[CATEGORIES]
         return Written(data_hash, rows, arrow.type_names(stream.schema), columns, details, hashes)
+
+    def _write_at_once(self, table: Handed, plain: pa.Schema, target: Target) -> Written:
+        """Write a small table, whose hashes are known, by way of memory: Arrow hands a file many small parts."""
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with _parquet_writer(sink, plain, target.key) as writer:
+            for batch in arrow.blocks(table.batches, table.schema):
+                _write_block(writer, batch, plain)
+            writer.add_key_value_metadata(_about(target, table.data_hash))
+        data = memoryview(sink.getvalue())
+        found = self._files.write_bytes(target.directory / DATA, data, is_durable=not target.is_synced_later)
+        details = {"size": len(data), "file": found, "schema": arrow.schema_to_text(table.schema)}
+        types = arrow.type_names(table.schema)
+        return Written(table.data_hash, table.rows, types, table.columns, details, {DATA: found}, {DATA: len(data)})
 
     def _write_stream(
         self, out: SyncedFile, stream: arrow.TableStream, plain: pa.Schema, target: Target, known: Handed | None
@@ -426,18 +437,6 @@ def _about(target: Target, data_hash: str) -> dict[str, str]:
     """What the file itself says about the version."""
     about = {"asset": target.key, "partition": target.partition, "data_hash": data_hash}
     return {"assetflow.version": json.dumps(about)}
-
-
-def _write_at_once(out: SyncedFile, table: Handed, plain: pa.Schema, target: Target) -> None:
-    """Write a small table, whose hashes are known, by way of memory: Arrow hands a file many small parts."""
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with _parquet_writer(sink, plain, target.key) as writer:
-        for batch in arrow.blocks(table.batches, table.schema):
-            _write_block(writer, batch, plain)
-        writer.add_key_value_metadata(_about(target, table.data_hash))
-    out.write(memoryview(sink.getvalue()))
 
 
 def _write_block(writer: Any, batch: Any, plain: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from assetflow.errors import AssetflowError, CannotStore, ContractBroken, DamagedVersion, NotExact
 from assetflow.files import Files, size_of
 from assetflow.io import arrow
-from assetflow.io.base import Target, Want, Written
+from assetflow.io.base import SMALL_BYTES, Target, Want, Written
 from assetflow.io.forms import form_words
 from assetflow.io.hashing import algorithm_of, bytes_hash, file_hash, json_hash, tree_hash
 from assetflow.io.parquet import Categories, damage
@@ -37,9 +37,10 @@ class JsonIO:
             CannotStore, NotExact: it is not a JSON value, or would not come back as it is.
         """
         plain = json_value(value, target.key)
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-        found = self._files.write_bytes(target.directory / _JSON, text.encode("utf-8", "surrogatepass"))
-        return Written(json_hash(plain, self._files.hash), None, files={_JSON: found})
+        data = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        is_durable = not target.is_synced_later or len(data) > SMALL_BYTES
+        found = self._files.write_bytes(target.directory / _JSON, data, is_durable=is_durable)
+        return Written(json_hash(plain, self._files.hash), None, files={_JSON: found}, sizes={_JSON: len(data)})
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The value; a list of dicts also arrives as any kind of table."""

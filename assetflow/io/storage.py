@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
-from assetflow.files import Files, size_of, storage_error, tree_files
+from assetflow.files import Files, size_of
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.folders import folder_name
 from assetflow.io.handover import Handed
-from assetflow.io.hashing import file_hash
-from assetflow.io.sidecar import SIDECAR, sidecar_bytes
+from assetflow.io.publishing import Prepared, Publisher, Staged
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
 
@@ -32,23 +30,6 @@ if TYPE_CHECKING:
 _STAGING = re.compile(r"(\d+)-([0-9a-f]{32})\Z")
 _MARKERS = {"parquet": "data.parquet", "duckdb": "table.txt", "json": "value.json", "pickle": "value.pickle"}
 """The file that a built-in manager leaves in the folder of every version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A value that is written and durable but not published; `directory` is None for what lives in the process."""
-
-    key: AssetKey
-    partition: str
-    io: str
-    directory: Path | None
-    data_hash: str
-    rows: int | None
-    size_bytes: int | None
-    schema: Mapping[str, str]
-    columns: Mapping[str, str]
-    details: Mapping[str, object]
-    files: Mapping[str, str]
 
 
 class Storage:
@@ -82,7 +63,7 @@ class Storage:
         self._given = dict(managers or {})
         self._made: Mapping[str, IOManager] | None = None
         self._files = files or Files(hash)
-        self._durable: set[Path] = set()
+        self._publisher = Publisher(root, self._files)
         self._views = views if duckdb == "views" and views is not None else None
         self._owner = owner
 
@@ -101,8 +82,11 @@ class Storage:
         io_is_explicit: bool,
         declared: str | None,
         run_id: int,
+        is_synced_later: bool = False,
     ) -> Staged:
         """Write the value into a private staging directory, durably when the call returns; an error leaves nothing.
+
+        What is small need not be durable before it is published when it `is_synced_later`.
 
         Raises:
             WrongReturn: a table was declared and something else returned.
@@ -115,13 +99,14 @@ class Storage:
             written = manager.write(value, Target(key, partition, self._root))
             return _staged(key, partition, name, None, written, None)
         directory = self.scratch(run_id)
+        is_synced_later = is_synced_later and os.name != "nt"  # there a file that is read-only cannot be synced
         try:
-            written = manager.write(value, Target(key, partition, directory))
-            size_bytes = size_of(directory)
+            written = manager.write(value, Target(key, partition, directory, is_synced_later))
+            size_bytes = sum(written.sizes.values()) if written.sizes else size_of(directory)
         except BaseException:
             self._remove_quietly(directory)
             raise
-        return _staged(key, partition, name, directory, written, size_bytes)
+        return _staged(key, partition, name, directory, written, size_bytes, is_synced_later=is_synced_later)
 
     def scratch(self, run_id: int) -> Path:
         """A new folder of this run for what is not to be published; whoever asked for it removes it.
@@ -163,28 +148,39 @@ class Storage:
             WarehouseLocked: another program holds the DuckDB file; the value stays staged.
             DiskFull, NotWritable, StorageFailed: the disk refused; the value stays staged.
         """
+        prepared = self.prepare(staged, made)
+        if isinstance(prepared, Prepared):
+            self.publish_all([prepared])
+            return prepared.version
+        return prepared
+
+    def prepare(self, staged: Staged, made: Mapping[str, object] | None = None) -> Prepared | NewVersion:
+        """All of `publish` but the sync and the move, which `publish_all` does; the version where there is no move.
+
+        Raises:
+            WarehouseLocked, DiskFull, NotWritable, StorageFailed: as `publish`.
+        """
         if staged.directory is None:
             return _new_version(staged, "", staged.size_bytes)
         identity = uuid4().hex[:12]
         digest = staged.data_hash.rpartition(":")[2][:16]
-        parent = Path(*staged.key.split("."), folder_name(staged.partition))
-        location = parent / f"{digest}-{identity}"
+        location = f"{'/'.join(staged.key.split('.'))}/{folder_name(staged.partition)}/{digest}-{identity}"
         manager = self._manager(staged.io)
         if hasattr(manager, "publish"):
-            cast("DuckDBIO", manager).publish(_as_version(staged, str(location)), staged.directory, identity)
-        version = _new_version(staged, location.as_posix(), staged.size_bytes)
-        self._write_sidecar(staged, version, made or {})
-        self._files.sync_directory(staged.directory)
-        self._make_durably(self._root / parent)
-        self._files.rename(staged.directory, self._root / location)
-        try:
-            self._files.sync_directory(self._root / parent)
-        except AssetflowError:
-            # Not known to be durable, so not published: back to where discarding and sweeping find it.
-            with suppress(AssetflowError):
-                self._files.rename(self._root / location, staged.directory)
-            raise
-        return version
+            cast("DuckDBIO", manager).publish(_as_version(staged, location), staged.directory, identity)
+        return self._publisher.prepare(staged, _new_version(staged, location, staged.size_bytes), made or {})
+
+    def publish_all(self, prepared: Sequence[Prepared]) -> None:
+        """Publish what is prepared, all of it or nothing; it is durable when the call returns.
+
+        Raises:
+            DiskFull, NotWritable, StorageFailed: the disk refused; all of it stays staged.
+        """
+        self._publisher.publish(prepared)
+
+    def watch_disk(self) -> None:
+        """Be ready to publish many small versions together: what is written from now on can be synced as one."""
+        self._publisher.watch()
 
     def discard(self, staged: Staged) -> None:
         """Remove what was staged."""
@@ -387,37 +383,6 @@ class Storage:
             fix=did_you_mean(name, known),
         )
 
-    def _write_sidecar(self, staged: Staged, version: NewVersion, made: Mapping[str, object]) -> None:
-        assert staged.directory is not None, "what lives in the process has no sidecar"
-        directory = staged.directory
-        self._files.remove_tree(directory / SIDECAR)  # of a publish that failed half-way
-        try:
-            files = {
-                path.relative_to(directory).as_posix(): (path.stat().st_size, self._hash_of(staged, path))
-                for path in tree_files(directory)
-            }
-        except OSError as error:
-            raise storage_error("reading", Path(str(error.filename or directory)), error) from error
-        data = sidecar_bytes(version, asset=staged.key, partition=staged.partition, files=files, made=made)
-        self._files.write_bytes(directory / SIDECAR, data)
-
-    def _hash_of(self, staged: Staged, path: Path) -> str:
-        assert staged.directory is not None, "what lives in the process has no files"
-        known = staged.files.get(path.relative_to(staged.directory).as_posix())
-        return known or file_hash(path, self._files.hash)
-
-    def _make_durably(self, directory: Path) -> None:
-        """Make the directory, and sync every name on the way to it once in the life of this object.
-
-        That a folder is there says nothing: who made it may have been killed before it synced the one above.
-        """
-        self._files.make_directory(directory)
-        place = directory
-        while place not in self._durable and place != self._root.parent:
-            self._files.sync_directory(place.parent)
-            self._durable.add(place)
-            place = place.parent
-
     def _remove_quietly(self, directory: Path) -> None:
         """Remove what a failed write left; a second failure must not hide the first, and `sweep` comes again."""
         with suppress(AssetflowError):
@@ -454,11 +419,12 @@ def _check_declared(value: object, declared: str | None, key: str) -> None:
 
 
 def _staged(
-    key: AssetKey, partition: str, io: str, directory: Path | None, written: Written, size_bytes: int | None
-) -> Staged:
+    key: AssetKey, partition: str, io: str, directory: Path | None, written: Written, size_bytes: int | None,
+    *, is_synced_later: bool = False,
+) -> Staged:  # fmt: skip
     return Staged(
         key, partition, io, directory, written.data_hash, written.rows, size_bytes,
-        written.schema, written.columns, written.details, written.files,
+        written.schema, written.columns, written.details, written.files, written.sizes, is_synced_later,
     )  # fmt: skip
 
 

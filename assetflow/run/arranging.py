@@ -10,6 +10,7 @@ from pathlib import Path
 from random import random
 
 from assetflow.errors import DamagedVersion
+from assetflow.io.storage import Storage
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, Version
 from assetflow.model.spec import InputSpec
@@ -35,6 +36,7 @@ class RunSettings:
 
     root: Path
     log_folder: Path
+    storage: Storage
     forced: frozenset[AssetKey] = frozenset()
     may_fail: int | None = None
     handover: Handover = field(default_factory=Handover)

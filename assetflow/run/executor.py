@@ -15,10 +15,11 @@ from typing import Protocol
 
 from assetflow.run.ahead import Announce, Announced
 from assetflow.run.interrupt import Interrupts
+from assetflow.run.pace import Pace
 from assetflow.run.task import NodeResult, Task
 
-_QUEUED, _QUICK_S, _LOOK_BACK = 4, 0.1, 8
-"""Tasks for each thread when the last eight took less than a tenth of a second each."""
+_QUEUED = 4
+"""Tasks for each thread while they are quick."""
 
 Work = Callable[[Task, Announce | None], NodeResult]
 """Carries out one task. It never raises: what goes wrong is in the result.
@@ -59,6 +60,11 @@ class Executor(Protocol):
         """How many more tasks can be started now."""
         ...
 
+    @property
+    def is_here(self) -> bool:
+        """Whether tasks are carried out within `wait`, however long they take."""
+        ...
+
     def start(self, task: Task) -> None:
         """Begin a task."""
         ...
@@ -93,6 +99,11 @@ class InlineExecutor:
         """One when nothing waits."""
         return 1 - len(self._waiting)
 
+    @property
+    def is_here(self) -> bool:
+        """Yes."""
+        return True
+
     def start(self, task: Task) -> None:
         """Keep the task until somebody waits for it."""
         self._waiting.append(task)
@@ -124,7 +135,7 @@ class ThreadExecutor:
     def __init__(self, means: Means) -> None:
         self._work, self._workers, self._cancel = means.work, means.workers, means.cancel
         self._interrupts, self._strict = means.interrupts, means.strict
-        self._lasted: deque[float] = deque(maxlen=_LOOK_BACK)
+        self._pace = Pace()
         self._running = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
@@ -138,8 +149,12 @@ class ThreadExecutor:
     @property
     def capacity(self) -> int:
         """The workers that are idle, and room for what they do next while all is quick."""
-        is_quick = len(self._lasted) == _LOOK_BACK and max(self._lasted) < _QUICK_S
-        return self._workers * (_QUEUED if is_quick and not self._strict else 1) - self._running
+        return self._workers * (_QUEUED if self._pace.is_quick and not self._strict else 1) - self._running
+
+    @property
+    def is_here(self) -> bool:
+        """No, in threads."""
+        return False
 
     def start(self, task: Task) -> None:
         """Hand the task to an idle thread, starting one if there are fewer than allowed."""
@@ -159,9 +174,8 @@ class ThreadExecutor:
                 results.append(self._results.get_nowait())
         except Empty:
             pass
-        ended = [one for one in results if isinstance(one, NodeResult)]
-        self._running -= len(ended)
-        self._lasted.extend(one.finished_at - one.started_at for one in ended)
+        self._running -= sum(isinstance(one, NodeResult) for one in results)
+        self._pace.note(results)
         return results
 
     def cancel(self) -> None:

@@ -78,8 +78,9 @@ class Pinned:
         return None if head is None else head.trace.trace_id
 
     def task(
-        self, name: str, keys: Sequence[AssetKey], *, run_id: int, env: str, attempt: int, started: Started | None
-    ) -> Task:
+        self, name: str, keys: Sequence[AssetKey], *, run_id: int, env: str, attempt: int, started: Started | None,
+        is_put_off: bool,
+    ) -> Task:  # fmt: skip
         """The call of the function `name` for these of its outputs, on what is pinned now; `started` says what else."""
         ahead = NOTHING if started is None else started.versions
         specs, heads = self._world.graph.specs, self.heads
@@ -101,6 +102,7 @@ class Pinned:
             log_file=log_path(self._log_folder, run_id, name, attempt),
             rejected={key: self._rejected[key] for key in keys if key in self._rejected},
             slots=self._slots(keys, sources) if _has_slots(specs[keys[0]]) else (),
+            is_put_off=is_put_off,
         )
 
     def _slots(self, keys: Sequence[AssetKey], sources: Iterable[AssetKey]) -> tuple[AssetSpec, ...]:

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.catalog.commit_times import CommitTime, note_commit_times
-from assetflow.errors import Superseded
-from assetflow.io.sources import FileState
+from assetflow.errors import AssetflowError, Superseded
+from assetflow.io.publishing import Prepared
+from assetflow.io.sources import FileState, Observation
+from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Head, NewTrace, NewVersion, SpanTime, Trace, TraceInput, Version
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.planner import SourceNow, Step
+from assetflow.plan.planner import Plan, SourceNow, Step
 from assetflow.plan.tried import FAILED, tried
-from assetflow.run.outcome import StepOutcome
+from assetflow.run.interrupt import Interrupts
+from assetflow.run.outcome import RunResult, StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
 
@@ -30,7 +33,8 @@ class Pending:
     """An outcome on its way. With a `trace`, it is true when that is committed: then `done` says how.
 
     `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone,
-    `files` states of files that were read on the way. `refused` is of a version that a check rejected.
+    `files` states of files that were read on the way. `refused` is of a version that a check rejected. What is
+    `prepared` has to be published before the outcome is recorded.
     """
 
     outcome: StepOutcome
@@ -43,6 +47,7 @@ class Pending:
     at: float = 0.0
     seconds: float = 0.0
     refused: NewTrace | None = None
+    prepared: Prepared | None = None
 
 
 class Recorder:
@@ -52,11 +57,17 @@ class Recorder:
         self._catalog, self._env, self._run_id, self._sources = catalog, env, run_id, sources
         self._waiting: list[Pending] = []
         self._times: list[CommitTime] = []
+        self._published_s = 0.0
 
     @property
     def has_more(self) -> bool:
         """Whether something waits to be recorded."""
         return bool(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes wait to be recorded."""
+        return len(self._waiting)
 
     @property
     def has_failed(self) -> bool:
@@ -66,6 +77,27 @@ class Recorder:
     def add(self, outcome: Pending) -> None:
         """Take an outcome in."""
         self._waiting.append(outcome)
+
+    def publish(self, storage: Storage) -> list[tuple[Pending, AssetflowError]]:
+        """Publish all that is prepared together; the outcomes of which the disk refused that wait no more."""
+        waiting = [(one, one.prepared) for one in self._waiting if one.prepared is not None]
+        if not waiting:
+            return []
+        began = time.perf_counter()
+        refused = dict[int, tuple[Pending, AssetflowError]]()
+        try:
+            storage.publish_all([prepared for _, prepared in waiting])
+        except AssetflowError:
+            for one, prepared in waiting:
+                try:
+                    storage.publish_all([prepared])
+                except AssetflowError as error:
+                    refused[id(one)] = one, error
+                    with suppress(AssetflowError):  # the next run sweeps
+                        storage.discard(prepared.staged)
+        self._waiting = [one for one in self._waiting if id(one) not in refused]
+        self._published_s += time.perf_counter() - began
+        return list(refused.values())
 
     def record(self, begun: Iterable[Attempt]) -> list[Pending]:
         """Record what waits, and the attempts that begin; the outcomes in the order in which they came.
@@ -88,7 +120,8 @@ class Recorder:
         done = iter(
             self._catalog.commit(self._env, self._run_id, traces, now, attempts, files, lost, self._sources)
         )  # fmt: skip
-        seconds = (time.perf_counter() - began) / len(commits)
+        seconds = (time.perf_counter() - began + self._published_s) / len(commits)
+        self._published_s = 0.0
         told = [one if one.trace is None else replace(one, done=next(done), at=now, seconds=seconds) for one in waiting]
         for one in told:
             if one.attempt is not None and one.done is not None and one.done.moved:
@@ -164,6 +197,51 @@ def observed(step: Step, source: SourceNow, now: float) -> NewTrace:
     asset, partition = split_slot(step.asset)
     return NewTrace(
         asset, source.token, "", {}, {}, (), "observe", now, now, source.as_of, {}, version, None, seen, partition
+    )
+
+
+def record_sources(
+    catalog: Catalog,
+    plan: Plan,
+    run_id: int,
+    sources: Mapping[AssetKey, SourceNow],
+    observations: Mapping[AssetKey, Observation],
+) -> dict[AssetKey, Head]:
+    """Record every source of a plan that can be read and differs from its head; the new heads."""
+    now = time.time()
+    differ = [
+        (step, source)
+        for step in plan
+        if step.spec.is_source and (source := sources[step.asset]).problem is None
+        if step.head is None or step.head.version.data_hash != source.token
+    ]
+    if not differ:
+        return {}
+    traces = [observed(step, source, now) for step, source in differ]
+    files = [file_row(state) for step, _ in differ for state in observations[step.asset].files]
+    done = catalog.commit(plan.env, run_id, traces, now, files=files)
+    return {
+        step.asset: head_after(plan.env, trace, committed, None, run_id, now)
+        for (step, _), trace, committed in zip(differ, traces, done, strict=True)
+    }
+
+
+def run_result(
+    plan: Plan, run_id: int, outcomes: Mapping[AssetKey, StepOutcome], seconds: float, interrupts: Interrupts
+) -> RunResult:
+    """What a run that is over did."""
+    current = [step for step in plan.current if step.asset not in outcomes]
+    reused = (plan.steps[one.asset] for one in outcomes.values() if one.state in ("cut_off", "linked"))
+    return RunResult(
+        run_id,
+        plan.env,
+        {step.asset: outcomes[step.asset] for step in plan if step.asset in outcomes},
+        len(current) + sum(plan.settled.values()),
+        seconds,
+        sum(step.estimate_s or 0.0 for step in (*current, *reused)) + plan.settled_s,
+        interrupts.is_stopping,
+        interrupts.signal_number,
+        timed_out=interrupts.is_expired,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
@@ -13,24 +13,30 @@ from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
-from assetflow.model.records import Attempt, NewTrace, Version
-from assetflow.model.spec import AssetSpec
+from assetflow.model.records import Attempt, NewTrace
 from assetflow.plan.estimate import start_order
 from assetflow.plan.planner import Plan, World
 from assetflow.plan.staleness import Action, Decision
 from assetflow.run.ahead import Ahead, Announced, Started
 from assetflow.run.arranging import Judge, Progress, RunSettings, arranged, attempts_of, counted, lost_pins
+from assetflow.run.endings import Endings
 from assetflow.run.executor import Executor
-from assetflow.run.failure import overtaken, step_error, unpinned_first
+from assetflow.run.failure import overtaken, step_error
 from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import FAILED, MADE, NextTry, Observer, RunResult, StepOutcome
+from assetflow.run.pace import PutOff
 from assetflow.run.pinned import Pinned, taken_in_memory
 from assetflow.run.pools import SlotQueue
-from assetflow.run.recording import Pending, Recorder, attempt_of, computed, head_after, linked, observed, versions_gone
+from assetflow.run.recording import (
+    Pending,
+    Recorder,
+    head_after,
+    record_sources,
+    run_result,
+)
 from assetflow.run.reports import Progressed
 from assetflow.run.retrying import next_try
-from assetflow.run.survey import file_row
-from assetflow.run.task import Made, NodeResult
+from assetflow.run.task import NodeResult
 
 _TICK_S = 0.1
 _CANCEL_S, _GIVE_UP_S = 3.0, 1.0
@@ -60,14 +66,18 @@ class Runner:
         self._running: set[str] = set()
         self._begun: set[AssetKey] = set()
         self._starting: list[tuple[str, list[Attempt]]] = []
+        self._unrecorded: dict[str, list[Attempt]] = {}
         self._settled: list[str] = []
+        self._put_off = PutOff(self._record)
         self._told_to_stop = self._stopping = False
         self._failed = 0
         self._judge = Judge(world, self._pinned, settings.forced, self._outcomes)
+        self._endings = Endings(world, plan, self._pinned, settings, interrupts, self._nodes, self._begun)
 
     def run(self, run_id: int, observer: Observer, began: float) -> RunResult:
         """Carry out the plan. `began` is the monotonic time at which the verb started, for the total."""
-        self._run_id, self._observer = run_id, observer
+        self._run_id = self._endings.run_id = run_id
+        self._observer = observer
         self._recorder = Recorder(self._catalog, self._plan.env, run_id, self._loaded.code_sources)
         self._settings.inbox.listen(self._progressed)
         observer.run_started(run_id, self._plan, self._executor.workers)
@@ -77,7 +87,8 @@ class Runner:
         self._record()
         self._arrange()
         try:
-            self._loop()
+            with self._put_off:
+                self._loop()
         except KeyboardInterrupt:  # the second one: what is being computed is given up
             self._give_up()
             raise
@@ -87,44 +98,23 @@ class Runner:
             self._leave(node, "cancelled", f"not started: {self._interrupts.why}")
         self._record()
         self._recorder.finish()
-        current = [step for step in self._plan.current if step.asset not in self._outcomes]
-        reused = (self._plan.steps[o.asset] for o in self._outcomes.values() if o.state in ("cut_off", "linked"))
-        return RunResult(
-            run_id,
-            self._plan.env,
-            {step.asset: self._outcomes[step.asset] for step in self._plan if step.asset in self._outcomes},
-            len(current) + sum(self._plan.settled.values()),
-            time.monotonic() - began,
-            sum(step.estimate_s or 0.0 for step in (*current, *reused)) + self._plan.settled_s,
-            self._interrupts.is_stopping,
-            self._interrupts.signal_number,
-            timed_out=self._interrupts.is_expired,
-        )
+        return run_result(self._plan, run_id, self._outcomes, time.monotonic() - began, self._interrupts)
 
     # -- preparing
 
     def _observe_sources(self) -> None:
         """Record every source of the plan that differs from its head: runs pin what they read."""
-        now = time.time()
-        traces: dict[AssetKey, NewTrace] = {}
         for step in self._plan:
-            if not step.spec.is_source:
-                continue
-            source = self._world.sources[step.asset]
-            if source.problem is not None:
-                self._settle(StepOutcome(step.asset, "failed", error=step_error(source.problem, self._settings.root)))
-            elif step.head is None or step.head.version.data_hash != source.token:
-                traces[step.asset] = observed(step, source, now)
-        if not traces:
-            return
-        files = [file_row(state) for name in traces for state in self._observations[name].files]
-        done = self._catalog.commit(self._plan.env, self._run_id, [*traces.values()], now, files=files)
-        for (name, trace), committed in zip(traces.items(), done, strict=True):
-            self._heads[name] = head_after(self._plan.env, trace, committed, None, self._run_id, now)
+            problem = self._world.sources[step.asset].problem if step.spec.is_source else None
+            if problem is not None:
+                self._settle(StepOutcome(step.asset, "failed", error=step_error(problem, self._settings.root)))
+        self._heads.update(
+            record_sources(self._catalog, self._plan, self._run_id, self._world.sources, self._observations)
+        )
 
     def _arrange(self) -> None:
         """Find out what waits for what, in which order it starts, and what can be linked."""
-        self._nodes = arranged(self._world, self._plan)
+        self._nodes.update(arranged(self._world, self._plan))
         for name, node in self._nodes.items():
             for other in node.above:
                 self._dependents[other].append(name)
@@ -159,12 +149,14 @@ class Runner:
             self._begin_ready()
             self._begin_ahead()
             if self._running:
-                results = self._executor.wait(_TICK_S)
+                with self._put_off.away(is_long=self._executor.is_here):
+                    results = self._executor.wait(min(_TICK_S, self._put_off.left_s))
+                self._put_off.note(results)
                 self._settings.inbox.deliver()
                 for result in results:
                     self._take_in(result)
                 self._begin_beside()
-                self._record()
+                self._go_on()
             elif (self._later or self._slots.has_waiting) and not self._ready and not self._stopping:
                 until = self._later[0][0] - time.monotonic() if self._later else _TICK_S
                 time.sleep(min(_TICK_S, max(0.0, until)))
@@ -180,7 +172,7 @@ class Runner:
         while self._ready and self._has_room() and not self._stopping:
             while self._ready and self._has_room():
                 self._begin(heapq.heappop(self._ready)[1])
-            self._record()
+            self._go_on()
 
     def _begin_beside(self) -> None:
         """Start what stands before all that waits for what has ended well just now: one transaction records both."""
@@ -217,9 +209,11 @@ class Runner:
 
     def _give_up(self) -> None:
         """Record what was being computed as cancelled: nobody waits for it any more, and it did not fail."""
+        self._starting = []
+        self._record()  # what waited for that
         given_up = [StepOutcome(key, "cancelled", reasons=node.reasons.get(key, ()), attempts=node.attempt)
                     for name in self._running for node in (self._nodes[name],) for key in node.keys]  # fmt: skip
-        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, None) for outcome in given_up])
+        self._catalog.save_attempts(self._plan.env, [self._endings.attempt(outcome, None) for outcome in given_up])
         self._outcomes.update({one.asset: one for one in given_up})
 
     @property
@@ -252,7 +246,7 @@ class Runner:
         if node.attempt > 1 or any(decision.action is Action.RUN for decision in decisions.values()):
             return decisions
         for key, decision in decisions.items():
-            self._settle_without_running(key, decision)
+            self._recorder.add(self._endings.without_running(key, decision))
         return {}
 
     def _start(self, name: str, decisions: Mapping[AssetKey, Decision]) -> None:
@@ -275,6 +269,7 @@ class Runner:
             self._ahead.candidates.update(dict.fromkeys(self._dependents[name]))
             return
         self._running.discard(name)
+        self._unrecorded.pop(name, None)
         self._settings.pools.give_back(name)
         self._handover.take_files(one)
         for key in self._nodes[name].keys:
@@ -307,7 +302,7 @@ class Runner:
                 self._ahead.started[name] = Started(versions)
                 self._start(name, decisions)
         if self._starting:
-            self._record()
+            self._go_on()
 
     def _decide_about_started(self, name: str) -> None:
         """Let a function that was started ahead publish what it made, or throw that away: its inputs are settled."""
@@ -330,20 +325,6 @@ class Runner:
 
     # -- settling
 
-    def _settle_without_running(self, key: AssetKey, decision: Decision) -> None:
-        spec = self._world.graph.specs[key]
-        if decision.action is Action.LINK and decision.link is not None:
-            found = decision.link.version
-            outcome = StepOutcome(
-                key, "linked", found.number, found.rows, found.size_bytes, reasons=decision.reasons,
-                inputs=self._pinned.read(spec),
-            )  # fmt: skip
-            trace = linked(key, decision.link.trace, self._pinned.read(spec), self._pinned.seen(key))
-            self._commit(key, trace, found, outcome)
-            return
-        version = self._heads[key].version
-        self._settle(StepOutcome(key, "cut_off", version.number, version.rows, version.size_bytes))
-
     def _finish(self, result: NodeResult) -> None:
         """Take a result in: commit it, retry it, or let its dependents know that it failed."""
         node = self._nodes[result.task.node]
@@ -353,95 +334,78 @@ class Runner:
             self._retry(result, node, again)
             return
         for key in node.keys:
-            self._finish_output(key, node, result)
+            self._recorder.add(self._endings.of(key, node, result))
         self._settled.append(result.task.node)
 
     def _retry(self, result: NodeResult, node: Progress, again: NextTry) -> None:
-        failed = [replace(self._outcome(key, node, result), version=None) for key in node.keys]
-        self._catalog.save_attempts(self._plan.env, [self._attempt(outcome, result) for outcome in failed])
+        failed = [replace(self._endings.failed(key, node, result), version=None) for key in node.keys]
+        self._catalog.save_attempts(self._plan.env, [self._endings.attempt(outcome, result) for outcome in failed])
         node.attempt, node.result = again.number, None
         self._ahead.deny_below(result.task.node, self._dependents)  # it needs the room
         heapq.heappush(self._later, (time.monotonic() + again.wait_s, result.task.node))
         for outcome in failed:
             self._observer.retrying(outcome.asset, replace(again, failed=outcome))
 
-    def _outcome(self, key: AssetKey, node: Progress, result: NodeResult) -> StepOutcome:
-        """What the outcome of an attempt begins as: failed, on the inputs that it had."""
-        head = self._heads.get(key)
-        return StepOutcome(
-            key, "failed", None if head is None else head.version.number, seconds=result.seconds,
-            reasons=node.reasons.get(key, ()), attempts=node.attempt, input_rows=result.task.input_rows,
-            inputs=self._pinned.read(self._world.graph.specs[key]),
-            error=unpinned_first(result.error, self._plan.pinned),
-        )  # fmt: skip
+    def _settle(self, outcome: StepOutcome) -> None:
+        """An asset has reached an outcome that commits nothing, and of which nothing was computed."""
+        self._recorder.add(self._endings.settled(outcome))
 
-    def _finish_output(self, key: AssetKey, node: Progress, result: NodeResult) -> None:
-        spec, head, base = self._world.graph.specs[key], self._heads.get(key), self._outcome(key, node, result)
-        if result.error is not None:
-            if result.error.type == "KeyboardInterrupt" and self._interrupts.is_stopping:
-                message = f"stopped: {self._interrupts.why}"
-                self._settle(replace(base, state="cancelled", error=None, message=message), result)
-            else:
-                self._settle(base, result)
-        elif result.skipped is not None:
-            self._settle(replace(base, state="skipped", message=result.skipped), result)
+    def _go_on(self) -> None:
+        """Start what is to start; record what has come together, unless it may wait and there is no room for more."""
+        is_stopping = self._stopping or self._interrupts.is_stopping
+        if is_stopping or self._has_room() or self._recorder.has_failed or self._slots.has_waiting:
+            self._record()
+        elif self._put_off.may_wait(self._recorder.waiting):
+            starting, self._starting = self._starting, []
+            self._unrecorded.update(starting)
+            self._launch(name for name, _ in starting)
         else:
-            made = result.outputs[key]
-            state = "rejected" if made.error is not None else "unchanged" if made.version is None else "materialized"
-            outcome = replace(
-                base, state=state, rows=made.rows, size_bytes=made.size_bytes, checks=made.checks, error=made.error,
-                rejected=made.rejected,
+            self._record()
+
+    def _launch(self, names: Iterable[str]) -> None:
+        for name in names:
+            node, started = self._nodes[name], self._ahead.started.get(name)
+            for key in node.keys:
+                self._observer.step_started(key, node.reasons[key])
+            task = self._pinned.task(
+                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt, started=started,
+                is_put_off=self._is_published_here(name),
             )  # fmt: skip
-            if made.error is not None:
-                refused = None if made.version is None else replace(self._new_trace(spec, made, result), kind="reject")
-                self._settle(outcome, result, refused)
-            else:
-                kept = None if head is None else head.version
-                self._commit(key, self._new_trace(spec, made, result), kept, outcome, result)
+            self._executor.start(self._handover.dressed(task) if self._settings.is_apart else task)
+            self._running.add(name)
 
-    def _new_trace(self, spec: AssetSpec, made: Made, result: NodeResult) -> NewTrace:
-        head, origin = self._heads.get(spec.key), result.task.origins[spec.key]
-        reuse = head.version.version_id if made.version is None and head is not None else None
-        return computed(spec.key, origin, made, result, reuse, self._pinned.seen(spec.key))
+    def _is_published_here(self, name: str) -> bool:
+        """Whether what a function makes is published by this thread, together with what others make."""
+        if not self._put_off.is_quick or self._settings.is_apart or self._loaded.nodes[name].limits.needs_process:
+            return False
+        self._settings.storage.watch_disk()
+        return True
 
-    def _commit(
-        self, key: AssetKey, trace: NewTrace, kept: Version | None, outcome: StepOutcome,
-        result: NodeResult | None = None,
-    ) -> None:  # fmt: skip
-        """An outcome that a commit makes true. `kept` is the version of the head when no new one is stored."""
-        lost = versions_gone(trace, self._heads.get(key), is_lost=key in self._world.lost)
-        files = () if result is None else result.files
-        self._recorder.add(Pending(outcome, self._attempt(outcome, result), trace, kept, lost, files))
-
-    def _settle(
-        self, outcome: StepOutcome, result: NodeResult | None = None, refused: NewTrace | None = None
-    ) -> None:  # fmt: skip
-        """An asset has reached an outcome that commits nothing; `refused` is of what a check rejected."""
-        never_began = outcome.state == "cut_off" and outcome.asset not in self._begun
-        attempt = None if never_began else self._attempt(outcome, result)
-        self._recorder.add(Pending(outcome, attempt, refused=refused))
+    def _publish(self) -> None:
+        for one, error in self._recorder.publish(self._settings.storage):
+            key = one.outcome.asset
+            node = self._nodes[self._node_of(key)]
+            assert node.result is not None, "it prepared what was refused"
+            failed = replace(self._endings.failed(key, node, node.result), error=step_error(error, self._settings.root))
+            self._recorder.add(self._endings.settled(failed, node.result))
 
     def _record(self) -> None:
         """Record all that has come together since the last time, in one transaction, and only then tell anybody.
 
         Then start what waited for that, and let the dependents of what is settled go on.
         """
+        self._publish()
         starting, settled = self._starting, self._settled
         self._starting, self._settled = [], []
-        for one in self._recorder.record(attempt for _, begun in starting for attempt in begun):
+        self._unrecorded.update(starting)
+        begun, self._unrecorded = self._unrecorded, {}
+        for one in self._recorder.record(attempt for attempts in begun.values() for attempt in attempts):
             if one.trace is None or one.done is None:
                 self._tell(one.outcome)
             else:
                 self._take_commit(one, one.trace, one.done)
-        for name, _ in starting:
-            node, started = self._nodes[name], self._ahead.started.get(name)
-            for key in node.keys:
-                self._observer.step_started(key, node.reasons[key])
-            task = self._pinned.task(
-                name, node.keys, run_id=self._run_id, env=self._plan.env, attempt=node.attempt, started=started
-            )
-            self._executor.start(self._handover.dressed(task) if self._settings.is_apart else task)
-            self._running.add(name)
+        self._put_off.recorded()
+        self._launch(name for name, _ in starting)
         for name in settled:
             self._failed += sum(self._outcomes[k].state in FAILED for k in self._nodes[name].keys)
             self._stopping |= self._settings.may_fail is not None and self._failed > self._settings.may_fail
@@ -454,7 +418,7 @@ class Runner:
         if not done.moved:
             outcome = replace(outcome, state="failed", error=step_error(overtaken(key), None))
             result = self._nodes[self._node_of(key)].result
-            self._recorder.add(Pending(outcome, self._attempt(outcome, result)))
+            self._recorder.add(Pending(outcome, self._endings.attempt(outcome, result)))
             self._outcomes[key] = outcome  # its dependents must not start meanwhile
             return
         self._heads[key] = head_after(self._plan.env, trace, done, one.kept, self._run_id, one.at)
@@ -468,13 +432,6 @@ class Runner:
             outcome = replace(outcome, message=f"on the last good {names}")
         self._outcomes[outcome.asset] = outcome
         self._observer.step_finished(outcome)
-
-    def _attempt(self, outcome: StepOutcome, result: NodeResult | None) -> Attempt:
-        name = self._node_of(outcome.asset)
-        ready_at = self._nodes[name].ready_at if name in self._nodes else 0.0
-        spans = self._settings.inbox.spans(name, outcome.attempts)
-        spec = self._world.graph.specs.get(outcome.asset)
-        return attempt_of(self._run_id, outcome, result, ready_at, spans, spec)
 
     def _leave(self, node: Progress, state: str, message: str) -> None:
         for key in node.keys:

@@ -164,7 +164,7 @@ def _carry_out(
         stack.callback(executor.close)
         pools = stack.enter_context(closing(Pools(settings.state_path / "locks", settings.pools)))
         run_settings = RunSettings(
-            settings.root, logs, forced, request.may_fail, handover, pools=pools, inbox=inbox,
+            settings.root, logs, storage, forced, request.may_fail, handover, pools=pools, inbox=inbox,
             stop_grace_s=settings.stop_grace, is_apart=(request.executor or settings.executor) == "processes",
         )  # fmt: skip
         runner = Runner(world, plan, loaded, catalog, executor, found.observations, run_settings, interrupts)

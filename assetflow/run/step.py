@@ -19,6 +19,7 @@ from assetflow.files import is_of_the_disk, storage_error
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
 from assetflow.io.parts import read_parts
+from assetflow.io.publishing import Prepared
 from assetflow.io.sources import FileState, read_source, read_sources
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
@@ -43,6 +44,7 @@ from assetflow.run.resources import ResourcePool
 from assetflow.run.returned import json_metadata, split_outputs
 from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
+from assetflow.run.timing import Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class _Call:
     discovered: Discovered = NOTHING_DISCOVERED
     files: tuple[FileState, ...] = ()
 
-    def timed(self, part: str) -> _Timer:
-        return _Timer(self.seconds, part)
+    def timed(self, part: str) -> Timer:
+        return Timer(self.seconds, part)
 
 
 @dataclass(slots=True)
@@ -109,19 +111,6 @@ class _Part:
     @property
     def key(self) -> AssetKey:
         return self.output.key
-
-
-class _Timer:
-    """Adds the time of a `with` block to one of the parts of a step."""
-
-    def __init__(self, seconds: dict[str, float], part: str) -> None:
-        self._seconds, self._part = seconds, part
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._part] = self._seconds.get(self._part, 0.0) + time.perf_counter() - self._began
 
 
 def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> NodeResult:
@@ -267,7 +256,7 @@ def _store_all(
                 bench.storage.discard(part.staged)
     except BaseException:
         for part in parts.values():
-            if part.key not in made and part.staged is not None:
+            if part.staged is not None and (part.key not in made or made[part.key].prepared is not None):
                 bench.storage.discard(part.staged)
         raise
     return made
@@ -356,6 +345,7 @@ def _write(bench: Workbench, call: _Call, parts: Iterable[_Part]) -> None:
                 io_is_explicit=part.output.io_is_explicit,
                 declared=call.node.return_form,
                 run_id=call.task.run_id,
+                is_synced_later=call.task.is_put_off,
             )
 
 
@@ -366,6 +356,7 @@ def _publish(
     as_of = part.as_of if part.as_of is not None else started if origin.as_of is None else origin.as_of
     bad = failing(checks)
     version: NewVersion | None = None
+    prepared: Prepared | None = None
     known = call.task.rejected.get(part.key, {}).get(staged.data_hash) if bad else None
     if bad:  # kept to be looked at, unless there is nothing to see, or the same content was refused before
         is_stored = staged.io == "none" or (known is not None and bench.storage.exists(known))
@@ -381,13 +372,17 @@ def _publish(
             if call.discovered:
                 trace["discovered"] = call.discovered.to_json()
             by = {"run": call.task.run_id, "attempt": call.task.attempt, "env": call.task.env}
-            version = bench.storage.publish(staged, {"trace": trace, **by, "written_at": times["finished_at"]})
+            made = {"trace": trace, **by, "written_at": times["finished_at"]}
+            if call.task.is_put_off and isinstance(found := bench.storage.prepare(staged, made), Prepared):
+                prepared, version = found, found.version
+            else:
+                version = bench.storage.publish(staged, made)
         if part.handed is not None and not bad:
             bench.handover.offer(part.key, version.location, part.handed)
     error = step_error(rejection(part.key, bad), bench.root) if bad else None
     return Made(
         staged.data_hash, version, staged.rows, staged.size_bytes, checks, part.metadata, as_of, error, is_unread,
-        None if known is None else known.number,
+        None if known is None else known.number, prepared,
     )  # fmt: skip
 
 

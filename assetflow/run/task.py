@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assetflow.io.handover import OnFile
+from assetflow.io.publishing import Prepared
 from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
@@ -79,6 +80,8 @@ class Task:
     wanted: frozenset[AssetKey] = frozenset()
     rejected: Mapping[AssetKey, Mapping[str, Version]] = field(default_factory=dict[AssetKey, Mapping[str, Version]])
     slots: tuple[AssetSpec, ...] = ()
+    is_put_off: bool = False
+    """Whether small outputs are only prepared: who takes the result publishes them, together with others."""
 
     @property
     def input_rows(self) -> dict[AssetKey, int]:
@@ -112,6 +115,8 @@ class Made:
     error: StepError | None = None
     is_unread: bool = False
     rejected: int | None = None
+    prepared: Prepared | None = None
+    """What is to be published before `version` is there."""
 
 
 @dataclass(frozen=True, slots=True)

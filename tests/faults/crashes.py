@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.faults.disk import (
+    EVERYTHING,
     ROOT,
     Acknowledged,
     Disk,
@@ -68,7 +69,7 @@ class Platter:
 
     def _settle(self, sync: Sync) -> None:
         for number, operation in list(self.pending.items()):
-            if number >= sync.since or number not in self.pending or _home(operation) != sync.inode:
+            if number >= sync.since or number not in self.pending or sync.inode not in (_home(operation), EVERYTHING):
                 continue
             del self.pending[number]
             _apply(self.disk, operation, None)

@@ -59,9 +59,15 @@ class Rename:
     inode: int
 
 
+EVERYTHING = -2
+
+
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What was done to a file's content or a folder's names before operation number `since` is on the disk now."""
+    """What was done to a file's content or a folder's names before operation number `since` is on the disk now.
+
+    `EVERYTHING` is every file and folder.
+    """
 
     inode: int
     since: int

@@ -27,7 +27,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from assetflow import Project
+from assetflow import Project, whole_disk
 from assetflow.errors import AssetflowError
 from assetflow.testing.failpoints import Failpoints, kill
 from tests.faults import checker, project as workload
@@ -269,6 +269,8 @@ def install_statements(points: Failpoints) -> None:
         return database_connect(*arguments, **{"factory": Connection, **options})
 
     sqlite3.connect = connect
+    sync = whole_disk.sync_all_of
+    whole_disk.sync_all_of = lambda *of: points.around("syncfs", lambda: sync(*of))
     import duckdb
 
     kind: Any = duckdb.DuckDBPyConnection

@@ -50,13 +50,14 @@ RECORDED = (
     "forced",
     "threads",
     "large",
+    "together",
     "rollback",
     "gc",
     "doctor-fix",
     "rebuild-catalog",
     "native",
 )
-MAKES_ALL_CURRENT = ("first", "changed", "forced", "threads", "large", "native")
+MAKES_ALL_CURRENT = ("first", "changed", "forced", "threads", "large", "together", "native")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # ---------------------------------------------------------------------------------------------------- recording

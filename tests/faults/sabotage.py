@@ -51,6 +51,10 @@ def _no_fsync_dir() -> None:
     _replace(Files, "sync_directory", lambda *_, **__: None)
 
 
+def _no_sync_of_all() -> None:
+    _replace(Files, "sync_disk", lambda *_: True)
+
+
 def _sync_off() -> None:
     connect = sqlite3.connect
 
@@ -227,6 +231,7 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 SABOTAGES = {
     "no_fsync_file": Sabotage(_no_fsync_file, ("power",)),
     "no_fsync_dir": Sabotage(_no_fsync_dir, ("power",)),
+    "no_sync_of_all": Sabotage(_no_sync_of_all, ("power",), "together"),
     "sync_off": Sabotage(_sync_off, ("power",)),
     "pointer_first": Sabotage(_pointer_first, ("kills",)),
     "commit_before_journal": Sabotage(_commit_before_journal, ("kills",)),

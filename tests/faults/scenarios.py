@@ -20,8 +20,10 @@ from assetflow import Project, files
 from assetflow.automation.rounds import see, take_up
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.ticks import Ticks
+from assetflow.io import publishing
 from assetflow.load.settings import Settings
 from assetflow.model.jobs import Job, Tick
+from assetflow.run import pace
 from tests.faults import project as workload
 
 
@@ -99,6 +101,12 @@ def threaded(project: Project, acks: Acks) -> None:
 def as_if_large(project: Project, acks: Acks) -> None:
     """Build what is stale, and write every file as a large one is: by a thread beside, synced on the way."""
     files._LARGE = files._SYNC_EACH = 0
+    materialize(project, acks)
+
+
+def together(project: Project, acks: Acks) -> None:
+    """Build what is stale as if all steps were quick: many are published with one sync, and recorded at once."""
+    pace.LOOK_BACK, pace._LONGEST_S, publishing._TOGETHER = 0, 60.0, 1
     materialize(project, acks)
 
 
@@ -275,6 +283,7 @@ SCENARIOS = {
         Scenario("forced", two_generations, force),
         Scenario("threads", stale, threaded),
         Scenario("large", stale, as_if_large),
+        Scenario("together", stale, together),
         Scenario("migration", old_catalog, materialize),
         Scenario("rollback", two_generations, rollback, needs="rollback", ends_newest=False),
         Scenario("pin", two_generations, pin_and_unpin, needs="pin", recover=unpin_and_materialize),

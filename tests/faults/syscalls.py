@@ -33,7 +33,7 @@ from tests.faults.trace import why_no_strace
 from tests.faults.trial import judged, recovered
 
 KILLED_AT = (
-    "write", "pwrite64", "writev", "fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "unlink",
+    "write", "pwrite64", "writev", "fsync", "fdatasync", "syncfs", "rename", "renameat", "renameat2", "link", "unlink",
     "unlinkat", "mkdir", "rmdir", "ftruncate", "fallocate", "chmod", "fchmod", "openat", "flock", "close",
 )  # fmt: skip
 SAMPLED = {"openat": 0.2, "close": 0.1, "flock": 0.5}
@@ -45,6 +45,7 @@ FAILING = {
     "writev": ("ENOSPC", "EIO"),
     "fsync": ("EIO", "ENOSPC", "EDQUOT"),
     "fdatasync": ("EIO", "ENOSPC"),
+    "syncfs": ("EIO", "ENOSPC"),
     "rename": ("EIO", "ENOSPC", "EROFS"),
     "unlink": ("EIO", "EROFS"),
     "mkdir": ("ENOSPC", "EROFS", "EDQUOT"),
@@ -54,7 +55,7 @@ FAILING = {
     "openat": ("ENOSPC", "EROFS", "EMFILE", "EIO"),
     "chmod": ("EIO", "EROFS"),
 }
-PERSISTENT = ("write", "pwrite64", "fsync", "fdatasync", "rename", "mkdir", "ftruncate")
+PERSISTENT = ("write", "pwrite64", "fsync", "fdatasync", "syncfs", "rename", "mkdir", "ftruncate")
 """Calls that can fail from one on for ever without making Python itself unable to go on."""
 
 MANY = 100

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults import power
 from tests.faults.crashes import Crash, Platter, crashes
-from tests.faults.disk import Disk, Link, Rename, Sync, Trace, Write
+from tests.faults.disk import EVERYTHING, Disk, Link, Rename, Sync, Trace, Write
 from tests.faults.report import Budget
 from tests.faults.trace import TraceError, record, why_no_strace
 
@@ -64,6 +64,12 @@ def test_a_write_that_ended_after_the_sync_began_is_not_covered_by_it() -> None:
     assert (("store/value", b""),) in contents(trace)
 
 
+def test_a_sync_of_all_covers_every_file_and_folder() -> None:
+    trace = store(Link(1, "value", 2), Write(2, 0, b"data"), Sync(EVERYTHING, 4))
+
+    assert contents(trace) == {(("store/value", b"data"),)}
+
+
 @needs_strace
 def test_the_record_of_a_process_leads_to_the_files_that_it_left(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -96,7 +102,7 @@ def test_a_record_that_misses_a_write_is_refused(tmp_path: Path) -> None:
 
 @needs_strace
 @pytest.mark.slow
-@pytest.mark.parametrize(("scenario", "points"), [("first", 80), ("changed", 120), ("threads", 40)])
+@pytest.mark.parametrize(("scenario", "points"), [("first", 80), ("changed", 120), ("threads", 40), ("together", 60)])
 def test_no_state_after_a_power_loss_breaks_a_promise(scenario: str, points: int) -> None:
     report = power.run(Budget(points, 120), seed=1, scenarios=(scenario,))
 
@@ -105,8 +111,11 @@ def test_no_state_after_a_power_loss_breaks_a_promise(scenario: str, points: int
 
 @needs_strace
 @pytest.mark.slow
-@pytest.mark.parametrize("sabotage", ["pointer_first", "commit_before_journal"])
-def test_a_power_loss_shows_what_was_not_made_durable(sabotage: str) -> None:
-    report = power.run(Budget(400, 120), seed=1, sabotage=sabotage, scenarios=("changed",))
+@pytest.mark.parametrize(
+    ("sabotage", "scenario"),
+    [("pointer_first", "changed"), ("commit_before_journal", "changed"), ("no_sync_of_all", "together")],
+)
+def test_a_power_loss_shows_what_was_not_made_durable(sabotage: str, scenario: str) -> None:
+    report = power.run(Budget(400, 120), seed=1, sabotage=sabotage, scenarios=(scenario,))
 
     assert report.violations, report.summary()

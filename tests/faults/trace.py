@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.disk import (
+    EVERYTHING,
     Acknowledged,
     Disk,
     Link,
@@ -29,7 +30,7 @@ from tests.faults.disk import (
 )
 
 CALLS = (
-    "openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,rename,renameat,renameat2,"
+    "openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,syncfs,sync_file_range,rename,renameat,renameat2,"
     "link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,ftruncate,truncate,fallocate,close,dup,dup2,dup3,"
     "lseek,copy_file_range,sendfile,mmap,clone,clone3,fork,vfork"
 )
@@ -188,6 +189,8 @@ class _Reader:
             case "fsync" | "fdatasync":
                 if (file := self._file(call, call.arguments[0])) is not None:
                     self._done(Sync(file.inode, call.started))
+            case "syncfs":
+                self._done(Sync(EVERYTHING, call.started))
             case "ftruncate" | "truncate" | "fallocate" | "lseek":
                 self._size(call)
             case "mmap":
