@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExa
 from assetflow.io.base import Want
 from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
-from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, type_name
+from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, column_types, type_name
 from assetflow.io.layout import has_wide_decimals, is_logical, logical_type, plain_array, values_check
+from assetflow.io.per_schema import per_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -249,6 +250,7 @@ def project(schema: pa.Schema, columns: Sequence[str] | None, key: str) -> pa.Sc
     return project_metadata(schema, columns)
 
 
+@per_schema
 def schema_to_text(schema: pa.Schema) -> str:
     """The schema with its metadata as text, for the catalog."""
     from base64 import b64encode
@@ -270,9 +272,10 @@ def schema_from_text(text: str) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(raw))
 
 
-def type_names(schema: pa.Schema) -> dict[str, str]:
+@per_schema
+def type_names(schema: pa.Schema) -> Mapping[str, str]:
     """Column names in order with the names of their types, as people read them."""
-    return {field.name: type_name(field.type, field.name) for field in schema}
+    return dict(zip(schema.names, column_types(schema), strict=True))
 
 
 def blocks(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int = BLOCK_ROWS) -> Iterator[pa.RecordBatch]:

@@ -145,37 +145,41 @@ def handed(value: object, key: str, algorithm: str) -> Handed | None:
 
     if not is_whole(value):
         return None
-    frame, stream, shared = _opened(value, key)
-    kinds: list[Any] = [field.type for field in stream.schema]
+    frame, schema, shared = _opened(value, key)
+    kinds: list[Any] = [field.type for field in schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
         return None  # the categories of a stored version are those of all its batches together
     if sum(batch.nbytes for batch in shared) > LARGEST_BYTES:
         return None
-    batches = tuple(shared) if frame is not None else _private(stream.schema, shared)
-    hasher = TableHasher(stream.schema, algorithm)
+    batches = tuple(shared) if frame is not None else _private(schema, shared)
+    hasher = TableHasher(schema, algorithm)
     for batch in batches:
         hasher.update(batch)
     data_hash, columns = hasher.finish({})
     size = sum(batch.nbytes for batch in batches)
     # A missing number comes back as the usual one, whatever its bits were.
     is_same = frame is not None and not any(column.null_count for batch in batches for column in batch.columns)
-    return Handed(key, stream.schema, batches, size, data_hash, columns, [frame] if is_same else [])
+    return Handed(key, schema, batches, size, data_hash, columns, [frame] if is_same else [])
 
 
-def _opened(value: object, key: str) -> tuple[pd.DataFrame | None, TableStream, list[pa.RecordBatch]]:
-    """A table opened, with its batches; a pandas frame in memory of its own where the batches lie in that."""
+def _opened(value: object, key: str) -> tuple[pd.DataFrame | None, pa.Schema, list[pa.RecordBatch]]:
+    """The logical schema of a table, its batches, and a pandas frame in memory of its own where they lie in that."""
     from assetflow.io.arrow import from_table, is_instance, open_table
 
     if is_instance(value, "pandas", "DataFrame") and cast("Any", value).size * 8 <= LARGEST_BYTES:
         from assetflow.io.frames import table_from_pandas
-        from assetflow.io.simple import private_copy
+        from assetflow.io.layout import is_logical
+        from assetflow.io.simple import batch_like_before, private_copy
 
         if (private := private_copy(cast("Any", value))) is not None:
             frame, look = private
+            if (like_before := batch_like_before(look)) is not None and is_logical(like_before[0]):
+                schema, batch = like_before
+                return frame, schema, [batch]
             stream = from_table(table_from_pandas(frame, key, look), key)
-            return frame, stream, list(stream.batches)
+            return frame, stream.schema, list(stream.batches)
     stream = open_table(value, key)
-    return None, stream, list(stream.batches)
+    return None, stream.schema, list(stream.batches)
 
 
 def is_whole(value: object) -> bool:

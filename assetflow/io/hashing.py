@@ -48,7 +48,7 @@ class TableHasher:
 
     def __init__(self, schema: pa.Schema, algorithm: str = "xxh3") -> None:
         self._schema, self._algorithm = schema, algorithm
-        self._types = [type_name(field.type, field.name) for field in schema]
+        self._types = column_types(schema)
         self._extras, self._index = pandas_facts(schema)
         self._columns = [new_hash(algorithm, b"adh1-column\0") for _ in schema]
         self._categories: dict[str, bytes] = {}
@@ -214,6 +214,16 @@ def tree_hash(path: Path, algorithm: str = "xxh3", known: Mapping[Path, str] | N
     found = new_hash(algorithm, b"tree\0")
     _feed_tree(path, lambda file: (known or {}).get(file) or file_hash(file, algorithm), found.update)
     return f"tree-{algorithm}:{found.hexdigest()}"
+
+
+@per_schema
+def column_types(schema: pa.Schema) -> tuple[str, ...]:
+    """The names of the types of the columns, as they are hashed.
+
+    Raises:
+        CannotStore: a column has a type whose content cannot be hashed.
+    """
+    return tuple([type_name(field.type, field.name) for field in schema])
 
 
 @per_schema

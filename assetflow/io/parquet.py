@@ -17,6 +17,7 @@ from assetflow.io import arrow, layout
 from assetflow.io.base import SMALL_BYTES, Target, Want, Written
 from assetflow.io.handover import Handed
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
+from assetflow.io.per_schema import per_schema
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
 from assetflow.model.keys import arguments_of
 from assetflow.model.records import Version
@@ -404,6 +405,7 @@ def _spans(sizes: Sequence[int], least: int) -> list[list[int]]:
     return spans
 
 
+@per_schema
 def writer_options(schema: pa.Schema) -> dict[str, Any]:
     """The arguments of `pyarrow.parquet.ParquetWriter` for the columns of a plain schema."""
     import pyarrow as pa

@@ -70,8 +70,11 @@ def look_at(frame: pd.DataFrame) -> Look | None:
     return Look((frame.columns.dtype, *names, *dtypes), len(frame), columns, all(are_numpy))
 
 
-def table_like_before(look: Look) -> pa.Table | None:
-    """The table that `frames.table_from_pandas` makes of the frame, if one that looks alike was made before."""
+def batch_like_before(look: Look) -> tuple[pa.Schema, pa.RecordBatch] | None:
+    """The rows that `frames.table_from_pandas` makes of the frame, if one that looks alike was made before.
+
+    The schema is one object for all that look alike and have as many rows.
+    """
     import pyarrow as pa
 
     known = _known.get(look.key)
@@ -83,7 +86,7 @@ def table_like_before(look: Look) -> pa.Table | None:
         if column.type != field.type:
             return None
         columns.append(column)
-    return pa.Table.from_arrays(columns, schema=schema)
+    return schema, pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def remember(look: Look, table: pa.Table) -> None:

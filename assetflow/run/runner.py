@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,6 +69,7 @@ class Runner:
         self._starting: list[tuple[str, list[Attempt]]] = []
         self._unrecorded: dict[str, list[Attempt]] = {}
         self._settled: list[str] = []
+        self._looked_below, self._first_below = 0, sys.maxsize
         self._put_off = PutOff(self._record)
         self._told_to_stop = self._stopping = False
         self._failed = 0
@@ -179,10 +181,16 @@ class Runner:
         is_stopping = self._stopping or self._interrupts.is_stopping
         may_start = not (is_stopping or self._slots.has_waiting or self._recorder.has_failed)
         while may_start and self._ready and self._has_room():
-            below = (self._rank[other] for name in self._settled for other in self._dependents[name])
-            if self._ready[0][0] > min(below, default=len(self._rank)):
+            if self._ready[0][0] > self._lowest_below():
                 break
             self._begin(heapq.heappop(self._ready)[1])
+
+    def _lowest_below(self) -> int:
+        """The first rank of what waits for anything that is settled and not yet recorded."""
+        for name in self._settled[self._looked_below :]:
+            self._first_below = min([self._first_below, *(self._rank[other] for other in self._dependents[name])])
+        self._looked_below = len(self._settled)
+        return self._first_below
 
     def _has_room(self) -> bool:
         return self._executor.capacity > len(self._starting)
@@ -397,6 +405,7 @@ class Runner:
         self._publish()
         starting, settled = self._starting, self._settled
         self._starting, self._settled = [], []
+        self._looked_below, self._first_below = 0, sys.maxsize
         self._unrecorded.update(starting)
         begun, self._unrecorded = self._unrecorded, {}
         for one in self._recorder.record(attempt for attempts in begun.values() for attempt in attempts):
