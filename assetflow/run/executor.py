@@ -15,11 +15,17 @@ from typing import Protocol
 
 from assetflow.run.ahead import Announce, Announced
 from assetflow.run.interrupt import Interrupts
-from assetflow.run.pace import Pace
+from assetflow.run.pace import LOOK_BACK, QUICK_S, Pace
 from assetflow.run.task import NodeResult, Task
 
 _QUEUED = 4
 """Tasks for each thread while they are quick."""
+
+_TINY_S, _BUSY = 0.02, 0.6
+"""Of steps that take less, threads mostly wait for each other when together they compute for this share of the time."""
+
+_NAP_S = 0.02
+"""So long at most results of tiny steps come together before they are taken."""
 
 Work = Callable[[Task, Announce | None], NodeResult]
 """Carries out one task. It never raises: what goes wrong is in the result.
@@ -129,7 +135,8 @@ class ThreadExecutor:
     The threads are daemons, so that a second Ctrl-C ends the process though a step does not.
 
     While tasks take next to no time some more are taken than there are threads: these then need not wait for who hands
-    them out, who records several ends at once.
+    them out, who records several ends at once. Tiny ones that compute in Python keep each other from the interpreter,
+    which only one thread has at a time, and pay for each change of hands: then one thread carries them all out.
     """
 
     def __init__(self, means: Means) -> None:
@@ -140,6 +147,10 @@ class ThreadExecutor:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._took: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
+        self._several = threading.Event()
+        self._several.set()
+        self._last_result = 0.0
 
     @property
     def workers(self) -> int:
@@ -160,7 +171,8 @@ class ThreadExecutor:
         """Hand the task to an idle thread, starting one if there are fewer than allowed."""
         self._running += 1
         if len(self._threads) < min(self._running, self._workers):
-            thread = threading.Thread(target=self._serve, name=f"assetflow-{len(self._threads)}", daemon=True)
+            number = len(self._threads)
+            thread = threading.Thread(target=self._serve, args=[number], name=f"assetflow-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
         self._tasks.put(task)
@@ -170,13 +182,37 @@ class ThreadExecutor:
         results: list[NodeResult | Announced] = []
         try:
             results.append(self._results.get(timeout=timeout_s))
+            if not self._several.is_set():
+                time.sleep(self._nap_s())
             while True:
                 results.append(self._results.get_nowait())
         except Empty:
             pass
-        self._running -= sum(isinstance(one, NodeResult) for one in results)
-        self._pace.note(results)
+        now = time.monotonic()
+        if results:
+            self._running -= sum(isinstance(one, NodeResult) for one in results)
+            self._pace.note(results)
+            self._choose()
+            self._last_result = now
+        elif now - self._last_result > QUICK_S:  # what runs now is not tiny, and the others shall not wait for it
+            self._several.set()
         return results
+
+    def _choose(self) -> None:
+        """Decide whether one thread is to carry out all, by how long the last steps took and how much they computed."""
+        took = [*self._took]
+        wall_s, cpu_s = sum(wall for wall, _ in took), sum(cpu for _, cpu in took)
+        threads = self._workers if self._several.is_set() else 1
+        is_tiny = self._pace.is_quick and len(took) == LOOK_BACK and wall_s < LOOK_BACK * _TINY_S
+        if is_tiny and cpu_s * threads > _BUSY * wall_s:
+            self._several.clear()
+        else:
+            self._several.set()
+
+    def _nap_s(self) -> float:
+        """For how long the thread that is left has enough to do, by half."""
+        wall_s = sum(wall for wall, _ in [*self._took])
+        return min(_NAP_S, wall_s / LOOK_BACK * max(0, self._running - 1) / 2)
 
     def cancel(self) -> None:
         """End what the work has started elsewhere; a function that runs in a thread goes on."""
@@ -185,16 +221,25 @@ class ThreadExecutor:
     def close(self) -> None:
         """Let idle threads end, and see them do so: one that ends with the interpreter may take it down."""
         threads, self._threads = self._threads, []
+        self._several.set()
         for _ in threads:
             self._tasks.put(None)
         if not self._running:
             for thread in threads:
                 thread.join(timeout=1.0)
 
-    def _serve(self) -> None:
-        while (task := self._tasks.get()) is not None:
+    def _next_task(self, number: int) -> Task | None:
+        if number:
+            self._several.wait()
+        return self._tasks.get()
+
+    def _serve(self, number: int) -> None:
+        while (task := self._next_task(number)) is not None:
             if self._interrupts.is_stopping:  # it waited here, and was not begun
                 now = time.time()
                 self._results.put(NodeResult(task, now, now, {}, is_denied=True))
             else:
-                self._results.put(self._work(task, self._results.put))
+                began, computed = time.monotonic(), time.thread_time()
+                result = self._work(task, self._results.put)
+                self._took.append((time.monotonic() - began, time.thread_time() - computed))
+                self._results.put(result)

@@ -361,7 +361,13 @@ class Runner:
     def _go_on(self) -> None:
         """Start what is to start; record what has come together, unless it may wait and there is no room for more."""
         is_stopping = self._stopping or self._interrupts.is_stopping
-        if is_stopping or self._has_room() or self._recorder.has_failed or self._slots.has_waiting:
+        if (
+            is_stopping
+            or self._has_room()
+            or self._recorder.has_failed
+            or self._slots.has_waiting
+            or self._ahead.started
+        ):
             self._record()
         elif self._put_off.may_wait(self._recorder.waiting):
             starting, self._starting = self._starting, []

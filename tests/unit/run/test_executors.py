@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -111,6 +112,36 @@ def test_threads_take_some_tasks_in_advance_while_all_are_quick() -> None:
     assert room_after(0.01) > 2
     assert room_after(1.0) == 2
     assert room_after(0.01, strict=True) == 2
+
+
+def test_one_thread_carries_out_tiny_tasks_that_compute_and_never_keeps_the_others_waiting() -> None:
+    served, meeting = list[int](), threading.Barrier(2)
+
+    def work(task: Task, announce: Announce | None) -> NodeResult:
+        if task.node == "slow":
+            meeting.wait(30)  # until the other one has been begun too
+        else:
+            served.append(threading.get_ident())
+            until = time.thread_time() + 0.0005
+            while time.thread_time() < until:
+                pass
+        return NodeResult(task, 100.0, 100.01, {})
+
+    executor = ThreadExecutor(Means(work, 2, Interrupts()))
+    done = begun = 0
+    while done < 300:
+        while executor.capacity and begun < 300:
+            executor.start(a_task())
+            begun += 1
+        done += len(executor.wait(5))
+    assert len(set(served[-20:])) == 1
+
+    executor.start(a_task("slow"))
+    executor.start(a_task("slow"))
+    ended = 0
+    while ended < 2:
+        ended += len(executor.wait(0.05))
+    executor.close()
 
 
 def test_task_that_waits_for_a_thread_is_given_back_when_the_run_is_stopped() -> None:
