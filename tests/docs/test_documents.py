@@ -30,6 +30,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import CLIENT, IS_POSSIBLE, Server
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "example_project"
 GENERATED = ROOT / "docs" / "reference"
@@ -79,9 +81,9 @@ def blocks_of(text: str) -> Iterator[Block]:
 @pytest.mark.end_to_end
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages are written for a POSIX shell and terminal")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_page_runs_and_shows_what_really_appears(page: Path, tmp_path: Path) -> None:
+def test_page_runs_and_shows_what_really_appears(page: Path, tmp_path: Path, warm: Server) -> None:
     text = page.read_text(encoding="utf-8")
-    folder = _folder_for(page, text, tmp_path)
+    folder = _folder_for(page, text, tmp_path, warm)
     python: subprocess.Popen[str] | None = None
     written: list[tuple[Block, str]] = []
     try:
@@ -133,7 +135,7 @@ def test_files_in_a_page_are_those_of_the_folder_beside_it() -> None:
     assert compared >= 6
 
 
-def _folder_for(page: Path, text: str, tmp_path: Path) -> Path:
+def _folder_for(page: Path, text: str, tmp_path: Path, warm: Server) -> Path:
     folder = tmp_path / "project"
     beside = _BESIDE.search(text)
     if beside:
@@ -148,8 +150,10 @@ def _folder_for(page: Path, text: str, tmp_path: Path) -> Path:
         time.sleep(2.5)  # files younger than two seconds are read again by every verb, and the times shown would be odd
     commands = tmp_path / "bin"
     commands.mkdir()
-    for name, words in {"assetflow": "-m assetflow", "af": "-m assetflow", "python": ""}.items():
-        (commands / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
+    python = shlex.quote(sys.executable)
+    call = f"{python} -S {shlex.quote(CLIENT)} {shlex.quote(warm.address)}" if IS_POSSIBLE else python
+    for name, words in {"assetflow": f"{call} -m assetflow", "af": f"{call} -m assetflow", "python": python}.items():
+        (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         (commands / name).chmod(0o755)
     return folder
 

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.warm import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,7 @@ class Folder:
     """A project folder. `run` is one call of the command line; `stored` digests every stored file by its path."""
 
     path: Path
+    warm: Server
 
     def write(self, name: str, text: str) -> None:
         file = self.path / name
@@ -44,15 +47,19 @@ class Folder:
         assert old in text
         self.write(name, text.replace(old, new))
 
-    def run(self, *arguments: str, timeout: float = 60, **variables: str) -> Answer:
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self.environment(variables),
-            check=False,
-        )
+    def beside(self, path: Path) -> Folder:
+        """Another folder."""
+        return replace(self, path=path)
+
+    def run(self, *arguments: str, timeout: float = 60, cold: bool = False, **variables: str) -> Answer:
+        """What a call says; `cold` starts Python for it, where what the system knows of the process matters."""
+        command, environment = self.command(*arguments), self.environment(variables)
+        if cold:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            )
+        else:
+            done = self.warm.run(command, timeout=timeout, env=environment)
         assert "Traceback (most recent call last)" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -106,9 +113,9 @@ def apart() -> int:
 
 
 @pytest.fixture
-def make_folder(tmp_path: Path) -> Callable[[], Folder]:
+def make_folder(tmp_path: Path, warm: Server) -> Callable[[], Folder]:
     def make(path: Path = tmp_path / "project") -> Folder:
-        folder = Folder(path)
+        folder = Folder(path, warm)
         folder.write("assetflow.toml", 'modules = ["assets"]\n')
         folder.write("assets.py", ASSETS)
         folder.write("data/raw.csv", "shop,amount\nnorth,10\nsouth,20\nnorth,5\n")

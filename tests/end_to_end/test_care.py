@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def several_versions(folder: Folder, amount: int = 3) -> None:
 def killed(folder: Folder, at: int, *arguments: str) -> int:
     """Run a command that is killed at its n-th operation on the store; the exit code (negative: the signal)."""
     command = [sys.executable, "-c", KILLED, str(at), "-C", str(folder.path), *arguments]
-    done = subprocess.run(command, capture_output=True, env=folder.environment({}), timeout=60, check=False)
-    return done.returncode
+    return folder.warm.run(command, env=folder.environment({}), timeout=60).returncode
 
 
 def standing(listed: Answer) -> list[tuple[str, str, int]]:
@@ -95,7 +93,7 @@ def test_gc_killed_anywhere_leaves_what_is_current_and_the_next_one_finishes(fol
     answer = folder.run("preview", "totals", "--json").data["rows"]
     ends: list[int] = []
     for at in range(1, 60, 4):
-        copy = Folder(tmp_path / f"copy-{at}")
+        copy = folder.beside(tmp_path / f"copy-{at}")
         shutil.copytree(folder.path, copy.path)
         ends.append(killed(copy, at, "gc", *LITTLE, "-y"))
         assert copy.run("preview", "totals", "--json").data["rows"] == answer
@@ -115,7 +113,7 @@ def test_a_rebuild_killed_anywhere_can_be_called_again(folder: Folder, tmp_path:
     before = standing(folder.run("ls", "--json"))
     ends: list[int] = []
     for at in range(1, 60, 2):
-        copy = Folder(tmp_path / f"copy-{at}")
+        copy = folder.beside(tmp_path / f"copy-{at}")
         shutil.copytree(folder.path, copy.path)
         ends.append(killed(copy, at, "doctor", "--rebuild-catalog", "-y"))
         looked = copy.run("ls", "--json")

@@ -156,7 +156,7 @@ far = job("far", "mart", on=on_update("orders", project="../warehouse"))
 
 
 def test_a_job_runs_once_for_each_new_content_whatever_the_clock_says(folder: Folder, tmp_path: Path) -> None:
-    other = Folder(tmp_path / "warehouse")
+    other = folder.beside(tmp_path / "warehouse")
     other.write("assetflow.toml", 'modules = ["shop"]\n')
     other.write("shop.py", SHOP)
     other.write("letters.txt", "")

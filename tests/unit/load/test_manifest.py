@@ -179,6 +179,7 @@ def test_what_a_manifest_holds_can_be_told_apart_without_reading_it(write: Write
     assert manifest_content(settings) is None
 
 
+@pytest.mark.usefixtures("cold_loads")
 def test_folder_that_cannot_be_written_is_no_error(write: Write) -> None:
     root = write(assets=ONE)
     (root / ".assetflow").write_text("")
@@ -202,6 +203,7 @@ def test_reading_the_manifest_imports_no_user_code_and_nothing_heavy(write: Writ
     assert done.stdout.split() == []
 
 
+@pytest.mark.usefixtures("cold_loads")
 def test_child_loads_and_keeps_its_output_to_itself(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     root = write(assets="import os\nprint('noise')\nos.system('echo noise')\n" + ONE)
     settings = read_settings(root, environment={})
@@ -214,6 +216,7 @@ def test_child_loads_and_keeps_its_output_to_itself(write: Write, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("cold_loads")
 def test_problems_come_back_from_the_child_as_they_are(write: Write) -> None:
     root = write("[config.x]\na = 1\n", assets=ONE + "@asset\ndef two(oen): ...\n")
     settings = read_settings(root, environment={})
@@ -226,6 +229,7 @@ def test_problems_come_back_from_the_child_as_they_are(write: Write) -> None:
     assert raised.value.problems[1].where == direct.value.problems[1].where
 
 
+@pytest.mark.usefixtures("cold_loads")
 def test_module_that_hangs_is_named_with_its_line(write: Write) -> None:
     root = write(assets="import slow\n" + ONE, slow="import threading\n\nthreading.Event().wait()\n")
     with pytest.raises(ProjectLoadError) as raised:
@@ -237,6 +241,7 @@ def test_module_that_hangs_is_named_with_its_line(write: Write) -> None:
     ]
 
 
+@pytest.mark.usefixtures("cold_loads")
 def test_module_that_kills_the_process_is_a_problem_with_its_last_words(write: Write) -> None:
     root = write(assets="import os\nprint('goodbye', flush=True)\nos.abort()\n")
     with pytest.raises(ProjectLoadError) as raised:
