@@ -26,14 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.report import Budget, Report, say
+from tests.warm import SERVER
 
 WORKERS = 2
 ROOT = Path(__file__).resolve().parents[2]
 
 CI = {
     "kills": Budget(150, 60), "errors": Budget(120, 60), "full": Budget(1, 60), "races": Budget(4, 60),
-    "contention": Budget(0, 12), "syscalls": Budget(12, 60), "power": Budget(200, 60), "rot": Budget(150, 60),
-    "chaos": Budget(30, 120),
+    "contention": Budget(0, 6), "syscalls": Budget(12, 60), "power": Budget(200, 60), "rot": Budget(100, 60),
+    "chaos": Budget(12, 120),
 }  # fmt: skip
 LONG = {
     "contention": Budget(0, 1200), "races": Budget(4, 60), "full": Budget(1, 60), "syscalls": Budget(400, 900),
@@ -68,16 +69,16 @@ def in_workers(name: str, budget: Budget, seed: int, sabotage: str | None, optio
         command += ["--seconds", str(budget.seconds), "--seed", str(seed), "--options", json.dumps(dict(options))]
         command += ["--sabotage", sabotage] if sabotage else []
         workers = [
-            subprocess.Popen([*command, "--worker", f"{number}/{count}", "--json", str(file)], cwd=ROOT)
+            SERVER.start([*command, "--worker", f"{number}/{count}", "--json", str(file)], cwd=ROOT)
             for number, file in enumerate(files)
         ]
         report = Report(name, seed)
         for worker, file in zip(workers, files, strict=True):
-            worker.wait()
+            code = worker.wait()
             if file.exists():
                 report.merge(Report.from_json(json.loads(file.read_text())))
             else:
-                report.violation(f"{BROKEN} (exit {worker.returncode})", " ".join(command))
+                report.violation(f"{BROKEN} (exit {code})", " ".join(command))
     report.seconds = time.monotonic() - began
     return report
 

@@ -28,25 +28,25 @@ def test_a_damage_is_told_and_read_back() -> None:
 
 
 def test_damaged_versions_are_refused_and_made_again() -> None:
-    report = found(75, DATA)
+    report = found(50, DATA)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_catalog_or_journal_never_gives_other_rows() -> None:
-    report = found(50, ("catalog.db", "catalog.db-wal", "journal", "backups"))
+    report = found(32, ("catalog.db", "catalog.db-wal", "journal", "backups"))
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_store_of_duckdb_tables_is_refused_and_made_again() -> None:
-    report = found(25, rot.NATIVE)
+    report = found(12, rot.NATIVE)
 
     assert report.ok, report.summary()
 
 
 def test_a_damaged_cache_is_passed_over() -> None:
-    report = found(25, ("cache",))
+    report = found(12, ("cache",))
 
     assert report.ok, report.summary()
 

@@ -31,8 +31,7 @@ def campaign_apart(steps: int, seed: int, *, root: Path = ROOT, shrinks: bool = 
 
 def copy_with(bug: Planted, folder: Path) -> None:
     """A copy of the package with a bug, and of the model without."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "assetflow", folder / "assetflow", ignore=ignored)
-    shutil.copytree(ROOT / "tests" / "model", folder / "tests" / "model", ignore=ignored)
+    for place in (Path("assetflow"), Path("tests/model")):  # with what is compiled, which need not be done once more
+        shutil.copytree(ROOT / place, folder / place)
     path = folder / "assetflow" / bug.file
     path.write_text(path.read_text(encoding="utf-8").replace(bug.old, bug.new), encoding="utf-8")

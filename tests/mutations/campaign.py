@@ -8,10 +8,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.mutations.projects import Edit, World, generate
+from tests.mutations.projects import Edit, World, deal, generate
+from tests.mutations.shapes import Shape
 
 _LISTS = ("missed", "needless", "unjustified", "unstable")
 
@@ -44,13 +46,14 @@ class Tally:
 def campaign(edits: int, seed: int, folder: Path | None = None) -> Tally:
     """Make `edits` edits, each from a clean namespace, and judge every asset of the project after each."""
     rng = random.Random(seed)
+    shapes = deal(rng)
     tally = Tally()
     started = time.monotonic()
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         while tally.edits < edits:
             with tempfile.TemporaryDirectory(dir=folder) as root:
-                _one_project(rng, tally, Path(root).resolve(), edits)
+                _one_project(rng, next(shapes), tally, Path(root).resolve(), edits)
             gc.collect()
     finally:
         sys.dont_write_bytecode = writes
@@ -58,8 +61,8 @@ def campaign(edits: int, seed: int, folder: Path | None = None) -> Tally:
     return tally
 
 
-def _one_project(rng: random.Random, tally: Tally, root: Path, most: int) -> None:
-    project = generate(rng)
+def _one_project(rng: random.Random, shapes: Sequence[Shape], tally: Tally, root: Path, most: int) -> None:
+    project = generate(rng, shapes)
     world = World(root, project)
     before, values = world.look(None, run=True)
     again, _ = world.look(None, run=False)

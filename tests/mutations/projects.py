@@ -7,7 +7,7 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from assetflow.fingerprint.code import CodeFingerprint, Fingerprinter
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.constants import constant_content
 from tests.mutations.noise import NOISE
-from tests.mutations.shapes import all_shapes
+from tests.mutations.shapes import Shape, all_shapes
 
 _PLACE = re.compile(r"«(=?\w+):([^»]*)»")
 
@@ -41,14 +41,21 @@ class Generated:
     shapes: list[str] = field(default_factory=list)
 
 
-def generate(rng: random.Random, count: int = 5) -> Generated:
+def deal(rng: random.Random, count: int = 5) -> Iterator[list[Shape]]:
+    """The shapes of one project after another, without end; each shape comes once before any comes again."""
+    while True:
+        shapes = [*all_shapes()]
+        rng.shuffle(shapes)
+        for place in range(0, len(shapes), count):
+            yield shapes[place : place + count]
+
+
+def generate(rng: random.Random, shapes: Sequence[Shape]) -> Generated:
     """A project of several shapes, with all edits of their places and some that mean nothing in each file."""
     files: dict[str, str] = {"shop/__init__.py": ""}
     edits: list[Edit] = []
-    shapes = all_shapes()
-    chosen = rng.sample(range(len(shapes)), min(count, len(shapes)))
-    for number, place in enumerate(chosen):
-        shape, mark = shapes[place], str(rng.randrange(100, 999) * 10 + number)
+    for number, shape in enumerate(shapes):
+        mark = str(rng.randrange(100, 999) * 10 + number)
         stale = {name: sets.replace("@@", mark).split() for name, sets in shape.stale.items()}
         for path, template in shape.files.items():
             raw = template.replace("@@", mark)
@@ -61,7 +68,7 @@ def generate(rng: random.Random, count: int = 5) -> Generated:
                 edits.append(Edit(f"{shape.name}/{name}", file, text, assets, others, not name.startswith("=")))
             if file.endswith(".py"):
                 edits += _noise(rng, shape.name, file, files[file])
-    return Generated(files, edits, [shapes[place].name for place in chosen])
+    return Generated(files, edits, [shape.name for shape in shapes])
 
 
 def _edits(template: str) -> list[tuple[str, str]]:
