@@ -286,7 +286,8 @@ def _become(request: Mapping[str, object], streams: Sequence[int], known: set[st
     if safe:
         words = words[1:]
     added = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
-    sys.path[:0] = added if safe else ["" if words[0] == "-c" else str(request["cwd"]), *added]
+    found = [one for one in sys.path if one not in added]  # a folder of PYTHONPATH is not added again by a `.pth` file
+    sys.path[:] = [*added, *found] if safe else ["" if words[0] == "-c" else str(request["cwd"]), *added, *found]
     _leave(_run(words))
 
 
