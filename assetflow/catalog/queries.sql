@@ -369,10 +369,13 @@ JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?1 AND v.state = 'live' AND (?4 = '' OR t.discovered <> '{}' OR v.io <> ?4)
 
 -- slot_texts: the others of one asset (?2), as one text for each column, with a line feed between two entries: hashes only
--- with ?4, definitions only with ?5. One row of long texts takes less than half the time of a row for each partition.
-SELECT count(*), min(v.location), max(v.location), min(t.fp_id), max(t.fp_id),
-       group_concat(p.key, char(10)), group_concat(t.input_key, char(10)),
-       group_concat(CASE WHEN ?4 THEN v.data_hash END, char(10)), group_concat(CASE WHEN ?5 THEN t.fp_id END, char(10))
+-- with ?4. One row of long texts takes less than half the time of a row for each partition. `char(10)` and parameters would
+-- be made anew for each, so the line feeds are written out.
+SELECT count(*), total(v.location < ?5 OR v.location >= ?6), group_concat(p.key, '
+'), group_concat(t.input_key, '
+'), group_concat(CASE WHEN ?4 THEN v.data_hash END, '
+'), group_concat(t.fp_id, '
+')
 FROM env e CROSS JOIN asset a ON a.key = ?2
 CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0
 CROSS JOIN part p ON p.part_id = h.part_id
@@ -380,8 +383,23 @@ CROSS JOIN trace t ON t.trace_id = h.trace_id AND t.discovered = '{}'
 CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' AND v.io = ?3
 WHERE e.name = ?1
 
--- slot_counts: how many partitions of these assets (?2) are current in an environment, and how one of each is stored
-SELECT c.key, c.count, CASE t.discovered WHEN '{}' THEN v.io ELSE '' END
+-- slot_texts_alike: of these only those of one definition (?7) with locations from ?5 to before ?6, as most are; and their
+-- sums as in slot_totals, which are of all of the asset where these are. The newest is the one of the only max.
+SELECT count(*), group_concat(p.key, '
+'), group_concat(t.input_key, '
+'), group_concat(CASE WHEN ?4 THEN v.data_hash END, '
+'), CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0), max(t.finished_at), p.key
+FROM env e CROSS JOIN asset a ON a.key = ?2
+CROSS JOIN head h ON h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id AND t.discovered = '{}' AND t.fp_id = ?7
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live' AND v.io = ?3
+    AND v.location >= ?5 AND v.location < ?6
+WHERE e.name = ?1
+
+-- slot_counts: how many partitions of these assets (?2) are current in an environment, and of one of each how it is stored
+-- and its definition
+SELECT c.key, c.count, CASE t.discovered WHEN '{}' THEN v.io ELSE '' END, t.fp_id
 FROM (
     SELECT a.key, (
         SELECT count(*) FROM head h WHERE h.env_id = e.env_id AND h.asset_id = a.asset_id AND h.part_id > 0
@@ -402,6 +420,10 @@ WHERE e.name = ?1 AND h.part_id <> 0
 
 -- count_since: how many partitions these are
 SELECT count(*) FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2 WHERE e.name = ?1 AND h.part_id <> 0
+
+-- assets_since: the assets of these partitions
+SELECT DISTINCT a.key FROM env e CROSS JOIN head h ON h.env_id = e.env_id AND h.seq > ?2
+JOIN asset a ON a.asset_id = h.asset_id WHERE e.name = ?1 AND h.part_id <> 0
 
 -- slots_without_bytes: the partitions that are current in an environment with a version that is not live
 SELECT a.key, p.key FROM env e CROSS JOIN version v INDEXED BY version_gone
@@ -464,15 +486,17 @@ CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
 WHERE e.name = ?1
 GROUP BY coalesce(v.shape_id, -v.version_id)
 
--- slot_totals: of the partitions that are current in an environment: rows (null: not all are tables), bytes, the newest
+-- slot_totals: of the partitions of these assets (?2) that are current in an environment: rows (null: not all are tables),
+-- bytes, the newest
 SELECT a.key, CASE count(*) WHEN count(v.row_count) THEN sum(v.row_count) END, coalesce(sum(v.size_bytes), 0),
        max(t.finished_at), p.key
-FROM env e JOIN head h ON h.env_id = e.env_id AND h.part_id <> 0
-JOIN asset a ON a.asset_id = h.asset_id
-JOIN part p ON p.part_id = h.part_id
-JOIN trace t ON t.trace_id = h.trace_id
-JOIN version v ON v.version_id = t.version_id
-WHERE e.name = ?
+FROM env e CROSS JOIN head h ON h.env_id = e.env_id
+    AND h.asset_id IN (SELECT o.asset_id FROM json_each(?2) w JOIN asset o ON o.key = w.value) AND h.part_id > 0
+CROSS JOIN asset a ON a.asset_id = h.asset_id
+CROSS JOIN part p ON p.part_id = h.part_id
+CROSS JOIN trace t ON t.trace_id = h.trace_id
+CROSS JOIN version v ON v.version_id = t.version_id
+WHERE e.name = ?1
 GROUP BY h.asset_id
 
 -- newest_trace: what was recorded last, in any environment

@@ -34,8 +34,8 @@ class SlotTotals:
 class SlotColumns:
     """What is current of an asset, an entry of each column for each partition, in one order.
 
-    There are `hashes` only when they are asked for, and `definitions` only when there is more than one; else it is
-    `definition`. All locations lie between `first` and `last`, in the order of texts.
+    There are `hashes` only when they are asked for. All are of one `definition` and there are `totals`, which are those
+    of the asset, or the `definitions` of each. `outside` counts those that do not lie in the folder of the asset.
     """
 
     partitions: list[str]
@@ -43,8 +43,24 @@ class SlotColumns:
     hashes: list[str]
     definitions: list[int]
     definition: int
-    first: str
-    last: str
+    outside: int
+    totals: SlotTotals | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCount:
+    """How many partitions of an asset are current, and of one of them its IO manager, or "" if it saw files."""
+
+    count: int
+    io: str
+    definition: int
+
+
+_Sums = tuple[int | None, int]
+
+
+def _entries(text: str | None) -> list[str]:
+    return [] if text is None else text.split("\n")
 
 
 class SlotRows:
@@ -52,6 +68,7 @@ class SlotRows:
 
     def __init__(self, database: Database, env: str) -> None:
         self._database, self._env = database, env
+        self._names = "", list[str]()
 
     def note(self) -> object:
         """What was noted of the partitions of this environment, a JSON-able value; None if nothing was."""
@@ -84,10 +101,11 @@ class SlotRows:
         """Whether a trace that was the newest is what it was; if not, the catalog is another one, or an older one."""
         return not trace or [*(self._database.row("trace_facts", trace[0]) or ())] == [*trace]
 
-    def counts(self, assets: Iterable[AssetKey]) -> Mapping[AssetKey, tuple[int, str]]:
-        """How many partitions of these assets are current, and how one of each is stored; empty if it saw files."""
+    def counts(self, assets: Iterable[AssetKey]) -> Mapping[AssetKey, SlotCount]:
+        """How many partitions of these assets are current, of those that have any."""
         found = self._database.rows("slot_counts", self._env, json.dumps([*assets]))
-        return {key: (count, io) for key, count, io in cast("list[tuple[AssetKey, int, str]]", found)}
+        rows = cast("list[tuple[AssetKey, int, str, int]]", found)
+        return {key: SlotCount(count, io, definition) for key, count, io, definition in rows}
 
     def heads(self, assets: Iterable[AssetKey], in_columns: Iterable[AssetKey], but: str = "") -> Sequence[Row]:
         """The rows of current partitions that have bytes; without those that `in_columns` has of the IO manager `but`.
@@ -97,23 +115,31 @@ class SlotRows:
         """
         return self._database.rows("slot_heads", self._env, json.dumps([*assets]), json.dumps([*in_columns]), but)
 
-    def in_columns(self, asset: AssetKey, io: str, *, with_hashes: bool) -> SlotColumns | None:
-        """What is current of an asset, has bytes, is stored by this IO manager, and was not seen to open files.
+    def in_columns(self, asset: AssetKey, folder: str, like: SlotCount, *, with_hashes: bool) -> SlotColumns | None:
+        """What is current of an asset, has bytes, is stored as the one of `like`, and was not seen to open files.
 
-        None where there is nothing, or the keys of partitions have what separates the entries.
+        Where all are in the folder and of one definition, one query tells it, else a second one. Assets in a row that
+        have the same partitions have one list of them. None where there is nothing, or the keys of partitions have what
+        separates the entries.
         """
-        row = self._texts(asset, io, with_hashes, False)
-        if row[3] != row[4]:
-            row = self._texts(asset, io, with_hashes, True)
-        count, first, last, definition, _, *texts = row
-        names, keys, hashes, numbers = ([] if text is None else cast("str", text).split("\n") for text in texts)
-        lengths = {len(names), len(keys), len(hashes) or count, len(numbers) or count}
-        if not count or lengths != {count}:
+        # All locations in the folder lie between these: "0" is what comes after "/".
+        named = (self._env, asset, like.io, with_hashes, f"{folder}/", f"{folder}0")
+        row = self._database.rows("slot_texts_alike", *named, like.definition)[0]
+        count, *texts = cast("tuple[int, str, str, str | None]", row[:4])
+        totals, outside, numbers = SlotTotals(*cast("_Sums", row[4:6]), cast("str", row[7])), 0.0, None
+        if count < like.count:
+            row = self._database.rows("slot_texts", *named)[0]
+            count, outside, *texts, numbers = cast("tuple[int, float, str, str, str | None, str]", row)
+            totals = None
+        if not count:
             return None
-        return SlotColumns(names, keys, hashes, [int(one) for one in numbers], definition, first, last)
-
-    def _texts(self, asset: AssetKey, io: str, with_hashes: bool, with_definitions: bool) -> Row:
-        return self._database.rows("slot_texts", self._env, asset, io, with_hashes, with_definitions)[0]
+        if texts[0] != self._names[0]:
+            self._names = texts[0], _entries(texts[0])
+        keys, hashes, definitions = (_entries(text) for text in (texts[1], texts[2], numbers))
+        if {len(self._names[1]), len(keys), len(hashes) or count, len(definitions) or count} != {count}:
+            return None
+        found = [int(one) for one in definitions]
+        return SlotColumns(self._names[1], keys, hashes, found, like.definition, int(outside), totals)
 
     def definitions(self, numbers: Iterable[int]) -> Mapping[int, tuple[Mapping[str, str], str]]:
         """The packages of these definitions, and what stood for their code."""
@@ -127,6 +153,10 @@ class SlotRows:
     def count_since(self, seq: int) -> int:
         """How many partitions these are."""
         return cast("int", self._database.rows("count_since", self._env, seq)[0][0])
+
+    def assets_since(self, seq: int) -> frozenset[AssetKey]:
+        """The assets of these partitions."""
+        return frozenset(AssetKey(cast("str", row[0])) for row in self._database.rows("assets_since", self._env, seq))
 
     def without_bytes(self) -> list[Slot]:
         """The partitions that are current with a version whose bytes are gone, as far as that was noticed."""
@@ -165,7 +195,10 @@ class SlotRows:
             texts = [row[3] for row in self._database.rows("slot_places_in", self._env, asset, json.dumps([*parts]))]
         return frozenset(name for text in texts for name, *_ in json.loads(cast("str", text)))
 
-    def totals(self) -> Mapping[AssetKey, SlotTotals]:
-        """Sums over the current partitions of each asset."""
-        found = cast("list[tuple[str, int | None, int, float, str]]", self._database.rows("slot_totals", self._env))
-        return {AssetKey(key): SlotTotals(rows, size, newest) for key, rows, size, _, newest in found}
+    def totals(self, assets: Iterable[AssetKey]) -> Mapping[AssetKey, SlotTotals]:
+        """Sums over the current partitions of each of these assets; those of nothing where there are none."""
+        found = {key: SlotTotals(0, 0, "") for key in assets}
+        rows = self._database.rows("slot_totals", self._env, json.dumps([*found]))
+        for key, count, size, _, newest in cast("list[tuple[AssetKey, int | None, int, float, str]]", rows):
+            found[key] = SlotTotals(count, size, newest)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 Span = tuple[int, int]
 
@@ -77,8 +77,7 @@ class Ordinals:
         return place >= 0 and member < self.spans[place][1]
 
     def __iter__(self) -> Iterator[int]:
-        for low, high in self.spans:
-            yield from range(low, high)
+        return chain.from_iterable(range(low, high) for low, high in self.spans)
 
     def __reversed__(self) -> Iterator[int]:
         for low, high in reversed(self.spans):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from calendar import monthrange
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from itertools import chain
 
 from assetflow.errors import BadDeclaration, UsageError
 from assetflow.partitions.definition import TO, Definition
@@ -252,17 +253,20 @@ class Daily(DateDefinition):
 
     def keys(self, ordinals: Ordinals) -> Iterator[str]:
         """The dates of a set, in order. A hundred thousand are asked for at once, so a month is written only once."""
-        for start, high in ordinals.spans:
-            if high - start < len(_DAYS):
-                yield from map(self.key, range(start, high))
-                continue
-            low = start
-            while low < high:
-                first = self.first_date(low)
-                days = min(high - low, monthrange(first.year, first.month)[1] - first.day + 1)
-                month = first.isoformat()[:-2]
-                yield from (month + day for day in _DAYS[first.day : first.day + days])
-                low += days
+        return chain.from_iterable(self._dates(low, high) for low, high in ordinals.spans)
+
+    def _dates(self, start: int, high: int) -> Iterable[str]:
+        if high - start < len(_DAYS):
+            return map(self.key, range(start, high))
+        found: list[str] = []
+        low = start
+        while low < high:
+            first = self.first_date(low)
+            days = min(high - low, monthrange(first.year, first.month)[1] - first.day + 1)
+            month = first.isoformat()[:-2]
+            found += [month + day for day in _DAYS[first.day : first.day + days]]
+            low += days
+        return found
 
     def ordinal(self, key: str) -> int:
         """The partition of a date. A hundred thousand keys of a catalog come this way, so it is short."""

@@ -8,7 +8,7 @@ place, a hash of what it holds, running sums over those hashes. What cannot be t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping as MappingOf, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, compress
@@ -68,11 +68,13 @@ class Edge:
 class Running:
     """Sums over what the partitions of an asset hold, so that any run of them has its digest at once."""
 
-    def __init__(self, existing: Ordinals, numbers: MappingOf[int, int]) -> None:
-        """`numbers` has the `member` of each partition that is settled."""
+    def __init__(self, existing: Ordinals, settled: Ordinals, numbers: Sequence[int]) -> None:
+        """`numbers` has the `member` of each partition that is `settled`, in their order."""
         self._lows = [low for low, _ in existing.spans]
         self._bases = list(accumulate((high - low for low, high in existing.spans), initial=0))
-        own = list(map(numbers.get, existing))
+        own: Sequence[int | None] = numbers
+        if settled != existing:
+            own = list(map(dict(zip(settled, numbers, strict=True)).get, existing))
         self._gaps = list(accumulate((one is None for one in own), initial=0)) if None in own else None
         self._sums = list(accumulate([one or 0 for one in own] if self._gaps else cast("list[int]", own), initial=0))
 
@@ -183,16 +185,19 @@ def _at(column: Sequence[T], places: Sequence[int] | None) -> Sequence[T]:
     return column if places is None else [column[place] for place in places]
 
 
-def numbers_of(given: InputSpec, held: Held, settled: Ordinals) -> dict[int, int]:
-    """The number of each settled partition of an upstream in the set of what an input reads."""
+def numbers_of(given: InputSpec, held: Held, settled: Ordinals) -> tuple[Ordinals, Sequence[int]]:
+    """The partitions of an upstream that are settled and held, and the number of each in the set of an input."""
+    own = Ordinals.ascending(held.ordinals)
     if given.mode == "columns":
         digests = [digest_of(given, content) for content in held.contents]
     else:
         digests = held.hashes
-    found = dict(zip(held.ordinals, members(held.partitions, digests), strict=True))
-    if settled == Ordinals.ascending(held.ordinals):
-        return found
-    return {ordinal: found[ordinal] for ordinal in settled if ordinal in found}
+    found = members(held.partitions, digests)
+    if settled == own:
+        return own, found
+    of = dict(zip(held.ordinals, found, strict=True))
+    left = settled & own
+    return left, [of[ordinal] for ordinal in left]
 
 
 def still_settled(before: Ordinals, moved: Ordinals, edges: Iterable[tuple[Edge, Ordinals]]) -> Ordinals:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-_MODULUS = 2**256
+_BELOW = 2**256 - 1
 
 
 def member(partition: str, digest: str) -> int:
@@ -27,12 +27,12 @@ def members(partitions: Iterable[str], digests: Iterable[str]) -> list[int]:
 
 def set_digest(count: int, total: int) -> str:
     """The digest of a set of so many members, whose `member` numbers add up to `total`."""
-    return f"{count}:{total % _MODULUS:x}"
+    return set_digests([count], [total])[0]
 
 
 def set_digests(counts: Iterable[int], totals: Iterable[int]) -> list[str]:
     """`set_digest` of each of these sets."""
-    return [f"{count}:{total % _MODULUS:x}" for count, total in zip(counts, totals, strict=True)]
+    return [f"{count}:{total & _BELOW:x}" for count, total in zip(counts, totals, strict=True)]
 
 
 def digest_of_set(read: Iterable[tuple[str, str]]) -> str:
@@ -51,11 +51,12 @@ def slot_key(base: str, sets: Sequence[str], partition: str) -> str:
 
 def slot_keys(base: str, sets: Sequence[Sequence[str]], partitions: Sequence[str]) -> list[str]:
     """`slot_key` of each of these partitions; of each set that they read, the digests for all of them."""
-    begun = hashlib.sha256(f"{base}\0".encode())
+    copy = hashlib.sha256(f"{base}\0".encode()).copy
     found: list[str] = []
+    add = found.append
     # The name, which may hold anything, comes last.
     for text in map("\0".join, zip(*sets, partitions, strict=True)) if sets else partitions:
-        one = begun.copy()
+        one = copy()
         one.update(text.encode())
-        found.append(f"afk1:{one.hexdigest()[:32]}")
+        add("afk1:" + one.hexdigest()[:32])
     return found

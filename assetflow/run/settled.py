@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -44,8 +44,8 @@ from assetflow.run.crowding import Crowding, are_many
 from assetflow.run.holding import Holding
 from assetflow.run.places import Places
 
-_FORMAT = 3
-_FEW_MOVED, _SHARE = 100, 100
+_FORMAT = 4
+FEW_MOVED, _SHARE = 100, 100
 """When more than so many partitions have moved, and more than that share, all are looked at, and not each by itself."""
 
 Contents = Callable[[AssetKey, InputSpec], str | None]
@@ -79,18 +79,19 @@ class Settled:
     marker: Callable[[str], str] = str
     crowds: Mapping[AssetKey, Sequence[Crowd]] = field(default_factory=dict[AssetKey, "Sequence[Crowd]"])
     """Of those that are not settled, the ones that stand alike."""
-    sums: list[list[Any]] | None = None
-    """What `totals` has said since the last commit, as it is noted."""
+    totals_now: dict[AssetKey, SlotTotals] = field(default_factory=dict[AssetKey, SlotTotals])
+    """Sums over the current partitions of assets, as far as they are known since the last commit."""
 
     def totals(self, rows: SlotRows) -> Mapping[AssetKey, SlotTotals]:
-        """Sums over the current partitions of each asset: those that were noted, unless a head has moved since."""
-        if self.sums is not None:
-            return {AssetKey(key): SlotTotals(*of_asset) for key, *of_asset in self.sums}
+        """Sums over the current partitions of each asset: those that are known, unless a head has moved since."""
+        unknown = self.existing.keys() - self.totals_now.keys()
+        if not unknown:
+            return self.totals_now
         with rows.one_moment():
-            found, seq = rows.totals(), rows.seq()
+            found, seq = rows.totals(sorted(unknown)), rows.seq()
         if seq == self.seq:
-            self.sums = [[key, one.rows, one.size_bytes, one.newest] for key, one in found.items()]
-        return found
+            self.totals_now.update(found)
+        return {**self.totals_now, **found}
 
     def in_state(self, text: str, rows: SlotRows) -> dict[AssetKey, Ordinals]:
         """The partitions that have no version (`is:missing`), or one and may not be current (`is:stale`)."""
@@ -119,7 +120,8 @@ class Settled:
         for key, rests_on in self.rests_on.items():
             settled = self.found[key] | Ordinals.of(*more.get(key, ()))
             assets[key] = [rests_on, _pairs(self.existing[key]), _pairs(settled), self.folders[key]]
-        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets, "sums": self.sums}
+        sums = [[key, one.rows, one.size_bytes, one.newest] for key, one in sorted(self.totals_now.items())]
+        stored = {"format": _FORMAT, "seq": self.seq, "newest": self.newest, "assets": assets, "sums": sums}
         if assets and stored != self.before:
             write_cache(self.path, stored)
         return stored
@@ -132,7 +134,7 @@ class _Noted:
     seq: int = 0
     newest: Sequence[object] = ()
     assets: Mapping[AssetKey, _Note] = field(default_factory=dict[AssetKey, _Note])
-    sums: list[list[Any]] | None = None
+    totals: Mapping[AssetKey, SlotTotals] = field(default_factory=dict[AssetKey, SlotTotals])
 
     @classmethod
     def of(cls, stored: object, rows: SlotRows) -> _Noted:
@@ -145,7 +147,8 @@ class _Noted:
                 AssetKey(key): _Note(rests_on, _ordinals(existing), _ordinals(settled), folder_ns)
                 for key, (rests_on, existing, settled, folder_ns) in found["assets"].items()
             }
-            noted = cls(found["seq"], found["newest"], assets, found["sums"])
+            totals = {AssetKey(key): SlotTotals(*of_asset) for key, *of_asset in found["sums"]}
+            noted = cls(found["seq"], found["newest"], assets, totals)
         except (TypeError, KeyError, ValueError):
             return cls()
         return noted if noted.seq <= rows.seq() and rows.has(noted.newest) else cls()
@@ -165,7 +168,7 @@ def has_much_moved(rows: SlotRows, sides: Mapping[AssetKey, Side]) -> bool:
 
 
 def _are_much(moved: int, sides: Mapping[AssetKey, Side]) -> bool:
-    return moved > max(_FEW_MOVED, sum(side.existing.count for side in sides.values()) // _SHARE)
+    return moved > max(FEW_MOVED, sum(side.existing.count for side in sides.values()) // _SHARE)
 
 
 class Settling:
@@ -222,16 +225,19 @@ class Settling:
         # Before anything is looked for: what goes away meanwhile makes it another one.
         result.folders = {key: self._folder_ns(key) for key in self._sides}
         noted = note.assets
-        result.sums = note.sums if note.seq == result.seq else None
         inputs = {key: self._inputs(key) for key in self._sides}
-        if is_whole or (in_crowds and are_many(self._unnoted(inputs, noted))):
-            noted, self._is_whole = self._complete(noted, inputs, self._moved_since(note.seq)), True
+        has_moved = note.seq != result.seq and bool(noted or note.totals)
+        touched = self._rows.assets_since(note.seq) if has_moved else frozenset[AssetKey]()
+        result.totals_now.update((key, one) for key, one in note.totals.items() if key not in touched)
+        is_whole |= in_crowds and are_many(self._unnoted(inputs, noted))
+        if is_whole or (has_moved and _are_much(self._rows.count_since(note.seq), self._sides)):
+            noted = self._complete(noted, inputs, touched)
+            self._is_whole, has_moved = True, False
         fitting = {
             key for key, found in inputs.items() if found is not None and self._fits(found, noted, result.folders)
         }
-        moved, beside = self._moved_since(note.seq) if fitting else {}, self._ordinals(self._beside())
-        if _are_much(sum(found.count for found in moved.values()), self._sides):
-            fitting = set[AssetKey]()
+        moved = self._moved_since(note.seq) if fitting and has_moved else {}
+        beside = self._ordinals(self._beside())
         self._hold({key for key in self._sides if inputs[key] is not None and key not in fitting}, inputs)
         for key in self._graph.order:
             if key not in self._sides:
@@ -244,8 +250,10 @@ class Settling:
                 result.found[key] = self._carried(key, found, noted, result.found, own)
             else:
                 result.found[key] = self._told(key, found, result.found) - beside.get(key, EMPTY)
+            self._seeing |= self._holding.seeing
             if found is not None and key not in self._seeing:
                 result.rests_on[key] = found.rests_on
+        result.totals_now.update(self._holding.totals)
         self._together(result)
         return result
 
@@ -262,7 +270,7 @@ class Settling:
 
     def _complete(
         self, noted: Mapping[AssetKey, _Note], inputs: Mapping[AssetKey, _Inputs | None],
-        moved: Mapping[AssetKey, Ordinals],
+        moved: Collection[AssetKey],
     ) -> dict[AssetKey, _Note]:  # fmt: skip
         """The notes of assets that are wholly current: what carries on from others may be less than all that is."""
         kept: dict[AssetKey, _Note] = {}
@@ -370,20 +378,21 @@ class Settling:
         self._holding = Holding(self._graph, self._rows, self._places, self._storage, self._discovered)
         self._holding.read(keys, read, by_columns)
         # Of what may be current by its own definition, also what it reads is looked at.
-        above = {edge.given.upstream for key in keys if self._holding.held[key].ordinals for edge in edges[key]}
+        above = {edge.given.upstream for key in keys if self._holding.may_hold(key) for edge in edges[key]}
         self._holding.read(above - keys, read, by_columns)
-        self._seeing |= self._holding.seeing
 
     def _told(self, key: AssetKey, found: _Inputs, now: Mapping[AssetKey, Ordinals]) -> Ordinals:
         def running(given: InputSpec) -> Running:
             name = (given.upstream, given.mode, given.columns)
             if name not in self._running:
-                held, settled = self._holding.held[given.upstream], now[given.upstream]
-                self._running[name] = Running(self._sides[given.upstream].existing, numbers_of(given, held, settled))
+                held, settled = self._holding.of(given.upstream), now[given.upstream]
+                self._running[name] = Running(self._sides[given.upstream].existing, *numbers_of(given, held, settled))
             return self._running[name]
 
-        held = self._holding.held[key]
-        return settled_partitions(key, found.spec, found.whole, found.edges, held, running) & self._sides[key].existing
+        held = self._holding.of(key)
+        settled = settled_partitions(key, found.spec, found.whole, found.edges, held, running)
+        self._holding.forget_keys(key)
+        return settled & self._sides[key].existing
 
     def _together(self, result: Settled) -> None:
         """Leave outputs of one function to the planner where one of them is not settled."""

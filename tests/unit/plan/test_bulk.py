@@ -32,10 +32,10 @@ def test_windows_have_the_digests_of_their_sets(
 ) -> None:
     existing = Ordinals.run(min(up), max(up) + 1) if up and is_run else Ordinals.of(*up)
     settled = {one: f"hash {one}" for one in existing if one not in missing}
-    numbers = {one: member(DAYS.key(one), content) for one, content in settled.items()}
+    numbers = [member(DAYS.key(one), content) for one, content in settled.items()]
     edge = edge_of(TimeWindow(*window), existing, Ordinals.of(*readers))
 
-    found = Running(existing, numbers).digests(edge, sorted(readers))
+    found = Running(existing, Ordinals.of(*settled), numbers).digests(edge, sorted(readers))
 
     def expected(reader: int) -> str | None:
         read = [one for one in existing if reader + window[0] <= one <= reader + window[1]]

@@ -10,7 +10,7 @@ import pytest
 
 from assetflow.catalog.database import Database
 from assetflow.plan import bulk
-from assetflow.run import holding
+from assetflow.run import holding, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -165,9 +165,33 @@ def test_a_look_at_everything_reads_a_row_for_each_asset_and_not_for_each_partit
     plan = project.plan()
 
     assert (plan.is_empty, plan.current_count) == (True, PARTITIONS)
-    assert (read.rows["slot_texts"], read.rows.get("slot_heads", 0)) == (2, 0)
+    assert (read.rows["slot_texts_alike"], read.rows.get("slot_heads", 0)) == (2, 0)
     assert sum(read.rows.values()) <= 25
     assert read.steps <= 75 * PARTITIONS
+    project.status()
+    assert "slot_totals" not in read.rows, "the look has the sums as well"
+
+
+def test_what_many_commits_did_not_touch_is_not_read_again(
+    workspace: Workspace, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MOST_IN_ROWS", 10)
+    monkeypatch.setattr(holding, "MOST_LOOKED_FOR", 10)
+    other = PROJECT.replace("def day(", "def other(").partition("@asset")[2].partition("@asset")[0]
+    workspace.assets(f"{PROJECT}\n\n@asset{other}".format(end="2026-03-31"))
+    assert workspace.materialize(executor="inline").ok
+    workspace.project().status()
+    assert workspace.materialize("week", partitions="2026-02", force=True).ok
+    monkeypatch.setattr(settled, "FEW_MOVED", 10)
+    project = workspace.project()
+    read.clear()
+
+    plan = project.plan()
+
+    assert (plan.is_empty, plan.current_count) == (True, PARTITIONS + 90)
+    assert (read.rows["slot_texts_alike"], read.rows.get("heads_since", 0)) == (2, 0), "week, and day that it reads"
+    project.status()
+    assert "slot_totals" not in read.rows
 
 
 def test_what_was_made_of_other_code_is_not_hashed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from assetflow import Project
+from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
 from assetflow.model.keys import AssetKey, slot
+from assetflow.model.records import Version
 from assetflow.plan import slots
 from assetflow.plan.planner import Plan, Step
-from assetflow.run import crowding, holding
+from assetflow.run import crowding, holding, settled
 
 SHOP = """
 from pathlib import Path
@@ -195,16 +198,41 @@ def check(project: Project, history: list[str]) -> None:
                 history,
                 row.spec.key,
             )
+            assert row.newest is None or sums(project)[row.spec.key] == sums_of(row.newest.version), history
+
+
+def sums_of(version: Version) -> tuple[int | None, int | None]:
+    return version.rows, version.size_bytes
+
+
+def sums(project: Project) -> dict[str, tuple[int | None, int]]:
+    """Rows and bytes of the current partitions of each asset, each looked at by itself."""
+    with closing(Catalog(project.settings.catalog_path)) as catalog:
+        versions = [(key, head.version) for (key, part), head in catalog.heads("dev").items() if part]
+    found: dict[str, tuple[int | None, int]] = {}
+    for key, version in versions:
+        rows, size = found.get(key, (0, 0))
+        rows = None if rows is None or version.rows is None else rows + version.rows
+        found[key] = rows, size + (version.size_bytes or 0)
+    return found
 
 
 @pytest.mark.parametrize(
-    ("seed", "most_alone", "in_columns"),
-    [(1, 1000, True), (2, 1000, False), (3, 1000, True), (1, 2, False), (2, 2, True), (311, 2, True)],
+    ("seed", "most_alone", "in_columns", "few_moved"),
+    [
+        (1, 1000, True, 100),
+        (2, 1000, False, 100),
+        (3, 1000, True, 0),
+        (1, 2, False, 100),
+        (2, 2, True, 0),
+        (311, 2, True, 100),
+    ],
 )
 def test_what_is_told_in_bulk_is_what_the_planner_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int, in_columns: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most_alone: int, in_columns: bool, few_moved: int
 ) -> None:
     monkeypatch.setattr(crowding, "MOST_ALONE", most_alone)
+    monkeypatch.setattr(settled, "FEW_MOVED", few_moved)
     monkeypatch.setattr(slots, "FEW", min(slots.FEW, most_alone // 2))
     if in_columns:
         monkeypatch.setattr(holding, "MOST_IN_ROWS", 1)
