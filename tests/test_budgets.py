@@ -53,7 +53,7 @@ def test_the_door_to_a_project_loads_nothing_heavy_but_sqlite() -> None:
     assert {module for module in found if module in HEAVY} <= {"sqlite3"}
 
 
-CALL = "from assetflow.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+CALL = "from assetflow.cli.main import run; run()"
 
 
 def cpu_s(folder: Path, *arguments: str, code: str = CALL) -> float:

@@ -129,8 +129,8 @@ def test_wheel_brings_both_commands_and_its_licence(wheel: zipfile.ZipFile) -> N
 
     assert header["License-Expression"] == "Apache-2.0"
     assert wheel.read(f"{info}/licenses/LICENSE").decode() == (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert "assetflow = assetflow.cli.main:main" in scripts
-    assert "af = assetflow.cli.main:main" in scripts
+    assert "assetflow = assetflow.cli.main:run" in scripts
+    assert "af = assetflow.cli.main:run" in scripts
 
 
 def test_all_lists_exactly_the_names_that_type_checkers_see() -> None:

@@ -98,7 +98,7 @@ def local_annotations(node: ast.AST) -> set[int]:
     return found
 
 
-def leave_out_policies(tree: ast.Module) -> None:
+def leave_out_policies(tree: ast.AST) -> None:
     """Take `accept=` of `In(...)` out of all signatures: it says what to do when something fails, not what is computed.
 
     `Annotated[X, In(accept="last_good")]` becomes `X`: who adds that to a parameter changes no result.

@@ -10,7 +10,7 @@ from types import CodeType, ModuleType
 from typing import cast
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.fingerprint.index import FORMAT, FileIndex, Piece, index_of
+from assetflow.fingerprint.index import FORMAT, Earlier, FileIndex, Piece, index_of, tree_digest
 from assetflow.fingerprint.scopes import ImportedName
 
 _ASSETFLOW = str(Path(__file__).parents[1]) + os.sep
@@ -38,6 +38,8 @@ class ProjectFiles:
         self._contents: dict[str, bytes] = {}
         self._lines: dict[str, list[str]] = {}
         self._indexed: dict[str, FileIndex | None] = {}
+        self._statements: Earlier | None = None
+        self._trees: dict[str, str] = {}
         self._is_project: dict[str, bool] = {}
         self._imported: dict[tuple[str, ImportedName], list[str]] = {}
 
@@ -70,6 +72,17 @@ class ProjectFiles:
         if path not in self._indexed:
             self._indexed[path] = self._index(path)
         return self._indexed[path]
+
+    def tree(self, path: str) -> str:
+        """The digest of what the whole file says; of a file that cannot be read as Python, of its bytes."""
+        if path not in self._trees:
+            found = self.index(path)
+            content = self.content(path)
+            if found is None:
+                self._trees[path] = digest("unreadable", content)
+            else:
+                self._trees[path] = found.tree or tree_digest(ast.parse(content, path))
+        return self._trees[path]
 
     def read_files(self) -> set[str]:
         """The files that were read and understood so far."""
@@ -169,11 +182,16 @@ class ProjectFiles:
         if not content and not Path(path).is_file():
             return None
         try:
-            found = index_of(ast.parse(content, path))
+            found = index_of(ast.parse(content, path), content, self._earlier())
         except (SyntaxError, ValueError, RecursionError):
             return None  # the caller then has no tree to be sure of, and says so in the fingerprint
         self.indexes[key] = found.row
         return found
+
+    def _earlier(self) -> Earlier:
+        if self._statements is None:
+            self._statements = Earlier(self._known.values())
+        return self._statements
 
 
 def loaded_modules() -> Iterator[tuple[str, str, ModuleType]]:

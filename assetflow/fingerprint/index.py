@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import cast
 
 from assetflow.fingerprint.atoms import Opaque
@@ -18,7 +19,7 @@ from assetflow.fingerprint.signs import constant_imports, signs_of, statement_si
 from assetflow.fingerprint.trees import children, walk
 from assetflow.fingerprint.values import encode_value
 
-FORMAT = "index-1"
+FORMAT = "index-2"
 """Part of the key under which indexes are kept; another form of them needs another."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -72,10 +73,13 @@ _RowParts = tuple[
 
 
 class FileIndex:
-    """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for."""
+    """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for.
+
+    `tree` is the digest of the whole file, or empty (`index_of`); `ProjectFiles.tree` has it always.
+    """
 
     def __init__(self, row: Sequence[object]) -> None:
-        tree, imports, names, patches, accessors, pieces = row
+        tree, imports, names, patches, accessors, pieces, _ = row
         self.row = row
         self.tree = str(tree)
         self.imports = tuple(ImportedName(*one) for one in cast("list[tuple[int, str, str, str]]", imports))
@@ -118,27 +122,113 @@ class FileIndex:
         return found
 
 
-def index_of(tree: ast.Module) -> FileIndex:
-    """The index of a parsed file."""
-    leave_out_policies(tree)
-    local = local_annotations(tree)
-    nodes = walk(tree)
-    outside = free_chains(tree, local, nodes)
-    imports = [[one.level, one.module, one.name, one.bound] for one in imports_in(nodes)]
-    names = {name: [line, signs] for name, line, signs in _names(tree)}
-    patches = sorted({*(chain for chain in outside.stored if "." in chain), *_set_by_name(nodes)})
-    accessors: list[list[str]] = []
+class Earlier:
+    """The rows of functions and classes in indexes that were made before, by the digest of their text."""
+
+    def __init__(self, rows: Iterable[Sequence[object]]) -> None:
+        self._known: dict[str, tuple[int, list[Row]]] = {}
+        for row in rows:
+            pieces = cast("list[Row]", row[5])
+            for text, line, start, end in cast("list[tuple[str, int, int, int]]", row[6]):
+                self._known[text] = line, pieces[start:end]
+
+    def rows(self, text: str, line: int) -> list[Row] | None:
+        """The rows of what is in a statement with this text that starts on `line`; None when there was none such."""
+        found = self._known.get(text)
+        if found is None:
+            return None
+        before, rows = found
+        return rows if before == line else [_moved(row, line - before) for row in rows]
+
+
+def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -> FileIndex:
+    """The index of a file with this content, parsed.
+
+    Functions and classes of the module whose text was in an index before are taken from there (`earlier`). The digest
+    of the whole tree is then left empty: it takes as long as the rest, and hardly ever anybody asks for it.
+    """
+    lines, marks = _lines(content)
+    imports: list[tuple[int, int, ast.stmt]] = []
+    patches: set[str] = set()
     pieces: list[Row] = []
+    texts: list[list[object]] = []
     known: dict[int, bytes] = {}
-    for node, name in _pieces(tree):
-        row = _row(node, name, local, known)
-        pieces.append(row)
-        for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7]):
-            if argument.isidentifier() and "." not in name:
-                accessors.append([called, argument, name])
-    return FileIndex(
-        [digest("tree", encode_tree(tree, local, known=known)), imports, names, patches, accessors, pieces]
-    )
+    local: set[int] = set()
+    is_whole = True
+    for place, statement in reversed(list(enumerate(tree.body))):
+        line, text = _text_of(statement, lines, marks)
+        rows = earlier.rows(text, line) if earlier is not None and text else None
+        if rows is None:
+            leave_out_policies(statement)
+            inside = local_annotations(statement)
+            local |= inside
+            nodes = walk(statement)
+            rows = [_row(node, name, inside, known) for node, name in _pieces(statement)]
+            own = {chain for chain in free_chains(statement, inside, nodes).stored if "." in chain}
+            own.update(_set_by_name(nodes))
+            patches |= own
+            found = [(depth, place, one) for depth, one in _imports_by_depth(statement)]
+            imports += found
+            if own or found:
+                text = ""  # what such a statement says is not all in its rows
+        else:
+            is_whole = False
+        if text:
+            texts.append([text, line, len(pieces), len(pieces) + len(rows)])
+        pieces += rows
+    whole = digest("tree", encode_tree(tree, local, known=known)) if is_whole else ""
+    accessors = [
+        [called, argument, str(row[0])]
+        for row in pieces
+        for called, _, _, argument in cast("list[tuple[str, str, str, str]]", row[7])
+        if argument.isidentifier() and "." not in str(row[0])
+    ]
+    imports.sort(key=itemgetter(0, 1))  # those further out first, as the last one of a name is taken
+    named = [[one.level, one.module, one.name, one.bound] for one in imports_in(one for _, _, one in imports)]
+    names = {name: [line, signs] for name, line, signs in _names(tree)}
+    return FileIndex([whole, named, names, sorted(patches), accessors, pieces, texts])
+
+
+def tree_digest(tree: ast.Module) -> str:
+    """The digest of a whole file."""
+    leave_out_policies(tree)
+    return digest("tree", encode_tree(tree, local_annotations(tree)))
+
+
+def _lines(content: bytes) -> tuple[list[bytes], bytes]:
+    """The lines as Python counts them, and those that say how the bytes are meant, if any do."""
+    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    first = b"\n".join(lines[:2])
+    return lines, first if b"coding" in first else b""
+
+
+def _text_of(statement: ast.stmt, lines: list[bytes], marks: bytes) -> tuple[int, str]:
+    """The first line of a function or class of the module, and the digest of its text; empty for other statements."""
+    if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return statement.lineno, ""
+    line = min([statement.lineno, *(one.lineno for one in statement.decorator_list)])
+    return line, digest("text", marks, b"\n".join(lines[line - 1 : statement.end_lineno]))
+
+
+def _moved(row: Row, by: int) -> Row:
+    """The row of a piece that now stands so many lines further down."""
+    moved = list(row)
+    moved[1], moved[2] = cast("int", row[1]) + by, cast("int", row[2]) + by
+    if span := cast("list[int]", row[3]):
+        moved[3] = [span[0] + by, span[1], span[2] + by, span[3]]
+    places = cast("dict[str, tuple[int, int]]", row[15])
+    moved[15] = {name: [line + by, column] for name, (line, column) in places.items()}
+    return moved
+
+
+def _imports_by_depth(statement: ast.stmt) -> Iterator[tuple[int, ast.stmt]]:
+    """The imports in a statement, each with how far inside it stands; those further out come first."""
+    level: list[ast.AST] = [statement]
+    depth = 0
+    while level:
+        yield from ((depth, one) for one in level if isinstance(one, (ast.Import, ast.ImportFrom)))
+        level = [child for one in level for child in children(one)]
+        depth += 1
 
 
 def _digests(
@@ -189,7 +279,7 @@ def _piece_of(row: Row) -> Piece:
     )  # fmt: skip
 
 
-def _pieces(tree: ast.Module) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
+def _pieces(tree: ast.AST) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
     """The functions and classes at any depth, with their qualified names."""
     waiting: list[tuple[ast.AST, str]] = [(tree, "")]
     while waiting:

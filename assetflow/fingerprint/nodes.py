@@ -109,12 +109,9 @@ class Graph:
             node.kind, node.name = "module", "(whole module)"
             node.module = self.files.relative(file).removesuffix(".py").replace("/", ".")
             node.place = (file, 1, 0)
+            node.tree = self.files.tree(file)
             found = self.files.index(file)
-            if found is None:
-                node.tree = digest("unreadable", self.files.content(file))
-                return
-            node.tree = found.tree
-            for imported in found.imports:
+            for imported in () if found is None else found.imports:
                 label = f"import {'.' * imported.level}{imported.module}.{imported.name}"
                 node.edges.extend((label, self.module(one)) for one in self.files.imported_files(file, imported))
 
@@ -125,11 +122,7 @@ class Graph:
 
         def fill(node: Node) -> None:
             node.kind, node.name = "module", "(whole project)"
-            lines: list[str] = []
-            for file in self.files.all_files():
-                found = self.files.index(file)
-                text = digest("unreadable", self.files.content(file)) if found is None else found.tree
-                lines.append(f"{self.files.relative(file)} {text}")
+            lines = [f"{self.files.relative(file)} {self.files.tree(file)}" for file in self.files.all_files()]
             node.text = "\n".join(lines)
             node.tree = digest("project", node.text.encode())
 

@@ -14,7 +14,7 @@ from benchmarks.peers.processes import Command
 from benchmarks.peers.tools.base import ModuleTool, emptied, parquet_values
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-ENTRY = "import sys; from assetflow.cli.main import main; sys.exit(main())"
+ENTRY = "from assetflow.cli.main import run; run()"
 """What the installed `assetflow` consists of; so it is this checkout that is measured."""
 
 
