@@ -14,6 +14,7 @@ import pytest
 
 from assetflow.care.restoring import restore
 from tests.unit.conftest import Workspace
+from tests.warm import SERVER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,10 +51,8 @@ def shop(workspace: Workspace) -> Workspace:
 
 def command(shop: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASSETFLOW_")}
-    return subprocess.run(
-        [sys.executable, "-m", "assetflow", "-C", str(shop.root), *arguments], capture_output=True, text=True,
-        check=False, env={**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
-    )  # fmt: skip
+    words = [sys.executable, "-m", "assetflow", "-C", str(shop.root), *arguments]
+    return SERVER.run(words, env={**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"})
 
 
 def answer(shop: Workspace, *arguments: str) -> Any:

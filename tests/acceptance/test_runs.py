@@ -15,6 +15,7 @@ import pytest
 from assetflow import Project
 from assetflow.catalog.catalog import Catalog
 from tests.unit.conftest import Workspace
+from tests.warm import SERVER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,10 +129,7 @@ os._exit(0)
 
 def materialize_killed_at(root: Path, at: int) -> tuple[int, list[str]]:
     """A run in a process that is killed at this operation (0: never); its exit code and the operations it did."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(root), str(at)], env=environment(), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    done = SERVER.run([sys.executable, "-c", KILLED, str(root), str(at)], env=environment())
     return done.returncode, done.stdout.splitlines()
 
 
