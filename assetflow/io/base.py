@@ -19,12 +19,15 @@ class Target:
     """Where a manager may write: `directory` is new, empty and private until the version is published.
 
     With `is_synced_later` somebody else syncs small files before that; who syncs them all the same does no harm.
+    `inputs` are stored versions, of the same kind, that the value was made of, with their directories: what they have
+    need not be worked out again.
     """
 
     key: AssetKey
     partition: str
     directory: Path
     is_synced_later: bool = False
+    inputs: tuple[tuple[Version, Path], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

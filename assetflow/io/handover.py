@@ -1,7 +1,8 @@
 """Tables that are handed on in memory: what a reader gets is what it would get from the store.
 
 A table is kept as Arrow batches in memory of its own, which is what is hashed, written and handed on: neither who made
-it nor who gets it can change it afterwards, whatever they do with the arrays behind their frames.
+it nor who gets it can change it afterwards, whatever they do with the arrays behind their frames. Readers get copies,
+or of large frames mappings, of which the system copies what is written to.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from assetflow.io.arrow import TableStream
+    from assetflow.io.mapped import Frame
 
 FORMS = ("pandas", "python", "arrow", "polars", "records")
 """The forms that come from memory. DuckDB reads the file itself, and who asks for a stream wants to save memory."""
@@ -28,8 +30,12 @@ FORMS = ("pandas", "python", "arrow", "polars", "records")
 _SMALL_BYTES = 1 << 20
 """A smaller table is also kept as a pandas frame once somebody wanted one: the copy costs less than the conversion."""
 
+LEAST_BYTES = 8 << 20
+"""Smaller frames are copied: that takes less than mappings."""
+
 LARGEST_BYTES = 128 << 20
-"""A larger table is read from the store: its copies would cost more memory than decoding it costs time."""
+"""A larger table that has to be copied is read from the store: its copies would cost more memory than decoding it costs
+time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,18 @@ class Handed:
     columns: Mapping[str, str]
     frames: list[Any] = field(default_factory=list[Any], compare=False, repr=False)
     """The table as a pandas frame which is only given away as copies, when there is one."""
+    sealed: Frame | None = field(default=None, compare=False, repr=False)
+    """The table in memory that can be given away without a copy, when it is there."""
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return sum(batch.num_rows for batch in self.batches)
+
+    @property
+    def is_being_stored(self) -> bool:
+        """Whether columns of it are being written with another table, and can be taken from there afterwards."""
+        return self.sealed is not None and self.sealed.is_being_stored()
 
     def version(self, location: str) -> Version:
         """The table as a version that is not stored, and has no number; readers take it from memory by `location`."""
@@ -80,6 +93,9 @@ class Handed:
 
         if want.form not in ("pandas", "python"):
             return arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
+        if self.sealed is not None and want.columns != ():
+            arrow.project(self.schema, want.columns, self.key)
+            return self.sealed.read(want.columns)
         if self.frames and want.columns is None:
             return self.frames[0].copy(deep=True)
         found: Any = arrow.forms_of(arrow.select(self.stream(), want.columns, self.key), want, self.key)
@@ -131,10 +147,11 @@ class OnFile:
         rmtree(Path(self.path).parent, ignore_errors=True)
 
 
-def handed(value: object, key: str, algorithm: str) -> Handed | None:
+def handed(value: object, key: str, algorithm: str, most_bytes: int = LARGEST_BYTES) -> Handed | None:
     """A table in memory, hashed, to be written and handed on; None where only the store gives it as readers get it.
 
-    So it is with categories and extension types, and with what is larger than `LARGEST_BYTES`.
+    So it is with categories and extension types, and with what is larger than `LARGEST_BYTES`, or than `most_bytes`
+    where it can be handed on without copies.
 
     Raises:
         NotExact, CannotStore: it cannot be stored so that it comes back.
@@ -145,6 +162,8 @@ def handed(value: object, key: str, algorithm: str) -> Handed | None:
 
     if not is_whole(value):
         return None
+    if (found := _sealed(value, key, algorithm, most_bytes)) is not None:
+        return found
     frame, schema, shared = _opened(value, key)
     kinds: list[Any] = [field.type for field in schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
@@ -160,6 +179,22 @@ def handed(value: object, key: str, algorithm: str) -> Handed | None:
     # A missing number comes back as the usual one, whatever its bits were.
     is_same = frame is not None and not any(column.null_count for batch in batches for column in batch.columns)
     return Handed(key, schema, batches, size, data_hash, columns, [frame] if is_same else [])
+
+
+def _sealed(value: object, key: str, algorithm: str, most_bytes: int) -> Handed | None:
+    """A large frame in memory that is given away without copies, or None."""
+    from assetflow.io.arrow import is_instance
+
+    if not is_instance(value, "pandas", "DataFrame") or not LEAST_BYTES <= cast("Any", value).size * 8 <= most_bytes:
+        return None
+    from assetflow.io.mapped import sealed
+
+    if (found := sealed(cast("Any", value), key, algorithm)) is None:
+        return None
+    frame, data_hash, columns = found
+    batches = frame.batches()
+    size = sum(batch.nbytes for batch in batches)
+    return Handed(key, frame.schema, batches, size, data_hash, columns, sealed=frame)
 
 
 def _opened(value: object, key: str) -> tuple[pd.DataFrame | None, pa.Schema, list[pa.RecordBatch]]:

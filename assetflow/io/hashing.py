@@ -49,7 +49,7 @@ class TableHasher:
     def __init__(self, schema: pa.Schema, algorithm: str = "xxh3") -> None:
         self._schema, self._algorithm = schema, algorithm
         self._types = column_types(schema)
-        self._extras, self._index = pandas_facts(schema)
+        self._extras, _ = pandas_facts(schema)
         self._columns = [new_hash(algorithm, b"adh1-column\0") for _ in schema]
         self._categories: dict[str, bytes] = {}
         self._rows = 0
@@ -78,17 +78,13 @@ class TableHasher:
         if self._waiting_rows:
             self._hash_waiting()
         digests: dict[str, str] = {}
-        table = new_hash(self._algorithm, b"adh1-table\0")
-        _feed_text(table.update, str(self._rows), str(len(self._types)))
         for field, kind, column in zip(self._schema, self._types, self._columns, strict=True):
             whole = new_hash(self._algorithm, b"adh1-whole\0")
             _feed_text(whole.update, kind, self._extras.get(field.name, ""), column.hexdigest())
             if kept is None or field.name in kept:
                 whole.update(self._categories.get(field.name, b""))
             digests[field.name] = whole.hexdigest()
-            _feed_text(table.update, field.name, digests[field.name])
-        _feed_text(table.update, self._index)
-        return f"adh1-{self._algorithm}:{table.hexdigest()}", digests
+        return hash_of_columns(self._schema, self._rows, digests, self._algorithm), digests
 
     def _hash_waiting(self) -> None:
         import pyarrow as pa
@@ -134,6 +130,16 @@ def table_hash(table: pa.Table, algorithm: str = "xxh3") -> tuple[str, dict[str,
     for batch in batches_of(table):
         hasher.update(batch)
     return hasher.finish()
+
+
+def hash_of_columns(schema: pa.Schema, rows: int, digests: Mapping[str, str], algorithm: str) -> str:
+    """The hash of the table that has columns with these digests, by their names."""
+    table = new_hash(algorithm, b"adh1-table\0")
+    _feed_text(table.update, str(rows), str(len(schema)))
+    for field in schema:
+        _feed_text(table.update, field.name, digests[field.name])
+    _feed_text(table.update, pandas_facts(schema)[1])
+    return f"adh1-{algorithm}:{table.hexdigest()}"
 
 
 def batches_of(table: pa.Table) -> Iterator[pa.RecordBatch]:

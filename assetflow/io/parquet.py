@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
@@ -15,9 +16,9 @@ from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExa
 from assetflow.files import Files, SyncedFile, says_nothing_of, storage_error
 from assetflow.io import arrow, layout
 from assetflow.io.base import SMALL_BYTES, Target, Want, Written
+from assetflow.io.chunks import Layout, writer_options
 from assetflow.io.handover import Handed
-from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of
-from assetflow.io.per_schema import per_schema
+from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of, table_hash
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
 from assetflow.model.keys import arguments_of
 from assetflow.model.records import Version
@@ -63,8 +64,12 @@ class ParquetIO:
         if known is not None and known.size_bytes <= SMALL_BYTES:
             return self._write_at_once(known, plain, target)
         small = SMALL_BYTES if target.is_synced_later else 0
+        found: bytes | None = None
         with self._files.writing(target.directory / DATA, small=small) as out:
-            data_hash, columns, rows, found = self._write_stream(out, stream, plain, target, known)
+            if (whole := _whole(value, stream, plain)) is not None:
+                data_hash, columns, rows = self._write_whole(out, whole, target, known)
+            else:
+                data_hash, columns, rows, found = self._write_stream(out, stream, plain, target, known)
         details, blocks = file_details(out, target.directory, self._files)
         details["schema"] = arrow.schema_to_text(stream.schema)
         hashes = {DATA: out.hash, **blocks}
@@ -117,6 +122,20 @@ class ParquetIO:
             )  # fmt: skip
             writer.add_key_value_metadata(_about(target, data_hash))
         return data_hash, columns, rows, categories.to_bytes()
+
+    def _write_whole(
+        self, out: SyncedFile, whole: Whole, target: Target, known: Handed | None
+    ) -> tuple[str, Mapping[str, str], int]:
+        """Hash a table of several row groups and write it, without encoding again what an input has."""
+        if known is None:
+            data_hash, columns = table_hash(whole.table, self._files.hash)
+        else:
+            data_hash, columns = known.data_hash, known.columns
+        inputs = [(version, place / DATA) for version, place in target.inputs]
+        rows: int = whole.table.num_rows
+        with _storable(target.key), whole.layout.reused(inputs, columns, rows) as reused:
+            whole.layout.write(out, whole.table, reused, _about(target, data_hash))
+        return data_hash, columns, rows
 
     def read(self, version: Version, directory: Path, want: Want) -> object:
         """The table in the form that is wanted.
@@ -405,29 +424,47 @@ def _spans(sizes: Sequence[int], least: int) -> list[list[int]]:
     return spans
 
 
-@per_schema
-def writer_options(schema: pa.Schema) -> dict[str, Any]:
-    """The arguments of `pyarrow.parquet.ParquetWriter` for the columns of a plain schema."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A table of several row groups that is all in memory, and how it lies in a file."""
+
+    table: pa.Table
+    layout: Layout
+
+
+def _whole(value: object, stream: arrow.TableStream, plain: pa.Schema) -> Whole | None:
+    """The table, or None when it is one row group or less, is made while it is written, or has encodings to note."""
     import pyarrow as pa
 
-    encodings = {field.name: found for field in schema if (found := _encoding(pa, field.type)) is not None}
-    return {
-        "compression": "zstd",
-        "use_dictionary": [field.name for field in schema if _is_text(pa, field.type)] or False,
-        "column_encoding": encodings or None,
-        "write_page_checksum": True,
-        "version": "2.6",
-    }
+    is_known = isinstance(value, Handed)
+    in_memory = is_known or any(
+        arrow.is_instance(value, module, name) for module, name in (("pandas", "DataFrame"), ("pyarrow", "Table"))
+    )
+    rows = value.rows if is_known else cast("Any", value).shape[0] if in_memory else 0
+    if rows <= BLOCK_ROWS or not len(plain) or any(a.type != b.type for a, b in zip(plain, stream.schema, strict=True)):
+        return None
+    layout = Layout(plain)
+    if not layout.is_understood:
+        return None
+    table: Any = pa.Table.from_batches(list(stream.batches), stream.schema)
+    return Whole(table.cast(plain) if table.schema != plain else table, layout)
 
 
 @contextmanager
 def _parquet_writer(out: Any, schema: pa.Schema, key: str) -> Generator[Any]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with _storable(key), pq.ParquetWriter(out, schema, **writer_options(schema)) as writer:
+        yield writer
+
+
+@contextmanager
+def _storable(key: str) -> Generator[None]:
+    """Say what Arrow has against writing a table."""
+    import pyarrow as pa
+
     try:
-        with pq.ParquetWriter(out, schema, **writer_options(schema)) as writer:
-            yield writer
+        yield
     except pa.ArrowException as error:
         raise CannotStore(
             f"`{key}` cannot be stored as Parquet", facts=(f"reason:   {str(error).splitlines()[0]}",),
@@ -448,15 +485,3 @@ def _write_block(writer: Any, batch: Any, plain: Any) -> None:
     table: Any = pa.Table.from_arrays(columns, schema=plain)
     if batch.num_rows:
         writer.write_table(table, row_group_size=BLOCK_ROWS)
-
-
-def _is_text(pa: Any, kind: Any) -> bool:
-    types = pa.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
-
-
-def _encoding(pa: Any, kind: Any) -> str | None:
-    types = pa.types
-    if types.is_floating(kind):
-        return "BYTE_STREAM_SPLIT"
-    return "DELTA_BINARY_PACKED" if types.is_integer(kind) or types.is_temporal(kind) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,8 @@ from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, Warehous
 from assetflow.files import Files, size_of
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.folders import folder_name
-from assetflow.io.handover import Handed
+from assetflow.io.handover import LARGEST_BYTES, Handed
+from assetflow.io.mapped import note_stored
 from assetflow.io.publishing import Prepared, Publisher, Staged
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
@@ -72,7 +73,7 @@ class Storage:
         """The folder of the versions."""
         return self._root
 
-    def write(
+    def write(  # noqa: PLR0913 - what an asset says and what a run does, by keyword
         self,
         value: object,
         *,
@@ -83,10 +84,12 @@ class Storage:
         declared: str | None,
         run_id: int,
         is_synced_later: bool = False,
+        inputs: Iterable[Version] = (),
     ) -> Staged:
         """Write the value into a private staging directory, durably when the call returns; an error leaves nothing.
 
-        What is small need not be durable before it is published when it `is_synced_later`.
+        What is small need not be durable before it is published when it `is_synced_later`. `inputs` are versions that
+        it was made of: what is stored of them need not be encoded again.
 
         Raises:
             WrongReturn: a table was declared and something else returned.
@@ -101,7 +104,10 @@ class Storage:
         directory = self.scratch(run_id)
         is_synced_later = is_synced_later and os.name != "nt"  # there a file that is read-only cannot be synced
         try:
-            written = manager.write(value, Target(key, partition, directory, is_synced_later))
+            known = tuple((one, self._root / one.location) for one in inputs if one.io == name)
+            if isinstance(value, Handed) and value.sealed is not None:
+                known += tuple(value.sealed.stored())
+            written = manager.write(value, Target(key, partition, directory, is_synced_later, known))
             size_bytes = sum(written.sizes.values()) if written.sizes else size_of(directory)
         except BaseException:
             self._remove_quietly(directory)
@@ -119,9 +125,12 @@ class Storage:
         return directory
 
     def hand_on(
-        self, value: object, *, key: AssetKey, io: str, io_is_explicit: bool, declared: str | None
-    ) -> Handed | None:
+        self, value: object, *, key: AssetKey, io: str, io_is_explicit: bool, declared: str | None,
+        most_bytes: int = LARGEST_BYTES,
+    ) -> Handed | None:  # fmt: skip
         """The value hashed, so that others can have it from memory before `write` is given it; None when they cannot.
+
+        With more than `most_bytes` they cannot.
 
         Raises:
             WrongReturn: a table was declared and something else returned.
@@ -132,7 +141,7 @@ class Storage:
             return None
         from assetflow.io.handover import handed
 
-        return handed(value, key, self._files.hash)
+        return handed(value, key, self._files.hash, most_bytes)
 
     def read_staged(self, staged: Staged, want: Want) -> object:
         """The staged value as readers will get it after it is published."""
@@ -177,6 +186,8 @@ class Storage:
             DiskFull, NotWritable, StorageFailed: the disk refused; all of it stays staged.
         """
         self._publisher.publish(prepared)
+        for one in prepared:
+            note_stored(_as_version(one.staged, one.version.location), self._root / one.version.location)
 
     def watch_disk(self) -> None:
         """Be ready to publish many small versions together: what is written from now on can be synced as one."""

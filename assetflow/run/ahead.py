@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from assetflow.io.handover import LARGEST_BYTES, LEAST_BYTES
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
 
@@ -38,6 +39,12 @@ class Announced:
 
     task: Task
     versions: Mapping[AssetKey, Version]
+
+
+def is_ahead_of_large(task: Task) -> bool:
+    """Whether a task reads large values that are being written: it had better take over what is then stored."""
+    given = task.versions.values()
+    return any(one.location.startswith(AHEAD) and (one.size_bytes or 0) >= LEAST_BYTES for one in given)
 
 
 Announce = Callable[[Announced], None]
@@ -103,6 +110,8 @@ class Ahead:
             found[given.upstream] = version
         if not found or {node_of(key) for key in found} != waits_for:
             return None
+        if any((one.size_bytes or 0) > LARGEST_BYTES for one in found.values()):
+            return None  # what is written, what is made of it and its own copy would be three of them
         if waits_for & self.started.keys() and sum(one.size_bytes or 0 for one in self.versions.values()) > _DEEP_BYTES:
             return None
         return None if any(node_of(key) in waits_for for key in node.checked_against()) else found

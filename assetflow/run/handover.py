@@ -9,7 +9,7 @@ from dataclasses import replace
 from shutil import rmtree
 from typing import TYPE_CHECKING, Protocol
 
-from assetflow.io.handover import FORMS, OnFile, unless_the_disk_refuses
+from assetflow.io.handover import FORMS, LARGEST_BYTES, OnFile, unless_the_disk_refuses
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 class Handing(Protocol):
     """What a step is given its inputs by, and gives its outputs to, besides the store."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The size of the largest value that is taken."""
+        ...
 
     def wants(self, key: AssetKey) -> bool:
         """Whether somebody in this run still waits for the asset."""
@@ -50,6 +55,11 @@ class Handover:
         self._takes: dict[str, list[AssetKey]] = {}
         self._kept: dict[AssetKey, tuple[set[str], Handed | OnFile]] = {}
         self._size = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """The size of the largest value that is taken."""
+        return self._limit
 
     def expect(self, consumers: Mapping[AssetKey, Iterable[str]]) -> None:
         """Say which functions of the run, by their nodes, will take which assets from memory."""
@@ -146,6 +156,11 @@ class FileHandover:
     def __init__(self, task: Task, storage: Storage) -> None:
         self._task, self._storage = task, storage
         self.written: dict[AssetKey, OnFile] = {}
+
+    @property
+    def most_bytes(self) -> int:
+        """As large as what is copied: mappings of this process are no use to another."""
+        return LARGEST_BYTES
 
     def wants(self, key: AssetKey) -> bool:
         """Whether another process waits for the asset."""

@@ -31,7 +31,7 @@ from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
 from assetflow.model.secrets import SECRETS
 from assetflow.model.spec import AssetSpec, SourceSpec
-from assetflow.run.ahead import AHEAD, Announce, Announced, Denied
+from assetflow.run.ahead import AHEAD, Announce, Announced, Denied, is_ahead_of_large
 from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome, rejection
 from assetflow.run.discovered import Discovery
@@ -125,8 +125,9 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
     with closing(call.teller), ExitStack() as cleanup:
         try:
             _open_log(cleanup, bench, task.log_file)
-            value = _compute(bench, call, cleanup)
-            outputs, ended = _store_all(bench, call, value, started, announce), time.time()
+            # Nobody here keeps what was returned: it is let go of as soon as it is in memory of its own.
+            outputs = _store_all(bench, call, _compute(bench, call, cleanup), started, announce)
+            ended = time.time()
             return NodeResult(
                 call.task, started, ended, call.seconds, outputs, discovered=call.discovered, files=call.files
             )  # fmt: skip
@@ -235,6 +236,7 @@ def _store_all(
     parts = {
         output.key: _part(bench, call, output, one) for output, one in split_outputs(call.node, value, bench.storage)
     }
+    del value
     made: dict[AssetKey, Made] = {}
     is_early = all(part.handed is not None and _is_checked_in_memory(part, parts) for part in parts.values())
     try:
@@ -247,6 +249,8 @@ def _store_all(
         if is_early:
             if announce is not None and not any(map(failing, checks.values())):
                 announce(Announced(call.task, _announced(bench, parts.values())))
+            if any(part.handed is not None and part.handed.is_being_stored for part in parts.values()):
+                _await_permit(call)  # what is being written there need not be encoded here
             _write(bench, call, parts.values())
         _await_permit(call)
         for part in parts.values():
@@ -321,15 +325,14 @@ def _part(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _
         value = value.value
     clean = cast("dict[str, object]", SECRETS.value(json_metadata(metadata, output.key)))
     part = _Part(output, value, clean, as_of)
-    if bench.handover.wants(output.key):
+    if bench.handover.wants(output.key) or is_ahead_of_large(call.task):
         with call.timed("write"):
             part.handed = bench.storage.hand_on(
                 value,
-                key=output.key,
-                io=output.io,
-                io_is_explicit=output.io_is_explicit,
-                declared=call.node.return_form,
-            )
+                key=output.key, io=output.io, io_is_explicit=output.io_is_explicit,
+                declared=call.node.return_form, most_bytes=bench.handover.most_bytes,
+            )  # fmt: skip
+            part.value = value if part.handed is None else None
     return part
 
 
@@ -339,14 +342,10 @@ def _write(bench: Workbench, call: _Call, parts: Iterable[_Part]) -> None:
         with call.timed("write"):
             part.staged = bench.storage.write(
                 value if part.handed is None else part.handed,
-                key=split_slot(part.key)[0],
-                partition=split_slot(part.key)[1],
-                io=part.output.io,
-                io_is_explicit=part.output.io_is_explicit,
-                declared=call.node.return_form,
-                run_id=call.task.run_id,
-                is_synced_later=call.task.is_put_off,
-            )
+                key=split_slot(part.key)[0], partition=split_slot(part.key)[1],
+                io=part.output.io, io_is_explicit=part.output.io_is_explicit, declared=call.node.return_form,
+                run_id=call.task.run_id, is_synced_later=call.task.is_put_off, inputs=call.task.versions.values(),
+            )  # fmt: skip
 
 
 def _publish(

@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from assetflow.io.base import Want
+from assetflow.io.chunks import writer_options
 from assetflow.io.hashing import BLOCK_ROWS
-from assetflow.io.parquet import writer_options
 from assetflow.io.storage import Staged, Storage
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version

@@ -230,3 +230,75 @@ def a{n}({"start" if n == 0 else f"a{n - 1}"}: pd.DataFrame, end: pd.DataFrame) 
         assert project.materialize().run_id is None
 
     assert found[0] == found[1]
+
+
+LARGE = """
+import numpy as np
+import pandas as pd
+
+@asset
+def base() -> pd.DataFrame:
+    return pd.DataFrame({"n": np.arange(600_000), "x": np.arange(600_000) / 2, "text": pd.Series(["a"] * 600_000)})
+
+@asset
+def west(base: pd.DataFrame) -> pd.DataFrame:
+    base["n"].array[0] = 100  # seen by nobody else
+    return base.assign(x=base["x"] * 2)
+
+@asset
+def east(base: pd.DataFrame) -> pd.DataFrame:
+    return base.assign(n=base["n"] + 1)
+
+@asset
+def joined(west: pd.DataFrame, east: pd.DataFrame) -> pd.DataFrame:
+    west.loc[1, "x"] = -1.0
+    return west.assign(n=east["n"])
+
+@asset
+def end(joined: pd.DataFrame, west: pd.DataFrame) -> pd.DataFrame:
+    return joined.assign(was=west["x"])
+"""
+
+
+def must_be_large(project: Any) -> None:
+    end = project.read("end")
+    assert end["n"].tolist() == list(range(1, 600_001))
+    assert end["was"].tolist() == list(range(600_000))
+    assert end["x"].tolist() == [0.0, -1.0, *range(2, 600_000)]
+    assert project.read("west")["n"].tolist() == [100, *range(1, 600_000)]
+    assert project.read("base")["n"].tolist() == list(range(600_000))
+
+
+@pytest.mark.parametrize("executor", ["inline", "threads", "processes"])
+def test_large_frames_that_share_columns_end_as_if_each_was_read(workspace: Workspace, executor: str) -> None:
+    workspace.assets(LARGE)
+    project = workspace.project()
+
+    result = project.materialize(executor=executor, workers=2)
+
+    assert {one.state for one in result} == {"materialized"}
+    must_be_large(project)
+    assert project.materialize().run_id is None
+
+
+def test_large_frames_on_what_did_not_come_are_made_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(["base", "west"])
+    waiting = [next(failures)]
+
+    def action(staged: Staged) -> None:
+        if waiting and staged.key == waiting[0]:
+            waiting[:] = [one for one in (next(failures, None),) if one]
+            raise DiskFull("the disk is full")
+
+    workspace.assets(LARGE)
+    before_publishing(monkeypatch, action)
+    project = workspace.project()
+
+    for _ in range(2):
+        project.materialize(executor="threads", workers=2)
+    result = project.materialize(executor="threads", workers=2)
+
+    assert "failed" not in {one.state for one in result}
+    must_be_large(project)
