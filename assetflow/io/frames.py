@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import NotExact
 from assetflow.io.layout import logical_type
-from assetflow.io.simple import Look, batch_like_before, look_at, remember
+from assetflow.io.simple import Look, look_at, remember, table_like_before
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +31,8 @@ def table_from_pandas(frame: pd.DataFrame, key: str, look: Look | None = None) -
         NotExact: a column or the index would not come back as it is.
     """
     look = look or look_at(frame)
-    if look is not None and (like_before := batch_like_before(look)) is not None:
-        import pyarrow as pa
-
-        schema, batch = like_before
-        return pa.Table.from_batches([batch], schema=schema)
+    if look is not None and (like_before := table_like_before(look)) is not None:
+        return like_before
     table = checked_table(frame, key)
     if look is not None:
         remember(look, table)

@@ -71,10 +71,28 @@ def look_at(frame: pd.DataFrame) -> Look | None:
 
 
 def batch_like_before(look: Look) -> tuple[pa.Schema, pa.RecordBatch] | None:
-    """The rows that `frames.table_from_pandas` makes of the frame, if one that looks alike was made before.
+    """What `table_like_before` gives, as a single batch; None also where text lies in several pieces."""
+    import pyarrow as pa
+
+    table = _columns_like_before(look)
+    if table is None or any(isinstance(column, pa.ChunkedArray) for column in table[1]):
+        return None
+    schema, columns = table
+    return schema, pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def table_like_before(look: Look) -> pa.Table | None:
+    """The table that `frames.table_from_pandas` makes of the frame, if one that looks alike was made before.
 
     The schema is one object for all that look alike and have as many rows.
     """
+    import pyarrow as pa
+
+    found = _columns_like_before(look)
+    return None if found is None else pa.Table.from_arrays(found[1], schema=found[0])
+
+
+def _columns_like_before(look: Look) -> tuple[pa.Schema, list[Any]] | None:
     import pyarrow as pa
 
     known = _known.get(look.key)
@@ -86,7 +104,7 @@ def batch_like_before(look: Look) -> tuple[pa.Schema, pa.RecordBatch] | None:
         if column.type != field.type:
             return None
         columns.append(column)
-    return schema, pa.RecordBatch.from_arrays(columns, schema=schema)
+    return schema, columns
 
 
 def remember(look: Look, table: pa.Table) -> None:

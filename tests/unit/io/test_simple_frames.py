@@ -87,3 +87,13 @@ def test_the_text_dtype_is_part_of_the_look() -> None:
         frame = pd.DataFrame({"a": pd.Series(["x", None], dtype=dtype)})
         for _ in range(2):
             assert frame_difference(pandas_from_table(table_from_pandas(frame, "a")), frame) == ""
+
+
+def test_text_that_lies_in_several_pieces_takes_the_short_way_too() -> None:
+    part = pd.DataFrame({"text": pd.Series(["a", None], dtype="str"), "n": [1, 2]})
+    joined = pd.concat([part, part, part], ignore_index=True)
+
+    for frame in (part, joined, joined):
+        found, wanted = table_from_pandas(frame, "a"), checked_table(frame, "a")
+        assert found.schema.equals(wanted.schema, check_metadata=True)
+        assert found.equals(wanted)
