@@ -114,12 +114,15 @@ def a_shell(file: Path, mode: str) -> Iterator[None]:
     assert int(out) > 0
 
 
-def runs(folder: Folder, env: str, problems: list[str]) -> None:
+def runs(folder: Folder, env: str, problems: list[str], both: threading.Barrier) -> None:
+    """The rounds of one environment. Both begin together: a run that reads what the other's next round writes fails."""
     for number in range(1, ROUNDS + 1):
         set_round(folder, env, number)
+        both.wait()
         done = folder.run("-e", env, "materialize", "--force", timeout=TIMEOUT_S)
         if done.code:
             problems.append(f"materialize in {env}: exit {done.code}\n{done.out}{done.err}")
+        both.wait()
 
 
 def reads(folder: Folder, is_over: threading.Event, problems: list[str]) -> None:
@@ -158,7 +161,8 @@ def test_two_runs_a_reader_and_an_open_shell_do_not_meet(shop: Folder, mode: str
 
     with a_shell(file, shell):
         reader = work(reads, shop, is_over, problems)
-        writers = [work(runs, shop, env, problems) for env in ("dev", "trial")]
+        both = threading.Barrier(2, timeout=TIMEOUT_S)
+        writers = [work(runs, shop, env, problems, both) for env in ("dev", "trial")]
         for thread in writers:
             thread.join()
         is_over.set()
