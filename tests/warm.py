@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a client begins with as little as it can
     from collections.abc import Mapping, Sequence
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs a client 10 ms
-CLIENT = os.path.abspath(__file__)  # noqa: PTH100
+CLIENT = os.path.abspath(__file__)  # noqa: PTH100 - as above
 LIBRARIES = (
     "pandas", "pyarrow", "pyarrow.compute", "pyarrow.parquet", "pyarrow.dataset", "duckdb", "pydantic", "croniter",
     "xxhash", "sqlite3",
@@ -143,7 +143,7 @@ class Server:
 
         if not IS_POSSIBLE:
             return subprocess.Popen(command, cwd=cwd)
-        folder = os.path.abspath(cwd)  # noqa: PTH100
+        folder = os.path.abspath(cwd)  # noqa: PTH100 - as above
         return start(self.address, command[1:], cwd=folder, env=os.environ, streams=(0, 1, 2))
 
     def run(

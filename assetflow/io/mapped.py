@@ -246,6 +246,5 @@ def _canonical(column: Any) -> Any:
 
     if not pa.types.is_floating(column.type) or not column.null_count:
         return column
-    return pa.chunked_array(
-        [pa.array(column.to_numpy(), column.type, from_pandas=True)]
-    )  # it fills nulls with the usual
+    # By way of NumPy, which fills what is missing with the usual bits.
+    return pa.chunked_array([pa.array(column.to_numpy(), column.type, from_pandas=True)])

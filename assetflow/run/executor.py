@@ -183,7 +183,7 @@ class ThreadExecutor:
         try:
             results.append(self._results.get(timeout=timeout_s))
             if not self._several.is_set():
-                time.sleep(self._nap_s())
+                time.sleep(self._nap_s())  # to take more at once: each look takes the interpreter from the one thread
             while True:
                 results.append(self._results.get_nowait())
         except Empty:

@@ -111,7 +111,9 @@ def test_what_the_disk_refuses_fails_alone(
     assert {key: state for key, state in states.items() if state != "materialized"} == {
         "one_7": "failed", "after": "blocked"
     }  # fmt: skip
-    assert result.outcomes[AssetKey("one_7")].error.message == "no room for seven"  # type: ignore[union-attr]
+    error = result.outcomes[AssetKey("one_7")].error
+    assert error is not None
+    assert error.message == "no room for seven"
     assert not project.storage.has_begun()
     assert project.read("one_8") == [8]
 
@@ -216,8 +218,9 @@ def test_many_are_published_with_two_syncs_of_the_disk(place: Path) -> None:
 
     storage.publish_all(all_of := prepared(storage, "abcde"))
 
-    assert set(files.synced) in ({"disk"}, {"disk", *files.synced})  # where it is not known, all are synced as well
     assert files.synced.count("disk") == 2
+    if WholeDisk(place).sync():  # where the file system is not known, all are synced one by one as well
+        assert set(files.synced) == {"disk"}
     assert all((place / one.version.location / "value.json").exists() for one in all_of)
 
 
