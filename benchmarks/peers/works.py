@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,7 +13,7 @@ from benchmarks.peers.environments import Environments
 from benchmarks.peers.figures import LEFT_OUT, Figure, Turn, WrongOutput, in_turns
 from benchmarks.peers.graphs import Graph, chain, diamond, layered, tiny_values
 from benchmarks.peers.processes import Command, ProcessFailed, run
-from benchmarks.peers.tools.base import Tool
+from benchmarks.peers.tools.base import Tool, put_away
 
 NOTHING = "python -c pass"
 TIMEOUT_S = 1800.0
@@ -69,8 +68,8 @@ class Bench:
             self.add(tool, graph)
 
     def clear(self) -> None:
-        """Delete all projects."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Take all projects away."""
+        put_away(self.folder, self.folder.parent)
         self.folder.mkdir(parents=True)
         self.places = {}
 

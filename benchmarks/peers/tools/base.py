@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -14,6 +17,9 @@ from typing_extensions import override
 from benchmarks.peers.environments import Environments
 from benchmarks.peers.graphs import Graph, Node
 from benchmarks.peers.processes import Command
+
+_FEW = 100
+"""So many files and folders cost nobody anything when they are deleted."""
 
 
 class Tool:
@@ -109,9 +115,24 @@ class Tool:
 
 
 def emptied(*folders: Path) -> None:
-    """Delete folders with all that is in them, if they are there."""
+    """Take folders of a tool's project away with all that is in them, if they are there."""
     for folder in folders:
+        put_away(folder, folder.parents[2])
+
+
+def put_away(folder: Path, beside: Path) -> None:
+    """Delete a folder of few files; one of many is moved `beside`, to be deleted when all has been measured.
+
+    Whenever ext4 makes a file it looks past the inode of each that was deleted within 35 seconds: who makes many files
+    would pay for those of the round before. Big files are few, and shall not fill the disk.
+    """
+    if not folder.is_dir():
+        return
+    inside = (name for _, below, files in os.walk(folder) for name in (*below, *files))
+    if len(list(islice(inside, _FEW))) < _FEW:
         shutil.rmtree(folder, ignore_errors=True)
+    else:
+        folder.rename(Path(tempfile.mkdtemp(prefix="gone-", dir=beside)) / folder.name)
 
 
 def parquet_values(files: dict[str, Path]) -> dict[str, list[int]]:
