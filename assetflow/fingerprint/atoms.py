@@ -30,9 +30,10 @@ def atom(value: object) -> bytes:
     Raises:
         Opaque: it is not one.
     """
+    if type(value) is str:
+        text = _text(value)
+        return b"s%d:%b" % (len(text), text)
     kind = type(value)
-    if kind is str:
-        return tagged(b"s", _text(cast("str", value)))
     if value is None or value is Ellipsis or kind is bool:
         return tagged(b"k", str(value).encode())
     if kind is int:

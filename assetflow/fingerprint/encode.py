@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import cast
 
 from assetflow.fingerprint.atoms import atom, sized
-from assetflow.fingerprint.trees import children
+from assetflow.fingerprint.trees import changed, children, walk
 
 _SKIPPED = frozenset(["ctx", "kind", "type_comment", "type_ignores"])
 _BODIES = frozenset(["body", "orelse", "finalbody"])
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_WITH_BODY = frozenset([*_FUNCTIONS, ast.Lambda])
 _PLAIN_DECORATORS = frozenset(["staticmethod", "classmethod", "property"])
 _NOTHING: frozenset[int] = frozenset()
 
@@ -38,13 +39,14 @@ def encode_tree(
     waiting: list[object] = [node]
     while waiting:  # not recursive: a sum of a thousand terms is a tree a thousand deep
         item = waiting.pop()
-        kind = type(item)
-        if kind is bytes:
-            out.append(cast("bytes", item))
-        elif kind is ast.Constant:
-            out.append(b"C" + atom(cast("ast.Constant", item).value))
+        if isinstance(item, bytes):
+            out.append(item)
+        elif isinstance(item, ast.Constant):
+            out.append(b"C" + atom(item.value))
+        elif isinstance(item, ast.Name):
+            out.append(_NAME + atom(item.id) + b")")
         elif isinstance(item, ast.AST):
-            if known is not None and kind in _SINGLE and item is not node:
+            if known is not None and type(item) in _SINGLE and item is not node:
                 if (before := known.get(id(item))) is None:
                     before = known[id(item)] = encode_tree(item, left_out, with_docs=with_docs)
                 out.append(before)
@@ -62,6 +64,8 @@ def encode_tree(
     return b"".join(out)
 
 
+_NAME = b"(" + sized(b"Name") + sized(b"id") + b"A"
+
 _SINGLE = frozenset([
     ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr, ast.Assert, ast.Raise, ast.Delete,
     ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Pass, ast.Break, ast.Continue,
@@ -69,12 +73,15 @@ _SINGLE = frozenset([
 """Statements that hold no others."""
 
 
-class _Shapes(dict[type[ast.AST], tuple[bytes, tuple[tuple[str, bytes], ...]]]):
-    """What the bytes of a kind of node begin with, and its fields in order, each with what announces it."""
+_Fields = tuple[tuple[str, bytes, bool], ...]
 
-    def __missing__(self, kind: type[ast.AST]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+
+class _Shapes(dict[type[ast.AST], tuple[bytes, _Fields]]):
+    """What the bytes of a kind of node begin with; for each field what announces it, and whether it is a body."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[bytes, _Fields]:
         names = [name for name in sorted(kind._fields) if name not in _SKIPPED]
-        fields = tuple((name, sized(name.encode())) for name in names)
+        fields = tuple((name, sized(name.encode()), name in _BODIES) for name in names)
         found = self[kind] = (b"(" + sized(kind.__name__.encode()), fields)
         return found
 
@@ -88,9 +95,10 @@ def local_annotations(node: ast.AST) -> set[int]:
     waiting: list[tuple[ast.AST, bool]] = [(node, False)]
     while waiting:
         item, in_function = waiting.pop()
-        if isinstance(item, (*_FUNCTIONS, ast.Lambda)):
+        kind = type(item)
+        if kind in _WITH_BODY:
             in_function = True
-        elif isinstance(item, ast.ClassDef):
+        elif kind is ast.ClassDef:
             in_function = False
         elif in_function and isinstance(item, ast.AnnAssign):
             found.add(id(item.annotation))
@@ -98,14 +106,22 @@ def local_annotations(node: ast.AST) -> set[int]:
     return found
 
 
-def leave_out_policies(tree: ast.AST) -> None:
+def leave_out_policies(tree: ast.AST) -> list[ast.AST]:
     """Take `accept=` of `In(...)` out of all signatures: it says what to do when something fails, not what is computed.
 
-    `Annotated[X, In(accept="last_good")]` becomes `X`: who adds that to a parameter changes no result.
+    `Annotated[X, In(accept="last_good")]` becomes `X`: who adds that to a parameter changes no result. Returns the
+    nodes of the tree after that (`walk`).
     """
-    for node in ast.walk(tree):  # not `trees.walk`, which keeps what it found
+    nodes = walk(tree)
+    is_changed = False
+    for node in nodes:
         if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Subscript):
-            node.annotation = _without_policy(node.annotation)
+            annotation, before = node.annotation, walk(node.annotation)
+            node.annotation = _without_policy(annotation)
+            if node.annotation is not annotation or walk(annotation) != before:
+                is_changed = True
+                changed(node)
+    return walk(tree) if is_changed else nodes
 
 
 def _without_policy(annotation: ast.Subscript) -> ast.expr:
@@ -119,6 +135,7 @@ def _without_policy(annotation: ast.Subscript) -> ast.expr:
     if len(kept) == len(given.keywords):
         return annotation
     given.keywords = kept
+    changed(given)
     return annotation if kept or given.args else inside.elts[0]
 
 
@@ -126,15 +143,18 @@ def _is_called(node: ast.expr, name: str) -> bool:
     return name == (node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else "")
 
 
-def signature_annotations(node: ast.AST) -> list[ast.expr]:
+def signature_annotations(node: ast.AST, nodes: Iterable[ast.AST]) -> list[ast.expr]:
     """The annotations in signatures that nothing reads unless it asks for them.
 
     Those of `node` itself, of its methods when it is a class, and of functions inside that nothing decorates; not those
     in classes inside that inherit or are decorated, because pydantic and dataclasses read what they find there.
+    `nodes` are `walk(node)`.
     """
     found: list[ast.expr] = []
     if isinstance(node, _FUNCTIONS):
         found += _signature(node)
+    if not any(one is not node and isinstance(one, _FUNCTIONS) for one in nodes):
+        return found
     waiting: list[tuple[ast.AST, bool]] = [(child, True) for child in children(node)]
     while waiting:
         item, droppable = waiting.pop()
@@ -162,17 +182,17 @@ def _is_plain_decorator(decorator: ast.expr) -> bool:
 
 
 def _parts(
-    node: ast.AST, fields: Iterable[tuple[str, bytes]], left_out: Collection[int], *, with_docs: bool
+    node: ast.AST, fields: _Fields, left_out: Collection[int], *, with_docs: bool
 ) -> list[object]:  # fmt: skip
     """What stands inside a node, in order: bytes, nodes, and values of fields."""
     found: list[object] = []
-    for name, announced in fields:
+    for name, announced, is_body in fields:
         value: object = getattr(node, name, None)
-        if value is None:
+        if value is None or (value == [] and not is_body):
             continue
         if isinstance(value, list):
             items = [item for item in cast("list[object]", value) if id(item) not in left_out]
-            if name in _BODIES:
+            if is_body:
                 items = _statements(node, name, items, with_docs=with_docs)
             elif isinstance(node, ast.JoinedStr):
                 items = list(_merged(items))
@@ -180,6 +200,8 @@ def _parts(
                 found.append(announced + b"[%d:" % len(items))
                 # None stands in lists: the key of `**rest` in a dict display
                 found += [b"0" if item is None else item for item in items]
+        elif isinstance(value, str):
+            found.append(announced + b"A" + atom(value))
         elif id(value) not in left_out:
             found += (announced, value)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import cast
@@ -22,17 +22,19 @@ class ProjectFiles:
 
     `sources` holds the bytes that were executed, for files that were imported: the file on disk may have been saved
     since, and a fingerprint of text that did not run would be a lie. `known` holds indexes that were made earlier, by
-    the digest of the file's content; those that were used or made are in `indexes` afterwards.
+    the digest of the file's content; those that were used or made are in `indexes` afterwards, and `has_more` says
+    whether something was added to one that was known.
     """
 
     def __init__(
         self,
         roots: Iterable[str | Path],
         sources: Mapping[str, bytes] | None = None,
-        known: Mapping[str, Sequence[object]] | None = None,
+        known: Mapping[str, list[object]] | None = None,
     ) -> None:
         self.roots = tuple(_folder(root) for root in roots)
-        self.indexes: dict[str, Sequence[object]] = {}
+        self.indexes: dict[str, list[object]] = {}
+        self.has_more = False
         self._sources = sources or {}
         self._known = known or {}
         self._contents: dict[str, bytes] = {}
@@ -81,7 +83,9 @@ class ProjectFiles:
             if found is None:
                 self._trees[path] = digest("unreadable", content)
             else:
-                self._trees[path] = found.tree or tree_digest(ast.parse(content, path))
+                if not found.tree:
+                    found.tree, self.has_more = tree_digest(ast.parse(content, path)), True
+                self._trees[path] = found.tree
         return self._trees[path]
 
     def read_files(self) -> set[str]:

@@ -14,7 +14,7 @@ from typing import cast
 from assetflow.fingerprint.atoms import Opaque
 from assetflow.fingerprint.encode import encode_tree, leave_out_policies, local_annotations, signature_annotations
 from assetflow.fingerprint.hashing import digest
-from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in
+from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in, names_read
 from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
 from assetflow.fingerprint.trees import children, walk
 from assetflow.fingerprint.values import encode_value
@@ -24,6 +24,7 @@ FORMAT = "index-2"
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _PIECES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,12 @@ _RowParts = tuple[
 class FileIndex:
     """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for.
 
-    `tree` is the digest of the whole file, or empty (`index_of`); `ProjectFiles.tree` has it always.
+    `tree` is the digest of the whole file, once somebody has asked for it (`ProjectFiles.tree`).
     """
 
-    def __init__(self, row: Sequence[object]) -> None:
-        tree, imports, names, patches, accessors, pieces, _ = row
+    def __init__(self, row: list[object]) -> None:
+        _, imports, names, patches, accessors, pieces, _ = row
         self.row = row
-        self.tree = str(tree)
         self.imports = tuple(ImportedName(*one) for one in cast("list[tuple[int, str, str, str]]", imports))
         self.names = cast("dict[str, list[object]]", names)
         self.patches = tuple(cast("list[str]", patches))
@@ -96,6 +96,15 @@ class FileIndex:
             else:
                 self._functions.setdefault((name, line), []).append(place)
         self._read: dict[int, Piece] = {}
+
+    @property
+    def tree(self) -> str:
+        """The digest of the whole file, or empty."""
+        return str(self.row[0])
+
+    @tree.setter
+    def tree(self, found: str) -> None:
+        self.row[0] = found
 
     def functions(self, name: str, line: int) -> list[Piece]:
         """The functions with this qualified name that start on this line: several only for lambdas."""
@@ -145,7 +154,7 @@ def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -
     """The index of a file with this content, parsed.
 
     Functions and classes of the module whose text was in an index before are taken from there (`earlier`). The digest
-    of the whole tree is then left empty: it takes as long as the rest, and hardly ever anybody asks for it.
+    of the whole tree is left empty: it takes as long as a good part of the rest, and hardly ever anybody asks for it.
     """
     lines, marks = _lines(content)
     imports: list[tuple[int, int, ast.stmt]] = []
@@ -153,30 +162,24 @@ def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -
     pieces: list[Row] = []
     texts: list[list[object]] = []
     known: dict[int, bytes] = {}
-    local: set[int] = set()
-    is_whole = True
     for place, statement in reversed(list(enumerate(tree.body))):
         line, text = _text_of(statement, lines, marks)
         rows = earlier.rows(text, line) if earlier is not None and text else None
         if rows is None:
-            leave_out_policies(statement)
-            inside = local_annotations(statement)
-            local |= inside
-            nodes = walk(statement)
-            rows = [_row(node, name, inside, known) for node, name in _pieces(statement)]
-            own = {chain for chain in free_chains(statement, inside, nodes).stored if "." in chain}
-            own.update(_set_by_name(nodes))
+            nodes = leave_out_policies(statement)
+            kinds = set(map(type, nodes))
+            inside = local_annotations(statement) if ast.AnnAssign in kinds else set[int]()
+            rows = [_row(node, name, inside, known) for node, name in _pieces(statement, nodes)]
+            own = _set_chains(statement, inside, nodes) | set(_set_by_name(nodes))
             patches |= own
-            found = [(depth, place, one) for depth, one in _imports_by_depth(statement)]
+            depths = () if kinds.isdisjoint(_IMPORTS) else _imports_by_depth(statement)
+            found = [(depth, place, one) for depth, one in depths]
             imports += found
             if own or found:
                 text = ""  # what such a statement says is not all in its rows
-        else:
-            is_whole = False
         if text:
             texts.append([text, line, len(pieces), len(pieces) + len(rows)])
         pieces += rows
-    whole = digest("tree", encode_tree(tree, local, known=known)) if is_whole else ""
     accessors = [
         [called, argument, str(row[0])]
         for row in pieces
@@ -186,7 +189,7 @@ def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -
     imports.sort(key=itemgetter(0, 1))  # those further out first, as the last one of a name is taken
     named = [[one.level, one.module, one.name, one.bound] for one in imports_in(one for _, _, one in imports)]
     names = {name: [line, signs] for name, line, signs in _names(tree)}
-    return FileIndex([whole, named, names, sorted(patches), accessors, pieces, texts])
+    return FileIndex(["", named, names, sorted(patches), accessors, pieces, texts])
 
 
 def tree_digest(tree: ast.Module) -> str:
@@ -244,10 +247,10 @@ def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int], known: d
     nodes = walk(node)
     decorators: list[ast.expr] = list(getattr(node, "decorator_list", ()))
     left_out = local | {id(one) for one in decorators}
-    annotations = signature_annotations(node)
+    annotations = signature_annotations(node, nodes)
     dropped = {id(one) for one in annotations}
     chains = free_chains(node, left_out | dropped, nodes)
-    of_annotations = frozenset[str]().union(*(free_chains(one).every for one in annotations)) - chains.every
+    of_annotations = set[str]().union(*map(names_read, annotations)) - chains.every
     attributes = {one.attr for one in nodes if isinstance(one, ast.Attribute)}
     imports = [*imports_in(nodes), *(ImportedName(0, name, "", "?") for name in constant_imports(nodes))]
     span = _place(node.body) if isinstance(node, ast.Lambda) else []
@@ -279,9 +282,12 @@ def _piece_of(row: Row) -> Piece:
     )  # fmt: skip
 
 
-def _pieces(tree: ast.AST) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
-    """The functions and classes at any depth, with their qualified names."""
-    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+def _pieces(tree: ast.AST, nodes: Sequence[ast.AST]) -> Iterator[tuple[FunctionNode | ast.ClassDef, str]]:
+    """The functions and classes at any depth, with their qualified names. `nodes` are those of the tree."""
+    found = [one for one in nodes if isinstance(one, _PIECES)]
+    if found == [tree] and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield tree, tree.name
+    waiting: list[tuple[ast.AST, str]] = [(tree, "")] if found not in ([], [tree]) else []
     while waiting:
         node, inside = waiting.pop()
         if isinstance(node, _PIECES):
@@ -337,6 +343,13 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
             if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
                 signs = signs or statement_signs(node) or " "
                 yield target.id, node.lineno, signs.strip()
+
+
+def _set_chains(statement: ast.stmt, left_out: Set[int], nodes: Sequence[ast.AST]) -> set[str]:
+    """`pandas.DataFrame.total = f` as a chain."""
+    if all(isinstance(one.ctx, ast.Load) for one in nodes if isinstance(one, ast.Attribute)):
+        return set()
+    return {chain for chain in free_chains(statement, left_out, nodes).stored if "." in chain}
 
 
 def _set_by_name(nodes: Iterable[ast.AST]) -> Iterator[str]:

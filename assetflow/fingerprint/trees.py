@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import cast
 
 
 class _Below(dict[type[ast.AST], tuple[str, ...]]):
@@ -23,20 +22,25 @@ _below = _Below()
 def children(node: ast.AST) -> Sequence[ast.AST]:
     """The nodes right below a node, without those for loading, storing and deleting.
 
-    They are kept with the node, as each is asked several times: who changes a tree does it before.
+    They are kept with the node, as each is asked several times: who changes a node says so (`changed`).
     """
     kept: Sequence[ast.AST] | None = node.__dict__.get(_KEPT)
     if kept is not None:
         return kept
     found: list[ast.AST] = []
     for name in _below[type(node)]:
-        value: object = getattr(node, name, None)
+        value: ast.AST | list[object] | None = getattr(node, name, None)
         if isinstance(value, list):
-            found += [item for item in cast("list[object]", value) if isinstance(item, ast.AST)]
+            found += [item for item in value if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
     node.__dict__[_KEPT] = found
     return found
+
+
+def changed(node: ast.AST) -> None:
+    """Forget what was below a node, as it has been changed."""
+    node.__dict__.pop(_KEPT, None)
 
 
 def walk(node: ast.AST) -> list[ast.AST]:

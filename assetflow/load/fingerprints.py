@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -70,7 +70,7 @@ def _with_its_code(
     return AssetSpec(**known)
 
 
-def read_indexes(settings: Settings) -> Mapping[str, Sequence[object]]:
+def read_indexes(settings: Settings) -> Mapping[str, list[object]]:
     """The indexes of files that earlier loads made, by the digest of the file's content."""
     stored = read_cache(_path(settings))
     if not isinstance(stored, dict):
@@ -78,12 +78,12 @@ def read_indexes(settings: Settings) -> Mapping[str, Sequence[object]]:
     found = cast("dict[str, object]", stored)
     if found.get("key") != _key() or not isinstance(found.get("files"), dict):
         return {}
-    return cast("dict[str, Sequence[object]]", found["files"])
+    return cast("dict[str, list[object]]", found["files"])
 
 
-def write_indexes(settings: Settings, files: ProjectFiles, known: Mapping[str, Sequence[object]]) -> None:
+def write_indexes(settings: Settings, files: ProjectFiles, known: Mapping[str, list[object]]) -> None:
     """Keep the indexes that were used, when they are not what is kept already."""
-    if files.indexes.keys() != known.keys():
+    if files.has_more or files.indexes.keys() != known.keys():
         write_cache(_path(settings), {"key": _key(), "files": files.indexes})
 
 

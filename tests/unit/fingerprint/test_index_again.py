@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -83,7 +84,7 @@ def edited(text: bytes, chance: random.Random) -> bytes:
     return b"\n".join(lines)
 
 
-def index(text: bytes, known: dict[str, Sequence[object]]) -> tuple[str, str, dict[str, Sequence[object]]]:
+def index(text: bytes, known: dict[str, list[object]]) -> tuple[str, str, dict[str, list[object]]]:
     """All that is found, but the digest of the whole file; that digest; and what is kept for the next time."""
     files = ProjectFiles(["/project"], {PATH: text}, known)
     found = files.index(PATH)
@@ -115,14 +116,30 @@ def test_an_edited_file_has_the_index_that_it_has_by_itself(number: int) -> None
 def test_the_pieces_of_an_edited_file_stand_where_they_stand_now() -> None:
     text = b"def one(a, b): return a\n\n\ndef two(c): return [lambda: c, lambda: 1]\n"
     _, _, known = index(text, {})
+    for piece in cast("list[list[object]]", next(iter(known.values()))[5]):
+        piece[4] = "from before"
     files = ProjectFiles(["/project"], {PATH: b"LIMIT = 1\n\n" + text}, known)
     found = files.index(PATH)
 
     assert found is not None
-    assert found.row[0] == ""  # so something was taken from before
+    assert [one.tree for one in found.functions("two", 6)] == ["from before"]
     assert [(one.line, tuple(one.places["c"])) for one in found.functions("two", 6)] == [(6, (6, 9))]
     assert [one.span[0] for one in found.functions("two.<locals>.<lambda>", 6)] == [6, 6]
     assert found.functions("two", 4) == []
+
+
+def test_the_digest_of_a_whole_file_is_kept_once_it_was_asked_for() -> None:
+    text = b"def one(a, b): return a\n"
+    first = ProjectFiles(["/project"], {PATH: text})
+    first.index(PATH)
+    assert not first.has_more
+    tree = first.tree(PATH)
+    assert first.has_more
+
+    again = ProjectFiles(["/project"], {PATH: text}, json.loads(json.dumps(first.indexes)))
+    found = again.index(PATH)
+    assert found is not None
+    assert (found.tree, again.tree(PATH), again.has_more) == (tree, tree, False)
 
 
 def test_what_is_said_of_the_bytes_counts_for_the_text() -> None:
