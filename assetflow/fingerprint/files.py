@@ -178,7 +178,7 @@ class ProjectFiles:
 
     def _index(self, path: str) -> FileIndex | None:
         content = self.content(path)
-        key = digest(FORMAT, content)
+        key = index_key(content)
         known = self._known.get(key)
         if known is not None:
             self.indexes[key] = known
@@ -196,6 +196,11 @@ class ProjectFiles:
         if self._statements is None:
             self._statements = Earlier(self._known.values())
         return self._statements
+
+
+def index_key(content: bytes) -> str:
+    """What the index of a file with this content is kept under."""
+    return digest(FORMAT, content)
 
 
 def loaded_modules() -> Iterator[tuple[str, str, ModuleType]]:

@@ -38,6 +38,10 @@ _SPAN_BYTES = 8 << 20
 _SMALL_BITS = 16
 """Indices of dictionaries with no more bits may be too few for the values of several batches together."""
 
+_TINY_BYTES = 4096
+"""Tables of at most this many bytes in memory are less than a block of the disk, and stored as they are: the memory
+that zstd asks for costs more than all else about them."""
+_UNCOMPRESSED = {"compression": "none"}
 _LARGE_GROUP = 64 << 20
 """Row groups that decode to more than this are read one after the other, to bound the memory of a stream."""
 
@@ -84,7 +88,7 @@ class ParquetIO:
         import pyarrow as pa
 
         sink = pa.BufferOutputStream()
-        with _parquet_writer(sink, plain, target.key) as writer:
+        with _parquet_writer(sink, plain, target.key, is_tiny=table.size_bytes <= _TINY_BYTES) as writer:
             for batch in arrow.blocks(table.batches, table.schema):
                 _write_block(writer, batch, plain)
             writer.add_key_value_metadata(_about(target, table.data_hash))
@@ -451,10 +455,11 @@ def _whole(value: object, stream: arrow.TableStream, plain: pa.Schema) -> Whole 
 
 
 @contextmanager
-def _parquet_writer(out: Any, schema: pa.Schema, key: str) -> Generator[Any]:
+def _parquet_writer(out: Any, schema: pa.Schema, key: str, *, is_tiny: bool = False) -> Generator[Any]:
     import pyarrow.parquet as pq
 
-    with _storable(key), pq.ParquetWriter(out, schema, **writer_options(schema)) as writer:
+    options = {**writer_options(schema), **(_UNCOMPRESSED if is_tiny else {})}
+    with _storable(key), pq.ParquetWriter(out, schema, **options) as writer:
         yield writer
 
 

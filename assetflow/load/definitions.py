@@ -19,6 +19,7 @@ from assetflow.errors import (
 )
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.load.automation import auto_problems, live_automation
+from assetflow.load.beside import indexing_beside
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
 from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
@@ -53,9 +54,11 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     Raises:
         ProjectLoadError: with everything that is wrong, in the order of files and lines.
     """
-    imported = import_project(settings.root, settings.modules)
     known = read_indexes(settings)
-    files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()}, known)
+    with indexing_beside(settings.root, () if known else settings.modules) as beside:
+        imported = import_project(settings.root, settings.modules)
+        indexes = {**known, **beside.rows()}
+    files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()}, indexes)
     project = Project(settings, files, collect(imported.modules), problems=list(imported.problems))
     if not project.declared and not project.problems:
         modules = ", ".join(f"`{name}`" for name in settings.modules)

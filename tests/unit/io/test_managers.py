@@ -28,8 +28,10 @@ from assetflow.errors import (
     StorageFailed,
     WarehouseLocked,
 )
+from assetflow.files import Files
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.duckdb_views import Surface
+from assetflow.io.handover import handed
 from assetflow.io.hashing import BLOCK_ROWS, table_hash
 from assetflow.io.managers import DuckDBIO, FileIO, JsonIO, MemoryIO, NothingIO, ParquetIO, PickleIO
 from assetflow.model.keys import AssetKey
@@ -303,6 +305,18 @@ def test_streams_go_in_and_out_batch_by_batch(tmp_path: Path) -> None:
     assert sum(sizes) == version.rows == 700_000
     assert max(sizes) == BLOCK_ROWS
     assert version.data_hash == table_hash(pa.table({"n": np.arange(700_000)}))[0]
+
+
+@pytest.mark.parametrize(("rows", "codec"), [(10, "UNCOMPRESSED"), (10_000, "ZSTD")])
+def test_a_table_of_less_than_a_block_of_the_disk_is_not_compressed(tmp_path: Path, rows: int, codec: str) -> None:
+    table = pa.table({"n": pa.array(range(rows)), "t": ["x"] * rows})
+    version, directory = Place(ParquetIO(), tmp_path).put(handed(table, "orders", Files().hash))
+
+    with pq.ParquetFile(directory / "data.parquet") as file:
+        group = file.metadata.row_group(0)
+        assert {group.column(position).compression for position in range(2)} == {codec}
+        assert file.read().replace_schema_metadata().equals(table)
+    assert version.data_hash == table_hash(table)[0]
 
 
 def test_a_parquet_file_carries_its_origin_and_the_tuned_settings(tmp_path: Path) -> None:
