@@ -83,9 +83,9 @@ class ProjectFiles:
             if found is None:
                 self._trees[path] = digest("unreadable", content)
             else:
-                if not found.tree:
-                    found.tree, self.has_more = tree_digest(ast.parse(content, path)), True
-                self._trees[path] = found.tree
+                if not found.row[0]:
+                    found.row[0], self.has_more = tree_digest(ast.parse(content, path)), True
+                self._trees[path] = str(found.row[0])
         return self._trees[path]
 
     def read_files(self) -> set[str]:

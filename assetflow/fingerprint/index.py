@@ -76,7 +76,7 @@ _RowParts = tuple[
 class FileIndex:
     """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for.
 
-    `tree` is the digest of the whole file, once somebody has asked for it (`ProjectFiles.tree`).
+    First in it is the digest of the whole file, once somebody has asked `ProjectFiles.tree` for it.
     """
 
     def __init__(self, row: list[object]) -> None:
@@ -96,15 +96,6 @@ class FileIndex:
             else:
                 self._functions.setdefault((name, line), []).append(place)
         self._read: dict[int, Piece] = {}
-
-    @property
-    def tree(self) -> str:
-        """The digest of the whole file, or empty."""
-        return str(self.row[0])
-
-    @tree.setter
-    def tree(self, found: str) -> None:
-        self.row[0] = found
 
     def functions(self, name: str, line: int) -> list[Piece]:
         """The functions with this qualified name that start on this line: several only for lambdas."""

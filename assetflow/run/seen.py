@@ -90,14 +90,7 @@ class CodeNow(Mapping[str, str]):
         return self._found[name]
 
     def _look(self, path: str) -> str:
-        if not os.path.isfile(path):  # noqa: PTH113
-            return ABSENT
-        index = self.files.index(path)
-        if index is not None:
-            return index.tree
-        from assetflow.fingerprint.hashing import digest
-
-        return digest("unreadable", self.files.content(path))
+        return self.files.tree(path) if os.path.isfile(path) else ABSENT  # noqa: PTH113
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)

@@ -139,7 +139,7 @@ def test_the_digest_of_a_whole_file_is_kept_once_it_was_asked_for() -> None:
     again = ProjectFiles(["/project"], {PATH: text}, json.loads(json.dumps(first.indexes)))
     found = again.index(PATH)
     assert found is not None
-    assert (found.tree, again.tree(PATH), again.has_more) == (tree, tree, False)
+    assert (found.row[0], again.tree(PATH), again.has_more) == (tree, tree, False)
 
 
 def test_what_is_said_of_the_bytes_counts_for_the_text() -> None:
