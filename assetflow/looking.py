@@ -19,7 +19,6 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.lateness import late_causes
 from assetflow.plan.named import Named, apart, named, one_partition, written
 from assetflow.plan.planner import Plan, World
-from assetflow.plan.selection import parse_selection
 from assetflow.run.arranged import Arranging
 from assetflow.run.noting import Before, Clock, Ground, ground_of, is_at_rest, keep_answer
 from assetflow.views import (
@@ -109,6 +108,8 @@ class Looking:
             runs = catalog.runs(1, self.settings.env)
             known = () if runs else tuple(Keeping(catalog.database).environments())
         if expression and partitions is None:
+            from assetflow.plan.selection import parse_selection
+
             facts = Facts(self.settings.selections, lambda: rows)
             wanted = set(parse_selection(selection_text(expression)).select(self.graph, facts))
             rows = [row for row in rows if row.spec.key in wanted]

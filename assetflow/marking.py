@@ -20,7 +20,6 @@ from assetflow.model.records import Head
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.named import has_partitions, named_partitions, slots_named, with_partitions
 from assetflow.plan.planner import Plan, World, make_plan
-from assetflow.plan.selection import parse_selection
 from assetflow.plan.staleness import Action
 from assetflow.run.accepting import missing_inputs, standing
 from assetflow.run.declared import make_salt
@@ -247,6 +246,8 @@ class Marking:
         Raises:
             UsageError: a source is named, or there is nothing else.
         """
+        from assetflow.plan.selection import parse_selection
+
         text = selection_text(selection)
         if not text.strip():
             raise UsageError("say which assets", fix="name one, or write a selection such as tag:gold")

@@ -30,7 +30,6 @@ from assetflow.plan.named import (
     words_of,
     written,
 )
-from assetflow.plan.selection import parse_selection
 from assetflow.run.locks import environment_lock, user_name
 from assetflow.views import Expression, selection_text
 
@@ -386,6 +385,8 @@ class Pointing:
         if bracketed(selection):
             self._refuse_sources((split_slot(key)[0] for key in every), what)
             return Chosen(every, (), frozenset(every if len(every) == 1 else ()))
+        from assetflow.plan.selection import parse_selection
+
         names = parse_selection(selection_text(selection)).names
         named = frozenset(key for name in names for key in self.graph.named(name))
         sources = tuple(key for key in every if self.graph.specs[key].is_source)

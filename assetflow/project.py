@@ -31,7 +31,6 @@ from assetflow.observing import Observing
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.named import apart
 from assetflow.plan.planner import Plan, World, make_plan
-from assetflow.plan.selection import parse_selection
 from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
@@ -423,6 +422,8 @@ class Project(
     def _select(self, graph: AssetGraph, expression: Expression) -> tuple[AssetKey, ...]:
         if not expression:
             return graph.order
+        from assetflow.plan.selection import parse_selection
+
         text = selection_text(expression)
         return parse_selection(text).select(graph, Facts(self.settings.selections, lambda: list(self.status())))
 

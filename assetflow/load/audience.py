@@ -9,7 +9,6 @@ from assetflow.errors import AssetflowError, BadDeclaration
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.selection import parse_selection
 
 if TYPE_CHECKING:
     from assetflow.model.alerts import Channel
@@ -33,6 +32,8 @@ class Audience:
         return chosen is None or not chosen.isdisjoint(assets)
 
     def _select(self, text: str) -> frozenset[AssetKey] | None:
+        from assetflow.plan.selection import parse_selection
+
         try:
             self._graph = self._graph or AssetGraph(tuple(self._specs))
             return frozenset(parse_selection(text).select(self._graph, DeclaredFacts(self._saved)))

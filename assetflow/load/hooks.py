@@ -24,10 +24,10 @@ from assetflow.model.declare import definition_of
 from assetflow.model.hooks import EVENTS, PATTERNS, Event, HookDefinition, hooks_of, names_in
 from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.selection import Selection, parse_selection
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
+    from assetflow.plan.selection import Selection
 
 _EVENT_TEXTS = ("Event", "af.Event", "assetflow.Event")
 
@@ -103,6 +103,8 @@ def _live(
     live = LiveHook(name, hook.function, frozenset(events), bindings, where.file, where.line)
     if hook.select is None:
         return live, None
+    from assetflow.plan.selection import parse_selection
+
     try:
         return live, parse_selection(hook.select)
     except AssetflowError as error:

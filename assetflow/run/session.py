@@ -33,7 +33,7 @@ from assetflow.run.batches import in_batches
 from assetflow.run.capture import capturing, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
-from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor
+from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor, nothing
 from assetflow.run.following import followed
 from assetflow.run.handover import Handover, usual_limit
 from assetflow.run.interrupt import Interrupts
@@ -41,7 +41,6 @@ from assetflow.run.locks import environment_lock, run_lock, store_lock, user_nam
 from assetflow.run.outcome import Debugger, Observer, RunResult, SilentObserver, is_quiet, nothing_to_do
 from assetflow.run.pools import Pools
 from assetflow.run.presenting import present
-from assetflow.run.processes import Children, routed
 from assetflow.run.reports import Inbox
 from assetflow.run.requests import Asked, save_request
 from assetflow.run.resources import ResourcePool
@@ -53,6 +52,7 @@ from assetflow.run.task import NodeResult, Task
 
 if TYPE_CHECKING:
     from assetflow.run.alerting import RunAlerts
+    from assetflow.run.processes import Children
 
 EXECUTORS: Mapping[str, Callable[[Means], Executor]] = {
     "threads": ThreadExecutor, "inline": InlineExecutor, "processes": ThreadExecutor,
@@ -343,30 +343,40 @@ def _workers(settings: Settings, request: Request) -> int:
 
 
 def _executor(
-    settings: Settings, request: Request, bench: Workbench, children: Children, interrupts: Interrupts
+    settings: Settings, request: Request, bench: Workbench, children: Children | None, interrupts: Interrupts
 ) -> Executor:
-    name = request.executor or settings.executor
+    name, cancel = request.executor or settings.executor, nothing
 
     def here(task: Task, announce: Announce | None) -> NodeResult:
         return run_step(bench, task, announce)
 
-    # A debugger is for this process: what would have one of its own runs here as well.
-    apart = routed(here, children, bench.loaded.nodes, everything=name == "processes")
-    work = apart if request.debugger is None else here
+    work = here
+    if children is not None:
+        from assetflow.run.processes import routed
+
+        work, cancel = routed(here, children, bench.loaded.nodes, everything=name == "processes"), children.cancel
     is_strict = request.may_fail is not None
-    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, children.cancel, is_strict))
+    return EXECUTORS[name](Means(work, _workers(settings, request), interrupts, cancel, is_strict))
 
 
 @contextmanager
 def _children(
     settings: Settings, request: Request, bench: Workbench, plan: Plan, observer: Observer, log_folder: Path
-) -> Generator[Children]:  # fmt: skip
-    """The child processes of the run; if some are sure to be needed, the project is loaded for them right away."""
-    nodes = bench.loaded.nodes
+) -> Generator[Children | None]:  # fmt: skip
+    """The child processes of the run, if it may need any; if it surely does, the project is loaded for them right away.
+
+    A debugger is for this process: what would have one of its own runs here as well.
+    """
+    nodes, is_for_all = bench.loaded.nodes, (request.executor or settings.executor) == "processes"
+    may_need = is_for_all or any(nodes[s.spec.node].limits.needs_process for s in plan if not s.spec.is_source)
+    if not may_need or request.debugger is not None:
+        yield None
+        return
+    from assetflow.run.processes import Children
+
     children = Children(settings, nodes, bench.storage, log_folder / "processes.log", request.config, bench.report)
     names = {step.spec.node for step in plan if step.action not in _LEFT and not step.spec.is_source}
     try:
-        is_for_all = (request.executor or settings.executor) == "processes"
         if names and (is_for_all or any(nodes[name].limits.needs_process for name in names)):
             children.begin()
         yield children
