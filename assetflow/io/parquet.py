@@ -458,7 +458,7 @@ def _whole(value: object, stream: arrow.TableStream, plain: pa.Schema) -> Whole 
 def _parquet_writer(out: Any, schema: pa.Schema, key: str, *, is_tiny: bool = False) -> Generator[Any]:
     import pyarrow.parquet as pq
 
-    options = {**writer_options(schema), **(_UNCOMPRESSED if is_tiny else {})}
+    options: dict[str, Any] = {**writer_options(schema), **(_UNCOMPRESSED if is_tiny else {})}
     with _storable(key), pq.ParquetWriter(out, schema, **options) as writer:
         yield writer
 
