@@ -16,6 +16,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from assetflow.catalog.journal import Journal, Record, capture, captured, whole_catalog
 from assetflow.catalog.locks import FileLock
@@ -62,6 +63,10 @@ class Database:
         """The first row of a named query, or None."""
         found = self.rows(name, *parameters)
         return found[0] if found else None
+
+    def journaled(self) -> int:
+        """How many transactions the journal has been told of. One query."""
+        return cast("int", (self.row("journal_number") or (0,))[0])
 
     def change(self, name: str, *parameters: object) -> int:
         """Run a named query that changes rows; how many it changed."""

@@ -43,7 +43,8 @@ class Survey:
     """The world of one verb.
 
     `asked` are the answers of the version functions that were called just now, `times` those of the as_of functions.
-    `known_files` are states of files by path, as far as they had to be looked up.
+    `known_files` are states of files by path, as far as they had to be looked up. `current` are the heads as they were
+    read.
     """
 
     world: World
@@ -52,6 +53,29 @@ class Survey:
     asked: Mapping[AssetKey, Observation]
     times: Mapping[AssetKey, float]
     known_files: Mapping[str, FileState]
+    current: Current | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The heads of an environment: of assets without partitions, and of `parts`.
+
+    `journaled` is how many transactions the journal had before they were read: while it has as many, so are the heads.
+    When they were last found current is not in the journal, and may be later.
+    """
+
+    env: str
+    journaled: int
+    parts: Sequence[Slot]
+    heads: Mapping[Slot, Head]
+
+    @classmethod
+    def of(cls, catalog: Catalog, env: str, parts: Sequence[Slot], earlier: Current | None) -> Current:
+        """The heads now, from `earlier` when nothing has been recorded since."""
+        journaled = catalog.database.journaled()
+        if earlier is not None and (earlier.env, earlier.journaled, earlier.parts) == (env, journaled, parts):
+            return earlier
+        return cls(env, journaled, parts, catalog.heads(env, parts))
 
 
 class _Live(Mapping[str, Head]):
@@ -112,7 +136,9 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     graph = slots.graph
     if load is not None:
         _storage_must_be_there(catalog, storage)
-    heads = catalog.heads(env, [names for key in graph.specs if (names := split_slot(key))[1]])
+    parts = [names for key in graph.specs if (names := split_slot(key))[1]]
+    current = Current.of(catalog, env, parts, None if earlier is None else earlier.current)
+    heads = dict(current.heads)
     declared = DeclaredNow(root, catalog.database.path, remembered := Remembered(catalog), time.time_ns())
     graph = graph.having(declared.look(graph.specs.values()))
     heads.update(aliased(graph, heads, catalog, code))
@@ -144,7 +170,8 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     )  # fmt: skip
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
     known = {**remembered.known, **found}
-    return Survey(world, observer.observations, tuple(found.values()), observer.asked, observer.times, known)
+    rehashed = tuple(found.values())
+    return Survey(world, observer.observations, rehashed, observer.asked, observer.times, known, current)
 
 
 class Remembered:

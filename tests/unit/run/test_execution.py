@@ -11,6 +11,7 @@ import pytest
 
 from assetflow import Project
 from assetflow.catalog.catalog import Catalog
+from assetflow.catalog.database import Database
 from assetflow.errors import RunConflict, Superseded, UsageError
 from assetflow.load.settings import read_settings
 from assetflow.model.keys import AssetKey
@@ -431,6 +432,37 @@ def test_a_run_waits_for_the_one_that_is_going_on(workspace: Workspace) -> None:
 
     assert workspace.materialize(wait_s=30).ok
     release.join()
+
+
+def test_what_another_run_made_since_the_first_look_counts(workspace: Workspace) -> None:
+    workspace.assets(DIAMOND)
+    lock = run_lock(read_settings(workspace.root, {}), "dev")
+    assert lock.acquire()
+
+    class Overtaken(SilentObserver):
+        def queued(self, behind: str) -> None:  # it has looked, and waits for the lock
+            lock.release()
+            assert workspace.project().materialize().ok
+
+    result = workspace.project().materialize(wait_s=30, observer=Overtaken())
+
+    assert result.ok
+    assert [run.run_id for run in workspace.project().runs()] == [1]
+
+
+def test_heads_are_read_once_where_nothing_was_recorded_since(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.assets(DIAMOND)
+    real, read = Database.rows, list[str]()
+
+    def rows(database: Database, name: str, *parameters: object) -> list[tuple[object, ...]]:
+        read.append(name)
+        return real(database, name, *parameters)
+
+    monkeypatch.setattr(Database, "rows", rows)
+    assert workspace.project().materialize().ok
+    assert read.count("heads_in") == 1
 
 
 def test_a_head_moves_only_when_its_asset_succeeded(workspace: Workspace) -> None:
