@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 PARTITION_COLUMN = "_partition"
 """Where SQL finds the key of the partition that a row is in."""
 
+_UNNAMED = re.compile(r"__index_level_\d+__")
+"""What pandas calls a column for labels of rows that have no name."""
+
 
 def read_parts(storage: Storage, versions: Sequence[Version], want: Want, *, keyed: bool = False) -> object:
     """The rows of these versions of one asset as one table, in the form that is wanted.
@@ -27,8 +32,8 @@ def read_parts(storage: Storage, versions: Sequence[Version], want: Want, *, key
     With `keyed`, the last column is the key of the partition of each row, unless there is a column of that name.
 
     The columns are in the order of the first version. A column may have types that one of them holds without loss,
-    such as integers where another partition has a missing value and so floats. pandas gets a default index where the
-    partitions had one, else their labels one after the other.
+    such as integers where another partition has a missing value and so floats. pandas gets a default index where one of
+    the partitions has one and those of the others have no name, else their labels one after the other.
 
     Raises:
         ContractBroken: one of them is no table, or the columns or their types do not go together.
@@ -57,6 +62,8 @@ def _under_each_other(tables: Sequence[pa.Table], versions: Sequence[Version]) -
 
     from assetflow.io.frames import stacked_metadata
 
+    if len({frozenset(table.column_names) for table in tables}) > 1:
+        tables = [_without_unnamed_index(table) for table in tables]
     names, key = tables[0].column_names, versions[0].asset
     for table, version in zip(tables, versions, strict=True):
         if set(table.column_names) != set(names):
@@ -75,3 +82,20 @@ def _under_each_other(tables: Sequence[pa.Table], versions: Sequence[Version]) -
             fix=f"cast the column where `{key}` is made, so that it has one type in every partition",
         ) from error
     return whole.replace_schema_metadata(stacked_metadata(tables[0].schema, whole.num_rows))
+
+
+def _without_unnamed_index(table: pa.Table) -> pa.Table:
+    """The table with a default index, if its own has no name.
+
+    The rows that a filter leaves keep their places as labels; but where those are evenly spaced, pandas gives them the
+    default kind of index: what is left of partitions of one asset may be of both kinds.
+    """
+    about = table.schema.pandas_metadata or {}
+    labels: list[object] = about.get("index_columns", [])
+    if not labels or not all(isinstance(name, str) and _UNNAMED.fullmatch(name) for name in labels):
+        return table
+    counted = {"kind": "range", "name": None, "start": 0, "stop": table.num_rows, "step": 1}
+    columns = [column for column in about["columns"] if column["field_name"] not in labels]
+    pandas = json.dumps({**about, "columns": columns, "index_columns": [counted]}).encode()
+    metadata = {**cast("Any", table.schema.metadata), b"pandas": pandas}
+    return table.drop_columns([*map(str, labels)]).replace_schema_metadata(metadata)

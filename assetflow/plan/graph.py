@@ -146,7 +146,7 @@ class Slots:
 
     Partitions that were told to be current in bulk are left out, but for the `settled` ones: others read them,
     and they have no inputs. `current` counts for each asset those targets that are left out. The slots of `crowds`
-    stand for many partitions each.
+    stand for many partitions each. Those that are `unmet` need an input of which no partition is there.
     """
 
     graph: AssetGraph
@@ -154,6 +154,7 @@ class Slots:
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
     crowds: Mapping[AssetKey, Crowd] = field(default_factory=dict[AssetKey, "Crowd"])
+    unmet: Mapping[AssetKey, InputSpec] = field(default_factory=dict[AssetKey, InputSpec])
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:

@@ -47,7 +47,8 @@ class World:
     these assets that may have a trace by this input key: without any, traces are not asked for. `discovered` has the
     digests of now for the files that functions were seen to open; without it they do not count. `settled` are asset
     partitions of the graph that are known to be current, `current` counts for each asset those that are not even in
-    the graph. `crowds` are slots that stand for many each. `at` is the time of it all.
+    the graph. `crowds` are slots that stand for many each. Of those that are `unmet`, an input has no partition that
+    they could read. `at` is the time of it all.
     """
 
     graph: AssetGraph
@@ -65,6 +66,7 @@ class World:
     settled: frozenset[AssetKey] = frozenset()
     current: Mapping[AssetKey, int] = field(default_factory=dict[AssetKey, int])
     crowds: Mapping[AssetKey, Crowd] = field(default_factory=dict[AssetKey, "Crowd"])
+    unmet: Mapping[AssetKey, InputSpec] = field(default_factory=dict[AssetKey, InputSpec])
     at: float = field(default_factory=lambda: time.time())  # noqa: PLW0108 - the clock of when it is called
 
     def head(self, key: AssetKey) -> Head | None:
@@ -385,6 +387,9 @@ def _decide(
     spec = world.graph.specs[key]
     if key in world.pins:
         return _pinned(world.pins[key], world.head(key), is_lost=key in world.lost)
+    if (given := world.unmet.get(key)) is not None:
+        text = f"{given.upstream} has no partition there, and `{given.parameter}` no default"
+        return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
     contents: dict[AssetKey, Content | None] = {}
     for given in spec.inputs:
         step = steps.get(given.upstream)

@@ -52,7 +52,7 @@ def slots_of(
     Linear in slots and edges.
 
     Raises:
-        UsageError: an asset needs a partition of an upstream that has none there, or is to be made before it exists.
+        UsageError: an asset is to be made before it exists.
     """
     expansion = _Expansion(graph, now, settled, crowds)
     chosen = expansion.all_chosen(targets, wanted)
@@ -63,7 +63,9 @@ def slots_of(
         for key, own in chosen.items()
         for partition in expansion.names(key, expansion.opened(key, own))
     )
-    return Slots(AssetGraph(specs), names, expansion.border(), expansion.current(chosen), expansion.crowds)
+    return Slots(
+        AssetGraph(specs), names, expansion.border(), expansion.current(chosen), expansion.crowds, expansion.unmet
+    )
 
 
 class _Expansion:
@@ -83,6 +85,8 @@ class _Expansion:
         self._apart: dict[AssetKey, Ordinals] = {}
         self.crowds: dict[AssetKey, Crowd] = {}
         """What is needed of crowds, by the name of its slot."""
+        self.unmet: dict[AssetKey, InputSpec] = {}
+        """An input that must have partitions and has none at all, by the name of the slot that needs it."""
 
     def opened(self, key: AssetKey, own: Ordinals | None) -> Ordinals | None:
         """Those of these partitions that are looked at each by itself."""
@@ -280,10 +284,7 @@ class _Expansion:
                 inputs.append(given)
                 continue
             if not read and given.parameter and not (given.optional or given.looks_back):
-                raise UsageError(
-                    f"{spec.key} reads {given.upstream}, which has no partition there",
-                    fix=f"give `{given.parameter}` a default, leave it out, or begin {given.upstream} earlier",
-                )
+                self.unmet.setdefault(spec.key, given)
             inputs += [given.on(slot(given.upstream, name)) for name in self.names(given.upstream, read)]
         return replace(spec, inputs=tuple(inputs))
 

@@ -119,7 +119,7 @@ class Judge:
 
     def blockers(self, keys: Iterable[AssetKey], ahead: Collection[AssetKey] = ()) -> tuple[AssetKey, ...]:
         """What keeps these assets of one function from being built; `ahead` are inputs that are yet to be stored."""
-        found: dict[AssetKey, None] = {}
+        found = {self._world.unmet[key].upstream: None for key in keys if key in self._world.unmet}
         for given in (one for key in keys for one in self._world.graph.specs[key].inputs):
             outcome = self._outcomes.get(given.upstream)
             if self.is_accepted(given):

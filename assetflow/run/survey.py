@@ -166,7 +166,7 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     unsteady = frozenset((slot(key, partition), input_key) for key, partition, input_key in catalog.unsteady())
     world = World(
         graph, env, heads, now, traces, lost, pins, doubts, unsteady, durations, partial(with_traces, catalog.database),
-        seen, slots.settled, slots.current, slots.crowds,
+        seen, slots.settled, slots.current, slots.crowds, slots.unmet,
     )  # fmt: skip
     found = {one.path: one for one in (*observer.rehashed, *declared.rehashed.values(), *reread.values())}
     known = {**remembered.known, **found}

@@ -11,6 +11,7 @@ import pytest
 
 from assetflow import Project
 from assetflow.errors import AssetflowError, NoSuchVersion, ProjectLoadError, UsageError
+from assetflow.model.keys import AssetKey
 from assetflow.run.outcome import RunResult
 
 SHOP = """
@@ -271,6 +272,115 @@ def test_columns_that_differ_between_partitions_are_named(shop: Path) -> None:
 
     assert error is not None
     assert "other columns" in error.message
+
+
+FILTERED = """
+from pathlib import Path
+
+import pandas as pd
+
+from assetflow import Daily, Dynamic, Partition, asset
+
+HERE = Path(__file__).parent
+
+
+@asset(partitions=Daily("2026-01-01", end="2026-01-03"))
+def big(partition: Partition) -> pd.DataFrame:
+    stores = {1: "ABAA", 2: "ABAB", 3: "AABB"}[partition.start.day]
+    rows = pd.DataFrame({"store": list(stores), "value": range(4)})
+    return rows[rows["store"] == "A"]
+
+
+@asset
+def total(big: pd.DataFrame) -> int:
+    assert list(big.columns) == ["store", "value"]
+    return int(big["value"].sum())
+"""
+
+
+def test_labels_without_a_name_that_a_filter_left_do_not_keep_partitions_apart(shop: Path) -> None:
+    (shop / "shop.py").write_text(FILTERED)
+    project = Project.load(shop)
+    project.materialize().raise_for_status()
+
+    assert project.read("total") == 0 + 2 + 3 + 0 + 2 + 0 + 1
+    found = project.read("big")
+    assert isinstance(found, pd.DataFrame)
+    assert found["value"].tolist() == [0, 2, 3, 0, 2, 0, 1]
+    assert list(found.index) == list(range(7))
+    assert list(project.read("big[2026-01-01]").index) == [0, 2, 3]  # by itself it is what it was
+    assert project.sql("select sum(value) as value from big").table.to_pylist() == [{"value": 8}]
+
+
+def test_labels_of_rows_that_all_partitions_have_are_kept_and_named_ones_must_be_in_all(shop: Path) -> None:
+    (shop / "shop.py").write_text(FILTERED.replace('return rows[rows["store"] == "A"]', "return rows.iloc[[1, 0, 3]]"))
+    project = Project.load(shop)
+    project.materialize().raise_for_status()
+    assert list(project.read("big").index) == [1, 0, 3] * 3
+
+    text = 'return rows.set_index("store") if partition.start.day == 1 else rows[["value"]]'
+    (shop / "shop.py").write_text(FILTERED.replace('return rows[rows["store"] == "A"]', text))
+    error = Project.load(shop).materialize().outcomes["total"].error  # type: ignore[index]
+    assert error is not None
+    assert "other columns" in error.message
+
+
+DYNAMIC = """
+import pandas as pd
+
+from assetflow import Dynamic, Partition, asset
+
+
+@asset(partitions=Dynamic("shops"))
+def visits(partition: Partition) -> pd.DataFrame:
+    return pd.DataFrame({"shop": [partition.key]})
+
+
+@asset
+def total(visits: pd.DataFrame) -> int:
+    return len(visits)
+
+
+@asset
+def below(total: int) -> int:
+    return total + 1
+
+
+@asset
+def guarded(visits: pd.DataFrame | None = None) -> int:
+    return 0 if visits is None else len(visits)
+
+
+@asset
+def other() -> int:
+    return 1
+"""
+
+
+def test_what_reads_an_asset_without_any_partition_is_blocked_and_nothing_else_is(shop: Path) -> None:
+    (shop / "shop.py").write_text(DYNAMIC)
+    project = Project.load(shop)
+    plan = project.plan()
+    assert {str(step.asset) for step in plan.blocked} == {"total", "below"}
+    total = plan.steps[AssetKey("total")]
+    assert [one.text for one in total.reasons] == ["visits has no partition there, and `visits` no default"]
+    assert {str(row.spec.key): row.state for row in project.status()}["total"] == "blocked"
+    assert project.show("other").status.state == "missing"  # it has nothing to do with that
+
+    result = project.materialize()
+    assert states(result) == {
+        "other": "materialized",
+        "guarded": "materialized",
+        "total": "blocked",
+        "below": "blocked",
+    }
+    assert result.outcomes["below"].blocked_by == ("visits",)  # type: ignore[index]
+    assert project.read("guarded") == 0
+
+    project.add_partitions("shops", ["north"])
+    again = Project.load(shop)
+    again.materialize().raise_for_status()
+    assert (again.read("total"), again.read("below"), again.read("guarded")) == (1, 2, 1)
 
 
 def test_a_column_with_a_missing_value_in_one_partition_is_read_with_the_others(shop: Path) -> None:
