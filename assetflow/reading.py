@@ -298,10 +298,19 @@ class Reading:
             else:
                 found = catalog.heads(self.env).get(split_slot(key))
                 if found is None:
+                    self._must_exist(key)
                     fix = f"assetflow materialize {shlex.join(arguments_of(key))}"
                     raise NoSuchVersion(f"{key} has not been materialized", fix=fix)
                 head = found
         return self._usable(key, head)
+
+    def _must_exist(self, key: AssetKey) -> None:
+        from assetflow.partitions.ordinals import Ordinals
+
+        asset, partition = split_slot(key)
+        own = self.graph.specs[asset].partitions
+        if own is not None and partition and not own.clip(Ordinals.of(own.ordinal(partition))):
+            raise NoSuchVersion(f"{asset} has no partition `{partition}`", fix=f"assetflow show {asset}")
 
     def _usable(self, key: AssetKey, head: Head) -> Version:
         """The version of a head, unless there can be no bytes of it."""

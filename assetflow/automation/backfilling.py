@@ -247,6 +247,14 @@ class Backfilling:
             tally, state = _Tally(found, began), INTERRUPTED
             try:
                 state = self._make(plan, tally, workers, max_failures, listener)
+            except KeyboardInterrupt:
+                if self._backfill(found.backfill_id).state != PAUSED:
+                    raise
+                state = PAUSED  # who paused it meant to stop a run that was over by then, and not yet counted
+                left = self.backfill_left(found.backfill_id).planned
+                tally.backfill = replace(tally.backfill, done=max(tally.backfill.done, tally.backfill.planned - left))
+                with self._backfills() as table:
+                    table.count(tally.backfill)
             finally:
                 with self._backfills() as table:
                     tally.backfill = table.end(tally.backfill, state, time.time())

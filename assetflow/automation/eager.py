@@ -259,9 +259,12 @@ def _untried(
     if asked.state in ("queued", "claimed"):
         return Condition("not tried", False, f"asked for already{run or ', and waits'}")
     attempt = facts.attempts.get(split_slot(key))
-    if attempt is not None and attempt.run_id == asked.run_id and attempt.state not in _NOT_ENDED:
+    # A run that came later, whoever asked for it, has hidden what became of it in the one that was asked for.
+    is_since = attempt is not None and asked.run_id is not None and attempt.run_id >= asked.run_id
+    if attempt is not None and is_since and attempt.state not in _NOT_ENDED:
         message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
-        what = f"{attempt.state}{run} with this code and these inputs{f': {message}' if message else ''}"
+        where = f"{attempt.state} in run #{attempt.run_id}"
+        what = f"{where} with this code and these inputs{f': {message}' if message else ''}"
         return Condition("not tried", False, what)
     if asked.state == "done":
         return Condition("not tried", False, f"asked for with this code and these inputs{run or ', and nothing to do'}")

@@ -78,7 +78,7 @@ def job_named(settings: Settings, name: str) -> Job:
     raise UsageError(f"there is no job `{name}`", fix=fix)
 
 
-def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[JobState, ...]:
+def look(settings: Settings, now: float) -> tuple[JobState, ...]:
     """What every job is up to. Changes nothing."""
     jobs = jobs_of(settings.jobs)
     if not jobs:
@@ -86,7 +86,7 @@ def look(settings: Settings, now: float, *, missed_since: float = 0.0) -> tuple[
     with closing(Catalog(settings.catalog_path)) as catalog:
         ticks = Ticks(catalog)
         schedules, claimed, ahead = ticks.schedules(), ticks.claimed(), ticks.ahead()
-        last, missed = ticks.last(), ticks.missed(missed_since)
+        last, missed = ticks.last(), ticks.missed()
     found: list[JobState] = []
     for job in jobs:
         schedule, open_ticks = schedules.get(job.name), tuple(claimed.get(job.name, ()))

@@ -904,8 +904,11 @@ FROM tick WHERE state = 'claimed' ORDER BY scheduled, job
 SELECT job, max(scheduled), state, policy, last, count, note, run_id, tries, claimed_at, ended_at
 FROM tick WHERE state <> 'missed' GROUP BY job
 
--- missed_ticks: how many ticks of each job were missed, of those that were recorded at or after a time
-SELECT job, sum(count) FROM tick WHERE state = 'missed' AND ended_at >= ? GROUP BY job
+-- missed_ticks: how many ticks of each job were missed
+SELECT job, sum(count) FROM tick WHERE state = 'missed' GROUP BY job
+
+-- missed_after: ticks in a row that were missed, of which at least the last was due after a time
+SELECT job, scheduled, last, count FROM tick WHERE state = 'missed' AND last > ? ORDER BY job, scheduled
 
 -- ticks_of: the newest ticks of a job
 SELECT job, scheduled, state, policy, last, count, note, run_id, tries, claimed_at, ended_at

@@ -46,9 +46,13 @@ class Ticks:
         """The newest tick of each job that was taken up."""
         return {tick.job: tick for tick in self._ticks("last_ticks")}
 
-    def missed(self, since: float = 0.0) -> dict[str, int]:
-        """How many ticks of each job were recorded as missed since then."""
-        return dict(cast("list[tuple[str, int]]", self._database.rows("missed_ticks", since)))
+    def missed(self) -> dict[str, int]:
+        """How many ticks of each job were missed."""
+        return dict(cast("list[tuple[str, int]]", self._database.rows("missed_ticks")))
+
+    def missed_after(self, instant: float) -> list[tuple[str, int, int, int]]:
+        """The rows of missed ticks that reach beyond an instant: the job, the first, the last, and how many."""
+        return cast("list[tuple[str, int, int, int]]", self._database.rows("missed_after", instant))
 
     def of(self, job: str, limit: int = 1000) -> list[Tick]:
         """The ticks of a job, newest first."""

@@ -186,7 +186,7 @@ def _ls(session: Session, options: Namespace) -> Answer:
 
 def _pause(session: Session, number: int) -> Answer:
     found = session.project().pause_backfill(number)
-    line: Line = (" ", strong(f"backfill #{number}"), f" is paused · {found.done:,} of {found.planned:,} done")
+    line: Line = (" ", strong(f"backfill #{number}"), " is paused · what it is making may finish, and is kept")
     return Answer(found.to_json, [line], hints=(resume_line(found),))
 
 

@@ -16,6 +16,7 @@ from assetflow.cli.text import Line, Span, count, dim, number, size
 from assetflow.errors import ContractBroken, NoSuchVersion, QueryError, UsageError
 from assetflow.model.durations import words
 from assetflow.model.versions import parse_version
+from assetflow.plan.named import written
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -30,7 +31,7 @@ def preview(session: Session, options: Namespace) -> Answer:
     try:
         found = session.project().preview(options.asset, rows=options.rows, columns=columns, tail=options.tail)
     except ContractBroken:
-        if columns is not None:
+        if columns is not None or _is_of_several(session, options.asset):
             raise
         return _preview_of_value(session, options)
     name = found.key if found.version is None else f"{found.key}@{found.version}"
@@ -49,12 +50,19 @@ def preview(session: Session, options: Namespace) -> Answer:
     )
 
 
+def _is_of_several(session: Session, name: str) -> bool:
+    """Whether a name means all partitions of an asset: only tables are shown as one."""
+    graph, parts = session.project().graph, written(name)
+    return graph.specs[graph.resolve(parts.asset)].partitions is not None and not parts.partitions
+
+
 def _preview_of_value(session: Session, options: Namespace) -> Answer:
     """What can be shown of an asset that is no table: a JSON value, where a file lies, or that there is nothing."""
     project = session.project()
-    key = project.graph.resolve(options.asset.partition("@")[0])
-    version = project.version_number(options.asset)
-    title = str(key) if version is None else f"{key}@{version}"
+    parts, version = written(options.asset), project.version_number(options.asset)
+    key = project.graph.resolve(parts.asset)
+    name = f"{key}[{parts.partitions}]" if parts.partitions else str(key)
+    title = name if version is None else f"{name}@{version}"
     value = project.read(options.asset)
     facts: dict[str, object] = {"asset": key, "version": version}
     if value is None:

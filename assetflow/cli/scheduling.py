@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
-from assetflow.automation.due import next_ticks
+from assetflow.automation.due import due_ticks, next_ticks
 from assetflow.automation.locks import Holder, daemon_lock, holder
 from assetflow.automation.rounds import JobState, job_named, look, see
 from assetflow.catalog.catalog import Catalog
@@ -66,7 +67,7 @@ def _ls(session: Session, options: Namespace) -> Answer:
     now = given_now(session, options.now, settings.tz)
     states = look(settings, now)
     with closing(Catalog(settings.catalog_path)) as catalog:
-        recent = Ticks(catalog).missed(now - _RECENT_S)
+        recent = _missed_lately(states, Ticks(catalog).missed_after(now - _RECENT_S), now - _RECENT_S)
     runner = holder(daemon_lock(settings))
     if not states:
         return Answer(lambda: {"daemon": holder_document(runner), "jobs": []}, unknown_lines(known) or [NO_JOBS])
@@ -87,6 +88,20 @@ def _ls(session: Session, options: Namespace) -> Answer:
         table=Table(columns, rows),
         below=below,
     )
+
+
+def _missed_lately(
+    states: Sequence[JobState], rows: Sequence[tuple[str, int, int, int]], since: float
+) -> Mapping[str, int]:
+    """How many ticks of each job that were due after `since` were missed: a row of them may have begun before."""
+    jobs = {state.job.name: state.job for state in states}
+    found: Counter[str] = Counter()
+    for name, first, last, number in rows:
+        job = jobs.get(name)
+        is_cut = first <= since and job is not None and job.cron
+        since_then = sum(1 for _ in due_ticks(job.cron, job.tz, int(since), last)) if job and is_cut else number
+        found[name] += min(number, since_then)
+    return found
 
 
 def unknown_lines(known: Declared) -> list[Line]:

@@ -109,9 +109,11 @@ class _Followers:
                 self._hooks.close()
         finally:  # ctrl-c ends the waiting for hooks; how the run ended is known
             self._tell_problems()
-            for one in self._all:
-                one.run_finished(result)
-            self._end()
+            try:
+                for one in self._all:
+                    one.run_finished(result)
+            finally:
+                self._end()
 
     def broke_off(self, error: BaseException) -> None:
         """The run ends without a result: it was interrupted for the second time, or something of ours went wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 # pyright: basic
@@ -51,6 +52,21 @@ def test_jobs_and_their_ticks(cafe, golden: Golden) -> None:
     golden("schedule_pause_again", cafe.run("schedule", "pause", "hourly", "--now", "2026-03-08T02:30Z"))
     golden("schedule_resume", cafe.run("schedule", "resume", "hourly", "--now", "2026-03-09T05:30Z"))
     golden("schedule_resume_not_paused", cafe.run("schedule", "resume", "hourly", "--now", "2026-03-09T05:30Z"))
+
+
+def test_what_was_missed_lately_is_counted_by_when_it_was_due(cafe) -> None:
+    with_jobs(cafe)
+    cafe.run("schedule", "tick", "nightly", "-q", "--now", "2026-03-05T02:10Z")
+    cafe.run("schedule", "tick", "nightly", "-q", "--now", "2026-04-01T02:10Z")
+
+    def missed(now: str) -> tuple[int, int]:
+        jobs = json.loads(cafe.run("schedule", "ls", "--json", "--now", now).splitlines()[1])["data"]["jobs"]
+        nightly = next(job for job in jobs if job["job"] == "nightly")
+        return nightly["missed"], nightly["missed_recently"]
+
+    assert missed("2026-04-01T02:20Z") == (26, 6)  # the last one was run
+    assert missed("2026-04-05T02:20Z") == (26, 2)
+    assert missed("2026-04-30T02:20Z") == (26, 0)
 
 
 def test_the_next_times_of_a_job(cafe, golden: Golden) -> None:

@@ -140,6 +140,9 @@ def test_all_that_is_stale_is_one_run_and_what_failed_waits_until_something_chan
     assert [world.round() for _ in range(3)] == ["", "", ""]
     assert world.no("mart") == {"not tried": "failed in run #2 with this code and these inputs: two"}
     assert world.no("once") == {"stale": "stale, but there is a version"}
+    assert not world.project.materialize("mart").ok  # somebody else's run of it fails too
+    assert [world.round() for _ in range(2)] == ["", ""]
+    assert world.no("mart") == {"not tried": "failed in run #3 with this code and these inputs: two"}
 
     world.code(SHOP.replace('"two"', '"2"'))
     assert world.round() == "mart"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,33 @@ def test_pausing_ends_the_run_that_goes_on_and_keeps_what_is_being_made(shop: Wo
     assert (result.backfill.state, result.backfill.done, result.ok) == ("paused", 6, False)
     with pytest.raises(UsageError, match="backfill #1 is not running: it is paused"):
         project.pause_backfill(1)
+
+
+def test_a_pause_that_comes_when_a_run_is_over_and_not_yet_counted_loses_nothing(shop: Workspace) -> None:
+    class Late(Doing):
+        def run_finished(self, result: RunResult) -> None:
+            with suppress(KeyboardInterrupt):
+                shop.project().pause_backfill(1)
+            raise KeyboardInterrupt  # the signal arrives just now
+
+    project = shop.project()
+    result = project.backfill(project.plan_backfill("orders", partitions="2026", chunk=4), listener=Late())
+
+    assert (result.backfill.state, result.backfill.done, result.ok) == ("paused", 4, False)
+    assert [(one.state, one.done) for one in project.backfills()] == [("paused", 4)]
+    resumed = project.backfill(project.backfill_left(1))
+    assert (resumed.backfill.state, resumed.backfill.done) == ("done", 10)
+
+
+def test_a_keyboard_interrupt_that_nobody_asked_a_pause_with_is_one(shop: Workspace) -> None:
+    class Stopped(Doing):
+        def run_finished(self, result: RunResult) -> None:
+            raise KeyboardInterrupt
+
+    project = shop.project()
+    with pytest.raises(KeyboardInterrupt):
+        project.backfill(project.plan_backfill("orders", partitions="2026", chunk=4), listener=Stopped())
+    assert [one.state for one in project.backfills()] == ["interrupted"]
 
 
 def test_one_that_is_paused_between_two_runs_begins_no_other(shop: Workspace) -> None:
