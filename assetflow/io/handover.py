@@ -181,6 +181,15 @@ def handed(value: object, key: str, algorithm: str, most_bytes: int = LARGEST_BY
     return Handed(key, schema, batches, size, data_hash, columns, [frame] if is_same else [])
 
 
+def private_if_small(value: object, key: str, algorithm: str, rows: int) -> Handed | None:
+    """What `handed` makes of a table in memory of at most so many rows: who has it may change it while it is stored.
+
+    Raises:
+        NotExact, CannotStore: it cannot be stored so that it comes back.
+    """
+    return handed(value, key, algorithm) if is_whole(value) and cast("Any", value).shape[0] <= rows else None
+
+
 def _sealed(value: object, key: str, algorithm: str, most_bytes: int) -> Handed | None:
     """A large frame in memory that is given away without copies, or None."""
     from assetflow.io.arrow import is_instance

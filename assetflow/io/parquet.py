@@ -17,7 +17,7 @@ from assetflow.files import Files, SyncedFile, says_nothing_of, storage_error
 from assetflow.io import arrow, layout
 from assetflow.io.base import SMALL_BYTES, Target, Want, Written
 from assetflow.io.chunks import Layout, writer_options
-from assetflow.io.handover import Handed
+from assetflow.io.handover import Handed, private_if_small
 from assetflow.io.hashing import BLOCK_ROWS, TableHasher, algorithm_of, table_hash
 from assetflow.io.verified import Source, check_file, checked_bytes, checked_source, file_details
 from assetflow.model.keys import arguments_of
@@ -58,10 +58,11 @@ class ParquetIO:
         """Write the table, batch by batch when it is a stream, and hash it on the way.
 
         Raises:
-            CannotStore, NotExact: the value is not a table that can come back exactly.
+            CannotStore, NotExact: the value is not a table that can come back exactly, or was changed meanwhile.
             DiskFull, NotWritable, StorageFailed: the file could not be written.
         """
-        known = value if isinstance(value, Handed) else None
+        hash_name = self._files.hash
+        known = value if isinstance(value, Handed) else private_if_small(value, target.key, hash_name, BLOCK_ROWS)
         stream = arrow.open_table(value, target.key) if known is None else known.stream()
         plain = layout.plain_schema(stream.schema)
         layout.refuse_unwritable(plain, target.key)
@@ -139,6 +140,12 @@ class ParquetIO:
         rows: int = whole.table.num_rows
         with _storable(target.key), whole.layout.reused(inputs, columns, rows) as reused:
             whole.layout.write(out, whole.table, reused, _about(target, data_hash))
+        if known is None and table_hash(whole.table, self._files.hash)[0] != data_hash:
+            raise CannotStore(
+                f"the value of `{target.key}` was changed while it was stored",
+                facts=("by a thread that goes on, or by another asset that has the same object",),
+                fix="return a table that nobody else has: frame.copy()",
+            )
         return data_hash, columns, rows
 
     def read(self, version: Version, directory: Path, want: Want) -> object:

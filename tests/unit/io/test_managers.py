@@ -29,6 +29,7 @@ from assetflow.errors import (
     WarehouseLocked,
 )
 from assetflow.files import Files
+from assetflow.io import parquet
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.duckdb_views import Surface
 from assetflow.io.handover import handed
@@ -305,6 +306,43 @@ def test_streams_go_in_and_out_batch_by_batch(tmp_path: Path) -> None:
     assert sum(sizes) == version.rows == 700_000
     assert max(sizes) == BLOCK_ROWS
     assert version.data_hash == table_hash(pa.table({"n": np.arange(700_000)}))[0]
+
+
+def test_a_large_table_that_is_changed_while_it_is_stored_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.arange(BLOCK_ROWS + 1, dtype="float64")
+    frame = pd.DataFrame({"x": numbers}, copy=False)
+    real = parquet.table_hash
+
+    def hashed_and_then_changed(table: pa.Table, algorithm: str) -> tuple[str, dict[str, str]]:
+        found = real(table, algorithm)
+        numbers[7] += 1  # by another thread
+        return found
+
+    monkeypatch.setattr(parquet, "table_hash", hashed_and_then_changed)
+    with pytest.raises(CannotStore, match="the value of `orders` was changed while it was stored"):
+        Place(ParquetIO(), tmp_path).put(frame)
+
+
+def test_a_smaller_table_that_is_changed_meanwhile_is_stored_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.arange(1000, dtype="float64")
+    frame = pd.DataFrame({"x": numbers}, copy=False)
+    expected, real = numbers.copy(), parquet.writer_options
+
+    def changed(schema: pa.Schema) -> dict[str, Any]:
+        numbers[:] = -1  # by another thread, when it is about to be written
+        return real(schema)
+
+    monkeypatch.setattr(parquet, "writer_options", changed)
+    place = Place(ParquetIO(), tmp_path)
+    version, directory = place.put(frame)
+
+    assert numbers[0] == -1
+    assert cast("pd.DataFrame", place.manager.read(version, directory, Want("pandas")))["x"].tolist() == [*expected]
+    assert version.data_hash == table_hash(pa.table({"x": expected}))[0]
 
 
 @pytest.mark.parametrize(("rows", "codec"), [(10, "UNCOMPRESSED"), (10_000, "ZSTD")])
