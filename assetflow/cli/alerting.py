@@ -261,8 +261,8 @@ def _send(session: Session, options: Namespace) -> Answer:
     return Answer(
         lambda: round_document(found, problem),
         lines or [(" ", good("●"), " nothing is to be sent")],
-        exit_code=1 if failed else 0,
-        ending=_not_sent(failed) if failed else (),
+        exit_code=1 if failed or problem else 0,
+        ending=_not_sent(failed) if failed else ("what is overdue was not looked for",) if problem else (),
     )
 
 

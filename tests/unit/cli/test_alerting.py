@@ -322,6 +322,26 @@ def test_a_test_is_really_sent_and_its_exit_code_says_whether(shop: Path, server
     assert cli("alert", "ls", "--json").document["data"]["channels"][0]["waiting"] == []
 
 
+def test_check_shows_a_channel_whose_variable_is_not_set(shop: Path, cli: Cli) -> None:
+    configured(shop, '[alerts.unset]\nurl = "env:ASSETFLOW_TEST_NOT_SET"\n')
+    screen = cli("check")
+
+    assert screen.code == 0  # it may well be set where the runs are
+    assert "the variable ASSETFLOW_TEST_NOT_SET is not set" in screen.out
+    assert "what the fingerprint could not see" not in screen.out
+
+
+def test_a_round_that_cannot_look_at_the_project_says_so_and_fails(shop: Path, server: Server, cli: Cli) -> None:
+    configured(shop, f'[alerts.hook]\nurl = "http://{server.address}/"\n')
+    assert cli("alert", "send").code == 0
+    (shop / "assets.py").write_text("def orders(:\n")
+    screen = cli("alert", "send")
+
+    assert screen.code == 1
+    assert "the project cannot be looked at" in screen.out
+    assert "what is overdue was not looked for" in screen.err
+
+
 def test_a_channel_that_does_not_exist_is_named_with_the_nearest(shop: Path, cli: Cli) -> None:
     configured(shop, '[alerts.team]\ncommand = ["true"]\n')
 
