@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ def main(folder_name: str) -> None:
 
     After the time limit the stacks of all threads go to `stack.txt`, and the process ends.
     """
+    gc.set_threshold(100_000)  # importing pandas makes many objects and next to no circles
     folder = Path(folder_name)
     request = json.loads((folder / "request.json").read_bytes())
     settings = settings_from_json(request["settings"])
