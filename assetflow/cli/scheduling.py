@@ -337,12 +337,13 @@ def _ran(session: Session, done: Sequence[Document], busy: Sequence[str], states
         coming = min((state.next for state in states if state.next is not None), default=None)
         upcoming = "" if coming is None else f" · next {session.clock(coming)}"
         lines = [(" ", good("●"), f" nothing is due{upcoming}")] if states else [NO_JOBS]
-    names = ", ".join(dict.fromkeys(f"`{one['job']}`" for one in failed))
+    names = [*dict.fromkeys(str(one["job"]) for one in failed)]
+    words_of_it = f"{', '.join(f'`{name}`' for name in names)} failed"
     return Answer(
         lambda: {"ticks": list(done), "busy": list(busy)},
         lines,
         exit_code=1 if failed else 0,
-        failure=AssetFailed(f"{names} failed", fix="assetflow schedule history JOB") if failed else None,
+        failure=AssetFailed(words_of_it, fix=f"assetflow schedule history {names[0]}") if failed else None,
     )
 
 

@@ -216,14 +216,24 @@ def look_line(one: Document) -> Line:
 
 def request_line(one: Document) -> Line:
     """` ✓ new_files  orders -p 2026-01-05  run #12`."""
-    asked = one["select"] or "all"
-    asked += f" -p {one['partitions']}" if one["partitions"] else ""
+    asked = _asked_for(one["select"] or "all", one["partitions"])
     facts = [f"run #{one['run']}"] if one["run"] is not None else []
     facts += [one["note"]] if one["note"] else []
     facts += ["waits"] if one["state"] == "queued" else []
     line: Line = (" ", _mark(one["state"]), " ", strong(one["sensor"]), f"  {asked}")
     note = "  " + " · ".join(facts)
     return (*line, bad(note) if one["state"] == "failed" else dim(note)) if facts else line
+
+
+def _asked_for(select: str, partitions: str | None) -> str:
+    """`orders -p 2026-01-05`; where each asset has partitions of its own, `orders[2026-01-05] week[2026-01-07]`."""
+    from assetflow.plan.slots import of_each
+
+    each = of_each(partitions)
+    if each is None:
+        return f"{select} -p {partitions}" if partitions else select
+    own = {str(key): f"{key}[{parts}]" for key, parts in each.items()}
+    return " ".join(own.get(name, name) for name in select.split())
 
 
 # --------------------------------------------------------------------------------------------- pausing and going on
@@ -363,12 +373,13 @@ def _answer(
         lines = [(" ", good("●"), nothing)] if known.has_any else [NO_JOBS]
     failed = [one.get("job") or one["sensor"] for one in (*ticks, *looks, *requests) if one["state"] == "failed"]
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(failed))
-    fix = "assetflow schedule history JOB" if any(one["state"] == "failed" for one in ticks) else None
+    is_of_job = any(one["state"] == "failed" for one in ticks)  # then the first one is
+    fix = f"assetflow {'schedule' if is_of_job else 'sensor'} history {failed[0]}" if failed else None
     return Answer(
         lambda: {"ticks": list(ticks), "busy": list(busy), "looks": list(looks), "requests": list(requests)},
         lines,
         exit_code=1 if failed else 0,
-        failure=AssetFailed(f"{names} failed", fix=fix or "assetflow sensor history SENSOR") if failed else None,
+        failure=AssetFailed(f"{names} failed", fix=fix) if failed else None,
     )
 
 
