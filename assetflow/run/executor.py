@@ -136,7 +136,8 @@ class ThreadExecutor:
 
     While tasks take next to no time some more are taken than there are threads: these then need not wait for who hands
     them out, who records several ends at once. Tiny ones that compute in Python keep each other from the interpreter,
-    which only one thread has at a time, and pay for each change of hands: then one thread carries them all out.
+    which only one thread has at a time, and pay for each change of hands: then one thread carries them all out. It begins
+    none while who hands them out is at work, unless that takes longer than `_NAP_S`: outside `wait` it is.
     """
 
     def __init__(self, means: Means) -> None:
@@ -150,6 +151,8 @@ class ThreadExecutor:
         self._took: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
         self._several = threading.Event()
         self._several.set()
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
         self._last_result = 0.0
 
     @property
@@ -180,6 +183,7 @@ class ThreadExecutor:
     def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
         """The results and announcements that have come, waiting at most `timeout_s` for the first."""
         results: list[NodeResult | Announced] = []
+        self._may_go_on.set()
         try:
             results.append(self._results.get(timeout=timeout_s))
             if not self._several.is_set():
@@ -196,6 +200,8 @@ class ThreadExecutor:
             self._last_result = now
         elif now - self._last_result > QUICK_S:  # what runs now is not tiny, and the others shall not wait for it
             self._several.set()
+        if not self._several.is_set():
+            self._may_go_on.clear()
         return results
 
     def _choose(self) -> None:
@@ -222,6 +228,7 @@ class ThreadExecutor:
         """Let idle threads end, and see them do so: one that ends with the interpreter may take it down."""
         threads, self._threads = self._threads, []
         self._several.set()
+        self._may_go_on.set()
         for _ in threads:
             self._tasks.put(None)
         if not self._running:
@@ -231,7 +238,9 @@ class ThreadExecutor:
     def _next_task(self, number: int) -> Task | None:
         if number:
             self._several.wait()
-        return self._tasks.get()
+        task = self._tasks.get()
+        self._may_go_on.wait(_NAP_S)
+        return task
 
     def _serve(self, number: int) -> None:
         while (task := self._next_task(number)) is not None:

@@ -139,6 +139,17 @@ def test_one_thread_carries_out_tiny_tasks_that_compute_and_never_keeps_the_othe
             executor.start(a_task())
             under_way += 1
         under_way -= len(executor.wait(5))
+    calm = 0
+    while computes and calm < 5:  # it begins no other task while who hands them out is at work
+        assert time.monotonic() < until
+        while executor.capacity:
+            executor.start(a_task())
+            under_way += 1
+        under_way -= len(executor.wait(5))
+        before, began = len(served), time.monotonic()
+        time.sleep(0.006)
+        lasted = time.monotonic() - began
+        calm = 0 if len(served) - before > 1 else calm + (lasted < 0.015)
     while under_way:
         under_way -= len(executor.wait(5))
 
