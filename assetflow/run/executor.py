@@ -136,8 +136,8 @@ class ThreadExecutor:
 
     While tasks take next to no time some more are taken than there are threads: these then need not wait for who hands
     them out, who records several ends at once. Tiny ones that compute in Python keep each other from the interpreter,
-    which only one thread has at a time, and pay for each change of hands: then one thread carries them all out. It begins
-    none while who hands them out is at work, unless that takes longer than `_NAP_S`: outside `wait` it is.
+    which only one thread has at a time, and pay for each change of hands: then one thread carries them all out, and
+    begins none while who hands them out is at work outside `wait`, unless that takes longer than `_NAP_S`.
     """
 
     def __init__(self, means: Means) -> None:

@@ -137,8 +137,9 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     if load is not None:
         _storage_must_be_there(catalog, storage)
     parts = [names for key in graph.specs if (names := split_slot(key))[1]]
-    current = Current.of(catalog, env, parts, None if earlier is None else earlier.current)
-    heads = dict(current.heads)
+    # Only a verb that may go on to run something looks twice.
+    current = None if load is None else Current.of(catalog, env, parts, None if earlier is None else earlier.current)
+    heads = dict(catalog.heads(env, parts) if current is None else current.heads)
     declared = DeclaredNow(root, catalog.database.path, remembered := Remembered(catalog), time.time_ns())
     graph = graph.having(declared.look(graph.specs.values()))
     heads.update(aliased(graph, heads, catalog, code))
