@@ -123,7 +123,7 @@ def emptied(*folders: Path) -> None:
 def put_away(folder: Path, beside: Path) -> None:
     """Delete a folder of few files; one of many is moved `beside`, to be deleted when all has been measured.
 
-    Whenever ext4 makes a file it looks past the inode of each that was deleted in the last minutes: who makes many files
+    Whenever ext4 makes a file it looks past the inode of each that was deleted in the last minutes: who makes many
     would pay for those of the round before. Big files are few, and shall not fill the disk.
     """
     if not folder.is_dir():
