@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import time
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -58,6 +59,16 @@ def step_error(error: BaseException, root: Path | None) -> StepError:
         "".join(summary.format()),
     )
     return _without_secrets(found)
+
+
+def log_text(error: StepError) -> str:
+    """What the log of a step has of its error: the traceback, or a record in one line where there is none."""
+    if error.text:
+        return error.text
+    now = time.time()
+    stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
+    more = [" ".join(fact.split()) for fact in error.facts] + ([] if error.fix is None else [f"help: {error.fix}"])
+    return f"{stamp} ERROR   {error.code}: {'; '.join([error.message, *more])}".replace("\n", " ") + "\n"
 
 
 def _without_secrets(error: StepError) -> StepError:

@@ -36,7 +36,7 @@ from assetflow.run.capture import write_to_log, writing_to
 from assetflow.run.checked import check_outcome, cleaned, failing, ready_outcome, rejection
 from assetflow.run.discovered import Discovery
 from assetflow.run.discovery import Seen, watching
-from assetflow.run.failure import step_error
+from assetflow.run.failure import log_text, step_error
 from assetflow.run.handover import Handing, Handover
 from assetflow.run.outcome import Debugger
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
@@ -145,8 +145,7 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
                 _await_permit(call)  # what was read has its numbers then, or is thrown away, and so is the failure
             except Denied:
                 return NodeResult(task, started, time.time(), call.seconds, is_denied=True)
-            if failure.text:
-                write_to_log(failure.text + call.task.inputs_text)
+            write_to_log(log_text(failure) + call.task.inputs_text)
             return NodeResult(call.task, started, time.time(), call.seconds, error=failure, is_retryable=is_retryable)
 
 

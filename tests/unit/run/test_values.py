@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,10 @@ def test_a_column_that_is_not_there_fails_the_reader_with_the_near_name(workspac
     assert error is not None
     assert error.code == "AF140"
     assert "amount" in " ".join([error.message, *error.facts, error.fix or ""])
+    (log,) = workspace.project().logs(key="reader")
+    record, *inputs = log.text.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR   AF140: .*amount", record)
+    assert [line.split()[0] for line in inputs] == ["input"]
 
 
 @pytest.mark.parametrize(
