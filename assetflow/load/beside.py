@@ -7,17 +7,18 @@ goes by the content of its file: one that changes meanwhile is indexed again by 
 from __future__ import annotations
 
 import ast
-import marshal
 import os
-import subprocess
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from assetflow.fingerprint.files import index_key
 from assetflow.fingerprint.index import index_of
+
+if TYPE_CHECKING:
+    import subprocess  # every load comes by here, and hardly any begins a process
 
 _WORTH_BYTES = 40_000
 """Less text than this is indexed before another process has begun."""
@@ -41,6 +42,9 @@ class Beside:
         process, self._process = self._process, None
         if process is None:
             return {}
+        import marshal
+        import subprocess
+
         try:
             found = marshal.loads(process.communicate(timeout=_PATIENCE_S)[0])  # noqa: S302 - from our own child
         except (subprocess.SubprocessError, OSError, ValueError, EOFError, TypeError):
@@ -69,6 +73,8 @@ def indexing_beside(root: Path, names: Iterable[str]) -> Generator[Beside]:
 
 def main() -> None:
     """The other process: the paths come by standard input, the indexes go to standard output."""
+    import marshal
+
     found: Rows = {}
     for path in marshal.loads(sys.stdin.buffer.read()):  # noqa: S302 - from our own parent
         with suppress(OSError, SyntaxError, ValueError, RecursionError):
@@ -87,6 +93,9 @@ def _files_of(root: Path, names: Iterable[str]) -> Iterable[str]:
 
 
 def _begun(files: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    import marshal
+    import subprocess
+
     home = str(Path(__file__).parents[2])
     try:
         process = subprocess.Popen(

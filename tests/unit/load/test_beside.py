@@ -25,7 +25,7 @@ ASSET = (
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project of 500 assets, of which one module has no assets and one is not Python."""
+    """A project of 500 assets in a package and a module, and of a module without assets."""
     (tmp_path / "assetflow.toml").write_text('modules = ["works", "more"]\n')
     package = tmp_path / "works"
     package.mkdir()
