@@ -17,6 +17,7 @@ from typing import TextIO
 
 from assetflow.run.steplog import LOG_LIMIT, StepLog
 
+_FORMAT = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
 _local = threading.local()
 _STARTED_BY = "_assetflow_log"
 """The attribute of a thread that holds the log of the step that started it."""
@@ -72,7 +73,7 @@ def capturing() -> Generator[None]:
         return
     before = sys.stdout, sys.stderr
     handler = _LogHandler(logging.INFO)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.setFormatter(_FORMAT)
     root = logging.getLogger()
     asset_logger = logging.getLogger("assetflow.asset")
     level = asset_logger.level
@@ -111,6 +112,11 @@ def writing_to(target: Path | int, limit: int = LOG_LIMIT) -> Generator[None]:
             yield
         finally:
             _local.log = before
+
+
+def error_record(message: str) -> str:
+    """The line that a record of `logging` with this error has in a log."""
+    return _FORMAT.format(logging.LogRecord("assetflow", logging.ERROR, "", 0, message, None, None))
 
 
 def write_to_log(text: str) -> None:

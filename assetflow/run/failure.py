@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import time
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, Projec
 from assetflow.model.keys import AssetKey
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.planner import Step
+from assetflow.run.capture import error_record
 from assetflow.run.outcome import StepError
 
 OUR_FOLDER = str(Path(__file__).resolve().parent.parent)
@@ -65,10 +65,9 @@ def log_text(error: StepError) -> str:
     """What the log of a step has of its error: the traceback, or a record in one line where there is none."""
     if error.text:
         return error.text
-    now = time.time()
-    stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
-    more = [" ".join(fact.split()) for fact in error.facts] + ([] if error.fix is None else [f"help: {error.fix}"])
-    return f"{stamp} ERROR   {error.code}: {'; '.join([error.message, *more])}".replace("\n", " ") + "\n"
+    help_ = [] if error.fix is None else [f"help: {error.fix}"]
+    words = " ".join("; ".join([error.message, *error.facts, *help_]).split())
+    return error_record(f"{error.code}: {words}") + "\n"
 
 
 def _without_secrets(error: StepError) -> StepError:
