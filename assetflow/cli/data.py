@@ -16,7 +16,7 @@ from assetflow.cli.text import Line, Span, count, dim, number, size
 from assetflow.errors import ContractBroken, NoSuchVersion, QueryError, UsageError
 from assetflow.model.durations import words
 from assetflow.model.versions import parse_version
-from assetflow.plan.named import written
+from assetflow.plan.named import has_partitions, written
 
 if TYPE_CHECKING:
     from assetflow.cli.session import Session
@@ -53,7 +53,7 @@ def preview(session: Session, options: Namespace) -> Answer:
 def _is_of_several(session: Session, name: str) -> bool:
     """Whether a name means all partitions of an asset: only tables are shown as one."""
     graph, parts = session.project().graph, written(name)
-    return graph.specs[graph.resolve(parts.asset)].partitions is not None and not parts.partitions
+    return not parts.partitions and has_partitions(graph, graph.resolve(parts.asset))
 
 
 def _preview_of_value(session: Session, options: Namespace) -> Answer:

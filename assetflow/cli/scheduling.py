@@ -98,9 +98,10 @@ def _missed_lately(
     found: Counter[str] = Counter()
     for name, first, last, number in rows:
         job = jobs.get(name)
-        is_cut = first <= since and job is not None and job.cron
-        since_then = sum(1 for _ in due_ticks(job.cron, job.tz, int(since), last)) if job and is_cut else number
-        found[name] += min(number, since_then)
+        if first > since or job is None or not job.cron:
+            found[name] += number
+        else:
+            found[name] += min(number, sum(1 for _ in due_ticks(job.cron, job.tz, int(since), last)))
     return found
 
 

@@ -275,13 +275,9 @@ def test_columns_that_differ_between_partitions_are_named(shop: Path) -> None:
 
 
 FILTERED = """
-from pathlib import Path
-
 import pandas as pd
 
-from assetflow import Daily, Dynamic, Partition, asset
-
-HERE = Path(__file__).parent
+from assetflow import Daily, Partition, asset
 
 
 @asset(partitions=Daily("2026-01-01", end="2026-01-03"))
