@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
 
@@ -30,6 +32,7 @@ _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 _FORBIDDEN = frozenset([errno.EACCES, errno.EPERM, errno.EROFS])
 _NO_LINKS = frozenset([errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP])
 _ABOUT_US = _FORBIDDEN | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _CHUNK = 1 << 20  # a multiple of BLOCK_BYTES
 _LARGE = 8 << 20  # a file of more bytes is worth a thread
 _PARTS = 4  # so many chunks may wait for it
@@ -65,7 +68,8 @@ class Files:
                 if not path.is_dir():
                     raise
             except FileNotFoundError:
-                path.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir(exist_ok=True)
 
     def create(self, path: Path) -> BinaryIO:
         """A new file for writing; the caller syncs it with `sync_file` before closing. It must not exist yet.
@@ -73,7 +77,7 @@ class Files:
         Once it is closed nobody can open it for writing again: what is stored never changes.
         """
         with _mapped("creating", path):
-            return open(path, "xb", buffering=0, opener=_open_immutable)
+            return FileIO(os.open(path, _NEW_FILE, 0o444), "wb")
 
     def write(self, handle: BinaryIO, data: bytes | memoryview) -> int:
         """Append all of `data`; the number of bytes written."""
@@ -357,6 +361,28 @@ def block_digest(data: bytes | memoryview, algorithm: str) -> bytes:
     return new_hash(algorithm, data).digest()
 
 
+class _Names:
+    """Names that nothing else has: digests of a secret of this process and a number. No call asks the system."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._secret, self._numbers = os.urandom(16), count()
+
+    def __call__(self) -> str:
+        from xxhash import xxh3_128_hexdigest
+
+        return xxh3_128_hexdigest(self._secret + next(self._numbers).to_bytes(8, "big"))
+
+
+fresh_name = _Names()
+"""32 hexadecimal digits, each call others, in every thread and process: as good as `uuid4().hex` for names of files."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=fresh_name.begin)
+
+
 def size_of(path: Path) -> int:
     """Bytes in a file, or in all files below a directory."""
     with _mapped("measuring", path):
@@ -412,10 +438,6 @@ def storage_error(doing: str, path: Path, error: OSError) -> AssetflowError:
             fix="give this user the right to write there, or choose another storage folder in the project file",
         )
     return StorageFailed(f"{doing} {path.name} failed: {reason}", facts=(f"path:     {path}",))
-
-
-def _open_immutable(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o444)
 
 
 def names_disk_errors(function: Callable[P, R]) -> Callable[P, R]:

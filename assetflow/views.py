@@ -171,7 +171,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """The log of one attempt: what the function printed and logged, and its traceback.
+    """The log of one attempt: what the function printed and logged, and its traceback; without any there is no file.
 
     `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several.
     """

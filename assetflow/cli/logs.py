@@ -105,7 +105,8 @@ def _which(given: list[str]) -> tuple[int | None, str | None]:
 def _log_lines(session: Session, log: LogFile, nothing: str) -> list[Line]:
     again = f" · attempt {log.attempt}" if log.attempt > 1 else ""
     name = slot(log.asset, log.partition)
-    title: Line = (" ", strong(name), f" · run #{log.run_id}{again}", dim(f" · {session.place(str(log.path))}"))
+    place = f" · {session.place(str(log.path))}" if log.text else ""
+    title: Line = (" ", strong(name), f" · run #{log.run_id}{again}", dim(place))
     body: list[Line] = [("   ", line.expandtabs(4)) for line in log.text.splitlines()]
     return [title, *(body or [("   ", Span(nothing, "dim"))])]
 

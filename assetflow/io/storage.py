@@ -12,10 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
-from assetflow.files import Files, size_of
+from assetflow.files import Files, fresh_name, size_of
 from assetflow.io.base import IOManager, Target, Want, Written
 from assetflow.io.folders import folder_name
 from assetflow.io.handover import LARGEST_BYTES, Handed
@@ -120,7 +119,7 @@ class Storage:
         Raises:
             DiskFull, NotWritable, StorageFailed: the disk refused.
         """
-        directory = self._root / "tmp" / f"{run_id}-{self._owner}{uuid4().hex[len(self._owner) :]}"
+        directory = self._root / "tmp" / f"{run_id}-{self._owner}{fresh_name()[len(self._owner) :]}"
         self._files.make_directory(directory)
         return directory
 
@@ -171,7 +170,7 @@ class Storage:
         """
         if staged.directory is None:
             return _new_version(staged, "", staged.size_bytes)
-        identity = uuid4().hex[:12]
+        identity = fresh_name()[:12]
         digest = staged.data_hash.rpartition(":")[2][:16]
         location = f"{'/'.join(staged.key.split('.'))}/{folder_name(staged.partition)}/{digest}-{identity}"
         manager = self._manager(staged.io)

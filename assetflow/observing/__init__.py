@@ -150,12 +150,19 @@ class Observing:
         path = self._log_path(attempt)
         try:
             text = log_text(path)
-        except FileNotFoundError:  # it never started: blocked, linked, or a source that is not there
-            return None
+        except FileNotFoundError:
+            if not self._has_run(attempt) or not path.parent.is_dir():
+                return None
+            text = ""  # it said nothing, so nothing was written
         except OSError as error:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
         made = partitions_in(path, attempt.partition)
         return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text, made)
+
+    def _has_run(self, attempt: Attempt) -> bool:
+        """Whether a function was called, so that there may have been output."""
+        spec = self.graph.specs.get(attempt.asset)
+        return attempt.state not in ("blocked", "linked", "cut_off") and (spec is None or not spec.is_source)
 
     def _followed_run(self, run_id: int | None, asset: Named | None) -> int:
         with self._catalog() as catalog:

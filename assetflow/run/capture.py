@@ -98,13 +98,10 @@ def capturing() -> Generator[None]:
 
 @contextmanager
 def writing_to(target: Path | int, limit: int = LOG_LIMIT) -> Generator[None]:
-    """Send the calling thread's output to a file (made with its folder), or to a descriptor, while the block runs.
+    """Send the calling thread's output to a file, or to a descriptor, while the block runs.
 
-    Raises:
-        OSError: the file cannot be made.
+    The file and its folder are made when there is output.
     """
-    if not isinstance(target, int):
-        target.parent.mkdir(parents=True, exist_ok=True)
     before = getattr(_local, "log", None)
     with closing(StepLog(target, limit)) as log:
         _local.log = log
@@ -112,6 +109,17 @@ def writing_to(target: Path | int, limit: int = LOG_LIMIT) -> Generator[None]:
             yield
         finally:
             _local.log = before
+
+
+def with_file(log: Path) -> Path:
+    """The log file, made now, for who has another place for what cannot be written.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    return log
 
 
 def error_record(message: str) -> str:

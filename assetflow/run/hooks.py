@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from assetflow.model.hooks import Event
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import CheckOutcome
-from assetflow.run.capture import writing_to
+from assetflow.run.capture import with_file, writing_to
 from assetflow.run.failure import step_error
 from assetflow.run.steplog import log_path
 
@@ -137,7 +137,7 @@ class HookThread:
     def _serve(self) -> None:
         with ExitStack() as stack:
             try:
-                stack.enter_context(writing_to(self._setup.runs / str(self._run_id) / FILE))
+                stack.enter_context(writing_to(with_file(self._setup.runs / str(self._run_id) / FILE)))
             except OSError:  # hooks are called though their words cannot be kept
                 stack.enter_context(writing_to(Path(os.devnull)))
             while (item := self._next()) is not None:

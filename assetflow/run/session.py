@@ -30,7 +30,7 @@ from assetflow.plan.staleness import Action
 from assetflow.plan.undecided import undecided_names
 from assetflow.run.ahead import Announce
 from assetflow.run.batches import in_batches
-from assetflow.run.capture import capturing, writing_to
+from assetflow.run.capture import capturing, with_file, writing_to
 from assetflow.run.declared import make_salt
 from assetflow.run.discovered import Discovery
 from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor, nothing
@@ -293,7 +293,7 @@ def _tear_down(resources: ResourcePool, observer: Observer, log: Path) -> None:
     with ExitStack() as stack:
         stack.enter_context(capturing())
         try:
-            stack.enter_context(writing_to(log))
+            stack.enter_context(writing_to(with_file(log)))
         except OSError:  # a full disk must not keep resources open
             stack.enter_context(redirect_stdout(sys.stderr))
         errors = resources.close()

@@ -12,10 +12,9 @@ from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 from assetflow.errors import AssetFailed, AssetflowError, WrongReturn
-from assetflow.files import is_of_the_disk, storage_error
+from assetflow.files import fresh_name, is_of_the_disk
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
 from assetflow.io.parts import read_parts
@@ -124,7 +123,8 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
     SECRETS.add_from(node.config)
     with closing(call.teller), ExitStack() as cleanup:
         try:
-            _open_log(cleanup, bench, task.log_file)
+            log = task.log_file if bench.log_descriptor is None else bench.log_descriptor
+            cleanup.enter_context(writing_to(log, bench.log_limit))
             # Nobody here keeps what was returned: it is let go of as soon as it is in memory of its own.
             outputs = _store_all(bench, call, _compute(bench, call, cleanup), started, announce)
             ended = time.time()
@@ -290,7 +290,7 @@ def _announced(bench: Workbench, parts: Iterable[_Part]) -> dict[AssetKey, Versi
     found: dict[AssetKey, Version] = {}
     for part in parts:
         if part.handed is not None and bench.handover.wants(part.key):
-            version = found[part.key] = part.handed.version(f"{AHEAD}{uuid4().hex}")
+            version = found[part.key] = part.handed.version(f"{AHEAD}{fresh_name()}")
             bench.handover.offer(part.key, version.location, part.handed)
     return found
 
@@ -482,12 +482,3 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
             place = f" ({failure.file}:{failure.line})" if failure.file else ""
             return CheckOutcome(check.name, False, check.blocking, f"{failure.type}: {failure.message}{place}")
     return check_outcome(check, answer)
-
-
-def _open_log(cleanup: ExitStack, bench: Workbench, file: Path) -> None:
-    try:
-        cleanup.enter_context(
-            writing_to(file if bench.log_descriptor is None else bench.log_descriptor, bench.log_limit)
-        )
-    except OSError as error:
-        raise storage_error(f"writing the log {file.name}", file, error) from error

@@ -2,7 +2,7 @@
 
 Half of the limit is for how it began, half for how it ended; what is left out between is counted. While the attempt
 runs, its end lies in two files beside the log, of which the older is dropped when the newer is full; at the end they
-become part of the log. So nothing is held in memory, and a short log is written once.
+become part of the log. So nothing is held in memory, and a short log is written once. Who says nothing has no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote
 
 from assetflow.errors import UsageError
@@ -65,8 +65,10 @@ class StepLog:
     Instead of a file the target may be a descriptor: a process of its own hands its lines to the one that has the file
     and `feed`s it with what comes, output of what is not Python as well.
 
+    The file, and its folder, are made when there is something to write.
+
     Raises:
-        OSError: the file cannot be made; also where it cannot be written any more.
+        OSError: while something is written, the file cannot be made or written.
     """
 
     def __init__(self, target: Path | int, limit: int = LOG_LIMIT) -> None:
@@ -143,15 +145,19 @@ class _BoundedFile:
 
     def __init__(self, path: Path, limit: int) -> None:
         self._path, self._room = path, max(limit // 2, 1)
-        self._head = path.open("w+b", buffering=0)
-        self._parts = parts_of(path, os.fstat(self._head.fileno()).st_ino)
+        self._head: BinaryIO | None = None
+        self._parts = path, path  # of the file, when there is one
         self._tail: BinaryIO | None = None
         self._size = self._tail_size = self._dropped = self._late = 0
+        self._is_closed = False
 
     def write(self, data: bytes) -> None:
-        if self._head.closed:
+        if self._is_closed:
             self._write_late(data)
             return
+        if self._head is None:
+            self._head = _made_open(self._path, "w+b")
+            self._parts = parts_of(self._path, os.fstat(self._head.fileno()).st_ino)
         if self._tail is None and self._size + len(data) <= self._room:
             _write(self._head, data)
             self._size += len(data)
@@ -174,7 +180,10 @@ class _BoundedFile:
         self._tail_size += len(data)
 
     def close(self) -> None:
-        if self._head.closed:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._head is None:
             return
         with self._head:
             if self._tail is None:
@@ -182,19 +191,19 @@ class _BoundedFile:
             self._tail.close()
             whole = self._path.with_name(self._path.name + ".new")
             with whole.open("wb") as stream:
-                self._put_together(stream)
+                self._put_together(self._head, stream)
             whole.replace(self._path)
         for part in self._parts:
             part.unlink(missing_ok=True)
 
-    def _put_together(self, stream: BinaryIO) -> None:
+    def _put_together(self, head: BinaryIO, stream: BinaryIO) -> None:
         sizes = [part.stat().st_size if part.exists() else 0 for part in self._parts]
         skips = [0, 0]
         if surplus := max(0, sum(sizes) - self._room):
             skips[0] = _line_after(self._parts[0], surplus)
         self._dropped += skips[0]
-        self._head.seek(0)
-        _copy(self._head, stream, self._size)
+        head.seek(0)
+        _copy(head, stream, self._size)
         if self._dropped:
             stream.write(left_out(self._dropped))
         for part, size, skip in zip(self._parts, sizes, skips, strict=True):
@@ -216,14 +225,24 @@ class _BoundedFile:
 
     def _tell_dropped(self) -> None:
         """Say it at the end of the beginning, for who reads the log before it is put together."""
-        self._head.seek(self._size)
-        _write(self._head, left_out(self._dropped))
+        if self._head is not None:
+            self._head.seek(self._size)
+            _write(self._head, left_out(self._dropped))
 
     def _write_late(self, data: bytes) -> None:
         if self._late + len(data) <= _LATE:
             self._late += len(data)
-            with self._path.open("ab", buffering=0) as stream:
+            with _made_open(self._path, "ab") as stream:
                 _write(stream, data)
+
+
+def _made_open(path: Path, mode: str) -> BinaryIO:
+    """The file opened without a buffer; its folder is mostly there."""
+    try:
+        return cast("BinaryIO", open(path, mode, buffering=0))
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cast("BinaryIO", open(path, mode, buffering=0))
 
 
 def parts_of(path: Path, inode: int) -> tuple[Path, Path]:

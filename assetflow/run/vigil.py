@@ -204,7 +204,6 @@ class Vigil:
     def _write(self, data: bytes) -> None:
         with suppress(OSError):  # a log that cannot be written must not end the run
             if self._log is None:
-                self._task.log_file.parent.mkdir(parents=True, exist_ok=True)
                 self._log = StepLog(self._task.log_file, self._log_limit)
             self._log.feed(data)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +14,7 @@ from typing import BinaryIO
 import pytest
 
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, StorageFailed
-from assetflow.files import BLOCK_BYTES, Files, block_digest, size_of, tree_files
+from assetflow.files import BLOCK_BYTES, Files, block_digest, fresh_name, size_of, tree_files
 from assetflow.io.hashing import bytes_hash, file_hash
 
 
@@ -311,3 +313,36 @@ def test_a_second_name_is_the_same_file_and_takes_no_name_that_exists(tmp_path: 
     assert (tmp_path / "two").samefile(tmp_path / "one")
     with pytest.raises(StorageFailed, match="linking two failed"):
         Files().link(tmp_path / "one", tmp_path / "two")
+
+
+def test_fresh_names_are_unlike_in_all_threads_and_processes() -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.extend([fresh_name() for _ in range(1_000)])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    code = "from assetflow.files import fresh_name\nfor _ in range(1000): print(fresh_name())"
+    for _ in range(2):
+        found += subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+
+    assert len(set(found)) == len(found) == 6_000
+    assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_goes_on_with_names_of_its_own() -> None:
+    code = """
+import os
+from assetflow.files import fresh_name
+
+fresh_name()
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, fresh_name().encode())
+    os._exit(0)
+os.wait()
+print(fresh_name() != os.read(read, 100).decode())
+"""
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "True"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,22 @@ def test_lines_are_picked_by_pattern_level_and_number(ran: Cli) -> None:
     assert ran("logs", "orders", "--raw", "-n", "0").out == ""
     [warning] = ran("logs", "orders", "--raw", "--level", "warning").out.splitlines()
     assert warning.endswith("WARNING page 2 was short")
+
+
+def test_a_silent_asset_says_so_and_has_no_file(ran: Cli, tmp_path: Path) -> None:
+    screen = ran("logs", "quiet").out
+
+    assert "nothing was printed or logged" in screen
+    assert ".log" not in screen  # there is none to look at
+    assert not list(tmp_path.glob(".assetflow/runs/*/quiet*"))
+    assert list(tmp_path.glob(".assetflow/runs/1/orders.1.log"))
+    assert ran("logs", "quiet", "--raw").out == ""
+
+
+def test_a_log_whose_folder_is_gone_is_not_called_silent(ran: Cli, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / ".assetflow" / "runs" / "1")
+
+    assert "no logs for quiet" in ran("logs", "quiet").out
 
 
 def test_assets_without_such_a_line_are_counted(ran: Cli) -> None:
