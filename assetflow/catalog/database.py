@@ -35,6 +35,9 @@ from assetflow.errors import (
 
 SCHEMA_VERSION = 12
 BUSY_S = 30.0
+_CACHE_KIB = 32_000
+"""Of pages in memory while a catalog is written, if it has so many. With 2,000, which is usual, each commit reads the
+pages of its indexes anew from about 100,000 versions on."""
 
 
 class Database:
@@ -240,6 +243,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 if is_empty:
                     connection.executescript(f"BEGIN IMMEDIATE;{_new_catalog()}COMMIT;")
                 elif (found := _version_of(connection)) < SCHEMA_VERSION:

@@ -65,6 +65,8 @@ def form_of(annotation: object) -> str | None:
     """
     if isinstance(annotation, str):
         return _form_of_text(annotation)
+    if type(annotation) is type:  # what most annotations are; asking what it was made of takes longer
+        return _form_of_class(annotation)
     origin = get_origin(annotation)
     if origin is Annotated:
         return form_of(get_args(annotation)[0])

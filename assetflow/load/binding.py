@@ -47,6 +47,8 @@ class Names:
         self.keys = dict.fromkeys(keys)
         self.sources = sources
         self.unmet: dict[int, Unmet] = {}  # what was looked for in vain, by the `id` of the problem
+        self.evaluated: dict[tuple[int, str], object] = {}  # of annotations that are text, by the `id` of their globals
+        self.plain_forms: dict[type, str] = {}  # of classes that mean nothing but the value of an asset in this form
         self._by_last: dict[str, list[str]] = {}
         for key in self.keys:
             self._by_last.setdefault(last_name(key), []).append(key)
@@ -111,7 +113,7 @@ def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[Definit
         return Bound((), None, None)
     parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     check_signature(taker, code, parameters, files, problems)
-    hints = annotations_of(cast("FunctionType", inner))
+    hints = annotations_of(cast("FunctionType", inner), names.evaluated)
     defaults = with_default(cast("FunctionType", inner), code)
     binder = _Binder(taker, names, files, problems)
     found = [binder.one(name, hints.get(name), optional=name in defaults) for name in parameters]
@@ -186,10 +188,16 @@ class _Binder:
 
     def one(self, name: str, annotation: object, *, optional: bool) -> Binding | None:
         """The binding of a parameter, or None when its default is used or a problem was found."""
-        special = self._special(name, annotation)
-        if special is not None:
-            return special
-        more = _in_of(annotation)
+        cls = annotation if type(annotation) is type else None
+        form = None if cls is None else self._names.plain_forms.get(cls)
+        more = None
+        if form is None:
+            special = self._special(name, annotation)
+            if special is not None:
+                return special
+            more, form = _in_of(annotation), form_of(annotation) or "python"
+            if cls is not None and more is None:
+                self._names.plain_forms[cls] = form
         wanted = self._taker.inputs.get(name) or (more.key if more else None)
         key = self._upstream(name, wanted, annotation, optional=optional)
         if key is None:
@@ -204,7 +212,7 @@ class _Binder:
             )
             return None
         return Binding(
-            name, "asset", key, form_of(annotation) or "python", more.columns if more else None, optional=optional,
+            name, "asset", key, form, more.columns if more else None, optional=optional,
             accept=(more.accept or "") if more else "", window=more.window if more else (0, 0),
             partitions=more.partitions if more else None, need=more.need if more else None,
         )  # fmt: skip
@@ -276,8 +284,13 @@ class _Binder:
         return problem
 
 
-def annotations_of(function: FunctionType) -> dict[str, object]:
-    """The annotations, evaluated where that is possible; the others as text."""
+def annotations_of(
+    function: FunctionType, evaluated: dict[tuple[int, str], object] | None = None
+) -> dict[str, object]:  # fmt: skip
+    """The annotations, evaluated where that is possible; the others as text.
+
+    `evaluated` holds what texts meant in the globals of other functions; what is found is added.
+    """
     try:
         raw = dict(function.__annotations__)
     except NameError:  # Python 3.14 evaluates them only now, and a name may be there for type checkers alone
@@ -285,16 +298,25 @@ def annotations_of(function: FunctionType) -> dict[str, object]:
 
         library = importlib.import_module("annotationlib")
         raw = cast("dict[str, object]", library.getannotations_of(function, format=library.Format.STRING))
-    inside = closure_values(function)
-    return {name: _evaluated(value, function.__globals__, inside) for name, value in raw.items()}
+    known = {} if evaluated is None else evaluated
+    inside = closure_values(function) if any(isinstance(value, str) for value in raw.values()) else {}
+    names = function.__globals__
+    for parameter, value in raw.items():
+        if isinstance(value, str):
+            place = (id(names), value)
+            if inside:
+                raw[parameter] = _evaluated(value, names, inside)
+                continue
+            if place not in known:
+                known[place] = _evaluated(value, names, inside)
+            raw[parameter] = known[place]
+    return raw
 
 
-def _evaluated(annotation: object, names: dict[str, object], inside: Mapping[str, object]) -> object:
-    if not isinstance(annotation, str):
-        return annotation
+def _evaluated(annotation: str, names: dict[str, object], inside: Mapping[str, object]) -> object:
     try:
         # The text of the user's own annotation, in the way of `typing.get_type_hints`.
-        return eval(annotation, names, _Lenient({**vars(builtins), **names, **inside}))  # noqa: S307
+        return eval(annotation, names, _Lenient(inside, names))  # noqa: S307
     except Exception:  # noqa: BLE001 - whatever the user's text raises, the text itself still says the form
         return annotation
 
@@ -302,8 +324,12 @@ def _evaluated(annotation: object, names: dict[str, object], inside: Mapping[str
 class _Lenient(dict[str, object]):
     """Names for an annotation; those that only type checkers see (`if TYPE_CHECKING:`) stand for their own text."""
 
+    def __init__(self, inside: Mapping[str, object], names: Mapping[str, object]) -> None:
+        super().__init__()
+        self._spaces = (inside, names, vars(builtins))
+
     def __missing__(self, name: str) -> object:
-        return _Unseen(name)
+        return next((space[name] for space in self._spaces if name in space), _Unseen(name))
 
 
 class _Unseen:

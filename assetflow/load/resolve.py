@@ -83,6 +83,7 @@ class Resolver:
     def __init__(self, project: Project, overrides: Mapping[str, Mapping[str, object]]) -> None:
         self._project = project
         self._problems = project.problems
+        self._places: dict[int, Location] = {}
         assets, sources, checks = _sorted_out(project.declared)
         keys = self._unique_keys(project.declared)
         kept = {id(definition) for definition in keys.values()}
@@ -141,7 +142,10 @@ class Resolver:
     def _place(self, definition: AssetDefinition | SourceDefinition | CheckDefinition) -> Location:
         if isinstance(definition, SourceDefinition):
             return Location(self._project.files.relative(definition.file), definition.line)
-        return function_place(definition.function, self._project.files)
+        place = self._places.get(id(definition))
+        if place is None:
+            place = self._places[id(definition)] = function_place(definition.function, self._project.files)
+        return place
 
     def _try(self, check: Callable[[], object]) -> None:
         try:

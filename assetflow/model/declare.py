@@ -7,7 +7,7 @@ registered anywhere. A project finds definitions by looking at what its modules 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
@@ -237,9 +237,9 @@ def asset(  # noqa: PLR0913 - what can be said about it, all by keyword
         bounds = limits(timeout, memory, isolation, pool)
         found = _asset_definition(
             fn, (output,), False, group, owners, tags, io, inputs, deps, retry, counts, bounds, partitions,
-            _batching(batch, partition_column),
+            _batching(batch, partition_column), auto_of(auto),
         )  # fmt: skip
-        attach_definition(fn, replace(found, auto=auto_of(auto)))
+        attach_definition(fn, found)
         return fn
 
     return attach if function is None else attach(function)
@@ -459,6 +459,7 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
     bounds: Limits,
     partitions: Partitions | None,
     batch: Batching | None = None,
+    auto: Auto | None = None,
 ) -> AssetDefinition:
     file, line = place_of(fn)
     return AssetDefinition(
@@ -478,4 +479,5 @@ def _asset_definition(  # noqa: PLR0913 - hands on what the decorators were give
         batch=batch,
         file=file,
         line=line,
+        auto=auto,
     )

@@ -288,6 +288,8 @@ def limits(
     Raises:
         ValueError: an amount cannot be read or is zero, the isolation is unknown, or a pool is asked for no slot.
     """
+    if timeout is memory is isolation is pool is None:
+        return NO_LIMITS
     timeout_s = None if timeout is None else seconds(timeout)
     if timeout_s == 0:
         raise ValueError("a timeout is more than nothing; leave it out for no limit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,38 @@ def report(
     assert [one[:2] for one in found[2:]] == [("context", "context"), ("settings", "config"), ("client", "resource")]
     assert (node.return_form, loaded.nodes["raw"].return_form) == ("pandas", "records")
     assert type(node.config).__name__ == "Rates"
+
+
+def test_the_same_annotation_may_mean_another_thing_in_another_function(load: Load) -> None:
+    made = """
+from __future__ import annotations
+from typing import Annotated
+import pandas as pd
+import pyarrow as pa
+from assetflow import Config, In, asset
+class Rates(Config):
+    base: str = "GBP"
+@asset
+def raw() -> Table: ...
+def make(name, Table):
+    @asset(key=name)
+    def made(raw: Table, rates: Rates, part: Annotated[Table, In("raw", columns=["a"])]) -> Table:
+        return Table
+    return made
+both = [make("first", pd.DataFrame), make("second", pa.Table), make("third", pd.DataFrame)]
+"""
+    names = {"raw": "other", '"first"': '"fourth"', '"second"': '"fifth"', '"third"': '"sixth"'}
+    again = reduce(lambda text, name: text.replace(name, names[name]), names, made)
+    loaded = load(
+        'modules = ["assets", "others"]', assets=f"{made}Table = bytes\n", others=f"{again}Table = pa.Table\n"
+    )
+    forms = {key: [one.form for one in node.bindings if one.kind == "asset"] for key, node in loaded.nodes.items()}
+    assert forms == {
+        "raw": [], "other": [], "first": ["pandas"] * 2, "second": ["arrow"] * 2, "third": ["pandas"] * 2,
+        "fourth": ["pandas"] * 2, "fifth": ["arrow"] * 2, "sixth": ["pandas"] * 2,
+    }  # fmt: skip
+    assert [loaded.nodes[key].return_form for key in ("raw", "other", "second")] == ["bytes", "arrow", "arrow"]
+    assert loaded.nodes["third"].bindings[2].columns == ("a",)
 
 
 def test_columns_are_read_from_in(load: Load) -> None:
