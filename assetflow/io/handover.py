@@ -168,14 +168,14 @@ def handed(value: object, key: str, algorithm: str, most_bytes: int = LARGEST_BY
     kinds: list[Any] = [field.type for field in schema]
     if any(pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType) for kind in kinds):
         return None  # the categories of a stored version are those of all its batches together
-    if sum(batch.nbytes for batch in shared) > LARGEST_BYTES:
+    size = sum(batch.nbytes for batch in shared)
+    if size > LARGEST_BYTES:
         return None
     batches = tuple(shared) if frame is not None else _private(schema, shared)
     hasher = TableHasher(schema, algorithm)
     for batch in batches:
         hasher.update(batch)
     data_hash, columns = hasher.finish({})
-    size = sum(batch.nbytes for batch in batches)
     # A missing number comes back as the usual one, whatever its bits were.
     is_same = frame is not None and not any(column.null_count for batch in batches for column in batch.columns)
     return Handed(key, schema, batches, size, data_hash, columns, [frame] if is_same else [])

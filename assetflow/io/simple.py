@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class _Known:
 
 
 _known: dict[Hashable, _Known] = {}
+_labels_of: dict[Hashable, pd.Index] = {}
 
 
 def look_at(frame: pd.DataFrame) -> Look | None:
@@ -58,8 +60,8 @@ def look_at(frame: pd.DataFrame) -> Look | None:
 
     if not _is_usual(frame):
         return None
-    names: list[object] = frame.columns.tolist()
-    columns = tuple(series for _, series in frame.items())
+    pairs: list[tuple[object, Any]] = list(frame.items())  # asking for the labels alone would take as long again
+    names, columns = [name for name, _ in pairs], tuple(series for _, series in pairs)
     dtypes: list[Any] = [series.dtype for series in columns]
     are_numpy = [isinstance(dtype, np.dtype) for dtype in dtypes]
     if not all(type(name) is str for name in names) or not all(
@@ -125,7 +127,39 @@ def private_copy(frame: pd.DataFrame) -> tuple[pd.DataFrame, Look] | None:
         return None
     copy = pd.DataFrame(frame, copy=True)  # unlike `copy()`, this leaves attributes and flags behind, as storing does
     look = look_at(copy)
-    return (copy, look) if look is not None and look.is_numpy else None
+    if look is None or not look.is_numpy:
+        return None
+    if _labels_are_safe():
+        copy.columns = _labels(copy, look)
+    return copy, look
+
+
+def _labels(frame: pd.DataFrame, look: Look) -> pd.Index:
+    """The labels of the frame, the same object for all that look alike.
+
+    What pandas needs to find a column by its name is then made once, and not for every copy that somebody takes one
+    from. It is made here, as pandas does not say that two threads may make it at a time.
+    """
+    found = _labels_of.get(look.key)
+    if found is None:
+        found = frame.columns
+        found.get_loc(found[0])
+        if len(_labels_of) < _MOST_LOOKS:
+            _labels_of[look.key] = found
+    return found
+
+
+@cache
+def _labels_are_safe() -> bool:
+    """Whether nobody can write into the labels of a frame by way of their array, as in pandas 3.0, nor of objects."""
+    import pandas as pd
+
+    values: Any = pd.DataFrame({"a": []}).columns.values
+    try:
+        values[0] = "b"
+    except ValueError:
+        return isinstance(values, pd.api.extensions.ExtensionArray)
+    return False
 
 
 def _is_usual(frame: pd.DataFrame) -> bool:

@@ -96,8 +96,17 @@ def in_turns(
                 took = run(turn.prepare(), turn.timeout_s)
                 figure.made = turn.check()
             except (ProcessFailed, WrongOutput, OSError) as problem:
-                figure.error, figure.samples = str(problem), []
+                figure.error, figure.samples = f"{_at_least(problem, figure, figures)}{problem}", []
                 said(f"{turn.tool} failed: {problem}")
             else:
                 figure.samples.append(took)
     return figures
+
+
+def _at_least(problem: Exception, figure: Figure, figures: Sequence[Figure]) -> str:
+    """Of a process that was not done in time, how much longer than its base it took at least."""
+    late_s = getattr(problem, "late_s", None)
+    base = next((one for one in figures if one.tool == figure.base and one.samples), None)
+    if late_s is None or base is None:
+        return ""
+    return f"more than {late_s / base.samples[-1].wall_s:.3g} x {base.tool}, "

@@ -73,6 +73,7 @@ def main() -> None:
     stopped = 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         bench = Bench(Path(folder) / "case", tools, absent, options.rounds, options.full, said, environments)
+        bench.patience_s = options.patience
         if options.warm:
             bench.warm({case for part in options.parts for case in CASES.get(part, ())})
         for name, size, part in _parts(options, bench):
@@ -151,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--backfill", type=int, help="partitions that are really made (default: 1000; full: 10000)")
     parser.add_argument("--versions", type=int, help="in the catalog (default: 50000; full: 1000000)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken")
+    parser.add_argument("--patience", type=float, default=1800, help="seconds after which a process is ended")
     parser.add_argument("--no-warm", dest="warm", action="store_false", help="no run before that is not counted")
     parser.add_argument("--full", action="store_true", help="the larger sizes, and slow tools in larger ones")
     parser.add_argument("--envs", type=Path, default=HERE / ".envs", help="folder of the environments of peers")

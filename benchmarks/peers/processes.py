@@ -48,7 +48,13 @@ class Took:
 
 
 class ProcessFailed(Exception):
-    """A process ended otherwise than well; the text has the end of what it printed."""
+    """A process ended otherwise than well; the text has the end of what it printed.
+
+    Attributes:
+        late_s: after so long it was not done, and was ended; None if it ended itself.
+    """
+
+    late_s: float | None = None
 
 
 def own_environment() -> dict[str, str]:
@@ -84,5 +90,7 @@ def run(command: Command, timeout_s: float = 600) -> Took:
         if found["code"] != 0 or found["is_late"]:
             why = f"not done after {timeout_s:.0f} s" if found["is_late"] else f"exit code {found['code']}"
             lines = output.read_text(errors="replace")[-1500:].strip().splitlines() or [""]
-            raise ProcessFailed("\n".join((f"{why}: {lines[-1]}", " ".join(command.arguments)[:200], *lines)))
+            problem = ProcessFailed("\n".join((f"{why}: {lines[-1]}", " ".join(command.arguments)[:200], *lines)))
+            problem.late_s = timeout_s if found["is_late"] else None
+            raise problem
     return Took(found["wall_s"], found["cpu_s"], found["peak_mib"])

@@ -16,8 +16,6 @@ from benchmarks.peers.processes import Command, ProcessFailed, run
 from benchmarks.peers.tools.base import Tool, put_away
 
 NOTHING = "python -c pass"
-TIMEOUT_S = 1800.0
-"""After so long a process is ended, and its tool has failed."""
 
 
 @dataclass(slots=True)
@@ -31,6 +29,7 @@ class Bench:
         rounds: how often each figure is taken.
         is_full: whether the larger limits of tools hold.
         said: hears what is going on.
+        patience_s: after so long a process is ended, and its tool has failed.
     """
 
     folder: Path
@@ -40,6 +39,7 @@ class Bench:
     is_full: bool
     said: Callable[[str], None]
     environments: Environments
+    patience_s: float = 1800.0
     places: dict[str, Path] = field(default_factory=dict[str, Path])
 
     def invite(self, part: str, case: str, size: int) -> tuple[list[Tool], list[Figure]]:
@@ -81,7 +81,7 @@ class Bench:
             if tool.name not in self.absent and not tool.cases.isdisjoint(cases):
                 self.said(f"{tool.name} is warmed up")
                 try:
-                    run(tool.warm(self.add(tool, graph)), TIMEOUT_S)
+                    run(tool.warm(self.add(tool, graph)), self.patience_s)
                 except (ProcessFailed, OSError) as problem:
                     self.said(f"{tool.name} failed: {problem}")  # as it will again, where that is a figure
 
@@ -96,10 +96,16 @@ class Bench:
 
 
 def _turn(
-    tool: Tool, case: str, size: int, prepare: Callable[[], Command], check: Callable[[], int | None], needed: int
+    bench: Bench,
+    tool: Tool,
+    case: str,
+    size: int,
+    prepare: Callable[[], Command],
+    check: Callable[[], int | None],
+    needed: int,
 ) -> Turn:
     rounds = int(tool.is_once(case, size))
-    return Turn(tool.name, prepare, check, tool.base, rounds, tool.notes.get(case, ""), needed, TIMEOUT_S)
+    return Turn(tool.name, prepare, check, tool.base, rounds, tool.notes.get(case, ""), needed, bench.patience_s)
 
 
 # ------------------------------------------------------------------------------------------------------ tiny assets
@@ -121,7 +127,7 @@ def tiny(bench: Bench, size: int) -> list[Figure]:
         return _checked(tool, bench.places[tool.name], graph, expected)
 
     turns = [
-        _turn(one, "everything", size, functools.partial(prepare, one), functools.partial(check, one), size)
+        _turn(bench, one, "everything", size, functools.partial(prepare, one), functools.partial(check, one), size)
         for one in tools
     ]
     return in_turns("tiny", "everything", size, turns, bench.rounds, bench.said) + others
@@ -146,7 +152,7 @@ def changes(bench: Bench, size: int, cases: Sequence[str]) -> Iterator[list[Figu
     for tool in invited:
         try:
             bench.said(f"tiny {size}: {tool.name} makes everything")
-            run(tool.make(bench.places[tool.name]), TIMEOUT_S)
+            run(tool.make(bench.places[tool.name]), bench.patience_s)
             _checked(tool, bench.places[tool.name], graph, tiny_values(graph))
             tool.settle(bench.places[tool.name])
         except (ProcessFailed, WrongOutput, OSError) as problem:
@@ -175,7 +181,7 @@ class Later:
     """The runs of one tool after the first: before each, the body that changes is given another constant."""
 
     def __init__(self, bench: Bench, tool: Tool, graph: Graph) -> None:
-        self.tool, self.graph = tool, graph
+        self.bench, self.tool, self.graph = bench, tool, graph
         self.root = bench.places[tool.name]
         self.constant = 100_000
         self.began_ns = 0
@@ -185,7 +191,7 @@ class Later:
         name = {"nothing": "", "leaf": self.graph.nodes[-1].name, "root": self.graph.nodes[0].name}[case]
         affected = self.graph.affected(name) if name else []
         prepare = functools.partial(self._prepare, name, affected)
-        return _turn(self.tool, case, len(self.graph.nodes), prepare, self._check, len(affected))
+        return _turn(self.bench, self.tool, case, len(self.graph.nodes), prepare, self._check, len(affected))
 
     def _prepare(self, name: str, affected: Sequence[str]) -> Command:
         if name:
@@ -221,7 +227,15 @@ def frames(bench: Bench, rows: int) -> Iterator[list[Figure]]:
             return _same_tables(bench, tool, graph, rows)
 
         turns = [
-            _turn(one, "frames", 0, functools.partial(prepare, one), functools.partial(check, one), len(graph.nodes))
+            _turn(
+                bench,
+                one,
+                "frames",
+                0,
+                functools.partial(prepare, one),
+                functools.partial(check, one),
+                len(graph.nodes),
+            )
             for one in tools
         ]
         yield in_turns("frames", case, rows, turns, bench.rounds, bench.said) + [

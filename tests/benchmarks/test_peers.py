@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from benchmarks.peers import report, works
 from benchmarks.peers.environments import Environments
-from benchmarks.peers.figures import Figure
+from benchmarks.peers.figures import Figure, Turn, in_turns
 from benchmarks.peers.graphs import Graph, layered, tiny_values
 from benchmarks.peers.processes import Command, ProcessFailed, Took, run
 from benchmarks.peers.tools.base import Tool
@@ -103,6 +104,18 @@ class Failing(Floor):
 
 
 class TestWhatCounts:
+    def test_what_is_not_done_in_time_says_how_much_longer_than_its_base_it_took(self, tmp_path: Path) -> None:
+        def turn(tool: str, text: str, timeout_s: float) -> Turn:
+            return Turn(tool, lambda: python(tmp_path, text), lambda: None, "floor", timeout_s=timeout_s)
+
+        turns = [turn("floor", "pass", 60), turn("sleeping", "import time; time.sleep(600)", 1)]
+        floor, sleeping = in_turns("tiny", "everything", 5, turns, 1, lambda _: None)
+
+        assert (len(floor.samples), sleeping.samples) == (1, [])
+        found = re.match(r"more than ([\d.]+) x floor, not done after 1 s", sleeping.error)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(1 / floor.samples[0].wall_s, rel=0.01)
+
     def test_what_fails_or_leaves_something_wrong_is_named_and_has_no_samples(self, tmp_path: Path) -> None:
         environments = Environments(tmp_path)
         tools = [kind(environments) for kind in (Floor, Wrong, Failing)]

@@ -160,7 +160,7 @@ class DagsterDefault(Dagster):
     name = "dagster-default"
     cases = frozenset({"everything"})
     usual = 10
-    full = 100
+    full = 1_000
     once_from = 10
     notes = MappingProxyType({})
 

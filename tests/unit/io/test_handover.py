@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 
 from assetflow.errors import CannotStore, ContractBroken, NotExact
 from assetflow.io.base import Want
-from assetflow.io.handover import FORMS, Handed
+from assetflow.io.handover import FORMS, Handed, handed
 from assetflow.io.storage import Storage
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
@@ -220,6 +221,38 @@ def test_a_consumer_changes_only_its_own_frame(tmp_path: Path, change: Callable[
     must_be_same(handed.read(Want("pandas")), read)
     must_be_same(handed.read(Want("arrow")), storage.read(version, Want("arrow")))
     assert frame_difference(frame, before) == ""
+
+
+def _name_the_labels(frame: Any) -> None:
+    frame.columns.name = "labels"
+
+
+def _write_into_the_labels(frame: Any) -> None:
+    for values in (frame.columns.values, frame.columns.array, frame.columns.to_numpy(), np.asarray(frame.columns)):
+        if isinstance(values, np.ndarray):
+            values.flags.writeable = True
+        with suppress(ValueError):  # read-only, whatever one does
+            values[0] = "changed"
+
+
+@pytest.mark.parametrize("change", [_rename, _name_the_labels, _write_into_the_labels], ids=lambda one: one.__name__)
+def test_labels_are_one_object_for_frames_that_look_alike_and_changed_for_nobody_else(
+    change: Callable[[Any], None],
+) -> None:
+    def made(first: int) -> Handed:
+        table = handed(pd.DataFrame({"n": [first, 2], "x": [0.5, 1.5]}), "asset", "xxh3")
+        assert table is not None
+        return table
+
+    one, other = made(1), made(2)
+    # What finds a column is made once, unless one could write into the labels, as in pandas 3.0.
+    assert (one.frames[0].columns is other.frames[0].columns) is not pd.__version__.startswith("3.0")
+
+    change(one.read(Want("pandas")))
+
+    for table in (one, other, made(3)):
+        found: Any = table.read(Want("pandas"))
+        assert (list(found.columns), found.columns.name, list(found["n"])[1]) == (["n", "x"], None, 2)
 
 
 def test_the_producer_that_goes_on_changing_its_frame_reaches_no_consumer(tmp_path: Path) -> None:
