@@ -16,10 +16,11 @@ from assetflow.fingerprint.encode import encode_tree, leave_out_policies, local_
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in, names_read
 from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
+from assetflow.fingerprint.spoken import spoken_in
 from assetflow.fingerprint.trees import children, walk
 from assetflow.fingerprint.values import encode_value
 
-FORMAT = "index-2"
+FORMAT = "index-3"
 """Part of the key under which indexes are kept; another form of them needs another."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -44,7 +45,8 @@ class Piece:
     `tree` is the digest without docstrings and annotations that nothing reads, `annotated` with the latter, `full` with
     both. `span` is where the body of a lambda stands. `signs` name what the text does that needs care (`signs.py`).
     `literals` are the digests of a class's constants. `places` are the line and column of each parameter,
-    and under the empty name those of the function's own name.
+    and under the empty name those of the function's own name. `words` of its texts may be names (`spoken.py`), unless
+    they are `bound` in it; both are only known where the text calls something that looks names up.
     """
 
     name: str
@@ -63,13 +65,15 @@ class Piece:
     signs: frozenset[str]
     literals: dict[str, str]
     places: dict[str, tuple[int, int]]
+    words: tuple[str, ...]
+    bound: frozenset[str]
     is_class: bool
 
 
 Row = list[object]
 _RowParts = tuple[
     str, int, int, list[int], str, str, str, list[tuple[str, str, str, str]], str, str, str, str,
-    list[tuple[int, str, str, str]], str, dict[str, str], dict[str, tuple[int, int]], bool,
+    list[tuple[int, str, str, str]], str, dict[str, str], dict[str, tuple[int, int]], str, str, bool,
 ]  # fmt: skip
 
 
@@ -243,6 +247,7 @@ def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int], known: d
     chains = free_chains(node, left_out | dropped, nodes)
     of_annotations = set[str]().union(*map(names_read, annotations)) - chains.every
     attributes = {one.attr for one in nodes if isinstance(one, ast.Attribute)}
+    words, bound = spoken_in(nodes, attributes | chains.every)
     imports = [*imports_in(nodes), *(ImportedName(0, name, "", "?") for name in constant_imports(nodes))]
     span = _place(node.body) if isinstance(node, ast.Lambda) else []
     return [
@@ -255,6 +260,7 @@ def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int], known: d
         " ".join(sorted(signs_of(nodes, chains.every))),
         _literals(node) if isinstance(node, ast.ClassDef) else {},
         {} if isinstance(node, ast.ClassDef) else _places(node),
+        " ".join(sorted(words)), " ".join(sorted(bound)),
         isinstance(node, ast.ClassDef),
     ]  # fmt: skip
 
@@ -262,14 +268,14 @@ def _row(node: FunctionNode | ast.ClassDef, name: str, local: Set[int], known: d
 def _piece_of(row: Row) -> Piece:
     (
         name, line, end, span, tree, annotated, full, decorators, chains, of_annotations, ordered, attributes, imports,
-        signs, literals, places, is_class,
+        signs, literals, places, words, bound, is_class,
     ) = cast("_RowParts", tuple(row))  # fmt: skip
     return Piece(
         name, line, end, tuple(span), tree, annotated, full,
         tuple(Decorator(called, text, tuple(read.split()), given) for called, text, read, given in decorators),
         tuple(chains.split()), tuple(of_annotations.split()), frozenset(ordered.split()), frozenset(attributes.split()),
         tuple(ImportedName(*one) for one in imports), frozenset(signs.split()), literals,
-        places, is_class,
+        places, tuple(words.split()), frozenset(bound.split()), is_class,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from assetflow.fingerprint.objects import ValueDigest, Values, order_digest
 from assetflow.fingerprint.outside import is_standard
 from assetflow.fingerprint.scopes import ImportedName
 from assetflow.fingerprint.signs import READS_SUBCLASSES, RUNS_TEXT, SEES_MODULE, SEES_PROJECT
+from assetflow.fingerprint.spoken import LOOK_UP, may_be_meant, words_of
 from assetflow.fingerprint.wrapped import file_of
 from assetflow.model.code import CodeNote
 
@@ -58,9 +59,27 @@ class Names(Values):
                 self._note(node, met, chain, piece)
         for imported in piece.imports:
             self._read_import(node, imported, piece, origin)
+        if not (LOOK_UP.isdisjoint(piece.attributes) and LOOK_UP.isdisjoint(chains)):
+            self._read_words(node, piece, chains, cells, names, origin)
         if piece.signs:
             self._heed(node, piece, names, origin)
         self._read_patched(node, piece)
+
+    def _read_words(
+        self, node: Node, piece: Piece, chains: Iterable[str], cells: Mapping[str, object],
+        names: dict[str, object], origin: Origin,
+    ) -> None:  # fmt: skip
+        """Follow what texts name: those in the piece, and those that names of the module or of a closure mean."""
+        texts = [value for chain in chains if isinstance(value := cells.get(chain, names.get(chain)), str)]
+        words = {word for text in texts for word in words_of(text)}.union(piece.words)
+        for word in sorted(words):
+            chain = word.lstrip("@")
+            first = chain.partition(".")[0]
+            value = cells.get(first, names.get(first, UNSET))
+            if value is UNSET or first in piece.bound or not may_be_meant(word, value):
+                continue
+            place = Origin(origin.file, origin.module, first) if first in cells else self.place_of(first, origin)
+            self._note(node, self._follow(chain, value, place), chain, piece)
 
     def _note(self, node: Node, met: Met, chain: str, piece: Piece) -> None:
         label, reference, order = met

@@ -148,7 +148,9 @@ def _state(value: object, *, in_project: bool) -> object:
     pairs = list(cast("Any", more[2])) if len(more) > 2 and more[2] is not None else []
     if function is not kind and getattr(function, "__module__", None) in ("copyreg", "_codecs"):
         function = getattr(function, "__name__", "")  # copyreg.__newobj__, and the like
-    return (function, arguments, state, items, pairs)
+    found = (function, arguments, state, items, pairs)
+    attributes = getattr(value, "__dict__", {}) if any(name_of(one) == "numpy.ndarray" for one in kind.__mro__) else {}
+    return (*found, attributes) if attributes else found  # copies of an array leave attributes of its class behind
 
 
 def _is_enum(kind: type) -> bool:

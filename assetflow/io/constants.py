@@ -71,6 +71,8 @@ def _column(values: Any) -> object:
     pd = sys.modules["pandas"]
     dtype = values.dtype
     told = (type(values).__name__, str(dtype), [str(type(one).__name__) for one in getattr(values, "names", [])])
+    if getattr(dtype, "kind", "O") in "mM" and getattr(values, "freqstr", None) is not None:
+        told = (*told, values.freqstr)  # what `shift` goes by
     names = list(getattr(values, "names", None) or [getattr(values, "name", None)])
     if isinstance(dtype, pd.CategoricalDtype):
         codes = values.codes if hasattr(values, "codes") else values.cat.codes.to_numpy()

@@ -108,6 +108,45 @@ DIFFERENT = [
 ]  # fmt: skip
 
 
+FRAME = "import pandas as pd, duckdb\nfrom assetflow import asset\nRATES = pd.DataFrame({{'r': [{0}]}})\nLIMIT = {0}\ndef small(a): return a < {0}\nclass Box:\n    limit = {0}\n"
+"""A module with a frame, a number, a function and a class that an edit changes."""
+NAMED_IN_TEXT = [
+    "def f(x): return x.query('a < @LIMIT')\n",
+    "def f(x): return x[0].query(f'a < {x} and b > @LIMIT')\n",
+    "def f(x): return x.query('@small(a)')\n",
+    "def f(x): return x.query('a < @Box.limit')\n",
+    "import main\ndef f(x): return x.query('a < @main.LIMIT')\n",
+    "def g(x): return x.query('a < @LIMIT')\ndef f(x): return g(x)\n",
+    "def f(): return duckdb.sql('select r from RATES')\n",
+    "def f(): return duckdb.sql('select RATES.r from RATES')\n",
+    "from duckdb import sql\ndef f(): return sql('from RATES')\n",
+    "QUERY = 'select r from RATES'\ndef f(con): return con.sql(QUERY)\n",
+    "def f(): return duckdb.connect().execute('select r from RATES').df()\n",
+    "def make():\n    RATES = pd.DataFrame({'r': [LIMIT]})\n    def f(con): return con.sql('from RATES'), RATES\n    return f\nf = make()\n",
+]
+NOT_MEANT_IN_TEXT = [
+    "def f(RATES): return duckdb.sql('select r from RATES')\n",  # its own
+    "def f(x):\n    RATES = x.head()\n    return duckdb.sql('select r from RATES')\n",
+    "def f(x): return x.query('a < @x')\n",
+    "def f(x): return x.query('a < LIMIT')\n",  # a column of this name
+    "def f(con): return con.sql('select small from other')\n",  # no table is a function
+    "@asset\ndef orders(): return LIMIT\ndef f(o, con): return con.sql('select * from orders')\n",
+    "def f(x): return x.replace('@LIMIT', 'RATES')\n",  # looks nothing up
+]
+
+
+@pytest.mark.parametrize("body", NAMED_IN_TEXT)
+def test_what_a_text_names_for_a_library_to_look_up_counts(fingerprint: Fingerprint, body: str) -> None:
+    before, same, after = (fingerprint(FRAME.format(number) + body) for number in (1, 1, 2))
+    assert before.digest == same.digest
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize("body", NOT_MEANT_IN_TEXT)
+def test_words_of_a_text_that_mean_something_else_do_not_count(fingerprint: Fingerprint, body: str) -> None:
+    assert fingerprint(FRAME.format(1) + body).digest == fingerprint(FRAME.format(2) + body).digest
+
+
 @pytest.mark.parametrize(("before", "after"), SAME)
 def test_what_means_the_same_is_the_same(fingerprint: Fingerprint, before: str, after: str) -> None:
     assert fingerprint(before).digest == fingerprint(after).digest
