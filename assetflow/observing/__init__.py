@@ -150,7 +150,7 @@ class Observing:
         path = self._log_path(attempt)
         try:
             text = log_text(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not self._has_run(attempt) or not path.parent.is_dir():
                 return None
             text = ""  # it said nothing, so nothing was written

@@ -65,10 +65,7 @@ class StepLog:
     Instead of a file the target may be a descriptor: a process of its own hands its lines to the one that has the file
     and `feed`s it with what comes, output of what is not Python as well.
 
-    The file, and its folder, are made when there is something to write.
-
-    Raises:
-        OSError: while something is written, the file cannot be made or written.
+    The file, and its folder, are made when there is something to write. What cannot be written is lost.
     """
 
     def __init__(self, target: Path | int, limit: int = LOG_LIMIT) -> None:
@@ -106,13 +103,11 @@ class StepLog:
         """Nothing: whole lines have been written, and of others a secret may be a part."""
 
     def close(self) -> None:
-        """Write what is left, and put the file together. A disk that is full loses words, and no result."""
+        """Write what is left, and put the file together."""
         with self._lock, suppress(OSError):
             whole, self._begun = "".join(self._begun.values()), {}
-            try:
-                self._put(whole)
-            finally:
-                self._file.close()
+            self._put(whole)
+            self._file.close()
 
     def _put(self, text: str) -> None:
         if self._is_in_key:
@@ -122,7 +117,8 @@ class StepLog:
             self._is_in_key, text = False, rest
         if text:
             self._is_in_key = "PRIVATE KEY-----" in text and is_open_key(text)
-            self._file.write(SECRETS.text(text).encode("utf-8", "backslashreplace"))
+            with suppress(OSError):  # words are lost, but no asset fails because it said them
+                self._file.write(SECRETS.text(text).encode("utf-8", "backslashreplace"))
 
 
 class _Descriptor:

@@ -231,3 +231,37 @@ def test_the_context_says_what_runs(workspace: Workspace, executor: str) -> None
     workspace.materialize(executor=executor, env="staging")
 
     assert workspace.project("staging").read("told") == {"KEY": "marts.told", "run": 2, "env": "staging", "attempt": 1}
+
+
+@Executor
+def test_an_asset_does_not_fail_because_its_words_cannot_be_kept(workspace: Workspace, executor: str) -> None:
+    workspace.assets("""
+        import logging
+
+        @asset
+        def loud(context: Context) -> int:
+            print("hello")
+            context.log.info("once more")
+            return 1
+        """)
+    (workspace.root / ".assetflow" / "runs" / "1" / "loud.1.log").mkdir(parents=True)
+
+    workspace.materialize(executor=executor).raise_for_status()
+
+    assert workspace.project().read("loud") == 1
+
+
+def test_what_failed_is_told_though_there_can_be_no_logs_at_all(workspace: Workspace) -> None:
+    workspace.assets("""
+        @asset
+        def loud() -> int:
+            print("hello")
+            raise ValueError("boom")
+        """)
+    (workspace.root / ".assetflow").mkdir()
+    (workspace.root / ".assetflow" / "runs").touch()
+
+    result = workspace.materialize()
+
+    assert [one.error.message for one in result if one.error is not None] == ["boom"]
+    assert workspace.project().logs(key="loud") == ()
