@@ -154,7 +154,11 @@ class Names(Values):
                 node.rest += self.refer(node, label, self.resolve(value, place))
                 return
             node.edges.append((label, self.module(file)))
-            why = f"it is imported by {piece.name}, which does not say what it takes of it"
+            why = (
+                f"{piece.name} imports it when it runs, and nothing does before: all of it counts"
+                if module is None
+                else f"it is imported by {piece.name}, which does not say what it takes of it"
+            )
             node.notes.append(CodeNote("widened", self.files.relative(file), why))
 
     def _follow_import(self, node: Node, chain: str, imported: ImportedName, piece: Piece, origin: Origin) -> None:
