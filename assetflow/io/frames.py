@@ -228,7 +228,22 @@ def _check_exact(frame: pd.DataFrame, table: pa.Table, key: str) -> None:
                 f"column `{label}` of `{key}` would come back as {found_dtype} instead of {dtype}",
                 fix=f"convert it before returning: `frame[{label!r}] = frame[{label!r}].astype({str(found_dtype)!r})`",
             )
+    _check_missing(pd, frame, key)
     _check_index(pd, frame, table, key)
+
+
+def _check_missing(pd: Any, frame: pd.DataFrame, key: str) -> None:
+    """Refuse what is no number beside what is missing: pandas reads both as missing."""
+    import numpy as np
+
+    for label, column in frame.items():
+        if isinstance(column.dtype, (pd.Float32Dtype, pd.Float64Dtype)):
+            values: Any = column.to_numpy(dtype="float64", na_value=0.0)
+            if np.isnan(values).any():
+                raise NotExact(
+                    f"column `{label}` of `{key}` has NaN that is not missing, and would come back as missing",
+                    fix=f"make it one of both: `frame[{label!r}] = frame[{label!r}].astype('float64')`",
+                )
 
 
 def _comes_back(table: pa.Table, name: str) -> bool:

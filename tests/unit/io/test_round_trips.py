@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -316,6 +317,9 @@ LOST: dict[str, tuple[Any, str]] = {
     "decimals of several scales": (pd.DataFrame({"c": [Decimal(2), Decimal("2.50")]}, dtype=object), "quantize"),
     "the second 01:30 of a night": (
         pd.DataFrame({"c": [pd.Timestamp("2024-10-27 01:30").to_pydatetime().replace(fold=1)]}, dtype=object), "text",
+    ),
+    "NaN beside missing numbers": (
+        pd.DataFrame({"c": pd.arrays.FloatingArray(np.array([np.nan, 1.0]), np.array([False, True]))}), "float64",
     ),
     "a view in pandas": (pd.DataFrame({"c": pd.Series(["x"], dtype=pd.ArrowDtype(pa.string_view()))}), "large_string"),
     "Int128": (pl.DataFrame({"c": pl.Series([1], dtype=pl.Int128)}), "inside the function"),
