@@ -173,7 +173,7 @@ class Preview:
 class LogFile:
     """The log of one attempt: what the function printed and logged, and its traceback; without any there is no file.
 
-    `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several.
+    `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several; `env` that of the run.
     """
 
     run_id: int
@@ -182,6 +182,7 @@ class LogFile:
     path: Path
     text: str
     partition: str = UNPARTITIONED
+    env: str = ""
 
 
 _WORST = (

@@ -331,6 +331,23 @@ SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t
 FROM attempt t JOIN asset a USING (asset_id) JOIN part p ON p.part_id = t.part_id
 WHERE t.run_id = ? ORDER BY coalesce(t.started_at, 1e99), a.key, t.number
 
+-- attempts_in: those of a run (?1) at an asset, or at these partitions of it (?3, a JSON list; null for all)
+SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
+FROM asset a JOIN attempt t ON t.run_id = ?1 AND t.asset_id = a.asset_id JOIN part p ON p.part_id = t.part_id
+WHERE a.key = ?2 AND (?3 = 'null' OR p.key IN (SELECT value FROM json_each(?3)))
+ORDER BY coalesce(t.started_at, 1e99), a.key, t.number
+
+-- last_call: the newest run, of one environment (?1; null for all), in which the function of an asset (?2) was called, or that of
+-- these partitions (?3, a JSON list; null for all). Runs are walked from the newest on; each is one look into the primary key.
+SELECT r.run_id FROM run r JOIN env e USING (env_id)
+WHERE e.name = coalesce(?1, e.name) AND EXISTS (
+    SELECT 1 FROM asset a CROSS JOIN attempt t ON t.run_id = r.run_id AND t.asset_id = a.asset_id
+    CROSS JOIN part p ON p.part_id = t.part_id
+    WHERE a.key = ?2 AND t.state NOT IN ('blocked', 'linked', 'cut_off')
+      AND (?3 = 'null' OR p.key IN (SELECT value FROM json_each(?3)))
+)
+ORDER BY r.run_id DESC LIMIT 1
+
 -- last_attempts: the newest attempt of every asset partition of an environment
 SELECT t.run_id, a.key, p.key, t.number, t.state, t.started_at, t.finished_at, t.version, t.facts
 FROM last_attempt l

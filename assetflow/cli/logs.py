@@ -48,6 +48,7 @@ def logs(session: Session, options: Namespace) -> Answer:
             "logs": [
                 {
                     "run": log.run_id,
+                    "env": log.env,
                     "asset": log.asset,
                     "partition": log.partition or None,
                     "attempt": log.attempt,
@@ -60,18 +61,38 @@ def logs(session: Session, options: Namespace) -> Answer:
 
     if options.raw:
         return Answer(data, text="".join([log.text for log in found]))
+    return Answer(data, _screen(session, found, run_id, key, is_picked=is_picked))
+
+
+def _screen(
+    session: Session, found: Sequence[LogFile], run_id: int | None, key: str | None, *, is_picked: bool
+) -> list[Line]:
+    """The logs that say something, and how many say nothing; a single one that was asked for says so itself."""
+    if not found:
+        which = f" in run #{run_id}" if run_id is not None else ""
+        return [(f" no logs for {f'{key}{which}' if key else which.removeprefix(' in ') or 'the last run'}",)]
     nothing = "no such line" if is_picked else "nothing was printed or logged"
     lines: list[Line] = []
+    silent: list[LogFile] = []
     for log in found:
-        if log.text.strip() or key is not None:
+        if log.text.strip() or (key is not None and len(found) == 1):
             lines += [*_log_lines(session, log, nothing), BLANK]
-    silent = sum(not log.text.strip() for log in found) if key is None else 0
+        else:
+            silent.append(log)
     if silent:
         said = "had no such line" if is_picked else "printed and logged nothing"
-        lines += [(dim(f" {count(silent, 'asset')} {said}"),), BLANK]
-    if not found:
-        lines = [(f" no logs for {f'run #{run_id}' if run_id is not None else key or 'the last run'}",), BLANK]
-    return Answer(data, lines[:-1])
+        lines += [(dim(f" {_amount(silent)} {said}"),), BLANK]
+    return lines[:-1]
+
+
+def _amount(silent: Sequence[LogFile]) -> str:
+    """`2 assets and 27 partitions`; of what was tried several times, `3 attempts`."""
+    made = {(log.asset, log.partition) for log in silent}
+    if len(made) < len(silent):
+        return count(len(silent), "attempt")
+    assets = sum(not partition for _, partition in made)
+    parts = "call" if any(".." in partition for _, partition in made) else "partition"
+    return " and ".join([count(n, what) for n, what in ((assets, "asset"), (len(made) - assets, parts)) if n])
 
 
 def _filter(options: Namespace) -> Callable[[], LineFilter]:
@@ -106,7 +127,8 @@ def _log_lines(session: Session, log: LogFile, nothing: str) -> list[Line]:
     again = f" · attempt {log.attempt}" if log.attempt > 1 else ""
     name = slot(log.asset, log.partition)
     place = f" · {session.place(str(log.path))}" if log.text else ""
-    title: Line = (" ", strong(name), f" · run #{log.run_id}{again}", dim(place))
+    elsewhere = f" in env {log.env}" if log.env != session.settings().env else ""
+    title: Line = (" ", strong(name), f" · run #{log.run_id}{elsewhere}{again}", dim(place))
     body: list[Line] = [("   ", line.expandtabs(4)) for line in log.text.splitlines()]
     return [title, *(body or [("   ", Span(nothing, "dim"))])]
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetflow.catalog.calls import UNCALLED, attempts_in, last_call
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
 from assetflow.load.settings import Settings
@@ -62,9 +63,11 @@ class Observing:
         return metrics(self.settings.name, status, totals, now)
 
     def logs(self, run_id: int | None = None, key: str | None = None) -> tuple[LogFile, ...]:
-        """What the steps of a run printed and logged: of the last run, or with `key` of the last run that had it.
+        """What the steps of a run printed and logged, in the order they began: of the last run, or of one run.
 
-        `"orders[2026-01-05]"` are those of one partition, or of several, in the last run that had one of them.
+        With `key` alone it is the last run of this environment that called its function, whatever reused the result
+        since; of another environment (`LogFile.env`) if it was called nowhere else. `"orders[2026-01-05]"` are those of
+        one partition, or of several, in the last run that called for one of them.
 
         Raises:
             UsageError: there is no such run, or none yet; or no such partition.
@@ -74,16 +77,17 @@ class Observing:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
             if key is not None:
                 found = named(self.graph, key)
-                attempts = catalog.attempts_of(found.asset, 1000, found.partitions)
-                attempts = [one for one in attempts if run_id is None or one.run_id == run_id]
-                attempts = [a for a in attempts if a.run_id == attempts[0].run_id]
+                run_id = self._last_call(catalog, found) if run_id is None else run_id
+                attempts = [] if run_id is None else attempts_in(catalog, run_id, found.asset, found.partitions)
             elif run_id is not None:
                 attempts = catalog.attempts(run_id)
             elif latest := catalog.runs(1):
                 attempts = catalog.attempts(latest[0].run_id)
             else:
                 raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
-        logs = {log.path: log for attempt in attempts if (log := self._log(attempt)) is not None}
+            run = catalog.run(attempts[0].run_id) if attempts else None
+        env = "" if run is None else run.env
+        logs = {log.path: log for attempt in attempts if (log := self._log(attempt, env)) is not None}
         return tuple(logs.values())
 
     def compare_runs(self, old: int, new: int) -> RunComparison:
@@ -110,8 +114,8 @@ class Observing:
     ) -> Iterator[LogLines]:
         """What steps print and log, as it comes: of the last run, of one run, or of one asset, until that has ended.
 
-        Of an asset, or of partitions of it (`"orders[2026-01-05]"`), that is the run that goes on, or else the last
-        one that had it. `wait` is called between looks.
+        Of an asset, or of partitions of it (`"orders[2026-01-05]"`), that is the run that goes on in this environment,
+        or else the last one that called its function. `wait` is called between looks.
 
         Raises:
             UsageError: there is no such run or none yet.
@@ -144,7 +148,7 @@ class Observing:
             return range_log(path, spec.partitions, attempt.partition) or path
         return path
 
-    def _log(self, attempt: Attempt) -> LogFile | None:
+    def _log(self, attempt: Attempt, env: str) -> LogFile | None:
         from assetflow.run.steplog import log_text
 
         path = self._log_path(attempt)
@@ -157,12 +161,12 @@ class Observing:
         except OSError as error:
             raise UsageError(f"the log {path} cannot be read: {error.strerror}") from error
         made = partitions_in(path, attempt.partition)
-        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text, made)
+        return LogFile(attempt.run_id, attempt.asset, attempt.number, path, text, made, env)
 
     def _has_run(self, attempt: Attempt) -> bool:
         """Whether a function was called, so that there may have been output."""
         spec = self.graph.specs.get(attempt.asset)
-        return attempt.state not in ("blocked", "linked", "cut_off") and (spec is None or not spec.is_source)
+        return attempt.state not in UNCALLED and (spec is None or not spec.is_source)
 
     def _followed_run(self, run_id: int | None, asset: Named | None) -> int:
         with self._catalog() as catalog:
@@ -170,12 +174,18 @@ class Observing:
                 if catalog.run(run_id) is None:
                     raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
                 return run_id
-            latest = catalog.runs(1)
+            # Of an asset, a run that goes on elsewhere is none to wait for.
+            latest = (catalog.runs(1, self.settings.env) if asset is not None else []) or catalog.runs(1)
             if not latest:
                 raise UsageError("there has been no run yet", fix="`assetflow materialize` starts one")
-            had = [] if asset is None else catalog.attempts_of(asset.asset, 1, asset.partitions)
+            called = None if asset is None else self._last_call(catalog, asset)
         is_going_on = self.run_details(latest[0].run_id)[0].state == "running"
-        return had[0].run_id if had and not is_going_on else latest[0].run_id
+        return latest[0].run_id if called is None or is_going_on else called
+
+    def _last_call(self, catalog: Catalog, asset: Named) -> int | None:
+        """The last run of this environment that called its function, or if there is none, of any."""
+        here = last_call(catalog, self.settings.env, asset.asset, asset.partitions)
+        return last_call(catalog, None, asset.asset, asset.partitions) if here is None else here
 
     def _has_ended(self, attempts: Sequence[Attempt]) -> bool:
         """Whether no more attempts at an asset come: one that failed is tried again as often as its asset says."""

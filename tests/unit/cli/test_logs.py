@@ -102,3 +102,41 @@ def test_following_a_run_that_has_ended_gives_all_of_it(ran: Cli) -> None:
     }  # fmt: skip
     assert ran("logs", "-f", "9").code == 2
     assert ran("logs", "-f", "nobody").code == 2
+
+
+DAYS = """
+from assetflow import Daily, Partition, asset
+
+
+@asset(partitions=Daily("2026-01-01", end="2026-01-30"))
+def days(partition: Partition) -> int:
+    print("making", partition.key)
+    if partition.key == "2026-01-09":
+        raise ValueError("no luck")
+    return 1
+"""
+
+
+def test_only_partitions_with_such_a_line_are_shown_and_the_others_counted(ran: Cli, tmp_path: Path) -> None:
+    (tmp_path / "assets.py").write_text(DAYS)
+    ran("materialize", "-q", "--executor", "inline")
+
+    by_name, by_run = ran("logs", "days", "--level", "error").out, ran("logs", "2", "--level", "error").out
+
+    assert "days[2026-01-09] · run #2" in by_name
+    assert by_name.endswith("\n\n 29 partitions had no such line\n")
+    assert by_name.count("run #2") == 1
+    assert by_name == by_run
+    assert ran("logs", "days").out == ran("logs", "2").out
+    assert ran("logs", "days[2026-01-08]", "--grep", "x").out.endswith("\n   no such line\n")
+
+
+def test_the_log_of_what_ran_only_elsewhere_names_the_environment(ran: Cli) -> None:
+    ran("-e", "prod", "materialize", "quiet", "orders", "--force", "-q")
+
+    assert "orders · run #1 · " in ran("logs", "orders").out
+    assert "orders · run #2 in env prod · " in ran("logs", "2", "orders").out
+    assert "orders · run #2 · " in ran("-e", "prod", "logs", "orders").out
+    assert "orders · run #2 in env prod · " in ran("-e", "stage", "logs", "orders").out
+    assert [one["env"] for one in ran("logs", "2", "--json").document["data"]["logs"]] == ["prod", "prod"]
+    assert "no logs for bad in run #2" in ran("logs", "2", "bad").out

@@ -383,6 +383,27 @@ def test_logs_are_those_of_the_last_run_of_a_run_or_of_an_asset(shop: Workspace)
     assert isinstance(project.logs()[0].path, Path)
 
 
+def test_logs_of_an_asset_are_those_of_when_its_function_was_called(shop: Workspace) -> None:
+    code = (shop.root / "assets.py").read_text()
+    shop.materialize(env="prod")  # reuses all, calls none
+    shop.edit('print("reading"', 'print("reading again"')
+    shop.materialize("orders")
+    (shop.root / "assets.py").write_text(code)
+    shop.materialize("orders")  # links to what run 1 made
+    shop.edit('print("reading", raw.num_rows)', 'raise ValueError("no")')
+    shop.materialize()  # `report` is blocked
+    shop.materialize("apart", env="prod", force=True)
+    project = shop.project()
+
+    assert [(log.run_id, log.env) for log in project.logs(key="orders")] == [(5, "dev")]
+    assert [(log.run_id, log.env) for log in project.logs(key="report")] == [(1, "dev")]
+    assert [(log.run_id, log.env) for log in project.logs(key="apart")] == [(1, "dev")]
+    assert [log.run_id for log in shop.project(env="prod").logs(key="apart")] == [6]
+    assert [log.run_id for log in shop.project(env="prod").logs(key="report")] == [1]  # it ran nowhere else
+    assert {lines.run_id for lines in project.follow_logs(key="orders")} == {5}
+    assert project.logs(run_id=4, key="orders") == ()
+
+
 def test_logs_of_a_run_that_is_not_there_are_an_error(shop: Workspace) -> None:
     project = shop.project()
 

@@ -98,6 +98,23 @@ def test_the_logs_of_a_partition_are_those_of_its_last_attempt(shop: Workspace) 
     assert lines == [("2026-01-31", ("making 2026-01-31",))]
 
 
+def test_logs_are_found_however_many_attempts_came_after_them(workspace: Workspace) -> None:
+    workspace.assets("""
+    @asset(partitions=Daily("2023-01-01", end="2025-10-10"))
+    def days(partition: Partition) -> int:
+        print("making", partition.key)
+        return 1
+    """)
+    workspace.materialize(executor="inline").raise_for_status()
+    workspace.edit("return 1", "return 2")
+    workspace.materialize(executor="inline").raise_for_status()
+    project = workspace.project()
+
+    assert [len(project.logs(run, "days")) for run in (1, 2, None)] == [1014] * 3
+    assert [log.text for log in project.logs(1, "days[2023-01-01]")] == ["making 2023-01-01\n"]
+    assert [log.run_id for log in project.logs(key="days[2023-01-01]")] == [2]
+
+
 def test_two_versions_of_a_partition_are_compared_with_what_made_the_difference(shop: Workspace) -> None:
     project = shop.project()
     found = project.diff("orders[2026-01-30]@1", "orders[2026-01-30]@2")

@@ -52,7 +52,7 @@ def test_every_attempt_is_recorded_with_its_error_its_reasons_and_its_log(worksp
         "no answer to call 1", "no answer to call 2", None,
     ]  # fmt: skip
     assert [[reason["code"] for reason in one.reasons] for one in attempts] == [["never_materialized"]] * 3
-    assert [log.text.splitlines()[0] for log in project.logs(key="flaky")] == ["attempt 3", "attempt 2", "attempt 1"]
+    assert [log.text.splitlines()[0] for log in project.logs(key="flaky")] == ["attempt 1", "attempt 2", "attempt 3"]
     assert [entry.reason for entry in project.history("flaky")] == ["never_materialized"]
 
 
