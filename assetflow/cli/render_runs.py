@@ -8,6 +8,7 @@ from assetflow.cli.documents import run_document
 from assetflow.cli.table import Cell, Column, Table, cell
 from assetflow.cli.text import Line, count, dim, size, state_mark, strong
 from assetflow.model.durations import words
+from assetflow.model.keys import slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +23,10 @@ _SPANS = 6
 
 def attempt_lines(attempts: Sequence[Attempt]) -> list[Line]:
     """A line for each attempt of a run, and below it the steps that it timed."""
-    wide = max((len(attempt.asset) for attempt in attempts), default=0)
+    names = [slot(attempt.asset, attempt.partition) for attempt in attempts]
+    wide = max(map(len, names), default=0)
     lines: list[Line] = []
-    for attempt in attempts:
+    for name, attempt in zip(names, attempts, strict=True):
         took = sum(attempt.seconds.values())
         version = f"v{attempt.version_number}" if attempt.version_number is not None else ""
         note = ""
@@ -37,7 +39,7 @@ def attempt_lines(attempts: Sequence[Attempt]) -> list[Line]:
         state = attempt.state.replace("_", " ")
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         lines.append(
-            (" ", state_mark(attempt.state), " ", strong(f"{attempt.asset:<{wide}}"), f"  {state:<12} {version:<5} ",
+            (" ", state_mark(attempt.state), " ", strong(f"{name:<{wide}}"), f"  {state:<12} {version:<5} ",
              f"{words(took) if took else '':>8}   ", dim(note + again))
         )  # fmt: skip
         lines += [
@@ -69,7 +71,7 @@ def attempts_table(attempts: Sequence[Attempt]) -> Table:
         columns,
         tuple(
             (
-                cell(attempt.asset),
+                cell(slot(attempt.asset, attempt.partition)),
                 cell(attempt.state),
                 cell(attempt.version_number),
                 cell(round(sum(attempt.seconds.values()), 3)),
@@ -100,14 +102,15 @@ def times_table(attempts: Sequence[Attempt]) -> Table:
     for attempt in attempts:
         if not attempt.seconds and attempt.wait_s is None:
             continue  # nothing was computed
+        name = slot(attempt.asset, attempt.partition)
         rows.append((
-            cell(attempt.asset, strong(attempt.asset)), cell(attempt.number), cell(None, ""), _time(attempt.wait_s),
+            cell(name, strong(name)), cell(attempt.number), cell(None, ""), _time(attempt.wait_s),
             *(_time(attempt.seconds.get(part)) for part in PARTS),
             cell(attempt.peak_memory_bytes, size(attempt.peak_memory_bytes)
                  if attempt.peak_memory_bytes is not None else None), cell(None, ""),
         ))  # fmt: skip
         rows += [
-            (cell(attempt.asset, ""), cell(attempt.number, ""), cell(span.path), cell(None, ""), cell(None, ""),
+            (cell(name, ""), cell(attempt.number, ""), cell(span.path), cell(None, ""), cell(None, ""),
              _time(span.seconds), *(cell(None, "") for _ in range(4)), cell(span.count))
             for span in attempt.spans
         ]  # fmt: skip

@@ -36,6 +36,18 @@ def report(orders: pa.Table) -> int:
 """
 
 
+DAYS = """
+from assetflow import Daily, Partition, asset
+
+
+@asset(partitions=Daily("2026-01-01", end="2026-01-03"))
+def days(partition: Partition) -> int:
+    if partition.key == "2026-01-02":
+        raise ValueError("no luck")
+    return 1
+"""
+
+
 @pytest.fixture
 def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     (tmp_path / "assetflow.toml").write_text('modules = ["assets"]\n')
@@ -77,6 +89,24 @@ def test_the_times_are_a_table_whose_columns_leave_when_narrow(two_runs: Cli, mo
     assert "COMPUTE" in narrow
     assert [row[2] for row in rows if row[0] == "orders"] == ["", "fetch", "fetch/page", "fit"]
     assert all(float(row[rows[0].index("commit")]) >= 0 for row in rows if row[0] == "report")
+
+
+def test_a_run_names_the_partitions_that_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    (tmp_path / "assetflow.toml").write_text('modules = ["assets"]\n')
+    (tmp_path / "assets.py").write_text(DAYS)
+    monkeypatch.chdir(tmp_path)
+    cli("materialize", "-q", "--executor", "inline")
+    keys = ["days[2026-01-01]", "days[2026-01-02]", "days[2026-01-03]"]
+
+    lines = [line.split() for line in cli("runs", "show", "1").out.splitlines()]
+    values = [line.split("\t") for line in cli("runs", "show", "1", "--format", "tsv").out.splitlines()]
+
+    states = ["materialized", "failed", "materialized"]
+    assert [(line[1], line[2]) for line in lines if line and line[0] in "✓✗"] == list(zip(keys, states, strict=True))
+    assert [row[:2] for row in values if row[0] in keys] == [list(pair) for pair in zip(keys, states, strict=True)]
+    for words in (("--times",), ("--times", "--format", "tsv")):
+        shown = cli("runs", "show", "1", *words).out
+        assert [line.split()[0] for line in shown.splitlines() if "days" in line] == keys
 
 
 def test_two_runs_are_compared(two_runs: Cli) -> None:
