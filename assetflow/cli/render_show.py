@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_glance import Place, due_words
-from assetflow.cli.render_status import present_reasons, why_text
+from assetflow.cli.render_status import counted_parts, present_reasons, why_text
 from assetflow.cli.table import Column, Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -143,9 +143,10 @@ def _freshness(status: AssetStatus, place: Place) -> list[Piece]:
 
 def _of_parts(status: AssetStatus, place: Place) -> Iterable[tuple[str, Sequence[Piece]]]:
     """How many partitions are in which state, what they hold together, and which one was made last."""
-    every, good = sum(status.parts.values()), status.parts.get("current", 0)
+    good, every = counted_parts(status)
     pieces: list[Piece] = [f"{number(good)} of {number(every)} current"]
-    pieces += [f"{number(parts)} {state}" for state, parts in sorted(status.parts.items()) if state != "current"]
+    others = [state for state in sorted(status.parts) if state not in ("current", "source")]
+    pieces += [f"{number(status.parts[state])} {state}" for state in others]
     whole = None if status.head is None else status.head.version
     if whole is not None and whole.rows is not None:
         pieces.append(count(whole.rows, "row"))

@@ -46,18 +46,19 @@ def glance(row: AssetStatus) -> Glance:
 
 def _version(row: AssetStatus) -> tuple[object, str]:
     if row.parts:
-        good, every = _counted_parts(row)
+        good, every = counted_parts(row)
         return f"{good}/{every}", parts_words(row)
     return (None, "") if row.head is None else (row.head.version.number, f"v{row.head.version.number}")
 
 
 def parts_words(row: AssetStatus) -> str:
     """`3/7 parts`: how many of the partitions of an asset need nothing."""
-    good, every = _counted_parts(row)
+    good, every = counted_parts(row)
     return f"{good:,}/{every:,} parts"
 
 
-def _counted_parts(row: AssetStatus) -> tuple[int, int]:
+def counted_parts(row: AssetStatus) -> tuple[int, int]:
+    """How many of the partitions of an asset need nothing, those of sources and pinned ones too, and of how many."""
     return sum(row.parts.get(state, 0) for state in ("current", "pinned", "source")), sum(row.parts.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,24 @@ def test_show_counts_partitions_and_says_no_version_of_all(shop: Workspace, cli:
     assert (data["version"], data["data_hash"], data["partitions"]) == (None, None, {"stale": 2, "current": 2})
     assert data["newest"]["partition"] in parted.DAYS
     assert data["newest"]["version"] == 1
+
+
+def test_show_counts_partitions_of_a_source_as_ls_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assetflow.toml").write_text('modules = ["assets"]\n')
+    (tmp_path / "assets.py").write_text(
+        "from assetflow import Daily, source\n\n"
+        'raw = source("raw", path="{partition}.csv", partitions=Daily("2026-01-01", end="2026-01-03"))\n'
+    )
+    for day in (1, 2, 3):
+        (tmp_path / f"2026-01-0{day}.csv").write_text("a\n1\n")
+
+    assert "raw\tsource\t3/3" in cli("ls", "--format", "tsv").out
+    assert "partitions   3 of 3 current\n" in cli("show", "raw").out
+    (tmp_path / "2026-01-02.csv").unlink()
+    assert "partitions   2 of 3 current   1 blocked\n" in cli("show", "raw").out
 
 
 def test_lineage_counts_partitions(shop: Workspace, cli: Cli) -> None:
