@@ -283,7 +283,10 @@ class _SourceObserver:
         try:
             observation = observe_files(path, remembered, time.time_ns())
         except SourceMissing as error:
-            raise SourceMissing(f"source {key}: {error.what}", facts=error.facts, fix=error.fix) from error
+            fix, partition = error.fix, split_slot(key)[1]
+            if partition:  # the names that are like it are those of other partitions
+                fix = f"put a file of partition {partition} there: `path=` of the source has one for each"
+            raise SourceMissing(f"source {key}: {error.what}", facts=error.facts, fix=fix) from error
         self.rehashed += [state for state in observation.files if remembered.get(state.path) != state]
         return observation
 

@@ -134,6 +134,17 @@ def test_a_file_that_is_not_there_blocks_what_reads_it_and_nothing_else(shop: Pa
         project.read("raw")
 
 
+def test_the_file_of_another_partition_is_not_offered_for_one_that_is_not_there(shop: Path) -> None:
+    file_of(shop, "2026-01-30").unlink()
+
+    result = Project.load(shop).materialize("raw[2026-01-30]")
+
+    problem = result["raw[2026-01-30]"].error
+    assert problem is not None
+    assert "in/2026/01/2026-01-30.csv` does not exist" in problem.message
+    assert problem.fix == "put a file of partition 2026-01-30 there: `path=` of the source has one for each"
+
+
 def test_a_source_that_never_changed_is_current_in_every_partition(shop: Path) -> None:
     project = Project.load(shop)
     project.materialize().raise_for_status()
