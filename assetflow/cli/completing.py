@@ -61,6 +61,9 @@ complete -c assetflow -f -a '(__assetflow_complete)'
 complete -c af -f -a '(__assetflow_complete)'
 """
 
+EXECUTORS = ("threads", "processes", "inline")
+"""Those of `assetflow.run.session`, which a key press is no time to import."""
+
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
@@ -100,11 +103,11 @@ def candidates(line: str) -> list[str]:
         found = _flags_of(None) if current.startswith("-") else [name for one in SHOWN for name in (one.name,)]
         if last in TAKING:
             found = _values_of(None, last)
-    elif last.startswith("-") and (values := _values_of(verb, last)) is not None:
+    elif last.startswith("-") and (values := _values_for(verb, last, before, place)) is not None:
         found = values
     elif current.startswith("--") and "=" in current:
         flag = current.partition("=")[0]
-        found = [f"{flag}={value}" for value in _values_of(verb, flag) or ()]
+        found = [f"{flag}={value}" for value in _values_for(verb, flag, before, place) or ()]
     elif current.startswith("-"):
         found = _flags_of(verb)
     else:
@@ -158,15 +161,28 @@ def _values_of(verb: Verb | None, flag: str) -> list[str] | None:
     return None
 
 
+def _values_for(verb: Verb, flag: str, before: list[str], place: int) -> Iterable[str] | None:
+    """As `_values_of`, with what the parser has no list of: executors, and what there is to compare with."""
+    values = _values_of(verb, flag)
+    if flag == "--executor" and values is not None:
+        return EXECUTORS
+    if flag != "--against" or values is None:
+        return values
+    folder = _project_folder(before)
+    names = before[place + 1 :] if verb.name == "why" else []
+    versions = [one for name in names if not name.startswith("-") for one in _versions(folder, name)]
+    runs = _newest_runs(folder)
+    steps = ["HEAD~1"] if verb.name == "why" else []
+    return [*versions, *steps, *(run.env for run in runs), *(f"run:{run.run_id}" for run in runs)]
+
+
 def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> Iterable[str]:
     if verb.name == "explain":
         return list(error_classes())
     if verb.name == "completion":
         return list(SCRIPTS)
     if verb.name == "runs":
-        words = before[place + 1 :]
-        wants_run = words == ["show"] or (words[:1] == ["compare"] and len(words) < 3)
-        return ["ls", "show", "compare"] if not words else _runs(_project_folder(before)) if wants_run else []
+        return _run_words(before, place)
     if verb.name == "daemon":
         return ["run", "status", "stop"] if not before[place + 1 :] else []
     if verb.name == "schedule":
@@ -182,7 +198,18 @@ def _arguments_of(verb: Verb, before: list[str], place: int, current: str) -> It
         return _versions(_project_folder(before), current.partition("@")[0])
     if verb.name in ("show", "history", "preview", "logs", "why"):
         return [spec.key for spec in specs]
-    return selection_words(specs, current)
+    return selection_words(specs, current, lambda: _names_in(before, "selections"))
+
+
+def _run_words(before: list[str], place: int) -> Iterable[str]:
+    """The forms of `runs`, and behind them the numbers of runs; `cancel` takes those that go on."""
+    words = before[place + 1 :]
+    if not words:
+        return ["ls", "show", "compare", "cancel"]
+    if words == ["cancel"]:
+        return [str(run.run_id) for run in _newest_runs(_project_folder(before)) if run.state == "running"]
+    wants_run = words == ["show"] or (words[0] == "compare" and len(words) < 3)
+    return _runs(_project_folder(before)) if wants_run else []
 
 
 def _schedule_words(before: list[str], place: int) -> Iterable[str]:
@@ -211,7 +238,7 @@ def _names_in(before: list[str], table: str) -> Iterable[str]:
     except AssetflowError:
         return []
     if table != "jobs":
-        return settings.alerts
+        return settings.alerts if table == "alerts" else settings.selections
     return [*settings.jobs, *_cached(folder, "automation", {}).get("jobs", ())]
 
 
@@ -227,8 +254,11 @@ def _sensor_words(before: list[str], place: int) -> Iterable[str]:
     return [*(one[0] for one in found.get("sensors", ())), *jobs]
 
 
-def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:
-    """How the selection that ends in `current` could go on: keys behind `+` and brackets, attributes, their values."""
+def selection_words(specs: Iterable[AssetSpec], current: str, saved: Callable[[], Iterable[str]] = tuple) -> list[str]:
+    """How the selection that ends in `current` could go on: keys behind `+` and brackets, attributes, their values.
+
+    `saved` gives the names of saved selections, which a colon stands before.
+    """
     from assetflow.plan.selection_words import CLOSED
 
     start = len(current)
@@ -242,6 +272,8 @@ def selection_words(specs: Iterable[AssetSpec], current: str) -> list[str]:
             *(spec.key for spec in specs),
             *(f"{name}:" for name in ("tag", "group", "owner", "is", "why", "last")),
         ]
+    elif not name:
+        found = [f":{one}" for one in saved()]
     elif name == "tag":
         found = [f"tag:{tag}" for spec in specs for tag in spec.tags]
     elif name == "group":

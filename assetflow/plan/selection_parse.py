@@ -15,6 +15,7 @@ from __future__ import annotations
 from assetflow.errors import SelectionSyntaxError, VersionInSelection, near_names
 from assetflow.plan.selection_ast import (
     ALL,
+    NULL,
     And,
     Attribute,
     Between,
@@ -28,7 +29,7 @@ from assetflow.plan.selection_ast import (
     Walk,
 )  # fmt: skip
 from assetflow.plan.selection_tokens import Token, clipped, syntax_facts, tokenize
-from assetflow.plan.selection_words import ALIASES, CHANGES, CLOSED, FUNCTIONS, HABITS
+from assetflow.plan.selection_words import ALIASES, CHANGES, CLOSED, FUNCTIONS, HABITS, NULLABLE
 
 MAX_DEPTH = 100
 """How deep parentheses and `not`s may nest. The parser needs four stack frames for a level, out of Python's 1,000."""
@@ -220,7 +221,7 @@ class _Parser:
     def check_value(self, name: str, word: Token, value: Token) -> None:
         """Raise for a value that is not in the closed list of its attribute."""
         allowed = CLOSED.get(name)
-        if allowed is None or value.text in allowed:
+        if allowed is None or value.text in allowed or (value.text == NULL and name in NULLABLE):
             return
         habit = HABITS.get(value.text.lower())
         near = [habit] if name == "is" and habit else near_names(value.text.lower(), allowed, 1)

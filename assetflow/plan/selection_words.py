@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 STATES = (
-    "missing", "stale", "maybe", "current", "pinned", "undecided", "failed", "blocked", "running", "overdue", "due",
-    "on_time",
+    "missing", "stale", "maybe", "reusable", "current", "pinned", "undecided", "failed", "blocked", "running",
+    "overdue", "due", "on_time",
 )  # fmt: skip
 """Words of `is:` that are looked up in the facts."""
 
@@ -51,8 +51,11 @@ HABITS = {
 
 CLOSED = {
     "is": (*STATES, *KINDS),
-    "why": (*REASONS, "<null>"),
-    "last": (*ATTEMPTS, "<null>"),
+    "why": REASONS,
+    "last": ATTEMPTS,
     "changed": tuple(CHANGES),
 }
-"""The values that an attribute takes, for those that do not take any text; `<null>` is for assets that have none."""
+"""The values that an attribute takes, for those that do not take any text."""
+
+NULLABLE = ("why", "last")
+"""Those of `CLOSED` that also take `<null>`, for assets that have none."""

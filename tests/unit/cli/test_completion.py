@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from assetflow.cli import completing
 from assetflow.cli.completing import SCRIPTS, candidates
 from assetflow.cli.verbs import FORMATS, SHOWN
+from assetflow.plan.selection_words import ATTEMPTS
+from assetflow.run import session
 
 SHELLS = {"bash": ["bash", "-n"], "zsh": ["zsh", "-n"], "fish": ["fish", "--no-execute"]}
 
@@ -51,6 +54,15 @@ def test_the_scripts_are_well_formed(cli, tmp_path: Path, shell: str) -> None:
         ("assetflow runs s", ["show"]),
         ("assetflow runs show ", ["1"]),
         ("assetflow runs show 1 ", []),
+        ("assetflow runs c", ["cancel", "compare"]),
+        ("assetflow runs cancel ", []),
+        ("assetflow ls is:re", ["is:reusable"]),
+        ("assetflow ls last:", [f"last:{one}" for one in sorted(ATTEMPTS)]),
+        ("assetflow mat --executor ", ["inline", "processes", "threads"]),
+        ("assetflow mat --executor=t", ["--executor=threads"]),
+        ("assetflow why total --against ", ["HEAD~1", "dev", "run:1", "total@1"]),
+        ("assetflow plan --against ", ["dev", "run:1"]),
+        ("assetflow plan --against=r", ["--against=run:1"]),
         ("assetflow -e ", ["dev"]),
         ("assetflow plan -e d", ["dev"]),
         ("assetflow preview total@", ["total@1"]),
@@ -62,6 +74,18 @@ def test_the_scripts_are_well_formed(cli, tmp_path: Path, shell: str) -> None:
 )
 def test_what_could_stand_at_the_end(built: Path, line: str, expected: list[str]) -> None:
     assert candidates(line) == expected
+
+
+def test_saved_selections_are_offered_behind_a_colon(project: Path) -> None:
+    file = project / "assetflow.toml"
+    file.write_text(file.read_text() + 'weekly = "doubled"\n')
+
+    assert candidates("assetflow plan :") == [":nightly", ":weekly"]
+    assert candidates("assetflow mat 'doubled +:w") == ["doubled +:weekly"]
+
+
+def test_executors_are_those_that_there_are() -> None:
+    assert set(completing.EXECUTORS) == set(session.EXECUTORS)
 
 
 def test_jobs_are_offered_where_one_is_wanted(project: Path) -> None:

@@ -231,6 +231,13 @@ def test_what_cannot_be_read_is_said_with_a_caret_at_the_place(text: str, at: in
     assert error.facts[1].index("^") == at + 1
 
 
+def test_values_that_are_listed_are_words() -> None:
+    for text in ("last:ok", "why:code_change"):
+        with pytest.raises(SelectionSyntaxError) as caught:
+            parse_selection(text)
+        assert "<null>" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "fix"),
     [

@@ -116,6 +116,7 @@ def test_states_after_each_kind_of_change(shop: Workspace) -> None:
     shop.materialize()
     shop.edit("    return raw.slice(1)", "    return raw")
     assert shop.states()["orders"] == "reusable"
+    assert shop.project().select("is:reusable") == ("orders", "totals", "report")
     shop.edit("    return raw", "    raise ValueError('no')")
     shop.materialize()
     assert shop.states() == {
