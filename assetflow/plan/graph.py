@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from fnmatch import translate
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
@@ -16,6 +19,9 @@ from assetflow.model.spec import AssetSpec, InputSpec
 
 if TYPE_CHECKING:
     from assetflow.plan.crowds import Crowd
+
+_SELECTING = frozenset("*?+:&|!() ")
+"""What is in selections and in no name."""
 
 
 class AssetGraph:
@@ -105,7 +111,7 @@ class AssetGraph:
 
         Raises:
             NoSuchAsset: no asset has that name; near names are in the message.
-            UsageError: the last name fits several assets; they are listed in the message.
+            UsageError: the last name fits several assets, or it is a selection; those that it fits are in the message.
         """
         found = self.named(name)
         if len(found) == 1:
@@ -116,6 +122,8 @@ class AssetGraph:
                 facts=(", ".join(f"`{key}`" for key in found),),
                 fix=f"write the full key, such as `{found[0]}`",
             )
+        if not _SELECTING.isdisjoint(name):
+            raise _one_is_meant(self, name)
         raise no_such_asset(self, name)
 
     def _repr_html_(self) -> str:
@@ -130,6 +138,19 @@ def no_such_asset(graph: AssetGraph, name: str, fix: str | None = None) -> NoSuc
     facts = [f"similar: {', '.join(f'`{key}`' for key in near)}"] if near else []
     default = f"did you mean `{near[0]}`?" if near else "`assetflow ls` lists the assets"
     return NoSuchAsset(f"no asset matches `{name}`", facts=facts, fix=fix or default)
+
+
+def _one_is_meant(graph: AssetGraph, selection: str) -> UsageError:
+    """The error for a selection in the place of a name, with what a glob fits."""
+    fits = re.compile(translate(selection.replace("[", "[[]"))).match
+    found = [key for key in graph.order if fits(key)]
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    such = f", such as `{found[0]}`" if found else ""
+    return UsageError(
+        f"`{selection}` is a selection, and one asset is meant here",
+        facts=[f"it fits {', '.join(f'`{key}`' for key in found[:5])}{more}"] if found else [],
+        fix=f"name one{such}; `assetflow ls {shlex.quote(selection)}` lists what it selects",
+    )
 
 
 def is_own_past(given: InputSpec, spec: AssetSpec, specs: Mapping[AssetKey, AssetSpec]) -> bool:

@@ -76,6 +76,21 @@ def test_resolve_lists_the_assets_that_a_last_name_fits() -> None:
     assert "`raw.orders`, `marts.orders`" in str(caught.value)
 
 
+def test_resolve_takes_one_name_and_no_selection() -> None:
+    graph = AssetGraph([spec("stg_orders"), spec("stg_items"), spec("report")])
+
+    for selection, facts in (
+        ("stg_*", ("it fits `stg_orders`, `stg_items`",)), ("x*", ()), ("+report", ()), ("tag:gold", ()),
+        ("report stg_items", ()),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match="is a selection, and one asset is meant here") as caught:
+            graph.resolve(selection)
+        assert caught.value.facts == facts
+    with pytest.raises(UsageError) as caught:
+        graph.resolve("stg_*")
+    assert caught.value.fix == "name one, such as `stg_orders`; `assetflow ls 'stg_*'` lists what it selects"
+
+
 def test_resolve_suggests_a_near_name() -> None:
     graph = AssetGraph([spec("stg_orders"), spec("report")])
 
