@@ -92,11 +92,6 @@ class Catalog:
             slot.setdefault(head.trace.input_key, []).append(head)
         return found
 
-    def traces_of_run(self, run_id: int, env: str) -> dict[Slot, Head]:
-        """What a run recorded, as heads. Two queries."""
-        heads = self._heads(self.database.rows("traces_of_run", run_id), env)
-        return {(head.trace.asset, head.trace.partition): head for head in heads}
-
     def doubts(self, env: str) -> dict[Slot, Doubt]:
         """What was said of traces of asset partitions in an environment. Two queries."""
         rows = cast("list[tuple[AssetKey, str, int, str, str, float]]", self.database.rows("invalidations", env))

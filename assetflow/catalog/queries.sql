@@ -72,18 +72,28 @@ WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
 ORDER BY t.trace_id DESC
 LIMIT ?
 
--- traces_of_run: the traces that a run recorded, oldest first
+-- made_in: of each definition with which something of an asset is current in an environment, with partitions or without:
+-- the newest trace, and how many partitions there are
+SELECT max(h.trace_id), count(*)
+FROM env e CROSS JOIN head h ON h.env_id = e.env_id CROSS JOIN trace t ON t.trace_id = h.trace_id
+WHERE e.name = ?
+GROUP BY h.asset_id, h.part_id > 0, t.fp_id
+
+-- made_by_run: the same of what a run recorded
+SELECT max(trace_id), count(DISTINCT part_id) FROM trace WHERE run_id = ? GROUP BY asset_id, part_id > 0, fp_id
+
+-- traces_by_number: these traces (a JSON list of numbers), newest first
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
        v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
-FROM trace t
-JOIN asset a ON a.asset_id = t.asset_id
-JOIN part p ON p.part_id = t.part_id
-JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
-WHERE t.run_id = ?
-ORDER BY t.trace_id
+FROM json_each(?) wanted
+CROSS JOIN trace t ON t.trace_id = wanted.value
+CROSS JOIN asset a ON a.asset_id = t.asset_id
+CROSS JOIN part p ON p.part_id = t.part_id
+CROSS JOIN fp f ON f.fp_id = t.fp_id
+CROSS JOIN stored_version v ON v.version_id = t.version_id
+ORDER BY t.trace_id DESC
 
 -- inputs_of: what these traces (a JSON list of numbers) read; a row of a range stands for each of its partitions
 SELECT i.trace_id, i.parameter, u.key, p.key, i.mode, coalesce(v.data_hash, i.digest), i.number

@@ -85,7 +85,7 @@ _trace_input = lru_cache(maxsize=4096)(TraceInput)
 
 @_sound
 def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> Head:
-    """One row of `heads`, `traces_of` or `history`; moves have their cause as well."""
+    """One row of `heads`, `traces_in` or `history`; moves have their cause as well."""
     (
         key, partition, trace_id, seq, changed_seq, verified_at,
         input_key, version_id, run_id, kind, started, finished, as_of, metadata, discovered,

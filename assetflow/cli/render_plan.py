@@ -33,7 +33,7 @@ from assetflow.model.keys import AssetKey, split_slot
 from assetflow.plan.undecided import undecided_names
 
 if TYPE_CHECKING:
-    from assetflow.explaining.against import Against
+    from assetflow.explaining.against import Against, Other
     from assetflow.plan.planner import Plan, Step
 
 
@@ -275,7 +275,7 @@ def against_table(found: Against) -> Table:
                 cell(one.change),
                 cell(one.asset),
                 cell(one.version),
-                cell("; ".join(reason.code for reason in one.reasons), "; ".join(r.text for r in one.reasons)),
+                cell("; ".join(reason.code for reason in one.reasons), one.words),
             )
             for one in found.others
         ),
@@ -284,20 +284,29 @@ def against_table(found: Against) -> Table:
 
 def against_lines(found: Against, width: int) -> list[Line]:
     """The same for people."""
+    counts = {**{one.asset: one.parts for one in found.others if one.parts is not None}, **found.mixed}
+    mixed = [(dim(f" {asset}: {parts.words}"),) for asset, parts in counts.items() if parts.words]
     if not found.others:
-        return [(" ", good("the same definitions"), f" as in {found.name}: {count(found.same, 'asset')}")]
+        return [(" ", good("the same definitions"), f" as in {found.name}: {count(found.same, 'asset')}"), *mixed]
     title = (" ", strong(count(len(found.others), "asset")), f" defined otherwise than in {found.name}")
     rows = [
         (
             warn(one.change),
             strong(one.asset),
-            "" if one.version is None else f"v{one.version}",
+            _there(one),
             "; ".join(r.text for r in one.reasons),
         )
         for one in found.others
     ]
     lines: list[Line] = [title, BLANK, *(clip_line(line, width) for line in aligned(rows, indent=2))]
-    return [*lines, BLANK, (dim(f" {count(found.same, 'asset')} the same"),)]
+    return [*lines, BLANK, (dim(f" {count(found.same, 'asset')} the same"),), *mixed]
+
+
+def _there(one: Other) -> str:
+    """The version that is there, or how many partitions."""
+    if one.parts is not None:
+        return count(one.parts.count, "partition")
+    return "" if one.version is None else f"v{one.version}"
 
 
 def plan_table(plan: Plan) -> Table:

@@ -17,7 +17,7 @@ from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Head
 from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.named import written
+from assetflow.plan.named import apart, written
 from assetflow.plan.planner import Plan
 from assetflow.plan.staleness import Action
 
@@ -150,31 +150,40 @@ class Explaining:
         """Which assets of a selection (default: all) are defined otherwise than in an environment, or in a run.
 
         `name` is an environment, or a run as `41` or `run:41`. Code, config, declared files and variables, packages and
-        what an asset reads are compared, not its data. Of an environment also assets are told that are only there.
+        what an asset reads are compared, not its data. Of an environment also assets are told that are only there. An
+        asset with partitions is one: what its partition that was made last was made with is compared, and of the others
+        is told how many were made with something else.
 
         Raises:
-            UsageError: there is no such environment, and no such run.
+            UsageError: there is no such environment, and no such run; or partitions are named.
         """
         from assetflow.catalog.keeping import Keeping
-        from assetflow.catalog.pointers import by_key
+        from assetflow.catalog.made import made_by_run, made_in
         from assetflow.errors import UsageError, did_you_mean
         from assetflow.explaining.against import against
+        from assetflow.run.declared import DeclaredNow
+        from assetflow.run.survey import Remembered
 
-        plan = self.plan(expression)
-        specs = [step.spec for step in plan if not step.spec.is_source and step.asset in plan.targets]
+        if apart(self.graph, expression, None)[1] is not None:
+            raise UsageError("definitions are those of whole assets", fix="leave the brackets out")
         number = name.removeprefix("run:")
         with self._catalog() as catalog:
+            declared = DeclaredNow(self.settings.root, self.settings.catalog_path, Remembered(catalog), time.time_ns())
+            chosen = [self.graph.specs[key] for key in self.select(expression)]
+            looked = {spec.key: spec for spec in declared.look(chosen)}
+            specs = [looked.get(spec.key, spec) for spec in chosen if not spec.is_source]
+            partitioned = {key for key, spec in self.graph.specs.items() if spec.partitions is not None}
             if number.isdecimal():
                 run = catalog.run(int(number))
                 if run is None:
                     raise UsageError(f"there is no run #{number}", fix="assetflow runs")
-                there = by_key(catalog.traces_of_run(run.run_id, run.env))
-                return against(f"run #{number}", specs, there, is_whole=False)
+                there = made_by_run(catalog, run.run_id, run.env)
+                return against(f"run #{number}", specs, partitioned, there, with_new=False, with_gone=False)
             known = Keeping(catalog.database).environments()
             if name not in known:
                 fix = did_you_mean(name, known) or f"environments: {', '.join(known) or 'none yet'}; or a run: run:41"
                 raise UsageError(f"nothing is recorded of an environment `{name}`", fix=fix)
-            return against(f"env {name}", specs, by_key(catalog.heads(name)), is_whole=expression is None)
+            return against(f"env {name}", specs, partitioned, made_in(catalog, name), with_gone=expression is None)
 
     def _library(self, catalog: Catalog) -> Library:
         from assetflow.explaining.evidence import Library

@@ -95,3 +95,90 @@ def test_the_command_line_prints_a_table_for_a_pull_request(
     items = json.loads(capsys.readouterr().out)["data"]["items"]
     assert [(one["asset"], one["version"]) for one in items] == [("total", 1)]
     assert main([*command, "--force"]) == 2
+
+
+DAYS = """
+K = 1
+
+@asset(partitions=Daily("2026-11-20", end="2026-11-22"))
+def d(partition: Partition) -> Rows:
+    return [{"k": partition.key, "n": K}]
+
+@asset(partitions=Daily("2026-11-20", end="2026-11-22"))
+def sums(d: Rows, sums: Rows | None = None) -> Rows:
+    return [*(sums or []), *d]
+
+@asset
+def s(d: Rows) -> int:
+    return len(d)
+"""
+
+HEAD = "from assetflow import Daily, Partition\n"
+
+
+@pytest.fixture
+def days(workspace: Workspace) -> Workspace:
+    workspace.assets(HEAD + DAYS)
+    assert workspace.materialize(env="prod").ok
+    return workspace
+
+
+def test_assets_with_partitions_are_compared_as_one(days: Workspace) -> None:
+    for env in ("dev", "prod"):
+        found = days.project(env=env).against("prod")
+        assert (found.others, found.same, dict(found.mixed)) == ((), 3, {})
+    assert days.materialize().ok
+    days.edit("K}]", "K + 1}]")
+
+    assert told(days.project(), "prod") == {"d": ("changed", ["code_changed"])}
+    assert told(days.project(), "run:1") == {"d": ("changed", ["code_changed"])}
+    [other] = days.project().against("prod").others
+    assert other.parts is not None
+    assert (other.version, other.parts.count, other.parts.definitions) == (None, 3, 1)
+
+
+def test_new_and_removed_assets_with_partitions_are_one_each(days: Workspace) -> None:
+    days.edit("def sums(d: Rows, sums:", "def totals(d: Rows, totals:")
+    days.edit("(sums or [])", "(totals or [])")
+
+    assert told(days.project(), "prod") == {"totals": ("added", []), "sums": ("removed", [])}
+    assert told(days.project(), "prod", "totals") == {"totals": ("added", [])}
+
+
+def test_of_partitions_made_with_several_definitions_the_one_used_last_counts(
+    days: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days.edit("K}]", "K + 1}]")
+    assert days.materialize("d", env="prod", partitions="2026-11-21").ok
+
+    found = days.project().against("prod")
+    assert found.others == ()
+    [parts] = found.mixed.values()
+    assert (parts.count, parts.newest, parts.alike, parts.definitions) == (3, 1, 1, 2)
+    command = ["-C", str(days.root), "plan", "--against", "prod"]
+    assert main(command) == 0
+    assert "d: partitions made with 2 definitions there, 1 of 3 with the newest\n" in capsys.readouterr().out
+
+    days.edit("K + 1}]", "K}]")
+    [other] = days.project().against("prod").others
+    assert (other.asset, [reason.code for reason in other.reasons]) == ("d", ["code_changed"])
+    assert main(command) == 0
+    assert "1 of 3 with the newest; 2 as here\n" in capsys.readouterr().out
+
+
+def test_another_kind_of_partitions_is_another_definition(days: Workspace) -> None:
+    days.edit('Daily("2026-11-20", end="2026-11-22")', 'Daily("2026-11-20", end="2026-11-24")')
+    assert told(days.project(), "prod") == {}
+    days.assets(
+        HEAD.replace("Daily", "Static") + DAYS.replace('Daily("2026-11-20", end="2026-11-22")', 'Static(["a"])')
+    )
+    assert {key: change for key, (change, _) in told(days.project(), "prod").items()} == {
+        "d": "changed", "sums": "changed",
+    }  # fmt: skip
+    days.assets("K = 1\n\n@asset\ndef d() -> Rows:\n    return []\n")
+    assert told(days.project(), "prod", "d") == {"d": ("changed", ["code_changed"])}
+
+
+def test_partitions_are_not_named(days: Workspace) -> None:
+    with pytest.raises(UsageError, match="whole assets"):
+        days.project().against("prod", "d[2026-11-20]")
