@@ -91,13 +91,18 @@ def _cause(cause: Cause, number: int, session: Session) -> Iterator[Line]:
     if len(way) > 1:
         shown = way if len(way) <= _MOST_PATH else [*way[:6], "…", *way[-5:]]
         yield from wrapped((_INDENT, dim("way  ")), _arrows(shown), width=width, separator=" ")
-    if cause.others:
-        more = f" and {len(cause.others) - 4} more" if len(cause.others) > 4 else ""
-        yield (_INDENT, dim(clip(f"also {', '.join(cause.others[:4])}{more}", width - len(_INDENT))))
+    yield from _also(cause.others, width)
     if isinstance(cause.evidence, CodeEvidence):
         yield from _code(cause.evidence, session)
     elif isinstance(cause.evidence, DataEvidence):
         yield from _data(cause.evidence, session)
+    yield from _also(cause.also, width)  # the evidence is that of the first
+
+
+def _also(names: Sequence[str], width: int) -> Iterator[Line]:
+    if names:
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        yield (_INDENT, dim(clip(f"also {', '.join(names[:4])}{more}", width - len(_INDENT))))
 
 
 def _way(cause: Cause) -> list[str]:

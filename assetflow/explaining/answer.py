@@ -82,7 +82,11 @@ class DataEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One root cause. `path` leads from the asset that has it to the one that was asked about; `others` have it too."""
+    """One root cause. `path` leads from the asset that has it to the one that was asked about; `others` have it too.
+
+    A cause that partitions share is one. Where it is about an input, `also` are the other partitions of the input of
+    which the same is to be said; the evidence is that of the first.
+    """
 
     code: str
     text: str
@@ -90,6 +94,7 @@ class Cause:
     data: Mapping[str, object] = field(default_factory=dict[str, object])
     others: tuple[AssetKey, ...] = ()
     evidence: CodeEvidence | DataEvidence | None = None
+    also: tuple[AssetKey, ...] = ()
 
     @property
     def asset(self) -> AssetKey:
@@ -100,7 +105,7 @@ class Cause:
         """The cause as JSON-able values."""
         return {
             "code": self.code, "text": self.text, "asset": self.asset, "path": list(self.path),
-            "others": list(self.others), "data": dict(self.data),
+            "others": list(self.others), "also": list(self.also), "data": dict(self.data),
             "evidence": None if self.evidence is None else self.evidence.to_json(),
         }  # fmt: skip
 

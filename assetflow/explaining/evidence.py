@@ -22,6 +22,7 @@ from assetflow.plan.graph import AssetGraph
 from assetflow.plan.staleness import Reason
 
 _CODE = ("code_changed", "helper_changed")
+_INPUTS = ("input_changed", "input_added", "input_removed")
 _DISCOVERED = ("discovered_file", "discovered_code")
 _MOST_TEXTS = 5
 """Of so many changed pieces of code the lines are shown; the others are named."""
@@ -68,9 +69,13 @@ def causes_of(found: list[Found], library: Library) -> tuple[Cause, ...]:
     old = library.catalog.sources({piece.old for piece in pieces if piece.old is not None}) if pieces else {}
     causes: list[Cause] = []
     texts = inputs = 0
+    inputs_of = _inputs_by_subject(spread, keys)
     for subject, (reason, others) in zip(chosen, told, strict=True):
         one = first[subject]
-        base = Cause(reason.reason.code, reason.reason.text, reason.path, reason.reason.data, tuple(others))
+        base = Cause(
+            reason.reason.code, reason.reason.text, reason.path, reason.reason.data, tuple(others),
+            also=tuple(inputs_of[subject][1:]),
+        )  # fmt: skip
         if isinstance(one, _Piece):
             texts += 1
             evidence = _code(one, old, library, with_lines=texts <= _MOST_TEXTS)
@@ -100,19 +105,34 @@ def _pieces(found: Found, texts: Mapping[str, CodeSource]) -> Iterator[Found | _
 
 
 def _subject(one: Found | _Piece) -> object:
-    """What a reason is about: reasons about the same are one cause."""
+    """What a reason is about, but for the partition: reasons about the same are one cause."""
     if isinstance(one, _Piece):
         return ("code", one.old, one.new)
     data = one.reason.data
-    if one.reason.code == "input_changed":
-        return ("input", data.get("input"), data.get("from"), data.get("to"))
+    asset, partition = split_slot(one.step.asset)
+    if one.reason.code in _INPUTS:
+        upstream, part = split_slot(AssetKey(str(data.get("input"))))
+        if one.reason.code == "input_changed":
+            return ("input", upstream, bool(part), data.get("from"), data.get("to"))
+        return (one.reason.code, asset, upstream, bool(part), data.get("parameter"))
     if one.reason.code in _DISCOVERED:  # the runs in which it was seen differ
         return (one.reason.code, str(data.get("files")))
     if one.reason.code in ("never_materialized", "forced"):
         return one.reason.code
     if one.reason.code in ("dependency_changed", "source_unavailable", "env_changed", "files_changed"):
         return (one.reason.code, one.reason.text)
-    return (one.reason.code, one.step.asset, one.reason.text)
+    if one.reason.code == "expired":  # the ages differ
+        return (one.reason.code, asset, data.get("ttl_s"))
+    return (one.reason.code, asset, one.reason.text.replace(f"[{partition}]", "") if partition else one.reason.text)
+
+
+def _inputs_by_subject(spread: list[Found | _Piece], keys: Mapping[int, object]) -> Mapping[object, list[AssetKey]]:
+    """The inputs, partitions mostly, of which reasons about the same speak, in their order."""
+    found: dict[object, dict[AssetKey, None]] = {subject: {} for subject in keys.values()}
+    for place, one in enumerate(spread):
+        if isinstance(one, Found) and one.reason.code in _INPUTS:
+            found[keys[place]][AssetKey(str(one.reason.data.get("input")))] = None
+    return {subject: [*names] for subject, names in found.items()}
 
 
 # -- code

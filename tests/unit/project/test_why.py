@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from assetflow.cli.main import main
 from assetflow.errors import NoSuchAsset, NoSuchVersion, UsageError
 from assetflow.explaining.answer import Cause, CodeEvidence, DataEvidence
 
@@ -417,3 +418,66 @@ def test_output_that_is_made_along_with_a_lost_one_names_that(workspace) -> None
     [cause] = why(workspace, "one").causes
 
     assert (cause.code, cause.path) == ("data_missing", ("two", "one"))
+
+
+DAYS = """
+class Menu(Config):
+    n: int = 1
+
+@asset(partitions=Daily("2026-11-20", end="2026-11-22"))
+def d(partition: Partition, config: Menu) -> Rows:
+    return [{"k": partition.key, "n": config.n}]
+
+@asset
+def s(d: Rows) -> int:
+    return sum(row["n"] for row in d)
+"""
+
+
+@pytest.fixture
+def days(workspace):
+    workspace.assets(DAYS, settings="[config.d]\nn = 2\n")
+    assert workspace.materialize(env="prod").ok
+    assert workspace.materialize().ok
+    workspace.edit("n = 2", "n = 3", "assetflow.toml")
+    return workspace
+
+
+def test_a_config_edit_is_one_cause_however_many_partitions(days) -> None:
+    [cause] = why(days, "s").causes
+
+    assert (cause.code, cause.asset, cause.data["to"]) == ("config_changed", "d[2026-11-20]", "3")
+    assert cause.others == ("d[2026-11-21]", "d[2026-11-22]")
+
+
+def test_partitions_of_an_input_that_changed_alike_are_one_cause(days, capsys) -> None:
+    assert days.materialize("d").ok
+
+    [cause] = why(days, "s").causes
+    assert (cause.code, cause.data["input"]) == ("input_changed", "d[2026-11-20]")
+    assert (cause.also, cause.others) == (("d[2026-11-21]", "d[2026-11-22]"), ())
+    assert main(["-C", str(days.root), "why", "s"]) == 0
+    assert "also d[2026-11-21], d[2026-11-22]" in capsys.readouterr().out
+
+    assert days.materialize().ok
+    [cause] = why(days, "s", against="prod").causes
+    assert len(cause.also) == 2
+
+
+def test_partitions_that_changed_otherwise_are_other_causes(days) -> None:
+    assert days.materialize("d", partitions="2026-11-21").ok
+    days.edit("n = 3", "n = 4", "assetflow.toml")
+    assert days.materialize("d").ok
+
+    assert [(cause.text, cause.also) for cause in why(days, "s").causes] == [
+        ("d[2026-11-20] v1 → v2", ("d[2026-11-22]",)), ("d[2026-11-21] v1 → v3", ()),
+    ]  # fmt: skip
+
+
+def test_further_partitions_of_an_input_are_one_cause(days) -> None:
+    days.edit("n = 3", "n = 2", "assetflow.toml")
+    days.edit('end="2026-11-22"', 'end="2026-11-24"')
+    assert days.materialize("d").ok
+
+    [cause] = why(days, "s").causes
+    assert (cause.code, cause.text, cause.also) == ("input_added", "reads d[2026-11-23] now", ("d[2026-11-24]",))
