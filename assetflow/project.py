@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from assetflow.observing import Observing
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.named import apart
 from assetflow.plan.planner import Plan, World, make_plan
+from assetflow.plan.tried import FAILED
 from assetflow.pointing import Pointing
 from assetflow.reading import Reading
 from assetflow.run.arranged import Arranging
@@ -200,7 +201,7 @@ class Project(
             plan = replace(plan, partitions=partitions)
             if plan.run:
                 tried = [split_slot(step.asset) for step in plan.run]
-                plan = with_failures(plan, catalog.last_attempts(self.env, tried, ("failed", "rejected")))
+                plan = with_failures(plan, self._last(catalog, tried, (*FAILED, "running")))
         if arranged.settled is not None:
             arranged.settled.remember(plan)
         self._rest_on(plan, expression, found, before if is_plain else None)
@@ -444,8 +445,13 @@ class Project(
         return with_failures(plan, attempts)
 
     def _attempts(self, catalog: Catalog, graph: AssetGraph) -> dict[tuple[AssetKey, str], Attempt]:
+        return self._last(catalog, [split_slot(key) for key in graph.specs])
+
+    def _last(
+        self, catalog: Catalog, slots: Sequence[tuple[AssetKey, str]], states: Sequence[str] = ()
+    ) -> dict[tuple[AssetKey, str], Attempt]:
         """The last attempts; what a process that is gone left as running is shown as died."""
-        attempts = catalog.last_attempts(self.env, [split_slot(key) for key in graph.specs])
+        attempts = catalog.last_attempts(self.env, slots, states)
         if any(attempt.state == "running" for attempt in attempts.values()) and not self._is_alive(self.env):
             for slot, attempt in attempts.items():
                 if attempt.state == "running":

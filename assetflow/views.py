@@ -440,7 +440,8 @@ def with_failures(plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt]) 
             continue
         if _is_about_now(step, attempt):
             message = str((attempt.error or {}).get("message", "")).partition("\n")[0]
-            text = f"failed in run #{attempt.run_id}" + (f": {message}" if message else "")
+            word = "died" if attempt.state == "died" else "failed"
+            text = f"{word} in run #{attempt.run_id}" + (f": {message}" if message else "")
             reason = Reason("failed_last", text, {"run": attempt.run_id, "message": message}, is_root=False)
             steps[key] = replace(step, reasons=(*step.reasons, reason))
     return replace(plan, steps=steps)

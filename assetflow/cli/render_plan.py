@@ -249,7 +249,7 @@ def _estimate(plan: Plan, longest: int = 5) -> list[str]:
         if found.workers > 1 and found.wall_s < found.work_s and found.work_s >= _WORTH_S:
             parts.append(f"{words(found.wall_s)} on {found.workers} workers")
     if found.unknown:
-        parts.append(f"{count(found.unknown, 'asset')} never ran before")
+        parts.append(f"{count(found.unknown, 'asset')} never finished before")
     if found.saved_s >= _WORTH_S:
         parts.append(f"saves {words(found.saved_s)}")
     lines = [" · ".join(parts) or "nothing is computed"]

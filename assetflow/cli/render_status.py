@@ -80,6 +80,8 @@ def why_text(row: AssetStatus) -> str:
         failed = [check.name for check in row.attempt.checks if not check.passed and check.blocking]
         if failed:
             return f"check {', '.join(failed)} failed in run #{row.attempt.run_id}"
+        if row.attempt.state == "died":
+            return f"the process of run #{row.attempt.run_id} died while it ran"
         kind = str(error.get("type") or "failed")
         return f"{kind}: {message}" if message else kind
     if row.state == "blocked" and row.attempt is not None and row.attempt.blocked_by:

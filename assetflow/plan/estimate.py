@@ -36,7 +36,7 @@ class Estimate:
     """What a plan costs at most: if everything that may run does.
 
     `work_s` is the sum, `wall_s` the time with so many `workers`. `critical_path` is the chain of assets that takes
-    longest one after the other, `path_s`: no number of workers is faster. `unknown` functions never ran before and
+    longest one after the other, `path_s`: no number of workers is faster. `unknown` functions never finished and
     count as nothing. `saved_s` is what is not computed again, since it is current or fits again.
     """
 
@@ -96,8 +96,8 @@ def _critical(work: Sequence[Work]) -> tuple[tuple[AssetKey, ...], float]:
 def start_order(work: Sequence[Work]) -> dict[str, int]:
     """The place of each function among those that are ready at the same time: the longest way to the end first.
 
-    The functions come in topological order, which decides where ways are equally long. One that never ran counts as
-    the median of the others, so that what is new is neither always first nor always last.
+    The functions come in topological order, which decides where ways are equally long. One that never finished counts
+    as the median of the others, so that what is new is neither always first nor always last.
     """
     known = sorted(one.seconds for one in work if one.seconds is not None)
     usual = known[len(known) // 2] if known else 0.0

@@ -12,6 +12,7 @@ import pytest
 
 from assetflow import Project
 from assetflow.catalog.catalog import Catalog
+from assetflow.cli.render_status import why_text
 from assetflow.errors import NoSuchAsset, ProjectLoadError, ProjectNotFound, SelectionSyntaxError, UsageError
 from assetflow.load.settings import read_settings
 from assetflow.model.keys import AssetKey
@@ -184,6 +185,9 @@ def test_a_run_whose_process_is_gone_is_shown_as_died_and_what_it_did_as_failed(
     assert status["orders"].attempt.state == "died"
     assert status.last_run is not None
     assert status.last_run.state == "died"
+    assert why_text(status["orders"]) == "the process of run #2 died while it ran"
+    [reason] = [one for one in project.plan()["orders"].reasons if one.code == "failed_last"]
+    assert reason.text == "died in run #2"
 
     assert shop.materialize().ok
     assert [run.state for run in shop.project().runs()] == ["ok", "died", "ok"]
