@@ -266,7 +266,8 @@ class NotReproduced(AssetflowError):
     """`assetflow verify` ran an asset again on what its current version had read, and something else came out.
 
     With the same code the asset is not deterministic: look for the clock, chance, the environment and the order of rows
-    (`assetflow check ASSET` finds the usual ones). Nothing was stored: the version stays.
+    (`assetflow check ASSET` finds the usual ones), or for what changed and no fingerprint sees, such as a database, a
+    variable that is not declared, or the inside of a package. Nothing was stored: the version stays.
     """
 
     code = "AF191"

@@ -151,7 +151,10 @@ def _row_counts(diff: TableDiff) -> tuple[tuple[int | None, str], ...]:
 def _hints(found: Verification) -> list[Line]:
     shaky = list(dict.fromkeys(split_slot(one.asset)[0] for one in found if one.is_nondeterministic))
     if shaky:
-        return [(warn(" look for"), f"  clock, chance, order of rows: {shell(['assetflow', 'check', *shaky[:3]])}")]
+        return [
+            (warn(" look for"), f"  clock, chance, order of rows: {shell(['assetflow', 'check', *shaky[:3]])}"),
+            ("           or what changed and no fingerprint sees: a database, a variable, a package",),
+        ]
     return []
 
 
