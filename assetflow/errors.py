@@ -235,6 +235,17 @@ class TypesDoNotFit(DefinitionError):
     code = "AF141"
 
 
+class ReadsItself(DefinitionError):
+    """A parameter with the name of its asset is the partition before; something else has that name at its end, too.
+
+    `assetflow check` asks when the annotation does not say that there may be none, as for the first partition there is.
+    `Annotated[..., In("raw.events")]` takes the other one, and `| None`, a default or `In(partitions=Previous())` says
+    that the partition before is meant. So does `# assetflow: ignore[previous]` on the line.
+    """
+
+    code = "AF142"
+
+
 class CheckFailed(AssetflowError):
     """A blocking check failed: the new version is kept as `ASSET@rejected`, and the previous one is still current."""
 

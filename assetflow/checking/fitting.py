@@ -31,13 +31,14 @@ def returned(unit: Unit, code: CodeMap) -> Said | None:
 
 def taken(unit: Unit, parameter: str, code: CodeMap) -> Said | None:
     """What a parameter of a function says it takes; None when it does not say, or not clearly."""
-    if not isinstance(unit.node, ast.FunctionDef):
-        return None
-    given = unit.node.args
-    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs):
-        if one.arg == parameter:
-            return _said(one.annotation, unit, code)
-    return None
+    found = parameter_of(unit.node, parameter) if isinstance(unit.node, ast.FunctionDef) else None
+    return None if found is None else _said(found.annotation, unit, code)
+
+
+def parameter_of(function: ast.FunctionDef, name: str) -> ast.arg | None:
+    """The parameter of a function with this name."""
+    given = function.args
+    return next((one for one in (*given.posonlyargs, *given.args, *given.kwonlyargs) if one.arg == name), None)
 
 
 def _said(annotation: ast.expr | None, unit: Unit, code: CodeMap) -> Said | None:

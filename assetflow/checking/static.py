@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from assetflow.checking.findings import Finding, StaticReport, in_order
-from assetflow.checking.fitting import WORDS, Said, returned, taken
+from assetflow.checking.fitting import WORDS, Said, parameter_of, returned, taken
 from assetflow.checking.impure import CODES, HELP, KINDS, WHAT, Hit, hits_in
 from assetflow.errors import Location, near_names
 from assetflow.load.codemap import CodeMap, Unit
@@ -20,7 +20,9 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 
 _IGNORE = re.compile(r"#\s*assetflow:\s*ignore(?:\[([^\]]*)\])?")
-_IGNORABLE = (*KINDS, "types", "sql")
+_IGNORABLE = (*KINDS, "types", "sql", "previous")
+_MEANT = re.compile(r"\b(?:None|Optional|In)\b")
+"""In the annotation of the partition before: it may be none, or what is taken is written down."""
 _SQL_CALLS = frozenset(["duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.from_query"])
 _NOTED = "nothing is wrong: a change there makes the asset run, also one that it does not use"
 _SQL_METHODS = frozenset(["sql", "query", "execute"])
@@ -76,7 +78,7 @@ class _Look:
             for finding in self._of_unit[unit]:
                 if not _is_declared(spec, finding):
                     self._note(spec.key, finding, tuple(one.short for one in way[1:]))
-        for finding in (*self._types(spec, start), *_unseen(spec)):
+        for finding in (*self._types(spec, start), *self._own_name(spec, start), *_unseen(spec)):
             self._note(spec.key, finding, ())
 
     def findings(self) -> Iterator[Finding]:
@@ -166,6 +168,25 @@ class _Look:
             help_ = f"annotate it as {WORDS[gives.shape]}, or correct the return annotation at {_shown(upstream)}"
             yield Finding("error", "AF141", "types", what, self._where(start.file, takes.node), (), help_)
 
+    def _own_name(self, spec: AssetSpec, start: Unit) -> Iterator[Finding]:
+        """A parameter that is the partition before by its name alone, and is not ready for the first to have none."""
+        for given in spec.inputs:
+            name = given.parameter
+            if given.upstream != spec.key or given.optional or not isinstance(start.node, ast.FunctionDef):
+                continue
+            others = [key for key in self._graph.order if key != spec.key and key.rpartition(".")[2] == name]
+            taken_by = parameter_of(start.node, name)
+            if not others or taken_by is None or self._is_ignored(start.file, taken_by, "previous"):
+                continue
+            text = "" if taken_by.annotation is None else ast.unparse(taken_by.annotation)
+            if _MEANT.search(text):
+                continue
+            what = f"`{name}` of `{spec.key}` is its own previous partition, and not `{others[0]}`"
+            form = text or "..."
+            annotated = f'{name}: Annotated[{form}, In("{others[0]}")]'
+            help_ = f"write `{annotated}`, or `{form} | None` if the previous one is meant: the first has none"
+            yield Finding("warning", "AF142", "previous", what, self._where(start.file, taken_by), (), help_)
+
     def _returned(self, spec: AssetSpec) -> Said | None:
         """What an asset says it returns; of a function with several outputs nothing is said of each."""
         if spec.node not in self._said:
@@ -176,14 +197,14 @@ class _Look:
 
     # -- places and comments
 
-    def _where(self, file: str, node: ast.expr) -> Location:
+    def _where(self, file: str, node: ast.expr | ast.arg) -> Location:
         line = self.code.line(file, node.lineno)
         column = len(line.encode()[: node.col_offset].decode(errors="replace")) + 1
         one_line = node.end_lineno == node.lineno and node.end_col_offset is not None
         length = (node.end_col_offset or 0) - node.col_offset if one_line else max(1, len(line) - column + 1)
         return Location(self.code.relative(file), node.lineno, column, length)
 
-    def _is_ignored(self, file: str, node: ast.expr, kind: str) -> bool:
+    def _is_ignored(self, file: str, node: ast.expr | ast.arg, kind: str) -> bool:
         lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
         return any(
             words is not None and (not words or kind in words) for words in (self._words(file, n) for n in lines)

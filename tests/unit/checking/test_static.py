@@ -466,3 +466,41 @@ def test_sql_on_a_connection_that_cannot_be_read_is_found_and_ignored_by_a_comme
 
     assert [one.kind for one in found(workspace, text.format(comment=""))] == ["sql"]
     assert found(workspace, text.format(comment="# assetflow: ignore[sql]")) == []
+
+
+EVENTS = """
+raw = source("raw.events", path="events.csv")
+
+@asset(partitions=Daily("2026-11-20", end="2026-11-21"))
+def events({parameter}) -> Rows:
+    return []
+"""
+
+
+def test_a_parameter_that_is_the_partition_before_though_a_source_has_its_name_is_asked_about(workspace) -> None:
+    [finding] = found(workspace, EVENTS.format(parameter="events: Rows"))
+
+    assert (finding.severity, finding.code, finding.kind, finding.assets) == (
+        "warning", "AF142", "previous", ("events",),
+    )  # fmt: skip
+    assert finding.what == "`events` of `events` is its own previous partition, and not `raw.events`"
+    assert 'write `events: Annotated[Rows, In("raw.events")]`, or `Rows | None`' in finding.help
+    line = (workspace.root / "assets.py").read_text().splitlines()[finding.where.line - 1]
+    assert line[finding.where.column - 1 :].startswith("events: Rows)")
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "events: Rows | None", "events: Optional[Rows]", "events: Rows = []",
+        'events: Annotated[Rows, In("raw.events")]', "events: Annotated[Rows, In(partitions=Previous())]",
+        "events: Rows  # assetflow: ignore[previous]\n",
+    ],
+)  # fmt: skip
+def test_a_partition_before_that_is_meant_is_not_asked_about(workspace, parameter: str) -> None:
+    assert found(workspace, EVENTS.format(parameter=parameter)) == []
+
+
+def test_the_partition_before_is_not_asked_about_where_nothing_else_has_its_name(workspace) -> None:
+    text = EVENTS.replace("raw.events", "raw.clicks")
+    assert found(workspace, text.format(parameter="events: Rows")) == []
