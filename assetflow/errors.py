@@ -228,22 +228,11 @@ class ContractBroken(AssetflowError):
 class TypesDoNotFit(DefinitionError):
     """A parameter is annotated as something that its upstream never returns, such as a table for what returns `bytes`.
 
-    `assetflow check` compares the annotations. All kinds of tables fit each other: what a pandas asset returned arrives
-    as a polars frame where that is asked for. `# assetflow: ignore[types]` on the line says that it is meant.
+    All tables fit each other. `assetflow check` also asks about a parameter that is the partition before by its
+    name alone, where a source has that name, too. `# assetflow: ignore[types]` on the line says that it is meant.
     """
 
     code = "AF141"
-
-
-class ReadsItself(DefinitionError):
-    """A parameter with the name of its asset is the partition before; something else has that name at its end, too.
-
-    `assetflow check` asks when the annotation does not say that there may be none, as for the first partition there is.
-    `Annotated[..., In("raw.events")]` takes the other one, and `| None`, a default or `In(partitions=Previous())` says
-    that the partition before is meant. So does `# assetflow: ignore[previous]` on the line.
-    """
-
-    code = "AF142"
 
 
 class CheckFailed(AssetflowError):
@@ -276,9 +265,8 @@ class StaticProblems(AssetflowError):
 class NotReproduced(AssetflowError):
     """`assetflow verify` ran an asset again on what its current version had read, and something else came out.
 
-    With the same code the asset is not deterministic: look for the clock, chance, the environment and the order of rows
-    (`assetflow check ASSET` finds the usual ones), or for what changed and no fingerprint sees, such as a database, a
-    variable that is not declared, or the inside of a package. Nothing was stored: the version stays.
+    With the same code, look for the clock, chance and the order of rows (`assetflow check ASSET` finds the usual ones),
+    or for what no fingerprint sees: a database, an undeclared variable, a package. Nothing was stored.
     """
 
     code = "AF191"

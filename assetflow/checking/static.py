@@ -20,7 +20,7 @@ from assetflow.model.spec import AssetSpec
 from assetflow.plan.graph import AssetGraph
 
 _IGNORE = re.compile(r"#\s*assetflow:\s*ignore(?:\[([^\]]*)\])?")
-_IGNORABLE = (*KINDS, "types", "sql", "previous")
+_IGNORABLE = (*KINDS, "types", "sql")
 _MEANT = re.compile(r"\b(?:None|Optional|In)\b")
 """In the annotation of the partition before: it may be none, or what is taken is written down."""
 _SQL_CALLS = frozenset(["duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.from_query"])
@@ -176,7 +176,7 @@ class _Look:
                 continue
             others = [key for key in self._graph.order if key != spec.key and key.rpartition(".")[2] == name]
             taken_by = parameter_of(start.node, name)
-            if not others or taken_by is None or self._is_ignored(start.file, taken_by, "previous"):
+            if not others or taken_by is None or self._is_ignored(start.file, taken_by, "types"):
                 continue
             text = "" if taken_by.annotation is None else ast.unparse(taken_by.annotation)
             if _MEANT.search(text):
@@ -185,7 +185,7 @@ class _Look:
             form = text or "..."
             annotated = f'{name}: Annotated[{form}, In("{others[0]}")]'
             help_ = f"write `{annotated}`, or `{form} | None` if the previous one is meant: the first has none"
-            yield Finding("warning", "AF142", "previous", what, self._where(start.file, taken_by), (), help_)
+            yield Finding("warning", "AF141", "types", what, self._where(start.file, taken_by), (), help_)
 
     def _returned(self, spec: AssetSpec) -> Said | None:
         """What an asset says it returns; of a function with several outputs nothing is said of each."""

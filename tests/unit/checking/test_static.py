@@ -481,7 +481,7 @@ def test_a_parameter_that_is_the_partition_before_though_a_source_has_its_name_i
     [finding] = found(workspace, EVENTS.format(parameter="events: Rows"))
 
     assert (finding.severity, finding.code, finding.kind, finding.assets) == (
-        "warning", "AF142", "previous", ("events",),
+        "warning", "AF141", "types", ("events",),
     )  # fmt: skip
     assert finding.what == "`events` of `events` is its own previous partition, and not `raw.events`"
     assert 'write `events: Annotated[Rows, In("raw.events")]`, or `Rows | None`' in finding.help
@@ -494,7 +494,7 @@ def test_a_parameter_that_is_the_partition_before_though_a_source_has_its_name_i
     [
         "events: Rows | None", "events: Optional[Rows]", "events: Rows = []",
         'events: Annotated[Rows, In("raw.events")]', "events: Annotated[Rows, In(partitions=Previous())]",
-        "events: Rows  # assetflow: ignore[previous]\n",
+        "events: Rows  # assetflow: ignore[types]\n",
     ],
 )  # fmt: skip
 def test_a_partition_before_that_is_meant_is_not_asked_about(workspace, parameter: str) -> None:
