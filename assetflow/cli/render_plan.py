@@ -274,7 +274,7 @@ def against_table(found: Against) -> Table:
             (
                 cell(one.change),
                 cell(one.asset),
-                cell(one.version),
+                cell(one.version, None if one.parts is None else _there(one)),
                 cell("; ".join(reason.code for reason in one.reasons), one.words),
             )
             for one in found.others

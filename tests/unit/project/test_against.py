@@ -105,7 +105,7 @@ def d(partition: Partition) -> Rows:
     return [{"k": partition.key, "n": K}]
 
 @asset(partitions=Daily("2026-11-20", end="2026-11-22"))
-def sums(d: Rows, sums: Rows | None = None) -> Rows:
+def sums(d: Rows, sums: Rows | None) -> Rows:
     return [*(sums or []), *d]
 
 @asset
@@ -137,6 +137,13 @@ def test_assets_with_partitions_are_compared_as_one(days: Workspace) -> None:
     assert (other.version, other.parts.count, other.parts.definitions) == (None, 3, 1)
 
 
+def test_the_first_partition_has_none_before_it_and_the_same_definition(workspace: Workspace) -> None:
+    workspace.assets(HEAD + DAYS)
+    assert workspace.materialize("sums", env="prod", partitions="2026-11-20").ok
+
+    assert told(workspace.project(), "prod") == {"s": ("added", [])}
+
+
 def test_new_and_removed_assets_with_partitions_are_one_each(days: Workspace) -> None:
     days.edit("def sums(d: Rows, sums:", "def totals(d: Rows, totals:")
     days.edit("(sums or [])", "(totals or [])")
@@ -162,6 +169,8 @@ def test_of_partitions_made_with_several_definitions_the_one_used_last_counts(
     days.edit("K + 1}]", "K}]")
     [other] = days.project().against("prod").others
     assert (other.asset, [reason.code for reason in other.reasons]) == ("d", ["code_changed"])
+    assert main([*command, "--format", "md"]) == 0
+    assert "| changed | d | 3 partitions | code changed (" in capsys.readouterr().out
     assert main(command) == 0
     assert "1 of 3 with the newest; 2 as here\n" in capsys.readouterr().out
 
