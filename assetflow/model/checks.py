@@ -33,6 +33,9 @@ class ReadyCheck:
     arguments: Mapping[str, object]
     blocking: bool = True
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocking", bool(self.blocking))  # a bool of numpy could not be recorded
+
     @property
     def name(self) -> str:
         """The name in screens and records: `unique(order_id)`."""
@@ -80,7 +83,7 @@ def check(asset: AssetLike, /, *, blocking: bool = True, name: str | None = None
 
         file, line = place_of(function)
         definition = CheckDefinition(
-            function, asset, name or function.__name__, blocking, first_line(function.__doc__), file, line
+            function, asset, name or function.__name__, bool(blocking), first_line(function.__doc__), file, line
         )
         attach_definition(function, definition)
         return function

@@ -39,7 +39,7 @@ class Skip(Exception):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason)  # an exception is a handy reason too
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from assetflow.errors import AssetflowError, CheckFailed
 from assetflow.io.forms import value_words
@@ -47,10 +47,22 @@ def ready_outcome(ready: ReadyCheck, read: Callable[..., Any], other: Callable[.
 
 def check_outcome(check: LiveCheck, answer: object) -> CheckOutcome:
     """What a check function answered, as an outcome. Anything but a bool or a `CheckResult` counts as failed."""
-    if isinstance(answer, CheckResult):
-        return CheckOutcome(check.name, answer.passed, check.blocking, answer.message)
-    kind = type(answer)
-    if kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")):  # without importing numpy
-        return CheckOutcome(check.name, bool(answer), check.blocking)
-    message = f"it returned {value_words(answer)} instead of True, False or a CheckResult"
-    return CheckOutcome(check.name, False, check.blocking, message)
+    if not isinstance(answer, CheckResult):
+        if _is_bool(answer):
+            return CheckOutcome(check.name, bool(answer), check.blocking)
+        problem = f"it returned {value_words(answer)} instead of True, False or a CheckResult"
+        return CheckOutcome(check.name, False, check.blocking, problem)
+    passed, message = cast("object", answer.passed), cast("object", answer.message)  # nobody holds them to their types
+    if not _is_bool(passed):
+        problem = f"the `passed` of its CheckResult is {value_words(passed)} instead of True or False"
+    elif message is not None and not isinstance(message, str):
+        problem = f"the `message` of its CheckResult is {value_words(message)} instead of a text"
+    else:
+        return CheckOutcome(check.name, bool(passed), check.blocking, message or "")
+    return CheckOutcome(check.name, False, check.blocking, problem)
+
+
+def _is_bool(value: object) -> bool:
+    """Whether it is a bool, of Python or of numpy, which is not imported for that."""
+    kind = type(value)
+    return kind is bool or (kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"))

@@ -10,6 +10,7 @@ from assetflow.errors import WrongReturn
 from assetflow.io.forms import value_words
 from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode, LiveOutput
+from assetflow.model.declare import Result
 from assetflow.model.keys import AssetKey, last_name, split_slot
 
 _ABSENT = object()
@@ -49,17 +50,37 @@ def split_outputs(node: LiveNode, value: object, storage: Storage | None = None)
     )
 
 
-def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
-    """The metadata as it is recorded; a number of numpy is one.
+def given_metadata(result: Result, key: AssetKey) -> Mapping[str, object]:
+    """The metadata of a result.
 
     Raises:
-        WrongReturn: a value is not JSON-able.
+        WrongReturn: it is no mapping.
+    """
+    metadata = cast("object", result.metadata)
+    if not isinstance(metadata, Mapping):
+        raise WrongReturn(
+            f"`{key}` returned a Result whose metadata is {value_words(metadata)}",
+            fix="give each value a name: {'rows': 3}",
+        )
+    return cast("Mapping[str, object]", metadata)
+
+
+def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, object]:
+    """The metadata as it is recorded; numbers of numpy are numbers, also within lists and dicts.
+
+    Raises:
+        WrongReturn: a value is not JSON-able, or a name is not a text.
     """
     found: dict[str, object] = {}
-    for name, value in metadata.items():
-        is_numpy = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
-        found[name] = cast("Any", value).item() if is_numpy else value
+    for given, value in metadata.items():
+        name = cast("str", _without_numpy(given))
+        if not isinstance(cast("object", name), (str, int, float)):  # JSON makes a text of a number
+            raise WrongReturn(
+                f"a name in the metadata of `{key}` is {value_words(name)}, and not a text: {name!r:.60}",
+                fix="give each value a name: {'rows': 3}",
+            )
         try:
+            found[name] = _without_numpy(value)
             json.dumps(found[name])
         except (TypeError, ValueError, RecursionError) as error:
             raise WrongReturn(
@@ -67,3 +88,14 @@ def json_metadata(metadata: Mapping[str, object], key: AssetKey) -> dict[str, ob
                 fix="give a number, a text, or lists and dicts of these",
             ) from error
     return found
+
+
+def _without_numpy(value: object) -> object:
+    """The value with numbers of Python in place of those of numpy, which is not imported for that."""
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return {_without_numpy(name): _without_numpy(one) for name, one in items}
+    if isinstance(value, (list, tuple)):
+        return [_without_numpy(one) for one in cast("Sequence[object]", value)]
+    is_numpy = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return cast("Any", value).item() if is_numpy else value

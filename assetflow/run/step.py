@@ -40,7 +40,7 @@ from assetflow.run.handover import Handing, Handover
 from assetflow.run.outcome import Debugger
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
-from assetflow.run.returned import json_metadata, split_outputs
+from assetflow.run.returned import given_metadata, json_metadata, split_outputs
 from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
 from assetflow.run.timing import Timer
@@ -312,9 +312,9 @@ def _part(bench: Workbench, call: _Call, output: LiveOutput, value: object) -> _
     as_of: float | None = None
     metadata = dict(call.metadata)
     if isinstance(value, Result):
-        metadata.update(value.metadata)
+        metadata.update(given_metadata(value, output.key))
         if value.as_of is not None:
-            if value.as_of.tzinfo is None:
+            if getattr(value.as_of, "tzinfo", None) is None:
                 raise WrongReturn(
                     f"`{output.key}` returned Result(as_of=...) without a time zone",
                     fix="give an aware datetime, such as datetime.now(UTC)",

@@ -91,6 +91,11 @@ def test_all_failed_checks_are_in_the_error(workspace: Workspace) -> None:
         ("import numpy as np\n    return np.bool_(False)", False, ""),
         ("return None", False, "it returned None instead of True, False or a CheckResult"),
         ("return 1", False, "it returned an int instead of True, False or a CheckResult"),
+        ("import numpy as np\n    return CheckResult(np.bool_(True), np.str_('fits'))", True, "fits"),
+        ("import numpy as np\n    return CheckResult(np.bool_(False))", False, ""),
+        ("return CheckResult(True, None)", True, ""),
+        ("return CheckResult(1)", False, "the `passed` of its CheckResult is an int instead of True or False"),
+        ("return CheckResult(True, 5)", False, "the `message` of its CheckResult is an int instead of a text"),
     ],
 )
 def test_what_a_check_of_ones_own_may_return(workspace: Workspace, body: str, passed: bool, message: str) -> None:
@@ -109,6 +114,28 @@ def fine(orders: pa.Table) -> object:
     (outcome,) = result["orders"].checks
     assert (outcome.name, outcome.passed, outcome.message) == ("fine", passed, message)
     assert result["orders"].state == ("materialized" if passed else "rejected")
+
+
+def test_whether_a_check_blocks_may_be_a_bool_of_numpy(workspace: Workspace) -> None:
+    workspace.assets("""
+        import numpy as np
+
+        @asset(checks=[row_count(2, blocking=np.bool_(False))])
+        def orders() -> pa.Table:
+            return pa.table({"id": [1]})
+
+        @check(orders, blocking=np.bool_(False))
+        def fine(orders: pa.Table) -> bool:
+            return False
+        """)
+
+    result = workspace.materialize()
+
+    assert result.ok
+    assert [(one.name, one.passed, one.blocking) for one in result["orders"].checks] == [
+        ("row_count", False, False), ("fine", False, False),
+    ]  # fmt: skip
+    assert workspace.project().show("orders").checks == result["orders"].checks
 
 
 @pytest.mark.parametrize(("blocking", "state"), [(True, "rejected"), (False, "materialized")])

@@ -60,6 +60,56 @@ def test_metadata_that_is_not_json_fails_the_asset_and_not_the_run(workspace: Wo
     assert "`seen`" in error.message
 
 
+@pytest.mark.parametrize("metadata", ["{(1, 2): 3}", "5", "{'seen': {'in': object()}}"])
+def test_metadata_of_another_form_fails_the_asset_and_not_the_run(workspace: Workspace, metadata: str) -> None:
+    workspace.assets(f"""
+        @asset
+        def orders() -> Result:
+            return Result([{{"id": 1}}], metadata={metadata})
+
+        @asset
+        def apart() -> int:
+            return 1
+        """)
+
+    result = workspace.materialize()
+
+    assert {one.asset: one.state for one in result} == {"orders": "failed", "apart": "materialized"}
+    assert result["orders"].error is not None
+    assert result["orders"].error.code == WrongReturn.code
+
+
+def test_the_reason_of_a_skip_may_be_an_exception(workspace: Workspace) -> None:
+    workspace.assets("""
+        @asset
+        def orders() -> int:
+            raise Skip(ValueError("no new files"))
+
+        @asset
+        def apart() -> int:
+            return 1
+        """)
+
+    result = workspace.materialize()
+
+    assert {one.asset: one.state for one in result} == {"orders": "skipped", "apart": "materialized"}
+
+
+def test_numbers_of_numpy_within_metadata_are_numbers(workspace: Workspace) -> None:
+    workspace.assets("""
+        import numpy as np
+
+        @asset
+        def orders() -> Result:
+            return Result([{"id": 1}], metadata={"means": {"net": [np.float64(1.5), np.int64(3)], "n": (1, 2)}})
+        """)
+
+    workspace.materialize().raise_for_status()
+
+    found = workspace.project().history("orders")[0].head.trace.metadata
+    assert found == {"means": {"net": [1.5, 3], "n": [1, 2]}}
+
+
 def test_numbers_of_numpy_are_metadata(workspace: Workspace) -> None:
     workspace.assets("""
         import numpy as np
