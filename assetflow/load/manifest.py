@@ -146,7 +146,7 @@ def settings_digest(settings: Settings) -> str:
         repr(settings.defaults), sorted((name, repr(one)) for name, one in settings.groups.items()),
         settings.config, settings.resources, sorted(settings.pools.items()), sorted(settings.jobs),
     ]  # fmt: skip
-    return digest("load", json.dumps(parts, sort_keys=True, default=str).encode())
+    return digest("load", json.dumps(parts, default=str).encode())  # the order within a config value counts
 
 
 def _path(settings: Settings) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from assetflow.errors import BadConfig, BadDeclaration, DefinitionError, Location, did_you_mean
+from assetflow.load.canonical import field_text
 from assetflow.load.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,24 +103,26 @@ def _field_problem(
 
 
 def config_texts(config: Config, label: str, where: Location, problems: list[DefinitionError]) -> dict[str, str]:
-    """The canonical JSON text of each field, without secrets and fields marked `fingerprint: False`."""
+    """The canonical text of each field, and of what `extra="allow"` let in.
+
+    Without secrets and fields marked `fingerprint: False`.
+    """
     from pydantic import SecretBytes, SecretStr
     from pydantic_core import PydanticSerializationError
 
     found: dict[str, str] = {}
-    for name, field in type(config).model_fields.items():
-        extra = cast("object", field.json_schema_extra)
-        if isinstance(getattr(config, name), (SecretStr, SecretBytes)):
+    declared = type(config).model_fields
+    for name, value in config:  # the fields, and the others
+        extra = cast("object", declared[name].json_schema_extra) if name in declared else None
+        if isinstance(value, (SecretStr, SecretBytes)):
             continue
         if isinstance(extra, dict) and cast("dict[str, object]", extra).get("fingerprint") is False:
             continue
         try:
-            value = config.model_dump(mode="json", include={name})[name]
-        except PydanticSerializationError as error:
+            found[name] = field_text(config, name)
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
             what = f"{label}: config field `{name}` cannot be written as JSON, so a change could not be noticed"
             problems.append(BadDeclaration(what, facts=[str(error)], where=where))
-            continue
-        found[name] = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return found
 
 
