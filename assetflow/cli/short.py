@@ -84,7 +84,7 @@ def short_answer(verb: str | None, rest: list[str], now: float | None) -> tuple[
     began = time.perf_counter()
     env = asked.options.get("env")
     project = found(asked.options.get("project"), {} if env is None else {"env": env})
-    if project is None or (asked.verb == "materialize" and project.values.get("alerts")):
+    if project is None or (asked.verb == "materialize" and project.has_alerts):
         return None
     from assetflow.cli.glancing import question
     from assetflow.run.unchanged import answer_of

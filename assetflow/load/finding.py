@@ -25,16 +25,18 @@ ENVIRONMENT_KEYS = (
 TABLE = re.compile(rb"(?m)^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*[\"']?assetflow[\"']?[ \t]*[\].]")
 """What makes a `pyproject.toml` the file of a project."""
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
+OPEN_KEYS = ("env", "modules", "tz")
+"""The settings that the short way needs. Others may be secret, and lie locked in the cache: see `locked`."""
 
 
 class Found:
-    """A project as the cache of its settings has it. `values` are those that are not default."""
+    """A project as the cache of its settings has it. `values` are those of `OPEN_KEYS` that are not default."""
 
-    __slots__ = ("key", "root", "values")
+    __slots__ = ("has_alerts", "key", "root", "values")
 
-    def __init__(self, root: str, key: str, values: Mapping[str, object]) -> None:
-        self.root, self.key, self.values = root, key, values
+    def __init__(self, root: str, key: str, values: Mapping[str, object], *, has_alerts: bool) -> None:
+        self.root, self.key, self.values, self.has_alerts = root, key, values, has_alerts
 
     @property
     def env(self) -> str:
@@ -62,10 +64,13 @@ def found(start: str | None, overrides: Mapping[str, str], environment: Mapping[
         name = FILE if own else "pyproject.toml"
         contents = [(one, _content(f"{folder}{os.sep}{one}")) for one in (name, LOCAL_FILE)]
         key = settings_key(folder, contents, overrides, variables_in(environment))
-        values = read_entries(f"{folder}{os.sep}.assetflow{os.sep}cache{os.sep}settings.json").get(key)
-    except OSError:
+        entry = read_entries(f"{folder}{os.sep}.assetflow{os.sep}cache{os.sep}settings.json").get(key)
+        if entry is None:
+            return None
+        values = cast("Mapping[str, object]", entry["open"])
+        return Found(folder, key, values, has_alerts=bool(entry["has_alerts"]))
+    except (OSError, KeyError):
         return None
-    return None if values is None else Found(folder, key, values)
 
 
 def variables_in(environment: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +95,10 @@ def settings_key(
 
 
 def read_entries(path: str) -> dict[str, dict[str, object]]:
-    """The settings that were worked out before, by the digest of what they were made of."""
+    """The settings that were worked out before, by the digest of what they were made of.
+
+    Of each: `open` are those that anybody may see, `locked` all, and `has_alerts` says that there are channels.
+    """
     try:
         with open(path, "rb") as stream:
             stored = json.loads(unsealed(stream.read()))

@@ -19,11 +19,13 @@ from assetflow.load.finding import (
     CACHE_FORMAT,
     FILE,
     LOCAL_FILE,
+    OPEN_KEYS,
     TABLE,
     read_entries,
     settings_key,
     variables_in,
 )
+from assetflow.load.locked import key_of_contents, locked, unlocked
 from assetflow.load.sealed import sealed
 from assetflow.model.declare import package_policies
 from assetflow.model.policies import Limits, Retry, limits
@@ -183,12 +185,14 @@ def read_settings(
     key = settings_key(str(root), contents, given, variables)
     cache = root / ".assetflow" / "cache" / "settings.json"
     entries = read_entries(str(cache))
-    values = entries.get(key)
+    lock = key_of_contents(contents)
+    values = _known(entries.get(key), lock)
     if values is None:
         from assetflow.load.schema import merged_settings
 
         values = merged_settings(file.name, texts, variables, given)
-        _write_cache(cache, {key: values, **entries})
+        with suppress(ValueError, TypeError):  # not JSON-able
+            _write_cache(cache, {key: _entry(values, lock), **{k: one for k, one in entries.items() if k != key}})
     return _settings(file, {**values, "settings_key": key})
 
 
@@ -310,12 +314,31 @@ def _content(path: Path) -> bytes | None:
 # settings are worked out again from the files, so ignoring it is exact, and failing the command would help nobody.
 
 
+def _known(entry: Mapping[str, object] | None, lock: bytes) -> dict[str, object] | None:
+    """The settings of an entry; None when it is not what was written."""
+    if entry is None:
+        return None
+    try:
+        return cast("dict[str, object]", json.loads(unlocked(cast("str", entry["locked"]), lock)))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _entry(values: Mapping[str, object], lock: bytes) -> dict[str, object]:
+    """Settings as the cache has them: what may be secret is for those who have the files."""
+    shown = {name: values[name] for name in OPEN_KEYS if name in values}
+    return {
+        "open": shown,
+        "has_alerts": bool(values.get("alerts")),
+        "locked": locked(json.dumps(values).encode(), lock),
+    }
+
+
 def _write_cache(path: Path, entries: Mapping[str, dict[str, object]]) -> None:
     newest = dict(list(entries.items())[:_CACHED_ENTRIES])
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         make_cache_folder(path.parent)
-        # Readable by its owner alone: settings of resources may hold passwords that the project file is guarded for.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(sealed(json.dumps({"format": CACHE_FORMAT, "entries": newest}).encode()))
         temporary.replace(path)

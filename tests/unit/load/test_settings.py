@@ -210,8 +210,33 @@ def test_a_flipped_bit_in_the_cache_is_no_setting(tmp_path: Path) -> None:
     root = project(tmp_path, "workers = 3\n")
     read_settings(root, environment={})
     cache = root / ".assetflow" / "cache" / "settings.json"
-    cache.write_bytes(cache.read_bytes().replace(b'"workers": 3', b'"workers": 7'))
-    assert read_settings(root, environment={}).workers == 3
+    content = cache.read_bytes()
+    for at in range(0, len(content), 7):
+        cache.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert read_settings(root, environment={}).workers == 3
+
+
+def test_the_cache_holds_no_secret_of_the_files(tmp_path: Path) -> None:
+    root = project(tmp_path, '[config.orders]\nkey = "hidden-a"\n[alerts.team]\nurl = "json://hidden-b"\n')
+    local = root / "assetflow.local.toml"
+    local.write_text('[resources.Db]\npassword = "hidden-c"\nports = [1, "hidden-d"]\n')
+
+    first = read_settings(root, environment={})
+    again = read_settings(root, environment={})
+
+    assert first == again
+    assert again.resources == {"Db": {"password": "hidden-c", "ports": [1, "hidden-d"]}}
+    assert again.config == {"orders": {"key": "hidden-a"}}
+    for path in (root / ".assetflow").rglob("*"):
+        assert path.is_dir() or b"hidden" not in path.read_bytes(), path
+
+
+def test_settings_from_the_cache_are_those_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = project(tmp_path, 'workers = 3\ntz = "UTC"\n[config.orders]\nday = 2026-01-05\n')
+    first = read_settings(root, {"env": "prod"}, {})
+    monkeypatch.setitem(sys.modules, "assetflow.load.schema", None)  # what reads the files is not there
+
+    assert read_settings(root, {"env": "prod"}, {}) == first
 
 
 def test_cache_that_cannot_be_written_is_ignored(tmp_path: Path) -> None:
