@@ -112,7 +112,9 @@ def config_texts(config: Config, label: str, where: Location, problems: list[Def
 
     found: dict[str, str] = {}
     declared = type(config).model_fields
-    for name, value in config:  # the fields, and the others
+    others = config.model_extra or {}
+    for name in (*declared, *others):
+        value = others[name] if name in others else getattr(config, name)
         extra = cast("object", declared[name].json_schema_extra) if name in declared else None
         if isinstance(value, (SecretStr, SecretBytes)):
             continue

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from assetflow import Config, Secret
 from assetflow.errors import DefinitionError, Location
@@ -107,6 +108,33 @@ def test_texts_are_equal_when_the_values_are_and_differ_when_they_differ(one: ob
     is_equal = shape(one) == shape(other)
     assert (texts(first)["x"] == texts(second)["x"]) is is_equal
     assert (texts(first)["of"] == texts(second)["of"]) is is_equal
+
+
+class Derived(Config):
+    x: int = 1
+
+    @cached_property
+    def double(self) -> int:
+        return 2 * self.x
+
+    @model_validator(mode="after")
+    def look(self) -> Derived:
+        assert self.double
+        return self
+
+
+def test_what_is_derived_from_fields_is_no_value_of_its_own() -> None:
+    assert texts(Derived()) == {"x": "1"}
+
+
+class Loose(Config):
+    model_config = ConfigDict(extra="allow")
+
+
+def test_secrets_are_left_out_wherever_they_stand() -> None:
+    made = Loose.model_validate({"n": 1, "key": Secret("not to be seen")})
+
+    assert texts(made) == {"n": "1"}
 
 
 SETS = """
