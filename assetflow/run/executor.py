@@ -146,7 +146,7 @@ class ThreadExecutor:
         self._pace = Pace()
         self._running = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._results: SimpleQueue[NodeResult | Announced] = SimpleQueue()
+        self._results: SimpleQueue[NodeResult | Announced | BaseException] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._took: deque[tuple[float, float]] = deque(maxlen=LOOK_BACK)
         self._several = threading.Event()
@@ -181,15 +181,18 @@ class ThreadExecutor:
         self._tasks.put(task)
 
     def wait(self, timeout_s: float) -> list[NodeResult | Announced]:
-        """The results and announcements that have come, waiting at most `timeout_s` for the first."""
+        """The results and announcements that have come, waiting at most `timeout_s` for the first.
+
+        An error of ours in a thread is raised here: nobody would ever hear of its task.
+        """
         results: list[NodeResult | Announced] = []
         self._may_go_on.set()
         try:
-            results.append(self._results.get(timeout=timeout_s))
+            results.append(_unless_broken(self._results.get(timeout=timeout_s)))
             if not self._several.is_set():
                 time.sleep(self._nap_s())  # to take more at once: each look takes the interpreter from the one thread
             while True:
-                results.append(self._results.get_nowait())
+                results.append(_unless_broken(self._results.get_nowait()))
         except Empty:
             pass
         now = time.monotonic()
@@ -249,6 +252,16 @@ class ThreadExecutor:
                 self._results.put(NodeResult(task, now, now, {}, is_denied=True))
             else:
                 began, computed = time.monotonic(), time.thread_time()
-                result = self._work(task, self._results.put)
+                try:
+                    result = self._work(task, self._results.put)
+                except BaseException as error:  # noqa: BLE001 - raised again by who waits for the result
+                    self._results.put(error)
+                    return
                 self._took.append((time.monotonic() - began, time.thread_time() - computed))
                 self._results.put(result)
+
+
+def _unless_broken(found: NodeResult | Announced | BaseException) -> NodeResult | Announced:
+    if isinstance(found, BaseException):
+        raise found
+    return found

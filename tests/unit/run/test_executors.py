@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.processes import Children
 from assetflow.run.task import NodeResult, Task
 from assetflow.testing import Site, check_executor
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Workspace
 
 
 @pytest.fixture
@@ -190,3 +194,21 @@ def test_task_that_waits_for_a_thread_is_given_back_when_the_run_is_stopped() ->
     executor.close()
     assert [(one.task.node, one.is_denied) for one in results] == [("last", False), ("never", True)]
     assert "never" not in begun
+
+
+@pytest.mark.parametrize("executor", ["inline", "threads"])
+def test_an_error_of_ours_ends_the_run_and_leaves_nobody_waiting(workspace: Workspace, executor: str) -> None:
+    workspace.assets("""
+        @asset
+        def orders() -> int:
+            skip = Skip("later")
+            skip.reason = 5  # which nothing of ours expects
+            raise skip
+
+        @asset
+        def apart() -> int:
+            return 1
+        """)
+
+    with pytest.raises(AttributeError):
+        workspace.materialize(executor=executor)
