@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Generator, Iterable, Mapping, Sized
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,8 +19,9 @@ from assetflow.model.records import CheckOutcome
 
 if TYPE_CHECKING:
     from assetflow.io.base import Want
+    from assetflow.io.connection import OwnConnection
     from assetflow.io.storage import Staged, Storage
-    from assetflow.load.live import Binding, LiveNode, LiveOutput, Loaded
+    from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
     from assetflow.run.resources import ResourcePool
 
 
@@ -130,6 +132,7 @@ class _MemoryRun:
         self._stand_ins = tuple(resources)
         self._storage: Storage = Storage(Path(os.devnull), warehouse=Path(os.devnull))
         self._staged: dict[AssetKey, Staged] = {}
+        self._connection: object | None = None
         self._resources: ResourcePool = ResourcePool(lambda cls: make_resource(cls, {}))
 
     def close(self) -> None:
@@ -174,14 +177,33 @@ class _MemoryRun:
         from assetflow.run.returned import split_outputs
 
         metadata: dict[str, object] = {}
-        value = node.function(**self._arguments(node, node.bindings, metadata, node.outputs[0].key, attempt))
         kept: dict[AssetKey, object] = {}
         recorded: dict[AssetKey, Mapping[str, object]] = {}
-        for output, one in split_outputs(node, value):
-            recorded[output.key] = {**metadata, **one.metadata} if isinstance(one, Result) else dict(metadata)
-            kept[output.key] = one.value if isinstance(one, Result) else one
-            self._staged[output.key] = self._stage(node, output, kept[output.key])
+        with self._own_connection(node.bindings) as own:
+            given = self._arguments(node, node.bindings, metadata, node.outputs[0].key, attempt)
+            with nullcontext() if own is None else self._storage.turn():
+                value = node.function(**given)
+            for output, one in split_outputs(node, value):
+                recorded[output.key] = {**metadata, **one.metadata} if isinstance(one, Result) else dict(metadata)
+                kept[output.key] = one.value if isinstance(one, Result) else one
+                self._staged[output.key] = self._stage(node, output, kept[output.key])
+            if own is not None and any(form_of(type(one)) == "duckdb" for one in kept.values()):
+                own.keep()  # the caller is given the relation as it is, and may still read it
         return kept, recorded
+
+    @contextmanager
+    def _own_connection(self, bindings: Iterable[Binding]) -> Generator[OwnConnection | None]:
+        """The connection of a function that takes one, or relations, in `self._connection`."""
+        if not any(binding.kind == "connection" or binding.form == "duckdb" for binding in bindings):
+            yield None
+            return
+        own, outer = self._storage.connection(), self._connection
+        with own as connection:
+            self._connection = connection
+            try:
+                yield own
+            finally:
+                self._connection = outer
 
     def _stage(self, node: LiveNode, output: LiveOutput, value: object) -> Staged:
         __tracebackhide__ = True
@@ -209,15 +231,21 @@ class _MemoryRun:
         for ready in output.ready_checks:
             yield ready_outcome(ready, read, other)
         for check in output.custom_checks:
-            arguments = self._arguments(node, check.bindings, {}, output.key)
             try:
-                answer = check.function(**arguments)
+                answer = self._answer(node, check, output.key)
             except Exception as error:  # a test wants to see why; a warning is not a reason to stop, here as in a run
                 if check.blocking:
                     raise
                 yield CheckOutcome(check.name, False, False, f"{type(error).__name__}: {error}")
             else:
                 yield check_outcome(check, answer)
+
+    def _answer(self, node: LiveNode, check: LiveCheck, asset: AssetKey) -> object:
+        __tracebackhide__ = True
+        with self._own_connection(check.bindings) as own:
+            arguments = self._arguments(node, check.bindings, {}, asset)
+            with nullcontext() if own is None else self._storage.turn():
+                return check.function(**arguments)
 
     def _arguments(
         self,
@@ -242,11 +270,11 @@ class _MemoryRun:
         from assetflow.io.base import Want
 
         if binding.kind == "asset" and binding.upstream is not None:
-            return self._value(binding.upstream, Want(binding.form, binding.columns))
+            return self._value(binding.upstream, Want(binding.form, binding.columns, self._connection))
         if binding.kind == "config":
             return node.config
         if binding.kind == "connection":
-            return cast("object", self._storage.connection())
+            return self._connection
         if binding.kind == "resource" and binding.resource_class is not None:
             stand_ins = (one for one in self._stand_ins if isinstance(one, binding.resource_class))
             stand_in = next(stand_ins, None)

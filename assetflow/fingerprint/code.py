@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
+from assetflow.fingerprint.duckdb import shares_duckdb
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.graph import closure_digests, reachable
 from assetflow.fingerprint.hashing import digest
@@ -33,7 +34,8 @@ class CodeFingerprint:
 
     `parts` maps the name of each function, class or value in it to its own digest, the function itself first;
     `sources` holds their texts by these digests; `notes` say where more counts than is used, or less is known;
-    `packages` are the installed distributions that are reached, with their versions.
+    `packages` are the installed distributions that are reached, with their versions. `shares_duckdb` says whether the
+    connection of DuckDB that a whole process shares is reached.
     """
 
     digest: str
@@ -41,6 +43,7 @@ class CodeFingerprint:
     sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
     notes: tuple[CodeNote, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    shares_duckdb: bool = False
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ class Fingerprinter:
         self._names: list[tuple[str, str, str]] = []
         self._signed: set[int] = set()
         self._noted: set[int] = set()
+        self._sharing: set[int] = set()
 
     def of(self, function: Callable[..., object]) -> CodeFingerprint:
         """The fingerprint of `function`."""
@@ -100,6 +104,7 @@ class Fingerprinter:
             {variant.local[member]: variant.sources[member] for member in members},
             tuple(dict.fromkeys(note for member in noted for note in nodes[member].notes)),
             distributions(name for member in noted for _, name in nodes[member].outside),
+            not self._sharing.isdisjoint(noted),
         )
 
     def sources(self) -> dict[str, CodeSource]:
@@ -117,6 +122,8 @@ class Fingerprinter:
                 self._signed.add(place)
             if node.notes or any(not is_standard(name.partition(" ")[2]) for _, name in node.outside):
                 self._noted.add(place)
+                if shares_duckdb(node, self._text_of):
+                    self._sharing.add(place)
 
     def _variant(self, members: Iterable[int]) -> _Variant:
         signed = self._signed.intersection(members) if self._signed else ()

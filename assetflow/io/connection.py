@@ -2,29 +2,86 @@
 
 DuckDB refuses a second call on a busy connection instead of waiting. So every relation is made on, and read through,
 a cursor of its own. Only a user's own `duckdb.sql(...)` runs on the shared connection; `turn()` is the queue for it.
+
+All cursors share the tables and views of the database, so each step has a catalog of its own, attached beside: what it
+creates lands there, and shadows nothing of another step. What modules create when they are imported stays visible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.errors import CannotStore, StorageFailed
+from assetflow.files import fresh_name
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 _TURN = RLock()
+_HAS_TURN: ContextVar[bool] = ContextVar("has_turn", default=False)
+_CATALOG: ContextVar[str] = ContextVar("catalog", default="")  # of the step that runs in this thread
 
 
 @contextmanager
 def turn() -> Generator[None]:
-    """Hold this while a function runs that may call `duckdb.sql`: two at once on the shared connection are refused."""
-    with _TURN:
-        yield
+    """Hold this while a function runs that may call `duckdb.sql`: two at once on the shared connection are refused.
+
+    Meanwhile `duckdb.sql` creates and finds tables and views where the `OwnConnection` of this thread does.
+    """
+    with _TURN, _shared_connection_in(_CATALOG.get()):
+        outer = _HAS_TURN.set(True)
+        try:
+            yield
+        finally:
+            _HAS_TURN.reset(outer)
+
+
+def has_turn() -> bool:
+    """Whether this thread holds the turn, so that other threads that need it cannot go on before it does."""
+    return _HAS_TURN.get()
+
+
+class OwnConnection:
+    """Gives a new cursor of the database of `duckdb.sql`, with a catalog of its own for what is created on it.
+
+    It belongs to the thread that enters it, and may be nested. In the end the cursor is closed and the catalog gone,
+    unless `keep` was called.
+
+    Raises:
+        StorageFailed: the process-wide connection was closed.
+    """
+
+    def __init__(self) -> None:
+        self._is_kept = False
+
+    def __enter__(self) -> duckdb.DuckDBPyConnection:
+        self._connection = new_cursor()
+        self._catalog = _attached(self._connection)
+        self._outer = _CATALOG.set(self._catalog)
+        return self._connection
+
+    def keep(self) -> None:
+        """Leave the cursor and its catalog for who has relations on it, as long as the process lives."""
+        self._is_kept = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import duckdb
+
+        _CATALOG.reset(self._outer)
+        if self._is_kept:
+            return
+        with suppress(duckdb.Error, StorageFailed):  # nothing but memory is lost, and the step's own error counts
+            self._connection.close()
+            if self._catalog:
+                new_cursor().execute(f"DETACH {self._catalog}")
 
 
 def new_cursor() -> duckdb.DuckDBPyConnection:
@@ -54,7 +111,7 @@ def relation_stream(relation: Any, key: str) -> pa.RecordBatchReader:
     """The rows of a relation in its order, as a stream that does not occupy the connection it was made on.
 
     A relation that belongs to another database, or needs what is private to its connection (temporary tables), is read
-    on its own connection, all at once so that the connection is free again.
+    on its own connection, all at once so that the connection is free again. That may be the shared one, so in turn.
 
     Raises:
         CannotStore: the query of the relation fails.
@@ -63,12 +120,88 @@ def relation_stream(relation: Any, key: str) -> pa.RecordBatchReader:
 
     try:
         try:
-            return new_cursor().sql("FROM relation").to_arrow_reader()
+            cursor = new_cursor()
+            _search(cursor, _CATALOG.get())
+            return cursor.sql("FROM relation").to_arrow_reader()
         except (duckdb.InvalidInputException, duckdb.CatalogException, duckdb.BinderException):
-            return relation.to_arrow_table().to_reader()
+            with turn():
+                return relation.to_arrow_table().to_reader()
     except duckdb.Error as error:
         raise CannotStore(
             f"the query that `{key}` returned fails",
             facts=(f"DuckDB:   {str(error).splitlines()[0]}",),
             fix="run it inside the function (`relation.to_arrow_table()`), to see where it fails",
         ) from error
+
+
+def _attached(connection: duckdb.DuckDBPyConnection) -> str:
+    """The name of a new catalog in which `connection` creates what it creates; empty where there can be none."""
+    import duckdb
+
+    name = f"step_{fresh_name()[:16]}"
+    try:
+        connection.execute(f"ATTACH ':memory:' AS {name}")
+    except duckdb.Error:  # the user's default database is read-only, so no step can create anything that others see
+        return ""
+    _search(connection, name)
+    return name
+
+
+def _search(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Let `connection` create in `catalog`, and look there before it looks where it did so far."""
+    if catalog:
+        _set_search_path(connection, f"{catalog}.main,{_search_path(connection) or _current_schema(connection)}")
+
+
+@contextmanager
+def _shared_connection_in(catalog: str) -> Generator[None]:
+    """Let `duckdb.sql` create in `catalog` for a while; without one, leave it as it is."""
+    import duckdb
+
+    try:
+        if not catalog:
+            before = None
+        else:
+            shared = duckdb.default_connection()
+            before = _search_path(shared)
+            _search(shared, catalog)
+    except duckdb.Error:  # closed, or busy with a result that is read elsewhere: the step will see for itself
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            _restore(before)
+
+
+def _restore(path: str) -> None:
+    """Let `duckdb.sql` look for names in `path` again, whatever the step did to the connection."""
+    import duckdb
+
+    with suppress(duckdb.Error):  # it is closed, which the next step will be told
+        shared = duckdb.default_connection()
+        with suppress(duckdb.Error):  # what the step left open would take in what the next one does
+            shared.rollback()
+        try:
+            _set_search_path(shared, path)
+        except duckdb.Error:  # it has a result that nobody reads to its end
+            duckdb.set_default_connection(shared.cursor())
+
+
+def _search_path(connection: duckdb.DuckDBPyConnection) -> str:
+    """Where names are looked for, so that it can be set again; empty for the default."""
+    path = _one(connection, "SELECT current_setting('search_path')")
+    return path if "," in path or not path else _current_schema(connection)  # `USE name` is relative to what it was
+
+
+def _current_schema(connection: duckdb.DuckDBPyConnection) -> str:
+    quoted = "'\"' || replace({}(), '\"', '\"\"') || '\"'".format
+    return _one(connection, f"SELECT {quoted('current_database')} || '.' || {quoted('current_schema')}")
+
+
+def _set_search_path(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    connection.execute("SET search_path = '{}'".format(path.replace("'", "''")))
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    return str(cast("tuple[object]", connection.execute(query).fetchone())[0])

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from assetflow.errors import AssetflowError, BadConfig, DamagedVersion, WarehouseLocked, WrongReturn, did_you_mean
 from assetflow.files import Files, fresh_name, size_of
@@ -24,6 +24,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import NewVersion, Version
 
 if TYPE_CHECKING:
+    from assetflow.io.connection import OwnConnection
     from assetflow.io.duckdb_tables import DuckDBIO
     from assetflow.io.duckdb_views import Surface
 
@@ -354,14 +355,15 @@ class Storage:
             self._files.remove_tree(entry)
         return len(dead)
 
-    def connection(self) -> Any:
-        """A DuckDB connection for one step: a new cursor of the in-memory database that `duckdb.sql` uses.
+    def connection(self) -> OwnConnection:
+        """A DuckDB connection for one step, to be entered: a cursor of the in-memory database that `duckdb.sql` uses.
 
-        Relations made on it can be named in a user's `duckdb.sql(...)`. Several steps may hold one each at a time.
+        Relations made on it can be named in a user's `duckdb.sql(...)`. Several steps may hold one each at a time; what
+        one creates is not seen by others, and gone when it is left.
         """
-        from assetflow.io.connection import new_cursor
+        from assetflow.io.connection import OwnConnection
 
-        return new_cursor()
+        return OwnConnection()
 
     def turn(self) -> AbstractContextManager[None]:
         """Hold this while a function runs that may call `duckdb.sql`: DuckDB refuses two at once on that connection."""

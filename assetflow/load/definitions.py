@@ -76,13 +76,13 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         project.problems += auto_problems(specs)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
-    fingerprinted, texts = with_code(specs, project.nodes, project.sources, files)
+    fingerprinted, texts, nodes = with_code(specs, project.nodes, project.sources, files)
     write_indexes(settings, files, known)
     # A module that only a function imports was not imported now, but the fingerprints followed it.
     imported.reads.files |= files.read_files()
     names = tuple(sorted(files.relative(path) for path in imported.sources))
     return Loaded(
-        fingerprinted, project.nodes, project.sources, resources, names, imported=imported, code_sources=texts,
+        fingerprinted, nodes, project.sources, resources, names, imported=imported, code_sources=texts,
         hooks=chosen, automation=automation,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from assetflow.fingerprint.index import FORMAT
 from assetflow.fingerprint.values import encode_value
 from assetflow.io.constants import constant_content
 from assetflow.load.caches import read_cache, write_cache
-from assetflow.load.live import LiveNode
+from assetflow.load.live import LiveNode, LiveOutput
 from assetflow.load.settings import Settings
 from assetflow.load.untouched import own_code
 from assetflow.model.code import CodeSource
@@ -35,16 +35,33 @@ def with_code(
     nodes: Mapping[str, LiveNode],
     sources: Mapping[AssetKey, SourceDefinition],
     files: ProjectFiles,
-) -> tuple[tuple[AssetSpec, ...], dict[str, CodeSource]]:
-    """The specs with the fingerprint of their code, and the texts of all that code by digest.
+) -> tuple[tuple[AssetSpec, ...], dict[str, CodeSource], dict[str, LiveNode]]:
+    """The specs with the fingerprint of their code, the texts of all that code by digest, and the nodes.
 
-    A source's fingerprint says how it is read, so that its options count too.
+    A source's fingerprint says how it is read, so that its options count too. The nodes know then whether their code
+    and that of their checks uses the shared connection of DuckDB.
     """
     fingerprinter = Fingerprinter(files, constant_content)
     with garbage_kept():
         by_node = {name: fingerprinter.of(node.function) for name, node in nodes.items()}
         found = [_with_its_code(spec, by_node, sources, fingerprinter) for spec in specs]
-        return tuple(found), fingerprinter.sources()
+        texts = fingerprinter.sources()
+        # The code of checks does not count for the assets, so it comes after the texts.
+        return tuple(found), texts, {name: _sharing(one, by_node[name], fingerprinter) for name, one in nodes.items()}
+
+
+def _sharing(node: LiveNode, code: CodeFingerprint, fingerprinter: Fingerprinter) -> LiveNode:
+    """The node with what is known of its code and that of its checks."""
+    checks = [check for output in node.outputs for check in output.custom_checks]
+    sharing = {check.name for check in checks if fingerprinter.of(check.function).shares_duckdb}
+    if not sharing and not code.shares_duckdb:
+        return node
+
+    def known(output: LiveOutput) -> LiveOutput:
+        checks = (replace(one, shares_duckdb=one.name in sharing) for one in output.custom_checks)
+        return replace(output, custom_checks=tuple(checks))
+
+    return replace(node, outputs=tuple(map(known, node.outputs)), shares_duckdb=code.shares_duckdb)
 
 
 def _with_its_code(

@@ -51,12 +51,13 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class LiveCheck:
-    """A `@check` function and what its parameters get."""
+    """A `@check` function and what its parameters get. `shares_duckdb`: as of a node."""
 
     name: str
     function: Callable[..., object]
     blocking: bool
     bindings: tuple[Binding, ...]
+    shares_duckdb: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Batch:
 class LiveNode:
     """A function and everything that it takes and makes. `return_form` is None when the annotation says none.
 
+    `shares_duckdb`: its code uses the connection of DuckDB that all of the process share, as `duckdb.sql` does.
     `partition` is the one that is made by a call, where there are some; with `batch`, a call may make several.
     """
 
@@ -106,6 +108,7 @@ class LiveNode:
     limits: Limits = field(default_factory=Limits)
     partition: Partition | None = None
     batch: Batch | None = None
+    shares_duckdb: bool = False
 
     def checked_against(self) -> Iterator[AssetKey]:
         """What the checks of the outputs read, the outputs themselves included."""

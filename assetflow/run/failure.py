@@ -128,8 +128,12 @@ def _text(error: BaseException) -> str:
 
 
 def _hint(error: BaseException) -> str | None:
-    if type(error).__module__.startswith(("duckdb", "_duckdb")) and "another database" in str(error):
+    if not type(error).__module__.startswith(("duckdb", "_duckdb")):
+        return None
+    if "another database" in str(error):
         return "query relations on the connection of the step: add a parameter `con: duckdb.DuckDBPyConnection`"
+    if type(error).__name__ == "ResourceInUseException":
+        return "use a connection of your own: a parameter `con: duckdb.DuckDBPyConnection`, or `duckdb.connect()`"
     return None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from assetflow.errors import WrongReturn
-from assetflow.io.forms import value_words
+from assetflow.io.forms import form_of, value_words
 from assetflow.io.storage import Storage
 from assetflow.load.live import LiveNode, LiveOutput
 from assetflow.model.declare import Result
@@ -48,6 +48,16 @@ def split_outputs(node: LiveNode, value: object, storage: Storage | None = None)
         f"the function of {', '.join(keys)} returned {value_words(cast('object', value))}; it makes {len(keys)} assets",
         fix=f"return a tuple of {len(keys)} values in this order, or a mapping by name",
     )
+
+
+def is_lazy(value: object) -> bool:
+    """Whether what a function returned is computed only while it is stored: a generator, a reader, a lazy frame."""
+    if isinstance(value, Result):
+        return is_lazy(value.value)
+    if isinstance(value, (tuple, Mapping)):
+        several = cast("tuple[object, ...] | Mapping[object, object]", value)
+        return any(map(is_lazy, several.values() if isinstance(several, Mapping) else several))
+    return isinstance(value, Iterator) or form_of(type(value)) == "polars_lazy"
 
 
 def given_metadata(result: Result, key: AssetKey) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ from assetflow.catalog.backups import back_up
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import AssetflowError, RunConflict, UsageError
 from assetflow.files import names_disk_errors, storage_error
+from assetflow.io.connection import has_turn
 from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
@@ -113,6 +114,8 @@ def run_session(
     """
     if request.debugger is not None:
         request = replace(request, executor=_inline(request))
+    elif has_turn() and (request.executor or settings.executor) == "threads":
+        request = replace(request, executor="inline")  # it is called by an asset for whose turn threads would wait
     _check_executor(request.executor or settings.executor)
     with followed(SilentObserver() if observer is None else observer, settings, loaded) as watcher:
         return _carry_out(settings, loaded, arrange, storage, request, watcher, earlier)

@@ -40,7 +40,7 @@ from assetflow.run.handover import Handing, Handover
 from assetflow.run.outcome import Debugger
 from assetflow.run.reports import StepTeller, Tell, tell_nobody
 from assetflow.run.resources import ResourcePool
-from assetflow.run.returned import given_metadata, json_metadata, split_outputs
+from assetflow.run.returned import given_metadata, is_lazy, json_metadata, split_outputs
 from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
 from assetflow.run.timing import Timer
@@ -78,7 +78,8 @@ class Workbench:
 class _Call:
     """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for.
 
-    `seen` is what the function does meanwhile, `discovered` what is recorded of that, with states of files.
+    `turn` is held until the function is done with the connection that others share. `seen` is what the function does
+    meanwhile, `discovered` what is recorded of that, with states of files.
     """
 
     task: Task
@@ -87,6 +88,7 @@ class _Call:
     teller: StepTeller
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     connection: object | None = None
+    turn: ExitStack = field(default_factory=ExitStack)
     metadata: dict[str, object] = field(default_factory=dict[str, object])
     seen: Seen | None = None
     discovered: Discovered = NOTHING_DISCOVERED
@@ -136,6 +138,7 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
         except Skip as skip:
             return NodeResult(task, started, time.time(), call.seconds, skipped=SECRETS.text(skip.reason or "skipped"))
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
+            call.turn.close()
             retry = node.retry
             is_retryable = not isinstance(error, AssetflowError) and retry is not None and retry.covers(error)
             is_retryable = is_retryable and bench.debugger is None  # who has looked at it wants it to be over
@@ -150,27 +153,29 @@ def run_step(bench: Workbench, task: Task, announce: Announce | None = None) -> 
 
 
 def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
-    needs_relations = _takes_relations(call.node.bindings)
-    if needs_relations:
-        call.connection = _connection(bench, cleanup)
+    takes_turns = _takes_turns(call.node)
+    if takes_turns:
+        call.connection = cleanup.enter_context(bench.storage.connection())
     with call.timed("load"):
         arguments = {
             binding.parameter: value
             for binding in call.node.bindings
             if (value := _argument(bench, call, binding)) is not _ABSENT
         }
-    with call.timed("compute"), bench.storage.turn() if needs_relations else nullcontext(), watching(call.seen):
-        return call.node.function(**arguments)
+    cleanup.enter_context(call.turn)
+    with call.timed("compute"), watching(call.seen):
+        if takes_turns:
+            call.turn.enter_context(bench.storage.turn())
+        value = call.node.function(**arguments)
+    if not is_lazy(value):
+        call.turn.close()
+    return value
 
 
-def _takes_relations(bindings: Iterable[Binding]) -> bool:
-    return any(binding.kind == "connection" or binding.form == "duckdb" for binding in bindings)
-
-
-def _connection(bench: Workbench, cleanup: ExitStack) -> object:
-    connection: Any = bench.storage.connection()
-    cleanup.callback(connection.close)
-    return connection
+def _takes_turns(code: LiveNode | LiveCheck) -> bool:
+    """Whether a function may use the connection that `duckdb.sql` uses."""
+    bindings = code.bindings
+    return code.shares_duckdb or any(one.kind == "connection" or one.form == "duckdb" for one in bindings)
 
 
 _ABSENT = object()
@@ -242,6 +247,7 @@ def _store_all(
         if not is_early:
             with watching(call.seen):  # what a generator yields is computed while it is written
                 _write(bench, call, parts.values())
+        call.turn.close()
         _settle_seen(bench, call)
         with call.timed("check"):
             checks = {part.key: tuple(map(cleaned, _checks(bench, call, part, parts))) for part in parts.values()}
@@ -460,9 +466,9 @@ def _staged(part: _Part) -> Staged:
 
 def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mapping[AssetKey, _Part]) -> CheckOutcome:
     with ExitStack() as cleanup:
-        needs_relations = _takes_relations(check.bindings)
-        if needs_relations and call.connection is None:
-            call = replace(call, connection=_connection(bench, cleanup))
+        takes_turns = _takes_turns(check)
+        if takes_turns:  # what the function left in its catalog is none of the check's business
+            call = replace(call, connection=cleanup.enter_context(bench.storage.connection()))
         arguments: dict[str, object] = {}
         try:
             for binding in check.bindings:
@@ -471,7 +477,7 @@ def _custom_check(bench: Workbench, call: _Call, check: LiveCheck, parts: Mappin
                     arguments[binding.parameter] = _read_checked(bench, call, binding.upstream, want, parts)
                 elif (value := _argument(bench, call, binding)) is not _ABSENT:
                     arguments[binding.parameter] = value
-            with bench.storage.turn() if needs_relations else nullcontext():
+            with bench.storage.turn() if takes_turns else nullcontext():
                 answer = check.function(**arguments)
         except AssetflowError as error:
             return CheckOutcome(check.name, False, check.blocking, error.what)

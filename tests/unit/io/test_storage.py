@@ -446,10 +446,10 @@ def test_a_step_queries_its_inputs_by_name(shop: Shop) -> None:
     def step(orders: duckdb.DuckDBPyRelation) -> object:
         return duckdb.sql("SELECT sum(a)::BIGINT AS total FROM orders")
 
-    connection = shop.storage.connection()
-    with shop.storage.turn():
-        made = step(cast("Any", shop.storage.read(version, Want("duckdb", None, connection))))
-    result = shop.put(made, declared="duckdb")
+    with shop.storage.connection() as connection:
+        with shop.storage.turn():
+            made = step(cast("Any", shop.storage.read(version, Want("duckdb", None, connection))))
+        result = shop.put(made, declared="duckdb")
 
     assert shop.storage.read(result, Want("records")) == [{"total": 6}]
 
@@ -464,11 +464,11 @@ def test_steps_that_use_the_shared_connection_take_turns(shop: Shop) -> None:
     def work() -> None:
         try:
             for _ in range(5):
-                connection = shop.storage.connection()
-                orders = shop.storage.read(version, Want("duckdb", None, connection))
-                with shop.storage.turn():
-                    made = step(orders)
-                assert shop.storage.read(shop.put(made), Want("records")) == [{"m": 999}]
+                with shop.storage.connection() as connection:
+                    orders = shop.storage.read(version, Want("duckdb", None, connection))
+                    with shop.storage.turn():
+                        made = step(orders)
+                    assert shop.storage.read(shop.put(made), Want("records")) == [{"m": 999}]
         except BaseException as error:  # noqa: BLE001 - told to the main thread
             problems.append(error)
 
