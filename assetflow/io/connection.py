@@ -9,14 +9,14 @@ creates lands there, and shadows nothing of another step. What modules create wh
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from assetflow.errors import CannotStore, StorageFailed
+from assetflow.errors import CannotStore, NotExact, StorageFailed
 from assetflow.files import fresh_name
 
 if TYPE_CHECKING:
@@ -113,7 +113,10 @@ def relation_stream(relation: Any, key: str) -> pa.RecordBatchReader:
     A relation that belongs to another database, or needs what is private to its connection (temporary tables), is read
     on its own connection, all at once so that the connection is free again. That may be the shared one, so in turn.
 
+    The columns have the names that they have in the relation, also where DuckDB would tell them apart by a number.
+
     Raises:
+        NotExact: a column has a type that Arrow does not have.
         CannotStore: the query of the relation fails.
     """
     import duckdb
@@ -122,9 +125,12 @@ def relation_stream(relation: Any, key: str) -> pa.RecordBatchReader:
         try:
             cursor = new_cursor()
             _search(cursor, _CATALOG.get())
-            return cursor.sql("FROM relation").to_arrow_reader()
+            found = cursor.sql("FROM relation")
+            _refuse_inexact(found, key)
+            return _named(found.to_arrow_reader(), relation)
         except (duckdb.InvalidInputException, duckdb.CatalogException, duckdb.BinderException):
             with turn():
+                _refuse_inexact(relation, key)
                 return relation.to_arrow_table().to_reader()
     except duckdb.Error as error:
         raise CannotStore(
@@ -132,6 +138,48 @@ def relation_stream(relation: Any, key: str) -> pa.RecordBatchReader:
             facts=(f"DuckDB:   {str(error).splitlines()[0]}",),
             fix="run it inside the function (`relation.to_arrow_table()`), to see where it fails",
         ) from error
+
+
+def _refuse_inexact(relation: Any, key: str) -> None:
+    """Refuse columns that reach Arrow without the zone of their times, or as the bytes in which DuckDB keeps bits."""
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        found = next((one for one in _kinds(kind) if one.id in _INEXACT), None)
+        if found is not None:
+            column = '"{}"'.format(name.replace('"', '""'))
+            raise NotExact(
+                f"column `{name}` of `{key}` is {kind}, and {found} cannot be stored: {_INEXACT[found.id]}",
+                fix=f"cast it in the query, such as {column}::{str(kind).replace(str(found), 'VARCHAR')}",
+            )
+
+
+_INEXACT = {
+    "time with time zone": "it would come back as a time without its zone",
+    "bit": "it would come back as bytes",
+}
+
+
+def _kinds(kind: Any) -> Iterator[Any]:
+    """A type of DuckDB, and all that are in it."""
+    yield kind
+    if kind.id in ("list", "array", "struct", "map", "union"):
+        children = kind.children[:1] if kind.id == "array" else kind.children  # then comes its length
+        for _, one in children:
+            yield from _kinds(one)
+
+
+def _named(reader: pa.RecordBatchReader, relation: Any) -> pa.RecordBatchReader:
+    """The reader with the names that the columns have in the relation: of two that are alike it numbers the second."""
+    import pyarrow as pa
+
+    known = {name.casefold() for name in reader.schema.names}
+    if not any(name.casefold().rpartition("_")[0] in known for name in reader.schema.names):
+        return reader
+    with turn():  # it may ask the shared connection
+        names: list[str] = relation.columns
+    fields = [field.with_name(name) for field, name in zip(reader.schema, names, strict=True)]
+    schema = pa.schema(fields, reader.schema.metadata)
+    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _attached(connection: duckdb.DuckDBPyConnection) -> str:

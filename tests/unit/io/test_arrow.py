@@ -278,6 +278,39 @@ def test_a_relation_whose_query_fails_is_refused_with_what_duckdb_says() -> None
     assert "boom" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "told", "fix"),
+    [
+        ("'10:00:00+02'::timetz", "is TIME WITH TIME ZONE, and .* without its zone", '"h"::VARCHAR'),
+        ("'101'::bit", "is BIT, and BIT cannot be stored: it would come back as bytes", '"h"::VARCHAR'),
+        ("{'a': ['101'::bit]}", r"is STRUCT\(a BIT\[\]\), and BIT", '"h"::STRUCT(a VARCHAR[])'),
+        ("['101'::bit]::bit[1]", r"is BIT\[1\], and BIT", '"h"::VARCHAR[1]'),
+        ("map {'a': '10:00:00+02'::timetz}", "is MAP.*, and TIME WITH TIME ZONE", '"h"::MAP(VARCHAR, VARCHAR)'),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_relation_with_a_type_that_arrow_does_not_have_is_refused(
+    value: str, told: str, fix: str, shared: bool
+) -> None:
+    with duckdb.default_connection().cursor() if shared else duckdb.connect() as connection:
+        with pytest.raises(NotExact, match=f"column `h` of `orders` {told}") as caught:
+            through(connection.sql(f"SELECT 1 AS a, {value} AS h"))
+        through(connection.sql(f"SELECT {value} AS h").project(fix))
+
+    assert caught.value.fix == f"cast it in the query, such as {fix}"
+
+
+def test_columns_of_a_relation_keep_their_names_or_are_refused() -> None:
+    shared = duckdb.default_connection().cursor()
+
+    with pytest.raises(NotExact, match="two columns with the same name: `a`"):
+        through(shared.sql("SELECT 1 AS a, 2 AS a"))
+    with pytest.raises(NotExact, match="two columns with the same name: `a`"):
+        through(shared.sql("FROM (SELECT 1 AS a) x JOIN (SELECT 2 AS a) y ON true"))
+
+    assert through(shared.sql("SELECT 1 AS a, 2 AS A"), "records") == [{"a": 1, "A": 2}]
+
+
 def test_a_reader_that_fails_halfway_is_refused() -> None:
     schema = pa.schema([("a", pa.int64())])
 
