@@ -22,7 +22,7 @@ from assetflow.load.automation import auto_problems, live_automation
 from assetflow.load.beside import indexing_beside
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
-from assetflow.load.fingerprints import read_indexes, with_code, write_indexes
+from assetflow.load.fingerprints import read_indexes, sharing_sources, with_code, write_indexes
 from assetflow.load.hooks import live_hooks, with_assets
 from assetflow.load.live import LiveAutomation, LiveCall, LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
@@ -83,7 +83,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     names = tuple(sorted(files.relative(path) for path in imported.sources))
     return Loaded(
         fingerprinted, nodes, project.sources, resources, names, imported=imported, code_sources=texts,
-        hooks=chosen, automation=automation,
+        hooks=chosen, automation=automation, sharing=sharing_sources(project.sources, files),
     )  # fmt: skip
 
 

@@ -64,6 +64,13 @@ def _sharing(node: LiveNode, code: CodeFingerprint, fingerprinter: Fingerprinter
     return replace(node, outputs=tuple(map(known, node.outputs)), shares_duckdb=code.shares_duckdb)
 
 
+def sharing_sources(sources: Mapping[AssetKey, SourceDefinition], files: ProjectFiles) -> frozenset[AssetKey]:
+    """The sources whose function uses the shared connection of DuckDB."""
+    loads = {key: one.load for key, one in sources.items() if one.load is not None}
+    fingerprinter = Fingerprinter(files)
+    return frozenset(key for key, load in loads.items() if fingerprinter.of(load).shares_duckdb)
+
+
 def _with_its_code(
     spec: AssetSpec,
     by_node: Mapping[str, CodeFingerprint],

@@ -159,7 +159,8 @@ class Loaded:
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
     `given` holds the keys whose values the caller of `load_definitions` brings along. `imported` is what the manifest
-    is keyed by. `code_sources` is the code behind all assets by the digests that `AssetSpec.code_parts` name.
+    is keyed by. `code_sources` is the code behind all assets by the digests that `AssetSpec.code_parts` name. `sharing`
+    are the sources whose function uses the shared connection of DuckDB.
     """
 
     specs: tuple[AssetSpec, ...]
@@ -174,6 +175,7 @@ class Loaded:
     code_sources: Mapping[str, CodeSource] = field(default_factory=dict[str, CodeSource])
     hooks: tuple[LiveHook, ...] = ()
     automation: LiveAutomation = field(default_factory=LiveAutomation)
+    sharing: frozenset[AssetKey] = frozenset()
 
 
 def make_resource(

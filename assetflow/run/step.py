@@ -219,7 +219,8 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
         return bench.storage.read(task.versions[upstream], want)
     source = bench.loaded.sources[split_slot(upstream)[0]]
     if source.load is not None:
-        return bench.storage.convert(source.load(), want, key=upstream)
+        with bench.storage.turn() if split_slot(upstream)[0] in bench.loaded.sharing else nullcontext():
+            return bench.storage.convert(source.load(), want, key=upstream)
     return read_source(_files_of(bench, upstream), observation, want)
 
 

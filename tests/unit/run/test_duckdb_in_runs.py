@@ -196,6 +196,15 @@ def table_{number}() -> duckdb.DuckDBPyRelation:
     helper("create table t as select {number} as a, range from range(100000)")
     return duckdb.table("t")
 
+def load_{number}():
+    return duckdb.sql("select {number} as a, range from range(100000)").df()
+
+given_{number} = source("given_{number}", version=lambda: "1", load=load_{number})
+
+@asset
+def taken_{number}(given_{number}: pd.DataFrame) -> int:
+    return len(given_{number})
+
 @check(eager_{number})
 def whole_{number}(eager_{number}: pd.DataFrame) -> bool:
     return duckdb.sql("select count(*) from eager_{number}").fetchall() == [(100000,)]
@@ -209,7 +218,7 @@ def whole_{number}(eager_{number}: pd.DataFrame) -> bool:
     assert {one.asset: one.error.message if one.error else one.state for one in result} == {
         one.asset: "materialized" for one in result
     }
-    assert len(list(result)) == 17
+    assert len([one for one in result if one.state == "materialized"]) == 21
 
 
 def test_a_run_inside_of_an_asset_that_has_its_turn_goes_on(workspace: Workspace) -> None:
