@@ -221,6 +221,24 @@ def whole_{number}(eager_{number}: pd.DataFrame) -> bool:
     assert len([one for one in result if one.state == "materialized"]) == 21
 
 
+def test_a_busy_connection_is_told_with_the_way_out(workspace: Workspace) -> None:
+    workspace.assets(
+        ORDERS
+        + """
+@asset
+def busy() -> int:
+    reader = duckdb.sql("select * from range(1000000)").to_arrow_reader(10)
+    return duckdb.sql("select 1").fetchall()[0][0] + len(reader.schema)
+"""
+    )
+
+    error = workspace.materialize("busy")["busy"].error
+
+    assert error is not None
+    assert "parameter `con: duckdb.DuckDBPyConnection`, or `duckdb.connect()`" in str(error.to_exception())
+    assert duckdb.execute("select 1").fetchall() == [(1,)], "others go on"
+
+
 def test_a_run_inside_of_an_asset_that_has_its_turn_goes_on(workspace: Workspace) -> None:
     workspace.assets(
         ORDERS
