@@ -210,5 +210,5 @@ def test_an_error_of_ours_ends_the_run_and_leaves_nobody_waiting(workspace: Work
             return 1
         """)
 
-    with pytest.raises(AttributeError):
+    with pytest.raises((AttributeError, TypeError)):  # the one or the other, as there are secrets to look for
         workspace.materialize(executor=executor)
