@@ -9,6 +9,7 @@ creates lands there, and shadows nothing of another step. What modules create wh
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TURN = RLock()
+TURN_OF_STARTER = "_assetflow_turn"
+"""The attribute of a thread that says whether who started it had the turn; set where threads of steps are watched."""
 _HAS_TURN: ContextVar[bool] = ContextVar("has_turn", default=False)
 _CATALOG: ContextVar[str] = ContextVar("catalog", default="")  # of the step that runs in this thread
 
@@ -32,8 +35,12 @@ _CATALOG: ContextVar[str] = ContextVar("catalog", default="")  # of the step tha
 def turn() -> Generator[None]:
     """Hold this while a function runs that may call `duckdb.sql`: two at once on the shared connection are refused.
 
-    Meanwhile `duckdb.sql` creates and finds tables and views where the `OwnConnection` of this thread does.
+    Meanwhile `duckdb.sql` creates and finds tables and views where the `OwnConnection` of this thread does. Threads
+    that a function starts in its turn take part in it.
     """
+    if not _HAS_TURN.get() and has_turn():
+        yield
+        return
     with _TURN, _shared_connection_in(_CATALOG.get()):
         outer = _HAS_TURN.set(True)
         try:
@@ -43,8 +50,8 @@ def turn() -> Generator[None]:
 
 
 def has_turn() -> bool:
-    """Whether this thread holds the turn, so that other threads that need it cannot go on before it does."""
-    return _HAS_TURN.get()
+    """Whether this thread, or who started it, holds the turn: others that need it cannot go on before it does."""
+    return _HAS_TURN.get() or getattr(threading.current_thread(), TURN_OF_STARTER, False)
 
 
 class OwnConnection:

@@ -22,7 +22,7 @@ from assetflow.load.automation import auto_problems, live_automation
 from assetflow.load.beside import indexing_beside
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
-from assetflow.load.fingerprints import read_indexes, sharing_sources, with_code, write_indexes
+from assetflow.load.fingerprints import read_indexes, sharing_hooks, sharing_sources, with_code, write_indexes
 from assetflow.load.hooks import live_hooks, with_assets
 from assetflow.load.live import LiveAutomation, LiveCall, LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
@@ -77,6 +77,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
     fingerprinted, texts, nodes = with_code(specs, project.nodes, project.sources, files)
+    chosen = sharing_hooks(chosen, files)
     write_indexes(settings, files, known)
     # A module that only a function imports was not imported now, but the fingerprints followed it.
     imported.reads.files |= files.read_files()

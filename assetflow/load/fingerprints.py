@@ -16,7 +16,7 @@ from assetflow.fingerprint.index import FORMAT
 from assetflow.fingerprint.values import encode_value
 from assetflow.io.constants import constant_content
 from assetflow.load.caches import read_cache, write_cache
-from assetflow.load.live import LiveNode, LiveOutput
+from assetflow.load.live import LiveHook, LiveNode, LiveOutput
 from assetflow.load.settings import Settings
 from assetflow.load.untouched import own_code
 from assetflow.model.code import CodeSource
@@ -69,6 +69,12 @@ def sharing_sources(sources: Mapping[AssetKey, SourceDefinition], files: Project
     loads = {key: one.load for key, one in sources.items() if one.load is not None}
     fingerprinter = Fingerprinter(files)
     return frozenset(key for key, load in loads.items() if fingerprinter.of(load).shares_duckdb)
+
+
+def sharing_hooks(hooks: Iterable[LiveHook], files: ProjectFiles) -> tuple[LiveHook, ...]:
+    """The hooks, with whether their function uses the shared connection of DuckDB."""
+    fingerprinter = Fingerprinter(files)
+    return tuple(replace(one, shares_duckdb=fingerprinter.of(one.function).shares_duckdb) for one in hooks)
 
 
 def _with_its_code(

@@ -122,7 +122,10 @@ class LiveNode:
 
 @dataclass(frozen=True, slots=True)
 class LiveHook:
-    """A function that is told of `events`, all or those of `assets`; it takes the event (a binding) and resources."""
+    """A function that is told of `events`, all or those of `assets`; it takes the event (a binding) and resources.
+
+    `shares_duckdb`: as of a node.
+    """
 
     name: str
     function: Callable[..., object]
@@ -131,6 +134,7 @@ class LiveHook:
     file: str
     line: int
     assets: frozenset[AssetKey] | None = None
+    shares_duckdb: bool = False
 
     def of(self, assets: frozenset[AssetKey]) -> LiveHook:
         """The hook for events of these assets alone."""

@@ -15,6 +15,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import TextIO
 
+from assetflow.io.connection import TURN_OF_STARTER, has_turn
 from assetflow.run.steplog import LOG_LIMIT, StepLog
 
 _FORMAT = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
@@ -84,6 +85,7 @@ def capturing() -> Generator[None]:
 
     def start_with_log(self: threading.Thread) -> None:
         setattr(self, _STARTED_BY, current_log())  # a thread does not know by itself which thread started it
+        setattr(self, TURN_OF_STARTER, has_turn())
         start(self)
 
     threading.Thread.start = start_with_log

@@ -8,12 +8,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from assetflow.io.connection import turn
 from assetflow.model.hooks import Event
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import CheckOutcome
@@ -159,7 +160,8 @@ class HookThread:
                     arguments[binding.parameter] = self._resources.get(binding.resource_class)
                 else:
                     arguments[binding.parameter] = event
-            hook.function(**arguments)
+            with turn() if hook.shares_duckdb else nullcontext():
+                hook.function(**arguments)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             failure = step_error(error, self._setup.root)
             _write(failure.text)

@@ -260,6 +260,60 @@ def outer() -> int:
     assert workspace.project().read("outer") == 2
 
 
+@pytest.mark.parametrize("executor", ["inline", "threads"])
+def test_a_run_that_a_thread_of_such_an_asset_starts_goes_on(workspace: Workspace, executor: str) -> None:
+    workspace.assets(
+        ORDERS
+        + f"""
+from concurrent.futures import ThreadPoolExecutor
+
+@asset
+def inner() -> pd.DataFrame:
+    return duckdb.sql("select 1 as a").df()
+
+@asset
+def outer(con: duckdb.DuckDBPyConnection) -> int:
+    def run():
+        return Project.load(Path(__file__).parent, env="other").materialize("inner", executor={executor!r})
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()["inner"].rows
+"""
+    )
+
+    workspace.materialize("outer", executor="threads").raise_for_status()
+
+    assert workspace.project().read("outer") == 1
+
+
+def test_hooks_on_the_shared_connection_do_not_meet_assets(workspace: Workspace) -> None:
+    assets = "".join(
+        f"""
+@asset
+def made_{number}() -> pd.DataFrame:
+    return duckdb.sql("select sum(range) as a, {number} as n from range(300000)").df()
+"""
+        for number in range(8)
+    )
+    workspace.assets(
+        ORDERS
+        + assets
+        + """
+from assetflow import Event, on
+
+@on("asset.materialized")
+def count(event: Event) -> None:
+    duckdb.sql("select sum(range) from range(300000)").fetchall()
+    with open(Path(__file__).with_name("told.txt"), "a") as told:
+        told.write(event.asset + "\\n")
+"""
+    )
+
+    workspace.materialize(executor="threads", workers=4).raise_for_status()
+
+    assert len((workspace.root / "told.txt").read_text().splitlines()) == 9
+
+
 def by_module() -> object:
     return duckdb.sql("select 1")
 
