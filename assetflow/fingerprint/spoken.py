@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterable, Set
 from types import ModuleType
 
@@ -49,5 +48,4 @@ def may_be_meant(word: str, value: object) -> bool:
     """Whether a word can mean this value of the module: after `@` any, alone only what DuckDB takes for a table."""
     if word.startswith("@"):
         return not isinstance(value, ModuleType) or "." in word
-    home = type(value).__module__.partition(".")[0]
-    return isinstance(value, (dict, list)) or (home in _LIBRARIES and home.lstrip("_") in sys.modules)
+    return isinstance(value, (dict, list)) or type(value).__module__.partition(".")[0] in _LIBRARIES

@@ -22,7 +22,14 @@ from assetflow.load.automation import auto_problems, live_automation
 from assetflow.load.beside import indexing_beside
 from assetflow.load.binding import function_place
 from assetflow.load.collect import Collected, collect, definitions_in
-from assetflow.load.fingerprints import read_indexes, sharing_hooks, sharing_sources, with_code, write_indexes
+from assetflow.load.fingerprints import (
+    fingerprinter_of,
+    read_indexes,
+    sharing_hooks,
+    sharing_sources,
+    with_code,
+    write_indexes,
+)
 from assetflow.load.hooks import live_hooks, with_assets
 from assetflow.load.live import LiveAutomation, LiveCall, LiveCheck, LiveHook, LiveNode, Loaded
 from assetflow.load.modules import Imported, import_project
@@ -76,15 +83,16 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         project.problems += auto_problems(specs)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
-    fingerprinted, texts, nodes = with_code(specs, project.nodes, project.sources, files)
-    chosen = sharing_hooks(chosen, files)
+    fingerprinter = fingerprinter_of(files)
+    fingerprinted, texts, nodes = with_code(specs, project.nodes, project.sources, fingerprinter)
+    chosen = sharing_hooks(chosen, fingerprinter)
     write_indexes(settings, files, known)
     # A module that only a function imports was not imported now, but the fingerprints followed it.
     imported.reads.files |= files.read_files()
     names = tuple(sorted(files.relative(path) for path in imported.sources))
     return Loaded(
         fingerprinted, nodes, project.sources, resources, names, imported=imported, code_sources=texts,
-        hooks=chosen, automation=automation, sharing=sharing_sources(project.sources, files),
+        hooks=chosen, automation=automation, sharing=sharing_sources(project.sources, fingerprinter),
     )  # fmt: skip
 
 

@@ -30,18 +30,22 @@ _FIELDS = tuple(one.name for one in fields(AssetSpec))
 _fields_of = attrgetter(*_FIELDS)
 
 
+def fingerprinter_of(files: ProjectFiles) -> Fingerprinter:
+    """Makes the fingerprints of one load; each piece of code is looked at once, whatever reaches it."""
+    return Fingerprinter(files, constant_content)
+
+
 def with_code(
     specs: Iterable[AssetSpec],
     nodes: Mapping[str, LiveNode],
     sources: Mapping[AssetKey, SourceDefinition],
-    files: ProjectFiles,
+    fingerprinter: Fingerprinter,
 ) -> tuple[tuple[AssetSpec, ...], dict[str, CodeSource], dict[str, LiveNode]]:
     """The specs with the fingerprint of their code, the texts of all that code by digest, and the nodes.
 
     A source's fingerprint says how it is read, so that its options count too. The nodes know then whether their code
     and that of their checks uses the shared connection of DuckDB.
     """
-    fingerprinter = Fingerprinter(files, constant_content)
     with garbage_kept():
         by_node = {name: fingerprinter.of(node.function) for name, node in nodes.items()}
         found = [_with_its_code(spec, by_node, sources, fingerprinter) for spec in specs]
@@ -64,16 +68,16 @@ def _sharing(node: LiveNode, code: CodeFingerprint, fingerprinter: Fingerprinter
     return replace(node, outputs=tuple(map(known, node.outputs)), shares_duckdb=code.shares_duckdb)
 
 
-def sharing_sources(sources: Mapping[AssetKey, SourceDefinition], files: ProjectFiles) -> frozenset[AssetKey]:
+def sharing_sources(
+    sources: Mapping[AssetKey, SourceDefinition], fingerprinter: Fingerprinter
+) -> frozenset[AssetKey]:  # fmt: skip
     """The sources whose function uses the shared connection of DuckDB."""
     loads = {key: one.load for key, one in sources.items() if one.load is not None}
-    fingerprinter = Fingerprinter(files)
     return frozenset(key for key, load in loads.items() if fingerprinter.of(load).shares_duckdb)
 
 
-def sharing_hooks(hooks: Iterable[LiveHook], files: ProjectFiles) -> tuple[LiveHook, ...]:
+def sharing_hooks(hooks: Iterable[LiveHook], fingerprinter: Fingerprinter) -> tuple[LiveHook, ...]:
     """The hooks, with whether their function uses the shared connection of DuckDB."""
-    fingerprinter = Fingerprinter(files)
     return tuple(replace(one, shares_duckdb=fingerprinter.of(one.function).shares_duckdb) for one in hooks)
 
 
