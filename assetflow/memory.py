@@ -194,7 +194,7 @@ class _MemoryRun:
     @contextmanager
     def _own_connection(self, bindings: Iterable[Binding]) -> Generator[OwnConnection | None]:
         """The connection of a function that takes one, or relations, in `self._connection`."""
-        if not any(binding.kind == "connection" or binding.form == "duckdb" for binding in bindings):
+        if not any(binding.is_of_duckdb for binding in bindings):
             yield None
             return
         own, outer = self._storage.connection(), self._connection

@@ -48,6 +48,11 @@ class Binding:
     partitions: PartitionMapping | None = None
     need: Needs | None = None
 
+    @property
+    def is_of_duckdb(self) -> bool:
+        """Whether it is a relation, or the connection itself."""
+        return self.kind == "connection" or self.form == "duckdb"
+
 
 @dataclass(frozen=True, slots=True)
 class LiveCheck:

@@ -174,8 +174,7 @@ def _compute(bench: Workbench, call: _Call, cleanup: ExitStack) -> object:
 
 def _takes_turns(code: LiveNode | LiveCheck) -> bool:
     """Whether a function may use the connection that `duckdb.sql` uses."""
-    bindings = code.bindings
-    return code.shares_duckdb or any(one.kind == "connection" or one.form == "duckdb" for one in bindings)
+    return code.shares_duckdb or any(binding.is_of_duckdb for binding in code.bindings)
 
 
 _ABSENT = object()
