@@ -6,8 +6,9 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.marks import Marks, Said
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(Struct, frozen=True):
     """What `accept`, `invalidate` or `mark` did: the assets with their versions, and those that were left, with why."""
 
     env: str

@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Generator, Iterable, Mapping, Sized
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError, CheckFailed, UsageError, did_you_mean
 from assetflow.io.forms import form_of
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from assetflow.run.resources import ResourcePool
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryAsset:
+class MemoryAsset(Struct, frozen=True):
     """What one asset made: its `value` as the function returned it, and how its checks went."""
 
     key: AssetKey
@@ -45,8 +45,7 @@ class MemoryAsset:
         return f"{self.key}: {_size_words(self.value)}" + (f", failed {', '.join(failed)}" if failed else "")
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryResult:
+class MemoryResult(Struct, frozen=True):
     """The assets that were made, by key."""
 
     assets: Mapping[AssetKey, MemoryAsset]

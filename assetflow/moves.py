@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
 
 
-@dataclass(frozen=True, slots=True)
-class PointerMove:
+class PointerMove(Struct, frozen=True):
     """One asset, or partition, whose head goes `before` -> `after` (version numbers); equal when it only gets pinned.
 
     `is_selected` is False for those that a rollback takes along because they are made of a selected one.
@@ -22,8 +22,7 @@ class PointerMove:
     is_selected: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PointerMoves:
+class PointerMoves(Struct, frozen=True):
     """What `rollback` or `pin` did, or would do when it is not `done`.
 
     `left` are assets that stay as they are, each with the reason.
@@ -52,8 +51,7 @@ Confirm = Callable[[PointerMoves], bool]
 """Asked before anything changes; False leaves all as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(Struct, frozen=True):
     """An asset and where its head is to go."""
 
     asset: AssetKey
@@ -80,8 +78,7 @@ class Aim:
         return PointerMove(self.asset, before, self.target.version.number, self.is_selected)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What a selection means: assets or partitions, sources that are left alone, and which are named outright."""
 
     keys: tuple[AssetKey, ...]

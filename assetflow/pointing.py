@@ -7,8 +7,9 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import date, datetime
+
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Cut, Pointers, Repoint, by_name, history_of

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
 
 from assetflow.automation.backfilling import Backfilling
 from assetflow.care import Care

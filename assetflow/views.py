@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from assetflow.io.sql import TableRef
 
 
-@dataclass(frozen=True, slots=True)
-class AssetStatus:
+class AssetStatus(Struct, frozen=True):
     """Where one asset stands on both axes: content (`state`) and time (`freshness`).
 
     state: missing, stale, maybe, reusable, current, pinned, undecided, failed, blocked, running, or source. It is one
@@ -75,8 +76,7 @@ class AssetStatus:
         return (*last, *self.step.modifiers)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The state of the selected assets, in topological order.
 
     `others` are the environments of which something is recorded, where nothing is of this one.
@@ -113,8 +113,7 @@ class Status:
         return late_roots({row.spec.key: row.late for row in self.rows if row.late is not None})
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True):
     """One move of an asset's head. `head.verified_at` is when; `schema_change` has lines such as `+ currency`."""
 
     head: Head
@@ -135,8 +134,7 @@ class HistoryEntry:
         return self.head.cause.partition(" ")[0] or self.head.trace.kind
 
 
-@dataclass(frozen=True, slots=True)
-class AssetView:
+class AssetView(Struct, frozen=True):
     """All about one asset."""
 
     status: AssetStatus
@@ -147,8 +145,7 @@ class AssetView:
     source_text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """Some rows of a version.
 
     `rows` are plain Python values in the order of `names`; `total` counts all rows of the version; `table` is the
@@ -169,8 +166,7 @@ class Preview:
         return rows_html(self.names, self.types, self.rows, self.total)
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
+class LogFile(Struct, frozen=True):
     """The log of one attempt: what the function printed and logged, and its traceback; without any there is no file.
 
     `partition` is what was made: a key, or `2026-01-01..2026-01-10` of a call for several; `env` that of the run.

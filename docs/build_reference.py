@@ -217,7 +217,8 @@ ALERT_MEANINGS = {
 
 def configuration_page() -> str:
     """Every key of the project file with its type, its default and what it means."""
-    from dataclasses import MISSING, fields
+    from msgspec import NODEFAULT
+    from msgspec.structs import fields
 
     from assetflow.load.alert_schema import ChannelSettings
     from assetflow.load.finding import ENVIRONMENT_KEYS
@@ -228,7 +229,7 @@ def configuration_page() -> str:
     )
     from assetflow.load.settings import Settings
 
-    built_in = {one.name: one.default for one in fields(Settings) if one.default is not MISSING}
+    built_in = {one.name: one.default for one in fields(Settings) if one.default is not NODEFAULT}
     rows: list[tuple[str, ...]] = []
     for name in _Layer.model_fields:
         default = "" if name in ("workers", "defaults") else _toml(built_in.get(name, ""))

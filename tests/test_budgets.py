@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.pythons import libraries
+
 ROOT = Path(__file__).resolve().parent.parent
+MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 HEAVY = {
     "apprise", "asyncio", "croniter", "duckdb", "httpx", "importlib.metadata", "logging", "multiprocessing", "numpy",
     "pandas", "polars", "pyarrow", "pydantic", "rich", "sqlite3", "subprocess", "tomllib", "unittest", "xxhash",
@@ -20,7 +23,7 @@ def loaded(statement: str) -> set[str]:
     """The modules that a statement loads in a fresh interpreter, besides those that were there before it."""
     code = f"import sys; before = set(sys.modules); {statement}; print('\\n'.join(set(sys.modules) - before))"
     done = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        [sys.executable, "-S", "-E", "-c", f"import sys; sys.path[:0] = {[str(ROOT), libraries(MINOR)]!r}; {code}"],
         capture_output=True,
         text=True,
         check=True,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.model.automation import RunRequest, SensorContext, SensorDefinition
 from assetflow.model.declare import AssetLike, caller_place, key_text
@@ -56,8 +57,7 @@ def files_arrived(
     return SensorDefinition(name or "", look, seconds(every), _TIMEOUT_S, env, about, *caller_place())
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
+class Arrivals(Struct, frozen=True):
     """What `files_arrived` was told. Its cursor has every file that is there, with its content."""
 
     patterns: tuple[str, ...]

@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.automation.locks import acquired
 from assetflow.catalog.backfills import Backfills
@@ -60,8 +62,7 @@ class BackfillListener:
         """The run of a chunk has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillResult:
+class BackfillResult(Struct, frozen=True):
     """What became of a backfill in this go: `backfill.state` says how it ended.
 
     `counts` has a number of partitions for each state of an outcome; `failed` are those that failed. `left_out` says of
@@ -93,8 +94,7 @@ class BackfillResult:
         }
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """What the runs of a backfill have done so far."""
 
     backfill: Backfill

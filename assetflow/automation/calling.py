@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetFailed, UsageError
 from assetflow.model.automation import TICK, RunRequest

@@ -10,10 +10,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from assetflow.errors import UsageError
 from assetflow.model.backfills import NEWEST, Backfill
@@ -33,8 +34,7 @@ LEAST, MOST, PARTS = 50, 1000, 20
 _STAYS = ("current", "pinned", "undecided")
 
 
-@dataclass(frozen=True, slots=True)
-class Strip:
+class Strip(Struct, frozen=True):
     """The partitions of one asset that were asked for, in order, with the state of each.
 
     states: current, stale, maybe, reusable, missing, failed (when it was last tried), blocked, pinned,
@@ -58,8 +58,7 @@ class Strip:
         return Ordinals.of(*(ordinal for ordinal, state in pairs if state not in _STAYS))
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """What one run of a backfill makes: these partitions, as a text, of these assets."""
 
     assets: tuple[AssetKey, ...]
@@ -67,16 +66,14 @@ class Chunk:
     slots: tuple[AssetKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Assets of which the same partitions were asked for, and which are made together."""
 
     assets: tuple[AssetKey, ...]
     partitions: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillPlan:
+class BackfillPlan(Struct, frozen=True):
     """What a backfill would do. Nothing has been done yet.
 
     `partitions` is what was asked for, `groups` what that is; `size` is how many partitions a run makes of each asset.
@@ -154,8 +151,7 @@ class BackfillPlan:
         }
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """Plans of runs put together into the plan of a backfill."""
 
     specs: Mapping[AssetKey, AssetSpec]

@@ -17,6 +17,8 @@ from math import inf
 from types import FrameType
 from typing import Protocol
 
+import msgspec
+
 from assetflow.automation.declared import Declared
 from assetflow.automation.rounds import JobState, look, see
 from assetflow.automation.sensing import record_death, watch
@@ -73,8 +75,7 @@ class Told(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Daemon:
+class Daemon(msgspec.Struct):
     """One daemon. `known` reads the project as it is now, importing nothing; `start` starts a process.
 
     `tell` starts one that sends alerts, for a project that has somebody to tell.
@@ -87,9 +88,9 @@ class Daemon:
     tell: Callable[[], Child] | None = None
     _teller: Child | None = None
     _tell_after: float = 0.0
-    _children: dict[Work, Child] = field(default_factory=dict[Work, Child])
-    _not_before: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
-    _ends_by: dict[Work, float] = field(default_factory=dict[Work, float])
+    _children: dict[Work, Child] = msgspec.field(default_factory=dict[Work, Child])
+    _not_before: dict[tuple[str, str], float] = msgspec.field(default_factory=dict[tuple[str, str], float])
+    _ends_by: dict[Work, float] = msgspec.field(default_factory=dict[Work, float])
     _stops: int = 0
     _said: str = ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.load.manifest import Manifest, read_manifest
 
@@ -12,8 +14,7 @@ if TYPE_CHECKING:
     from assetflow.load.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """The settings with the jobs of modules beside those of the project file, and what the modules declared.
 
     `own` are the settings as the files have them: what is loaded is loaded with these. When the project does not load,

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.automation.locks import acquired
 from assetflow.automation.sending import send
@@ -32,8 +33,7 @@ GIVE_UP_S = 3 * 86_400.0
 """A message that could not be sent for so long is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What became of one message; `error` is empty when it was sent. One that is dropped is not tried again."""
 
     message: Message
@@ -41,8 +41,7 @@ class Delivery:
     is_dropped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(Struct, frozen=True):
     """What a round did, and which channels it left alone.
 
     `busy` are those that another process is sending to, `late` those that had not answered when time was up, `quiet`

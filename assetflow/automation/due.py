@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.model.jobs import ALL, DONE, FAILED, LATEST, NONE, PAUSED, Tick
 from assetflow.model.sensors import Requested
@@ -19,8 +21,7 @@ _WINDOWS = tuple(timedelta(days=days) for days in (2, 60, 800, 4000))
 """How far ahead the next ticks are looked for: the rarest that there are, 29 February, are eight years apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """Ticks in a row that will not run: the first, the last, and how many."""
 
     first: int
@@ -28,8 +29,7 @@ class Gap:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What becomes of ticks that are due: the one that `runs` now, those `missed`, and the policy that said so.
 
     Ticks up to `mark` are then accounted for; `is_more` says that there are others after it.

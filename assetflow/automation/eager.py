@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from assetflow.automation.due import due_ticks, next_ticks
 from assetflow.fingerprint.hashing import digest
@@ -43,8 +44,7 @@ that was asked for and is not current yet.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One line of the truth table: what must hold, whether it does, and what that rests on."""
 
     name: str
@@ -56,8 +56,7 @@ class Condition:
         return {"condition": self.name, "holds": self.holds, "text": self.text}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Whether an asset, or a partition of one, is asked for now: when all conditions hold.
 
     An asset with partitions is never asked for itself: its own verdict says how its partitions stand. `basis` names its
@@ -86,8 +85,7 @@ class Verdict:
         return next((not one.holds for one in self.conditions if one.name == "stale"), False)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What the decision rests on beside the plan. `contents` has a digest of what is current of each asset.
 
     `attempts` are the last ones of what is planned, `requests` those for assets with `auto=`, by the number of the look

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.catalog.locks import FileLock
 from assetflow.files import storage_error
@@ -13,8 +14,7 @@ from assetflow.load.settings import Settings
 from assetflow.run.locks import note_of_this_process
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a lock, as far as it is known."""
 
     pid: int

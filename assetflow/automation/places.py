@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.automation.locks import job_lock
 from assetflow.catalog.locks import FileLock
@@ -22,16 +23,14 @@ _PATIENCE_S = 10.0
 """Another process decides what becomes of the ticks of the job: that is a transaction, not a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class AtWork:
+class AtWork(Struct, frozen=True):
     """How many places of a job are held, and the ticks that their holders are at. What a sensor asked for is none."""
 
     held: int = 0
     ticks: frozenset[int] = frozenset()
 
 
-@dataclass(slots=True)
-class Place:
+class Place(Struct):
     """A place that this process holds. `others` are those that were at work when it came."""
 
     lock: FileLock

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.automation.due import settled
 from assetflow.automation.locks import acquired, job_lock
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from assetflow.model.sensors import Requested
 
 
-@dataclass(frozen=True, slots=True)
-class TakenRequest:
+class TakenRequest(Struct, frozen=True):
     """What was done for one sensor: the request that was taken up, one whose process had died, and if more wait."""
 
     request: Requested | None = None

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from heapq import merge
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.automation.due import Decision, Gap, decide, due_ticks, next_ticks, settled
 from assetflow.automation.places import Place, at_work, turn
@@ -23,8 +25,7 @@ from assetflow.model.jobs import CLAIMED, FAILED, MISSED, PAUSED, Job, Schedule,
 _CHANGED_TIMES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
+class JobState(Struct, frozen=True):
     """A job and what is recorded of its schedule. `at_work` is how many processes are at its ticks now.
 
     `schedule` is None before a round has seen it. `claimed` are ticks that wait or run, or whose process is gone.
@@ -157,8 +158,7 @@ def _due(schedule: Schedule, now: float, ahead: set[int] | None) -> Iterator[int
     return found if not ahead else (tick for tick in found if tick not in ahead)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What was done for one job: the tick that was taken up, what was recorded beside, and whether more are due."""
 
     tick: Tick | None = None

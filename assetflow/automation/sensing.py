@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.automation.declared import Declared
 from assetflow.automation.locks import acquired, job_lock, sensor_lock
@@ -37,8 +39,7 @@ AUTO_ROUND = SensorSpec(AUTO, 30.0, 600.0, description="assets with auto=")
 """The round over assets that are made by themselves, as a sensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """Something that is looked at by itself: a sensor, or a job with `on_update`; and what is recorded of it.
 
     `is_looking` and `is_running`: a process is at it, or at a run that it asked for. `is_due`: it is to be looked at
@@ -78,8 +79,7 @@ class Watched:
         return now if self.is_due else (self.state.looked_at or now) + self.spec.every_s
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """What came of a look: the row, where the sensor is now, and what it asks for."""
 
     look: Look

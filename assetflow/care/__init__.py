@@ -44,7 +44,8 @@ class Care:
             DamagedCatalog: the catalog cannot say what is needed.
         """
         import time
-        from dataclasses import replace
+
+        from msgspec.structs import replace
 
         from assetflow.care.removal import collect, foresee
 

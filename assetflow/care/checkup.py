@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.care.deep import verify_deep
 from assetflow.care.machine import NETWORK, file_system, unwritable
@@ -34,8 +35,7 @@ Progress = Callable[[int, int], None]
 """Told how many versions are done, of how many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at. level: ok, warn (nothing is lost yet), or bad (damage)."""
 
     level: str
@@ -44,8 +44,7 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True):
     """A version that is not what was written, why, and in which environments it is current."""
 
     version: Version
@@ -59,8 +58,7 @@ class Damage:
         return self.version.name
 
 
-@dataclass(frozen=True, slots=True)
-class Checkup:
+class Checkup(Struct, frozen=True):
     """All that a doctor found. `checked` counts versions, of `checked_bytes`; `is_deep` says that each was read."""
 
     findings: tuple[Finding, ...]

@@ -12,9 +12,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, cast
+
+from msgspec.structs import asdict
 
 from assetflow.errors import AssetflowError
 from assetflow.files import is_of_the_disk

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from assetflow.care.checkup import Checkup, Damage
 from assetflow.care.deep import verify_deep
@@ -22,8 +23,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.run.folders import mend_partitions, unlike
 
 
-@dataclass(frozen=True, slots=True)
-class Mended:
+class Mended(Struct, frozen=True):
     """What was done, as sentences; `to_materialize` are the assets whose current version the next run makes again."""
 
     done: tuple[str, ...]

@@ -13,8 +13,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from assetflow.catalog.backups import back_up, backups, prune
 from assetflow.catalog.catalog import Catalog
@@ -43,8 +44,7 @@ _TOGETHER = 50
 """Versions that are marked as evicted in one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
+class Going(Struct, frozen=True):
     """The versions of one asset that go, and how much room they take."""
 
     asset: AssetKey
@@ -52,8 +52,7 @@ class Going:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Litter:
+class Litter(Struct, frozen=True):
     """What belongs to nothing: folders never committed, staging of runs that died, and files left over."""
 
     orphans: tuple[str, ...] = ()
@@ -86,8 +85,7 @@ class Litter:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """What `gc` did, or with `is_dry` would do.
 
     `going` are the versions by asset; `left` counts those whose bytes are still there (`why_left` says why), which the
@@ -119,8 +117,7 @@ class Collected:
         return not (self.going or self.litter.orphans or self.litter.staging or self.litter.rests)
 
 
-@dataclass(slots=True)
-class _Done:
+class _Done(Struct):
     removed: list[int] = field(default_factory=list[int])
     left: int = 0
     why_left: str = ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.care.mending import new_place
 from assetflow.care.removal import all_to_ourselves
@@ -21,8 +23,7 @@ from assetflow.io.inspect import contents, told
 from assetflow.load.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """What the new catalog has, and the folders whose versions could not be taken in, each with the reason."""
 
     rebuilt: Rebuilt

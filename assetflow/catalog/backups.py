@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from assetflow.catalog.database import SCHEMA_VERSION, backup, mapped
 from assetflow.catalog.locks import FileLock
@@ -24,8 +25,7 @@ LARGEST_BYTES = 2 << 30
 _SHAPE = "%Y%m%dT%H"
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """One backup and when it was made, in UTC seconds."""
 
     path: Path

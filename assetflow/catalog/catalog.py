@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.database import Database
 from assetflow.catalog.inputs import add_inputs
@@ -47,8 +49,7 @@ OnDead = Callable[[list[int], float], None]
 """Is given the numbers of runs that had died, and the time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """What a commit did: `is_new` tells a new version from content that was there; `moved` whether the head follows."""
 
     trace_id: int

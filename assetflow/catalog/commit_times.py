@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.model.keys import AssetKey
 
 
-@dataclass(frozen=True, slots=True)
-class CommitTime:
+class CommitTime(Struct, frozen=True):
     """The seconds that the commit of an attempt took; a transaction that many share is divided among them."""
 
     run_id: int

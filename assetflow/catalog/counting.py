@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.catalog.database import Database
 
@@ -12,8 +13,7 @@ BOUNDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 """The bounds of `count_attempts`, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """How long attempts took: how many kept to each bound and to no smaller one, beside those beyond the last one.
 
     `timed` counts those of which both ends are known, and `sum_us` is the sum of their times in microseconds.
@@ -24,8 +24,7 @@ class Times:
     sum_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """What an environment has seen, by state: runs that ended, attempts that ended and their times.
 
     `versions` and `version_bytes` are of the whole store, whichever environment made them.

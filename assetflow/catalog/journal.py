@@ -21,10 +21,11 @@ import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from assetflow.errors import AssetflowError
 from assetflow.files import Files
@@ -76,8 +77,7 @@ Change = tuple[str, str, dict[str, Any]]
 """A table, `put` or `del`, and the row (for `del` its primary key)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One line: the changes of one transaction, or a part of a whole catalog."""
 
     number: int
@@ -87,8 +87,7 @@ class Record:
     part: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JournalContent:
+class JournalContent(Struct, frozen=True):
     """What the files of a journal hold: the records that count, in order, and what is wrong, as sentences."""
 
     records: Sequence[Record] = ()
@@ -97,8 +96,7 @@ class JournalContent:
     """The number of the last whole line, whether or not its transaction committed."""
 
 
-@dataclass(slots=True)
-class Journal:
+class Journal(Struct):
     """The journal of one catalog. The caller holds the writers' lock while it appends."""
 
     folder: Path

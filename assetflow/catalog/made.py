@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace
@@ -14,8 +15,7 @@ from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What was made of an asset with one definition: the newest of it, and how many partitions (else 1) there are."""
 
     newest: Head

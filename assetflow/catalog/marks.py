@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers, Repoint
 from assetflow.model.keys import AssetKey, split_slot
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What is recorded of an act: why (`invalidated: the feed was wrong`), by whom and when."""
 
     cause: str

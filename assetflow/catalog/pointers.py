@@ -6,9 +6,10 @@ import json
 import shlex
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row, version_from_row
@@ -18,16 +19,14 @@ from assetflow.model.records import Head, Pin, TraceInput, Version
 from assetflow.model.versions import FORMS, VersionName
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """The state of an environment after a commit. All of it existed at one moment."""
 
     env: str
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repoint:
+class Repoint(Struct, frozen=True):
     """A head to be moved to another trace, if it is still on the one that was seen; the same one: only pinned."""
 
     asset: AssetKey

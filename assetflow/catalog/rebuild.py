@@ -12,9 +12,10 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct
 
 from assetflow.catalog.database import SCHEMA_VERSION, mapped, migrations_after, schema
 from assetflow.catalog.journal import Journal, JournalContent, Record, read_journal, replay, segments, whole_catalog
@@ -46,8 +47,7 @@ _WHOLE = (
 """What a journal that begins with a whole catalog has all of; each before what it refers to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A version that was found in the storage: what it is, the trace that gave it, and when it was written."""
 
     version: NewVersion
@@ -56,8 +56,7 @@ class Found:
     run_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
+class Rebuilt(Struct, frozen=True):
     """What a rebuilt catalog has, and from where; `lost` says what could not be restored, as sentences."""
 
     versions: int

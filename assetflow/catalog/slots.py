@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Slot
 from assetflow.catalog.database import Database
@@ -21,8 +22,7 @@ def with_traces(database: Database, keys: Mapping[AssetKey, str]) -> frozenset[A
     return frozenset(slot(key, partition) for key, partition in found)
 
 
-@dataclass(frozen=True, slots=True)
-class SlotTotals:
+class SlotTotals(Struct, frozen=True):
     """The current partitions of an asset: their rows (None: not all are tables), their bytes, and the newest."""
 
     rows: int | None
@@ -30,8 +30,7 @@ class SlotTotals:
     newest: str
 
 
-@dataclass(frozen=True, slots=True)
-class SlotColumns:
+class SlotColumns(Struct, frozen=True):
     """What is current of an asset, an entry of each column for each partition, in one order.
 
     There are `hashes` only when they are asked for. All are of one `definition` and there are `totals`, which are those
@@ -47,8 +46,7 @@ class SlotColumns:
     totals: SlotTotals | None
 
 
-@dataclass(frozen=True, slots=True)
-class SlotCount:
+class SlotCount(Struct, frozen=True):
     """How many partitions of an asset are current, and of one of them its IO manager, or "" if it saw files."""
 
     count: int

@@ -6,8 +6,9 @@ The key of a tick is its job and its instant, so none can be taken up twice, who
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import Superseded

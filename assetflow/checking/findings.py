@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.errors import Location
 from assetflow.model.keys import AssetKey
@@ -12,8 +13,7 @@ from assetflow.model.keys import AssetKey
 ORDER = ("error", "warning", "note")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing to look at.
 
     severity: `error` cannot be right, `warning` makes results depend on more than code and inputs, `note` says what the
@@ -52,8 +52,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StaticReport:
+class StaticReport(Struct, frozen=True):
     """What `check --static` found: errors first, then by place. The counts say how much was looked at."""
 
     findings: tuple[Finding, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.io.forms import TABLE_FORMS, form_of
 from assetflow.load.codemap import CodeMap, Unit
@@ -14,8 +15,7 @@ _MOST_HOPS = 8  # from one alias to the next
 WORDS = {"table": "a table", "file": "a file", "value": "a Python value"}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What an annotation says: its text, and `table`, `file` (bytes or a Path), or `value` (a number, text or dict)."""
 
     text: str

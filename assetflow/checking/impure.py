@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.load.codemap import CodeMap, Reference, Unit
 
@@ -86,8 +87,7 @@ _SANCTIONED = frozenset(["assetflow.Resource", "assetflow.Config"])
 """Classes whose whole point is to talk to the world outside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     """One place. `spelled` is the text of it, `detail` the path or the variable where it is written in full."""
 
     kind: str

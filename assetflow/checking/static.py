@@ -7,8 +7,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.checking.findings import Finding, StaticReport, in_order
 from assetflow.checking.fitting import WORDS, Said, parameter_of, returned, taken
@@ -28,8 +30,7 @@ _NOTED = "nothing is wrong: a change there makes the asset run, also one that it
 _SQL_METHODS = frozenset(["sql", "query", "execute"])
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """A finding in the making: the places are the same for every asset that reaches them."""
 
     finding: Finding

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import by_name
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     from assetflow.io.diff_results import TableDiff, ValueDiff
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What came of running one asset again.
 
     state: `same`, `differs`, `failed` (it raised), or `cannot` (it was not run, `why` says the reason). `changed` names
@@ -69,8 +70,7 @@ class Verified:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What `verify` found, in topological order; `left_out` counts the assets that a sample did not draw."""
 
     items: tuple[Verified, ...]
@@ -93,8 +93,7 @@ class Verification:
         return {"seed": self.seed, "left_out": self.left_out, "items": [one.to_json() for one in self.items]}
 
 
-@dataclass(slots=True)
-class Verifier:
+class Verifier(Struct):
     """Runs assets again, one after the other. The store is only read."""
 
     settings: Settings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, cast
+
+from msgspec import Struct
 
 from assetflow.cli.verbs import FORMATS, GLOBALS, Verb
 from assetflow.errors import UsageError, near_names
@@ -20,8 +21,7 @@ def no_options(parser: ArgumentParser) -> None:
     """For verbs that take nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A verb as its module builds it: `options` adds its arguments to a parser, `run` answers."""
 
     run: Callable[[Session, Namespace], Answer]

@@ -6,8 +6,9 @@ import json
 import re
 from argparse import ArgumentParser, Namespace
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from assetflow.cli.answer import Answer
 from assetflow.cli.command import Command, natural

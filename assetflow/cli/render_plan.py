@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.cli.folding import range_name
 from assetflow.cli.render_current import nothing_line, pinned_words, plan_columns
@@ -148,8 +149,7 @@ def _section(steps: Sequence[Step], wide: int, width: int, max_rows: int, *, eve
     return lines
 
 
-@dataclass(slots=True)
-class _Folded:
+class _Folded(Struct):
     """A step, or partitions of one asset that stand together for the same reasons."""
 
     steps: list[Step]

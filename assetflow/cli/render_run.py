@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.cli.folding import Folding, alike
 from assetflow.cli.render_current import outcome_columns
@@ -297,8 +298,7 @@ def outcome_table(result: RunResult) -> Table:
 # ---------------------------------------------------------------------------------------------------------- live
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """An asset that is being computed: seconds so far, how long it took last time, and what it said of itself."""
 
     key: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.cli.text import Line, cells, clip_line, dim
 
@@ -15,8 +17,7 @@ _ROOM = 4
 """So many are shown: the others wait for the same things."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """An asset that waits for a `reason`, or `until` a monotonic time for another try."""
 
     key: str

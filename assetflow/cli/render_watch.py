@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.cli.text import Line, Piece, cells, clip, count, dim, good, state_mark, strong
 from assetflow.load.saves import words
@@ -21,8 +22,7 @@ _COUNTED = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """What a plan does with an asset, and why."""
 
     action: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from assetflow.automation.requests import take_up_request
 from assetflow.cli.answer import Answer

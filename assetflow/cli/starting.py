@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -179,21 +178,21 @@ def config(session: Session, options: Namespace) -> Answer:
 def setting_rows(settings: Settings) -> list[tuple[str, object, str]]:
     """Name, value and origin of every setting; tables are written out, and what looks like a secret is hidden."""
     found: list[tuple[str, object, str]] = []
-    for one in fields(settings):
-        if one.name == "settings_key":
+    for name in settings.__struct_fields__:
+        if name == "settings_key":
             continue
-        if one.name in ("root", "file", "home_env", "origins", "defaults", "groups"):
+        if name in ("root", "file", "home_env", "origins", "defaults", "groups"):
             continue
-        value = cast("object", getattr(settings, one.name))
-        if one.name == "retention":
+        value = cast("object", getattr(settings, name))
+        if name == "retention":
             value = _as_written(settings.retention)
-        if one.name == "stop_grace":
+        if name == "stop_grace":
             value = f"{settings.stop_grace:g}s"
         if isinstance(value, Mapping):
-            found += _table_rows(settings, (one.name,), cast("Mapping[str, object]", value))
+            found += _table_rows(settings, (name,), cast("Mapping[str, object]", value))
         else:
             shown = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
-            found.append((one.name, shown, settings.origin(one.name)))
+            found.append((name, shown, settings.origin(name)))
     for path in settings.origins:
         parts = path.split(".")
         if parts[0] in ("defaults", "groups"):

@@ -7,9 +7,10 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
 
 from assetflow.cli.again import again
 from assetflow.cli.answer import Answer
@@ -28,8 +29,7 @@ _POLL_S = 0.25
 Document = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """How the verbs of each round are called: the options that `watch` was given itself."""
 
     options: Namespace

@@ -7,7 +7,9 @@ it. The asset is held against the one that was used last, whatever older partiti
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.made import Made
 from assetflow.errors import UsageError
@@ -19,8 +21,7 @@ from assetflow.plan.staleness import Reason, local_reasons
 _NOT_OF_THE_DEFINITION = ("data_missing", "forced", "expired", "invalidated", "discovered_file", "discovered_code")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """The partitions of an asset that are there, and with how many definitions they were made.
 
     `count` is of all, `newest` of those made with the definition that was used last, `alike` of those made with the one
@@ -48,8 +49,7 @@ class Parts:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True):
     """One asset that is defined otherwise there. change: `changed`, `added` (only here) or `removed` (only there).
 
     `parts` are the partitions that it has there; then it has no `version`, because each of them has its own.
@@ -76,8 +76,7 @@ class Other:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Against:
+class Against(Struct, frozen=True):
     """The assets whose definitions differ from those that `name` (`env prod`, `run #41`) has, and how many do not.
 
     `mixed` are those of the same definition of which older partitions there were made with another one.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.automation.eager import Condition
 from assetflow.model.keys import AssetKey
 from assetflow.plan.lateness import LateCause
 
 
-@dataclass(frozen=True, slots=True)
-class GitChange:
+class GitChange(Struct, frozen=True):
     """Who last changed some lines, says git; `commit` is empty for what is not committed yet. `at` is UTC seconds."""
 
     commit: str
@@ -24,8 +24,7 @@ class GitChange:
         return {"commit": self.commit or None, "author": self.author or None, "at": self.at, "summary": self.summary}
 
 
-@dataclass(frozen=True, slots=True)
-class CodeEvidence:
+class CodeEvidence(Struct, frozen=True):
     """What changed in one piece of code.
 
     `name` is the function, class or value; change: changed, added or removed. `lines` is the difference of its texts,
@@ -55,8 +54,7 @@ class CodeEvidence:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class DataEvidence:
+class DataEvidence(Struct, frozen=True):
     """What changed in an input: its `columns` whose content differs, lines of its `schema`, and counts of `rows`.
 
     `sample` holds a few changed rows as texts. `note` says why something of this is not known.
@@ -80,8 +78,7 @@ class DataEvidence:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """One root cause. `path` leads from the asset that has it to the one that was asked about; `others` have it too.
 
     A cause that partitions share is one. Where it is about an input, `also` are the other partitions of the input of
@@ -110,8 +107,7 @@ class Cause:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """Where the asset stands: its current version, when it was computed and last found to be right (UTC seconds)."""
 
     version: int
@@ -132,8 +128,7 @@ class Standing:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """Why an asset is what it is.
 
     action: what a plan would do with it (run, maybe, link, current, pinned, blocked); `source` for a source, `compared`
@@ -170,8 +165,7 @@ class Why:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class WhyNot:
+class WhyNot(Struct, frozen=True):
     """Why an asset did not run in the last run. `code` is from a closed list; `ran` when it did run.
 
     codes: ran, no_run, current, cut_off, pinned, blocked_by_failure, blocked_by_check, excluded, skipped, failed,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import AssetflowError
@@ -36,8 +38,7 @@ _MOST_BYTES = 256_000_000
 Diff = Callable[..., TableDiff | ValueDiff]
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(Struct, frozen=True):
     """Where evidence is looked up. `texts` is the code of now, `versions` the versions that inputs had and have."""
 
     root: Path
@@ -47,8 +48,7 @@ class Library:
     diff: Diff
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """One changed piece of the code of one asset."""
 
     found: Found

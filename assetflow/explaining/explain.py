@@ -67,7 +67,7 @@ def compared(key: AssetKey, now: Head, name: VersionName | None, library: Librar
 
 
 def _placed(spec: AssetSpec, declared: AssetSpec) -> AssetSpec:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(spec, file=declared.file, line=declared.line)
 

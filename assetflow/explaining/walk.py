@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.planner import Plan, Step
@@ -12,8 +13,7 @@ from assetflow.plan.staleness import STAYS, Action, Reason
 _MOVING = (Action.RUN, Action.MAYBE, Action.LINK, Action.BLOCKED)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A root reason, and the shortest way from the asset that has it to the one that was asked about."""
 
     step: Step

@@ -9,9 +9,10 @@ often, never too seldom, and it says where it saw more than it needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+
+from msgspec import Struct, field
 
 from assetflow.fingerprint.duckdb import shares_duckdb
 from assetflow.fingerprint.files import ProjectFiles
@@ -28,8 +29,7 @@ from assetflow.model.code import CodeNote, CodeSource
 __all__ = ["CodeFingerprint", "Fingerprinter", "closure_values", "code_fingerprint"]
 
 
-@dataclass(frozen=True, slots=True)
-class CodeFingerprint:
+class CodeFingerprint(Struct, frozen=True):
     """What a function means.
 
     `parts` maps the name of each function, class or value in it to its own digest, the function itself first;
@@ -46,8 +46,7 @@ class CodeFingerprint:
     shares_duckdb: bool = False
 
 
-@dataclass(slots=True)
-class _Variant:
+class _Variant(Struct):
     """The digests of nodes when docstrings and annotations, whole texts, or the places of definitions count as well."""
 
     full: bool

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.fingerprint.atoms import Opaque
 from assetflow.fingerprint.encode import encode_tree, leave_out_policies, local_annotations, signature_annotations
@@ -28,8 +29,7 @@ _PIECES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
-@dataclass(frozen=True, slots=True)
-class Decorator:
+class Decorator(Struct, frozen=True):
     """One decorator: the chain that it calls (empty when it is more than a name), its digest, and what it reads."""
 
     called: str
@@ -38,8 +38,7 @@ class Decorator:
     argument: str  # its first argument, when that is a text
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A function, lambda or class as its text says it.
 
     `tree` is the digest without docstrings and annotations that nothing reads, `annotated` with the latter, `full` with

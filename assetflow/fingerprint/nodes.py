@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import digest
@@ -14,8 +15,7 @@ Reference = int | str
 """A node, or what stands for something outside the project: `function numpy.where`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where an object was met: a file, its module, and the object's name there.
 
     `direct`: it is the value of that name in the module, so the module's text says how it is made.
@@ -31,8 +31,7 @@ class Origin:
         return Origin(self.file, self.module, self.name + part, self.direct)
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """Something that has its own digest and refers to others by label.
 
     `tree` digests its text as it counts mostly, `full` with docstrings and annotations, `rest` holds what else counts.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.fingerprint.trees import children, walk
 
@@ -27,8 +28,7 @@ _BINDING = frozenset([
 """Kinds of nodes that somebody looks at closer: telling most nodes apart by their kind alone is much faster."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedName:
+class ImportedName(Struct, frozen=True):
     """`from module import name as bound` (name is empty for `import module`), `level` dots before the module."""
 
     level: int
@@ -37,8 +37,7 @@ class ImportedName:
     bound: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chains:
+class Chains(Struct, frozen=True):
     """The chains that a piece of code reads from outside.
 
     `every` is all of them, `ordered` those that are used otherwise than by key (`REGISTRY[name]`, `name in REGISTRY`),

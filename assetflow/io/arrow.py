@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExact, WrongReturn
 from assetflow.io.base import Want
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 16 << 20  # of a table whose memory is given back to the system rather than kept for the next one
 
 
-@dataclass(frozen=True, slots=True)
-class TableStream:
+class TableStream(Struct, frozen=True):
     """A table on its way to storage: its logical schema, and batches that can be taken once.
 
     The logical schema is what readers get back. It has no views and no run-end encoding, dictionaries only at the top.

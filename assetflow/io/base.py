@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Version
@@ -14,8 +15,7 @@ SMALL_BYTES = 1 << 20
 """What is not larger in memory is written as a whole, and may be synced together with others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a manager may write: `directory` is new, empty and private until the version is published.
 
     With `is_synced_later` somebody else syncs small files before that; who syncs them all the same does no harm.
@@ -30,8 +30,7 @@ class Target:
     inputs: tuple[tuple[Version, Path], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """What a manager wrote into its target.
 
     `rows` is None for what is not a table. `schema` maps column names, in order, to type names; `columns` to digests of
@@ -49,8 +48,7 @@ class Written:
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(Struct, frozen=True):
     """What a reader asks for.
 
     form: pandas, arrow, reader (a `RecordBatchReader`), polars, polars_lazy, duckdb (a relation), records

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError
 from assetflow.io import thrift
@@ -49,8 +50,7 @@ _LANES = max(2, min(4, os.cpu_count() or 2))
 """Row groups that are encoded at the same time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """The stored bytes of one column in one row group, and what the footer says about them."""
 
     source: Any

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+from msgspec import Struct, field
 
 from assetflow.errors import Location, SourceUnreadable, did_you_mean
 from assetflow.io.columns import arrow_type, name_list, require_columns
@@ -25,8 +26,7 @@ _CONVERSION = re.compile(r"column #(\d+):.*?conversion error to (.+?): (.*)", re
 _SHOWN_WIDTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """How a text table is written. `nulls` replaces the texts that mean missing; `columns` replaces the header line."""
 
     delimiter: str = ","
@@ -37,8 +37,7 @@ class Dialect:
     columns: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(Struct, frozen=True):
     """The column names of one file, how many rows come before its data, and whether the names replace its own."""
 
     names: tuple[str, ...]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.errors import UsageError, near_names
 from assetflow.io import arrow
@@ -52,8 +54,7 @@ _NEAR = "nothing differs by more than the tolerance"
 _NO_KEY = "no column tells the rows apart, so equal rows are counted; if one does, name it with --key"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What is asked of a comparison.
 
     `key` is what was asked for; `declared` are keys that the asset declares. `columns` and `where` restrict what is
@@ -85,8 +86,7 @@ def diff_tables(storage: Storage, old: Version, new: Version, ask: Ask | None = 
     return replace(found, old=side_of(old))
 
 
-@dataclass(slots=True)
-class _Rows:
+class _Rows(Struct):
     """What comparing rows found."""
 
     level: str
@@ -98,8 +98,7 @@ class _Rows:
     exported: int | None = None
 
 
-@dataclass(slots=True)
-class _Ladder:
+class _Ladder(Struct):
     """One comparison on its way down the levels."""
 
     storage: Storage

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.io.diff_forms import exact_type, from_exact, is_float, is_soft, to_exact
 from assetflow.io.diff_results import Profile
@@ -15,8 +17,7 @@ from assetflow.io.diff_rows import guarded
 BINS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """One column under the number it has in SQL. `has_range`: numbers and times; the others are counted only."""
 
     number: int

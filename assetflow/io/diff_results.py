@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite, isnan
-from typing import Any, cast
+from typing import cast
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One of the two versions. `rows` is None for what is not a table."""
 
     asset: str
@@ -25,8 +25,7 @@ class Side:
         return f"{self.asset}@{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Retyped:
+class Retyped(Struct, frozen=True):
     """A column of another type. `is_compared` is False where no type holds the values of both exactly."""
 
     name: str
@@ -35,8 +34,7 @@ class Retyped:
     is_compared: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaDiff:
+class SchemaDiff(Struct, frozen=True):
     """How the columns differ: `added` and `removed` hold name and type, `renamed` the old name and the new one."""
 
     added: tuple[tuple[str, str], ...] = ()
@@ -51,8 +49,7 @@ class SchemaDiff:
         return not (self.added or self.removed or self.renamed or self.retyped or self.is_reordered)
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """A column at a glance; NaN counts apart from null and takes no part in the rest. `distinct` is an estimate.
 
     `histogram` counts values in bins of equal width over the range that both versions cover together.
@@ -67,8 +64,7 @@ class Profile:
     histogram: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnDiff:
+class ColumnDiff(Struct, frozen=True):
     """A column whose content differs: in `changed` rows that both have (None: rows were not matched)."""
 
     name: str
@@ -77,8 +73,7 @@ class ColumnDiff:
     new: Profile | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowDiff:
+class RowDiff(Struct, frozen=True):
     """A row that differs. change: changed, added or removed; `key` are the values of the key columns.
 
     `values` holds by column the old and the new value where they differ; one of both is None for rows that were added
@@ -91,8 +86,7 @@ class RowDiff:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CodeChange:
+class CodeChange(Struct, frozen=True):
     """A function, class or constant that the code consists of. change: changed, added or removed."""
 
     name: str
@@ -101,8 +95,7 @@ class CodeChange:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChange:
+class ConfigChange(Struct, frozen=True):
     """A config field with its values as JSON text; None where it was not set."""
 
     field: str
@@ -110,8 +103,7 @@ class ConfigChange:
     new: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class InputChange:
+class InputChange(Struct, frozen=True):
     """An input that was read in another version, by only one of the two, or in another way."""
 
     upstream: str
@@ -121,8 +113,7 @@ class InputChange:
     new: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """What differs between the two computations that made the versions.
 
     Nothing of it differing means that the function gives different results for the same inputs.
@@ -139,8 +130,7 @@ class Cause:
         return not (self.code or self.config or self.inputs or self.is_definition_changed)
 
 
-@dataclass(frozen=True, slots=True)
-class TableDiff:
+class TableDiff(Struct, frozen=True):
     """How two tables differ.
 
     level: what answered: identical, schema (nothing was read), append (one begins with all rows of the other), keyed
@@ -181,8 +171,7 @@ class TableDiff:
         return cast("dict[str, object]", _plain(self))
 
 
-@dataclass(frozen=True, slots=True)
-class PathDiff:
+class PathDiff(Struct, frozen=True):
     """A place where two values that are not tables differ. change: changed, added or removed.
 
     `path` is written `$.menu[3].price` for JSON, and is the path of the file for a folder, whose values are its bytes.
@@ -194,8 +183,7 @@ class PathDiff:
     new: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class ValueDiff:
+class ValueDiff(Struct, frozen=True):
     """How two versions differ that are not both tables. kind: json, file, pickle, other, or mixed.
 
     `paths` is a sample of `count` differences; `count` is None where nothing could be looked into.
@@ -221,9 +209,9 @@ class ValueDiff:
 
 
 def _plain(value: object) -> object:
-    """Dataclasses as dicts and tuples of them as lists; everything else as it is."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(cast("Any", value), one.name)) for one in fields(value)}
+    """Structs as dicts and tuples of them as lists; everything else as it is."""
+    if isinstance(value, Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"  # JSON has none, and null is another
     if isinstance(value, tuple):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any, Self, cast
+
+from msgspec import Struct
 
 from assetflow.errors import StorageFailed
 from assetflow.io.diff_forms import NotComparable, from_exact, is_float, nan_bits, to_exact
@@ -22,8 +23,7 @@ MEMORY = "1GB"
 BATCH_ROWS = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A column of both tables; `kind` is the plain Arrow type that holds the values of both.
 
     `must_cast`: it is not the type of both already. `is_soft`: numbers within the tolerance count as equal.
@@ -37,8 +37,7 @@ class Pair:
     is_soft: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """How many rows were changed, added and removed, and in how many of the changed rows each column differs."""
 
     changed: int

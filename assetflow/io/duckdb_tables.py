@@ -12,10 +12,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from assetflow.errors import CannotStore, DamagedVersion
 from assetflow.files import Files, storage_error

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, StorageFailed
 from assetflow.files import Files, storage_error
@@ -48,8 +50,7 @@ _DATA = "data.parquet"
 _FILE = "_assetflow_file"
 
 
-@dataclass(frozen=True, slots=True)
-class Surface:
+class Surface(Struct, frozen=True):
     """What a DuckDB file is to show of an environment.
 
     `assets` are those that are declared with io="duckdb"; None takes every version as one of such an asset. `earlier`
@@ -63,8 +64,7 @@ class Surface:
     assets: Collection[AssetKey] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where the rows of a version are: SQL that stands after FROM, the same for a macro, and how to call the place."""
 
     table: str
@@ -72,8 +72,7 @@ class Origin:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """One asset in a DuckDB file: what its view, its macro and its lines in the list of versions say."""
 
     asset: AssetKey

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import Struct
+
 from assetflow.io.base import Want
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Version
@@ -105,8 +107,7 @@ class Handed:
         return found.copy(deep=True)
 
 
-@dataclass(frozen=True, slots=True)
-class OnFile:
+class OnFile(Struct, frozen=True):
     """One table in a file of Arrow's own format, for another process of the same run, which maps it into its memory."""
 
     key: str

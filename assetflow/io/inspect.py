@@ -10,9 +10,10 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct
 
 from assetflow.errors import IllegalName
 from assetflow.files import says_nothing_of, storage_error
@@ -27,8 +28,7 @@ _LARGEST_SIDECAR = 256 << 20
 _TABLE_MARKER = "table.txt"
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What lies in a storage folder: places of versions relative to it, symbolic links, and staging folders."""
 
     folders: tuple[str, ...] = ()
@@ -36,8 +36,7 @@ class Contents:
     staging: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What a sidecar says: the version, the trace that gave it, and where it lies."""
 
     location: str

@@ -10,10 +10,11 @@ import mmap
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary, finalize
+
+from msgspec import Struct
 
 from assetflow.io.simple import look_at
 from assetflow.model.records import Version
@@ -48,8 +49,7 @@ class _Memory:
         return mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_COPY)
 
 
-@dataclass(eq=False, slots=True, weakref_slot=True)
-class Column:
+class Column(Struct, eq=False, weakref=True):
     """One column in sealed memory. `place` is where its values begin, if NumPy can have them as they lie there."""
 
     memory: _Memory
@@ -68,8 +68,7 @@ _columns: WeakValueDictionary[str, Column] = WeakValueDictionary()
 _guard = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A frame of sealed columns, by name, in the schema that it is stored with."""
 
     schema: pa.Schema

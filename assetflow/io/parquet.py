@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError, CannotStore, DamagedVersion, NotExact, StorageFailed
 from assetflow.files import Files, SyncedFile, says_nothing_of, storage_error
@@ -435,8 +436,7 @@ def _spans(sizes: Sequence[int], least: int) -> list[list[int]]:
     return spans
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A table of several row groups that is all in memory, and how it lies in a file."""
 
     table: pa.Table

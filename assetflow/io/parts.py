@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
 
 from assetflow.errors import ContractBroken
 from assetflow.io.arrow import TableStream, forms_of, is_instance

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError
 from assetflow.files import Files, storage_error, tree_files
@@ -26,8 +27,7 @@ _TOGETHER = 3
 """So many versions are worth a sync of all that was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """A value that is written but not published; `directory` is None for what lives in the process.
 
     It is durable, unless it `is_synced_later`: then that is done when it is published.
@@ -48,8 +48,7 @@ class Staged:
     is_synced_later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A staged value with its sidecar, and the version that it becomes when it is published."""
 
     staged: Staged

@@ -7,9 +7,10 @@ that what a value means is asked as often as there are values, and not as often 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from assetflow.io.arrow import convert, is_instance
 from assetflow.io.base import Want
@@ -27,8 +28,7 @@ _ALIKE = frozenset(["string", "date", "integer", "boolean", "decimal", "floating
 """Kinds of Python objects in a column of pandas that Arrow takes as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coding:
+class Coding(Struct, frozen=True):
     """A column, and what its values mean.
 
     Times may be asked for together: within `step_s` seconds, from a multiple of it on, that begin and end with the same

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,7 @@ _KINDS = frozenset("biufmM")
 """Kinds of numpy types whose values make no difference to how they are stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """A simple frame: what decides how it is stored, its columns in order, and whether all of them are NumPy arrays."""
 
     key: Hashable

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.errors import (
     AssetflowError,
@@ -46,8 +47,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(Struct, frozen=True):
     """A file as it was when its content was hashed. `recorded_ns` is the time of that, for the racy rule."""
 
     path: str
@@ -59,8 +59,7 @@ class FileState:
     recorded_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What a source is now: equal tokens mean equal content. `as_of` is the newest modification time (UTC)."""
 
     token: str

@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct
 
 from assetflow.errors import DamagedVersion, QueryError, near_names
 from assetflow.io.columns import name_list
@@ -37,16 +38,14 @@ Parts = tuple[str, ...]
 """A table name as it stands in the SQL text, without quotes: `("marts", "orders")`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableRef:
+class TableRef(Struct, frozen=True):
     """Where the rows of a table are: in Parquet files, or in what `load` returns (a `pyarrow.Table`)."""
 
     parquet: tuple[Path, ...] = ()
     load: Callable[[], object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
+class QueryResult(Struct, frozen=True):
     """The rows of a query. `types` are DuckDB's names; `used` the keys of the tables that were read.
 
     `table` is a `pyarrow.Table` of at most `limit` rows; `truncated` says that there were more.

@@ -5,16 +5,16 @@ Source: the Thrift compact protocol, https://github.com/apache/thrift/blob/maste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _NUMBERS = (4, 5, 6)
 _LONG_LIST = 15
 
 
-@dataclass(slots=True)
-class Many:
+class Many(Struct):
     """A list, with the type of what it holds."""
 
     kind: int

@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from assetflow.errors import AssetflowError, StorageFailed, WarehouseLocked
 from assetflow.files import Files, storage_error
@@ -45,8 +46,7 @@ print(json.dumps([[row[0] for row in rows], least]))
 _BROKEN = re.compile("corrupt|not a valid duckdb|enough bytes|replaying wal|deserializ|INTERNAL Error", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """How we left the file: what it looked like, its tables, and a digest of the views of each environment."""
 
     identity: list[int]
@@ -54,8 +54,7 @@ class State:
     views: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
+class _Probe(Struct, frozen=True):
     """What a process of its own found: tables, or a `problem`; neither when another program holds the file."""
 
     tables: frozenset[str] | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, cast
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location
 from assetflow.fingerprint.files import ProjectFiles

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _WORTH_BYTES = 40_000
 """Less text than this is indexed before another process has begun."""
 _PATIENCE_S = 30.0
-_SCRIPT = "import sys; sys.path.insert(0, sys.argv[1]); from assetflow.load.beside import main; main()"
+_SCRIPT = "import sys; sys.path += sys.argv[1:]; from assetflow.load.beside import main; main()"
+"""The standard library comes first, then assetflow and what it imports: nothing there has a name of Python's own."""
 _OURS = b"assetflow"
 """What a file says that declares something: all of these are indexed, of others only what their functions reach."""
 
@@ -96,10 +97,12 @@ def _begun(files: Sequence[str]) -> subprocess.Popen[bytes] | None:
     import marshal
     import subprocess
 
-    home = str(Path(__file__).parents[2])
+    import msgspec
+
+    homes = [str(Path(__file__).parents[2]), str(Path(msgspec.__file__).parents[1])]
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _SCRIPT, home],
+            [sys.executable, "-I", "-S", "-c", _SCRIPT, *homes],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError:

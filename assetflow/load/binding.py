@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, cast, get_args, get_origin
+
+from msgspec import Struct, field
 
 from assetflow.errors import (
     AmbiguousName,
@@ -62,8 +63,7 @@ class Names:
         return others or list(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
+class Taker(Struct, frozen=True):
     """The declaration whose parameters are bound: an asset, or a check of the asset `prefers`."""
 
     label: str
@@ -73,8 +73,7 @@ class Taker:
     prefers: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """The bindings of a function, its `Config` class if it takes one, and the form that it says it returns."""
 
     bindings: tuple[Binding, ...]

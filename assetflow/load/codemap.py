@@ -11,8 +11,9 @@ import ast
 import builtins
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.load.codereads import chain_of, reads
@@ -21,8 +22,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MOST_HOPS = 20  # from one re-export to the next
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Unit:
+class Unit(Struct, frozen=True, eq=False):
     """A function, class or assignment. `file` is absolute, `name` is qualified; `around` are the functions it is in."""
 
     file: str
@@ -47,8 +47,7 @@ class Unit:
         return f"{self.module.rpartition('.')[2]}.{self.name}" if self.module else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A name or a chain of attributes in the text of a unit: what of the project it means, or what else, by full name.
 
     `dotted` is `datetime.datetime.now` for `dt.now` after `from datetime import datetime as dt`.
@@ -59,8 +58,7 @@ class Reference:
     dotted: str
 
 
-@dataclass(slots=True)
-class _Names:
+class _Names(Struct):
     """What the names at the top of a module mean."""
 
     units: dict[str, Unit] = field(default_factory=dict[str, Unit])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.model.declare import Definition, definition_of
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(Struct, frozen=True):
     """A definition and the name of the module that it was found in."""
 
     definition: Definition

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.errors import DefinitionError, near_names
 from assetflow.model.keys import last_name
 
 
-@dataclass(frozen=True, slots=True)
-class Unmet:
+class Unmet(Struct, frozen=True):
     """A problem that is about the name `wanted`. `is_target`: a check judges it, so a value alone would not do."""
 
     problem: DefinitionError

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.errors import BadConfig, ProjectLoadError
 from assetflow.model.checks import ReadyCheck
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """What a parameter gets.
 
     kind: `asset` (the value of `upstream` in `form`, only `columns` when given), `context`, `config`, `resource` (an
@@ -54,8 +55,7 @@ class Binding:
         return self.kind == "connection" or self.form == "duckdb"
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCheck:
+class LiveCheck(Struct, frozen=True):
     """A `@check` function and what its parameters get. `shares_duckdb`: as of a node."""
 
     name: str
@@ -65,8 +65,7 @@ class LiveCheck:
     shares_duckdb: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LiveOutput:
+class LiveOutput(Struct, frozen=True):
     """One output of a function. `io_is_explicit`: the declaration says the io, so another one is not tried."""
 
     key: AssetKey
@@ -76,8 +75,7 @@ class LiveOutput:
     custom_checks: tuple[LiveCheck, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Several partitions are made in one call: at most `size`, or all that stand side by side.
 
     `columns` says for axes of the definition which column of the result has it; the others have the name of the axis.
@@ -95,8 +93,7 @@ class Batch:
         return tuple(axes_of(self.definition))
 
 
-@dataclass(frozen=True, slots=True)
-class LiveNode:
+class LiveNode(Struct, frozen=True):
     """A function and everything that it takes and makes. `return_form` is None when the annotation says none.
 
     `shares_duckdb`: its code uses the connection of DuckDB that all of the process share, as `duckdb.sql` does.
@@ -125,8 +122,7 @@ class LiveNode:
                 yield from (binding.upstream for binding in check.bindings if binding.upstream is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class LiveHook:
+class LiveHook(Struct, frozen=True):
     """A function that is told of `events`, all or those of `assets`; it takes the event (a binding) and resources.
 
     `shares_duckdb`: as of a node.
@@ -146,8 +142,7 @@ class LiveHook:
         return replace(self, assets=assets)
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCall:
+class LiveCall(Struct, frozen=True):
     """A function of `@sensor` or `@schedule`, and what its parameters get: resources, and one of them `given`."""
 
     name: str
@@ -155,16 +150,14 @@ class LiveCall:
     bindings: tuple[Binding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LiveAutomation:
+class LiveAutomation(Struct, frozen=True):
     """What modules declare beside assets, with its functions by name."""
 
     automation: Automation = field(default_factory=Automation)
     calls: Mapping[str, LiveCall] = field(default_factory=dict[str, LiveCall])
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A loaded project. `nodes` is keyed by `AssetSpec.node`; `files` are the project files it was made from.
 
     `given` holds the keys whose values the caller of `load_definitions` brings along. `imported` is what the manifest

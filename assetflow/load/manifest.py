@@ -12,9 +12,10 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct, field
 
 from assetflow.fingerprint.hashing import digest
 from assetflow.load.caches import read_cache, write_cache
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """What a load found. `files` are the project's files, relative to its root; `loaded_at` is in UTC seconds.
 
     `code_sources` holds the texts of all code behind the assets by their digests, which `AssetSpec.code_parts` names;

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType, TracebackType
+
+from msgspec import Struct, field
 
 from assetflow.errors import DefinitionError, ImportFailed, Location, near_names
 from assetflow.fingerprint.files import ProjectFiles
@@ -24,16 +25,14 @@ from assetflow.load.reads import Reads, watch_reads
 _NOT_IMPORTED = frozenset(["__main__", "conftest", "tests", "test", "setup"])
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSource:
+class ReadSource(Struct, frozen=True):
     """The text of a module as it was executed, and the file's size, change time and inode just before it was read."""
 
     content: bytes
     stat: tuple[int, int, int]
 
 
-@dataclass(slots=True)
-class Imported:
+class Imported(Struct):
     """What importing gave: modules by name, the text of every project file that ran, and what else was read."""
 
     files: ProjectFiles

@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct, field
 
 _LISTING = frozenset(["os.scandir", "os.listdir"])
 _NOT_THE_USER = (
@@ -23,8 +24,7 @@ _NOT_THE_USER = (
 """Code that looks for modules and installed packages; the manifest looks at those by itself."""
 
 
-@dataclass(slots=True)
-class Reads:
+class Reads(Struct):
     """Absolute paths of opened files and listed folders under the root, and names of variables that were looked up.
 
     `whole_environment` says that somebody went through all variables; `environment` holds them as they were before the

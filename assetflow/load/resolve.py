@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.errors import (
     AmbiguousName,
@@ -55,8 +57,7 @@ class NotDeclared(BadDeclaration):
     """A declaration has an argument that names something which is not declared, as far as modules could be imported."""
 
 
-@dataclass(slots=True)
-class Project:
+class Project(Struct):
     """What resolving has found so far."""
 
     settings: Settings | None
@@ -71,8 +72,7 @@ class Project:
     """Pairs of an asset and another one that its checks read."""
 
 
-@dataclass(slots=True)
-class _CustomCheck:
+class _CustomCheck(Struct):
     definition: CheckDefinition
     target: str
 

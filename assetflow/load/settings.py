@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from assetflow.errors import DefinitionError, Location, ProjectLoadError, ProjectNotFound
 from assetflow.load.caches import make_cache_folder
@@ -33,8 +34,7 @@ from assetflow.model.policies import Limits, Retry, limits
 _CACHED_ENTRIES = 8  # one for each combination of flags and variables that somebody alternates between
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """What the assets of a project or a group take when they do not say it themselves; None says nothing."""
 
     retry: Retry | None = None
@@ -49,8 +49,7 @@ RETENTION: Mapping[str, float] = {"keep": 10, "keep_days": 30.0, "grace": 86_400
 """How long versions stay that nothing needs, where a project does not say it; `grace` is in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The settings of one project.
 
     `origins` says where each came from: `assetflow.toml:3`, `$ASSETFLOW_IO`, `--env`; what is default is not in it.
@@ -88,7 +87,7 @@ class Settings:
     jobs: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     alerts: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
-    settings_key: str = field(default="", compare=False, repr=False)
+    settings_key: str = ""
     """The digest of the files, flags and variables that these were read from; empty when they were given."""
 
     @property
@@ -198,7 +197,7 @@ def read_settings(
 
 def settings_to_json(settings: Settings) -> dict[str, object]:
     """The settings as JSON-able values, for another process."""
-    found: dict[str, object] = {name: getattr(settings, name) for name in Settings.__slots__}
+    found: dict[str, object] = {name: getattr(settings, name) for name in Settings.__struct_fields__}
     found["root"], found["file"] = str(settings.root), str(settings.file or settings.root / FILE)
     found["defaults"] = _defaults_to_json(settings.defaults)
     found["groups"] = {name: _defaults_to_json(one) for name, one in settings.groups.items()}

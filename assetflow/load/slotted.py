@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from assetflow.load.live import Batch, Binding, LiveNode, LiveOutput, Loaded
 from assetflow.model.context import Partition

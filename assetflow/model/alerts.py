@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import msgspec
+
 from assetflow.model.durations import seconds
 
 RUN_FAILED, ASSET_FAILED, CHECK_FAILED = "run.failed", "asset.failed", "check.failed"
@@ -66,8 +68,7 @@ class Channel:
         return "webhook" if scheme in ("http", "https") else scheme
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """One root cause as it is seen now. `cause` tells apart what is told apart: the kind of error, and its place.
 
     `subject` is the asset or the job that it is about. `assets` are all that it concerns, the subject included.
@@ -79,7 +80,7 @@ class Trouble:
     subject: str
     cause: str
     title: str
-    facts: Mapping[str, object] = field(default_factory=dict[str, object])
+    facts: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     assets: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
     run_id: int | None = None
@@ -90,8 +91,7 @@ class Trouble:
         return "|".join([self.event, self.env, self.subject, self.cause])
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One root cause from when it was first seen until it is over. `alert_id` is never given to another one.
 
     `seen` counts how often it was seen, for the last time in `run_id`. `how` is empty while it is open.
@@ -107,7 +107,7 @@ class Alert:
     seen_at: float
     seen: int = 1
     run_id: int | None = None
-    facts: Mapping[str, object] = field(default_factory=dict[str, object])
+    facts: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     assets: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
     closed_at: float | None = None
@@ -119,8 +119,7 @@ class Alert:
         return self.closed_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What is to be told to one channel. `document` is what it gets; the `message_id` stays the same at every try."""
 
     message_id: str

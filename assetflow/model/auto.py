@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 EAGER, MISSING, CRON = "eager", "missing", "cron"
 
 
-@dataclass(frozen=True, slots=True)
-class Auto:
+class Auto(Struct, frozen=True):
     """A policy: `eager`, `missing`, or `cron` with an expression and the zone of its times."""
 
     kind: str

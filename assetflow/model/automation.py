@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from msgspec import Struct, field
 
 from assetflow.model.declare import AssetLike, caller_place, key_text, place_of
 from assetflow.model.durations import seconds
@@ -25,8 +26,7 @@ TICK = "tick"
 Config = Mapping[str, Mapping[str, object]]
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(Struct, frozen=True):
     """What a sensor, or a `@schedule` function, wants to be run: a selection, maybe only some partitions of it.
 
     `partitions` is as after `-p`: `"2026-01-05"`, `"2026-01-01..2026-01-31"`, `"latest"`. `config` is as in `[config]`.
@@ -39,8 +39,7 @@ class RunRequest:
     key: str | None = None
 
 
-@dataclass(slots=True)
-class SensorContext:
+class SensorContext(Struct):
     """What a sensor gets: the `cursor` that it left the last time, to be set to where it is now.
 
     What it is set to is recorded together with the requests, all or nothing; when the sensor raises, it stays where it
@@ -53,8 +52,7 @@ class SensorContext:
     root: Path = field(default_factory=Path)
 
 
-@dataclass(frozen=True, slots=True)
-class OnUpdate:
+class OnUpdate(Struct, frozen=True):
     """When assets were updated; see `on_update`. `project` is a folder, empty for the own project."""
 
     assets: tuple[str, ...]
@@ -62,8 +60,7 @@ class OnUpdate:
     env: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobDefinition:
+class JobDefinition(Struct, frozen=True):
     """What `job` gives, and what `@schedule` hangs on a function. `values` are as in `[jobs.NAME]`, where given."""
 
     name: str
@@ -76,8 +73,7 @@ class JobDefinition:
         return f"job({self.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class SensorDefinition:
+class SensorDefinition(Struct, frozen=True):
     """What `@sensor` hangs on a function, and a ready-made one, which is called what the module calls it."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 RUNNING, DONE, FAILED, STOPPED, PAUSED, INTERRUPTED = "running", "done", "failed", "stopped", "paused", "interrupted"
 """The states of a backfill. `failed`: all was tried, and not all could be made; `stopped`: too much failed."""
@@ -15,8 +16,7 @@ DIED = "died"
 OLDEST, NEWEST = "oldest", "newest"
 
 
-@dataclass(frozen=True, slots=True)
-class Backfill:
+class Backfill(Struct, frozen=True):
     """What was asked for, and how far it is.
 
     `work` says which partitions of which assets that was when it began, in which order, and how many are made at once.

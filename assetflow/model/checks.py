@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 if TYPE_CHECKING:
     from assetflow.model.declare import AssetLike
@@ -12,8 +14,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """What a check found. A check function may return this or a plain `bool`."""
 
     passed: bool
@@ -21,8 +22,7 @@ class CheckResult:
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyCheck:
+class ReadyCheck(Struct, frozen=True):
     """A ready-made check: `kind` names what is evaluated, `arguments` with what.
 
     kinds: not_null(columns), unique(columns), accepted_values(column, values), in_range(column, low, high),
@@ -34,7 +34,7 @@ class ReadyCheck:
     blocking: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blocking", bool(self.blocking))  # a bool of numpy could not be recorded
+        force_setattr(self, "blocking", bool(self.blocking))  # a bool of numpy could not be recorded
 
     @property
     def name(self) -> str:
@@ -51,8 +51,7 @@ class ReadyCheck:
         return f"{self.kind}({inside})" if inside else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class CheckDefinition:
+class CheckDefinition(Struct, frozen=True):
     """What `@check` attached to a function."""
 
     function: Callable[..., object]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class CodeSource:
+
+class CodeSource(Struct, frozen=True):
     """The text of one piece of code or of one value, under its own digest.
 
     kind: `function`, `class`, `value`, `module` (a whole file), `wrapper` (something outside the project that holds
@@ -25,8 +25,7 @@ class CodeSource:
     refers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CodeNote:
+class CodeNote(Struct, frozen=True):
     """Something about a fingerprint that people should know.
 
     kind: `widened` (more counts than is used), `opaque` (a value that could not be looked into), `dynamic` (what it

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(msgspec.Struct, frozen=True):
     """Which partition a call makes; take it as a parameter: `def orders(partition: Partition)`.
 
     `start` and `end` bound its time, from and until, in the time zone of the definition; None where it is no time.
@@ -26,7 +27,7 @@ class Partition:
     key: str
     start: datetime | None = None
     end: datetime | None = None
-    axes: Mapping[str, str] = field(default_factory=dict[str, str])
+    axes: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
     keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -7,9 +7,10 @@ registered anywhere. A project finds definitions by looking at what its modules 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar, cast, overload
+
+from msgspec import Struct, field
 
 from assetflow.model.auto import Auto, auto_of
 from assetflow.model.checks import CheckDefinition, ReadyCheck
@@ -25,8 +26,7 @@ ATTRIBUTE = "__assetflow__"
 """The attribute of a function that holds its definition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """A returned value with more to record: `metadata` (JSON-able values) and the data's own time `as_of` (aware)."""
 
     value: object
@@ -42,8 +42,7 @@ class Skip(Exception):
         self.reason = str(reason)  # an exception is a handy reason too
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
+class Out(Struct, frozen=True):
     """One output of `@assets`: a key and the settings that can differ between outputs; None takes the function's."""
 
     key: str
@@ -54,8 +53,7 @@ class Out:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """What counts for a function beside its code and its inputs; see `asset`."""
 
     files: tuple[str, ...] = ()
@@ -65,8 +63,7 @@ class Counts:
     cue: Cue | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Batching:
+class Batching(Struct, frozen=True):
     """How many partitions a call makes at most (None: all that stand side by side), and which columns tell them apart.
 
     `columns` are by axis; of a definition without axes the name of the axis is empty.
@@ -76,8 +73,7 @@ class Batching:
     columns: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class AssetDefinition:
+class AssetDefinition(Struct, frozen=True):
     """What `@asset` and `@assets` attached to a function; None means: take the default of group or project."""
 
     function: Callable[..., object]
@@ -99,8 +95,7 @@ class AssetDefinition:
     auto: Auto | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceDefinition:
+class SourceDefinition(Struct, frozen=True):
     """Data that is made elsewhere; see `source`."""
 
     key: str

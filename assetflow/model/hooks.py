@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,7 @@ PATTERNS = ("run.*", "asset.*", "check.*", "*")
 """What stands for several of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One thing that happened in a run. It is recorded already: a hook changes nothing any more.
 
     `message` says it in one line. `at` is in UTC seconds. Of assets: `state` (an earlier result that fits again is
@@ -62,8 +62,7 @@ class Event:
     log: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HookDefinition:
+class HookDefinition(Struct, frozen=True):
     """What `@on` attached to a function: the names and patterns as they were written."""
 
     function: Callable[..., object]

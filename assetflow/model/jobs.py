@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from assetflow.model.automation import OnUpdate
 from assetflow.model.sensors import Requested
@@ -23,8 +24,7 @@ INTERRUPTED = "it was interrupted"
 """The note of a tick that somebody stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A selection with a schedule, as the project file or a module has it. `catchup` is latest, all or none.
 
     So many of its ticks as `max_active_runs` are taken up at once; their runs take turns.
@@ -45,8 +45,7 @@ class Job:
     max_active_runs: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """What is recorded of the schedule of a job. Instants are whole UTC seconds.
 
     `since` is when it was first seen with this expression; ticks up to `mark` are accounted for, and none before it is
@@ -68,8 +67,7 @@ class Schedule:
         return self.paused_at is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """One instant at which a job was due, and what became of it.
 
     Ticks in a row that were missed for one reason are one: `last` is the last of them, `count` how many they are.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
+
+import msgspec
+from msgspec.structs import force_setattr, replace
 
 from assetflow.model.amounts import memory_bytes
 from assetflow.model.durations import seconds
@@ -161,8 +164,7 @@ CODE_CHANGES = (REBUILD, FORWARD, ASK)
 """What an edit does to the partitions that were made before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(msgspec.Struct, frozen=True):
     """What makes an asset run.
 
     `mode`: `thorough` runs it when anything that counts has changed; `always` runs it in every `materialize`; `never`
@@ -193,7 +195,7 @@ class Cue:
             known = f"{', '.join(CODE_CHANGES[:-1])} or {CODE_CHANGES[-1]}"
             raise ValueError(f"on_code_change is {known}, not `{self.on_code_change}`")
         if self.ttl is not None:
-            object.__setattr__(self, "ttl", seconds(self.ttl))
+            force_setattr(self, "ttl", seconds(self.ttl))
 
     @property
     def ttl_s(self) -> float | None:
@@ -234,8 +236,7 @@ Pools = str | Mapping[str, int]
 """The pool that an asset takes one slot of, or how many slots of each pool."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What an asset may take while it is computed; None and empty say nothing.
 
     `timeout_s` is wall time from the first input read; `memory_bytes` is the memory of the process. Either of them
@@ -246,7 +247,7 @@ class Limits:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     isolation: str | None = None
-    pools: Mapping[str, int] = field(default_factory=dict[str, int])
+    pools: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
 
     @property
     def needs_process(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assetflow.model.code import CodeNote
 from assetflow.model.keys import UNPARTITIONED, AssetKey, slot
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """An immutable stored value of an asset partition; people write it `orders@3`.
 
     `schema` maps column names, in order, to type names; `columns` to the digest of each column's content. `location`
@@ -44,8 +44,7 @@ class Version:
         return f"{self.slot}@{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class TraceInput:
+class TraceInput(Struct, frozen=True):
     """What a trace read: `version_number` of `upstream` by `parameter`; `digest` is the part of it that mattered.
 
     An upstream with partitions is named with the one that was read: `orders[2026-01-05]`.
@@ -58,8 +57,7 @@ class TraceInput:
     version_number: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Discovered:
+class Discovered(Struct, frozen=True):
     """What was seen of a run beside what its definition says: the digest of each file that it opened, by its path.
 
     Paths are relative to the project's root, with slashes. `files` were read as data, `code` are modules of the project
@@ -89,8 +87,7 @@ ABSENT, UNKNOWN = "absent", "unknown"
 NOTHING_DISCOVERED = Discovered()
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """The fact that a definition, applied to these inputs, gave this version. Never changed once written.
 
     kind: `run` computed it, `link` found it again, `observe` saw a source, `accept` was told so, `alias` says that the
@@ -124,8 +121,7 @@ class Trace:
     discovered: Discovered = NOTHING_DISCOVERED
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What is current in an environment: the trace, its version, and since when (`seq` counts commits).
 
     `cause` says what moved it there when that was not a run; only moves in the history have one.
@@ -140,8 +136,7 @@ class Head:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """What was said of the traces of an asset partition in an environment.
 
     Traces up to the number `trace_id` do not count since somebody invalidated what there was; those of `revoked`, which
@@ -165,8 +160,7 @@ class Doubt:
         return f"{what} by {self.user}{colon}{reason}" if what else "what was accepted has been revoked"
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """A head that runs leave alone: since when, by whom, and why (`rollback to v3`, or `pin` with a reason)."""
 
     asset: AssetKey
@@ -186,8 +180,7 @@ class Pin:
         return {"cause": self.cause, "user": self.user, "pinned_at": self.pinned_at}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOutcome:
+class CheckOutcome(Struct, frozen=True):
     """One check of one attempt."""
 
     name: str
@@ -196,8 +189,7 @@ class CheckOutcome:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanTime:
+class SpanTime(Struct, frozen=True):
     """A timed part of a function (`context.step`): `path` is `outer/inner`; `failed` of `count` times it raised."""
 
     path: str
@@ -206,8 +198,7 @@ class SpanTime:
     failed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at one asset partition within a run.
 
     state: running, materialized, unchanged, linked, cut_off, skipped, failed, blocked, rejected (by a
@@ -237,8 +228,7 @@ class Attempt:
     definition: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One `materialize`. state: running, ok, failed, cancelled, died. `counts` has a number for each attempt state."""
 
     run_id: int
@@ -254,8 +244,7 @@ class Run:
     counts: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class VersionUse:
+class VersionUse(Struct, frozen=True):
     """A stored version and what needs it. `made_from` are version ids; `needed_at` is when it was made or last current.
 
     `is_current`: a head of some environment is on it, or a pin.
@@ -272,8 +261,7 @@ class VersionUse:
     made_from: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NewVersion:
+class NewVersion(Struct, frozen=True):
     """A version about to be committed, without the numbers that the catalog gives it."""
 
     data_hash: str
@@ -286,8 +274,7 @@ class NewVersion:
     details: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class NewTrace:
+class NewTrace(Struct, frozen=True):
     """A trace about to be committed. `reuse_version_id` points at a version that exists; else `version` is stored.
 
     `is_anew`: also when the current version has the same content, because its bytes could not be read.

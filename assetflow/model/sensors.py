@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 QUEUED = "queued"
 """The state of a request that nobody has taken up yet; the others are those of ticks."""
@@ -17,8 +18,7 @@ SENSOR, UPDATE, AUTO = "sensor", "update", "auto"
 """Who asks for a run: a sensor, a job with `on_update`, or the round over assets with `auto=`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SensorState:
+class SensorState(Struct, frozen=True):
     """What is recorded of a sensor: where it got to, how often it looked, and when the last time. UTC seconds."""
 
     name: str
@@ -34,8 +34,7 @@ class SensorState:
         return self.paused_at is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What came of a look of a sensor. Looks in a row that found nothing, or failed in one way, are one.
 
     `requests` is how many it recorded, `repeated` how many it left out because their keys were used before.
@@ -53,8 +52,7 @@ class Look:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Struct, frozen=True):
     """A run that was asked for, and what became of that: queued, claimed, done or failed.
 
     `tries` counts how often a process took it up; `run_id` is the run that it became, or None when there was nothing to
@@ -88,8 +86,7 @@ class Requested:
         return self.kind != AUTO
 
 
-@dataclass(frozen=True, slots=True)
-class SensorSpec:
+class SensorSpec(Struct, frozen=True):
     """A sensor as the manifest and screens know it."""
 
     name: str
@@ -105,8 +102,7 @@ class SensorSpec:
         return [self.name, self.every_s, self.timeout_s, self.env, self.description, self.file, self.line]
 
 
-@dataclass(frozen=True, slots=True)
-class Automation:
+class Automation(Struct, frozen=True):
     """What the modules of a project declare beside assets: jobs in the way of `[jobs]`, and sensors.
 
     `places` says where each job stands, as `file:line`.

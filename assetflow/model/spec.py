@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from assetflow.model.auto import Auto
 from assetflow.model.code import CodeNote, note_from_json, note_to_json
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs
 
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
+class InputSpec(Struct, frozen=True):
     """One edge of the lineage: the asset takes `upstream` by the parameter `parameter` (empty for `deps`).
 
     mode: `value` depends on the whole table, `columns` on the listed columns and the row count, `order` on nothing but
@@ -55,8 +55,7 @@ def _on(given: InputSpec, upstream: AssetKey) -> InputSpec:
     return InputSpec(given.parameter, upstream, given.mode, given.columns, given.accept)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckSpec:
+class CheckSpec(Struct, frozen=True):
     """A check as screens and records know it."""
 
     name: str
@@ -64,8 +63,7 @@ class CheckSpec:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
+class SourceSpec(Struct, frozen=True):
     """How a source is observed: by the content of `path` (absolute, maybe a glob), or by a function's token."""
 
     path: str | None
@@ -77,8 +75,7 @@ class SourceSpec:
     loadable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AssetSpec:
+class AssetSpec(Struct, frozen=True):
     """Everything that is known of an asset or a source without its function.
 
     `node` names the function that makes it: the outputs of one `@assets` function share it. `kind` is `asset` or

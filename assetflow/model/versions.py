@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from math import inf, nextafter
+
+from msgspec import Struct
 
 from assetflow.errors import NoSuchVersion, UsageError
 
@@ -20,8 +21,7 @@ FORMS = "a number (3), HEAD~1, a day (2026-11-20), a time (2026-11-20T10:00), ru
 """All that a version can be called."""
 
 
-@dataclass(frozen=True, slots=True)
-class VersionName:
+class VersionName(Struct, frozen=True):
     """A name of a version, read but not looked up.
 
     kind: `number` (of the version), `back` (so many versions ago), `time` (what was current at `moment`, UTC seconds),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from assetflow.model.keys import UNPARTITIONED, AssetKey
 from assetflow.model.records import Attempt
@@ -15,8 +16,7 @@ from assetflow.run.steplog import partitions_in
 POLL_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines:
+class LogLines(Struct, frozen=True):
     """New lines of the log of one attempt; `is_first` when nothing was given before, `partition` as in `LogFile`."""
 
     run_id: int
@@ -27,8 +27,7 @@ class LogLines:
     partition: str = UNPARTITIONED
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A run as it is now: its attempts so far, and whether more can come."""
 
     attempts: Sequence[Attempt]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.catalog.counting import BOUNDS, Times, Totals
 from assetflow.model.keys import split_slot
@@ -30,8 +31,7 @@ RUNS = ("ok", "failed", "cancelled", "died")
 STORED = ("live", "condemned", "rejected")
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(Struct, frozen=True):
     """The metrics of one environment. `left_out` counts assets without samples of their own."""
 
     families: tuple[Family, ...]

@@ -9,13 +9,13 @@ Source: the OpenMetrics 1.0 specification, section "Text format".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One line: what stands behind the name of the family (`_total`, `_bucket`), the labels, and the value."""
 
     labels: Mapping[str, str]
@@ -27,8 +27,7 @@ class Sample:
         return {"suffix": self.suffix, "labels": dict(self.labels), "value": self.value}
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """The samples of one metric. `kind` is counter, gauge or histogram; a `unit` is also the end of the name."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, Run
@@ -14,8 +15,7 @@ _LEAST_S, _LEAST_SHARE = 0.1, 0.2
 """Times that differ by less than both are the same: the next run would differ as much."""
 
 
-@dataclass(frozen=True, slots=True)
-class AssetPair:
+class AssetPair(Struct, frozen=True):
     """An asset in two runs; None where a run did not have it. `rows` are those of the versions that they made."""
 
     asset: AssetKey
@@ -43,8 +43,7 @@ class AssetPair:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class RunComparison:
+class RunComparison(Struct, frozen=True):
     """Two runs and the assets of either, in the order of the newer one."""
 
     old: Run

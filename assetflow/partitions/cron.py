@@ -15,9 +15,10 @@ The rule, by the hour field:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 from assetflow.errors import BadDeclaration
 from assetflow.partitions.zones import (
@@ -39,8 +40,7 @@ _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class CronTimes:
+class CronTimes(Struct, frozen=True):
     """A cron expression as read: minutes and hours in order, and the days, where None means every one.
 
     `nth` holds weekdays with their number in the month, where 0 is the last (`5#2`, `L5`); `month_end` is `L`.

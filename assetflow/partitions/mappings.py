@@ -10,6 +10,8 @@ from itertools import pairwise
 from math import ceil
 from typing import ClassVar, Literal
 
+from msgspec import Struct
+
 from assetflow.errors import BadDeclaration, UsageError
 from assetflow.partitions.cron_windows import Cron
 from assetflow.partitions.definition import Definition
@@ -21,8 +23,7 @@ from assetflow.partitions.windows import TimeDefinition
 Needs = Literal["all"] | int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One end of an edge: its definition, and the partitions that exist now."""
 
     definition: Definition

@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import product
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from assetflow.errors import BadDeclaration, UsageError, did_you_mean
 from assetflow.partitions.definition import EVERY, LATEST, TO, Definition
 from assetflow.partitions.named import BETWEEN, Dynamic, Static
@@ -18,8 +20,7 @@ _NAMED = "="
 _WIDE = 1 << 40  # more windows than any axis of time has; ordinals are Python integers, so they have room
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """One axis in the order of counting: its ordinals go from `origin` to before `origin + width`."""
 
     name: str

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
+
+from msgspec import Struct
 
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Ordinals:
+class Ordinals(Struct, frozen=True):
     """A set of integers: half-open runs `(low, high)`, in order, none empty, none touching the next.
 
     Equal sets have equal runs, so they compare and hash as sets do. Make one with `Ordinals.of`, `Ordinals.run` or

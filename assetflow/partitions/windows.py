@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import chain
 
+from msgspec import Struct
+
 from assetflow.errors import BadDeclaration, UsageError
 from assetflow.partitions.definition import TO, Definition
 from assetflow.partitions.moments import named_time
@@ -20,8 +22,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAYS = [f"{day:02}" for day in range(32)]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """A time from `start` to before `end`, as aware UTC datetimes."""
 
     start: datetime

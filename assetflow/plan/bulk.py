@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, compress
 from operator import eq, sub
 from typing import TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -25,8 +27,7 @@ from assetflow.plan.staleness import Content, definition_key, digest_of
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What is current of the partitions of an asset, as columns: an entry for each partition, in their order.
 
     `hashes` are of what they hold, and there is none where nobody reads that; `contents` only where columns are read.
@@ -39,8 +40,7 @@ class Held:
     contents: Sequence[Content] = ()
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True, dict=True):
     """An input of which partitions are read, and how they belong to those of the reader."""
 
     given: InputSpec

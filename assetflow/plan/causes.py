@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.staleness import Reason
@@ -13,8 +14,7 @@ MOST = 5
 """Causes of which it is told how much they explain: those of the most assets."""
 
 
-@dataclass(frozen=True, slots=True)
-class RootCause:
+class RootCause(Struct, frozen=True):
     """One thing that makes assets run. `assets` have it as a reason; `explains` counts those with all below them."""
 
     code: str

@@ -7,7 +7,8 @@ them says is found as for any other; a crowd is what it stands for.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.spec import AssetSpec
@@ -18,8 +19,7 @@ FEW = 100
 """So many are no crowd: each has a step of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
+class Crowd(Struct, frozen=True):
     """Partitions of an asset, by their places, that stand as `like` does, another one of it by its key.
 
     Without `like` nothing was ever made of any of them.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """One function that would run: what it makes, how long that takes if that is known, and what it waits for."""
 
     name: str
@@ -31,8 +32,7 @@ class Work:
         return [replace(self, name=name, seconds=seconds, calls=self.calls // pieces) for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """What a plan costs at most: if everything that may run does.
 
     `work_s` is the sum, `wall_s` the time with so many `workers`. `critical_path` is the chain of assets that takes

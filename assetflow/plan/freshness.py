@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Freshness
@@ -25,8 +26,7 @@ class Timeliness(StrEnum):
     NO_POLICY = "no_policy"
 
 
-@dataclass(frozen=True, slots=True)
-class FreshnessState:
+class FreshnessState(Struct, frozen=True):
     """Where an asset stands. Times are UTC seconds.
 
     `as_of` is the data's own time, `deadline` when the state turns (or turned) overdue, `late_s` by how much it is,

@@ -6,12 +6,13 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
 from fnmatch import translate
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from assetflow.errors import Cycle, Location, NoSuchAsset, UsageError, near_names
 from assetflow.model.keys import AssetKey, last_name
@@ -161,8 +162,7 @@ def is_own_past(given: InputSpec, spec: AssetSpec, specs: Mapping[AssetKey, Asse
     return upstream is not None and upstream.node == spec.node and spec.partitions is not None and given.looks_back
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(Struct, frozen=True):
     """A graph of asset partitions (`orders[2026-01-05]`) in the place of assets, and the targets in it.
 
     Partitions that were told to be current in bulk are left out, but for the `settled` ones: others read them,

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey
 from assetflow.plan.graph import AssetGraph
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLabel:
+class NodeLabel(Struct, frozen=True):
     """The state of an asset, such as `stale`, and more to say about it, such as `v17 · 2 h ago`; both may be empty."""
 
     state: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How a state is drawn: a glyph and its ASCII stand-in, and colours (text contrast 4.5 to 1 or more) by theme."""
 
     glyph: str

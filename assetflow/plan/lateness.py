@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Attempt, Head
@@ -38,8 +39,7 @@ _RANKS = {kind: place for place, kind in enumerate(LateKind)}
 _RANKS[LateKind.MISSING] = _RANKS[LateKind.STALE]
 
 
-@dataclass(frozen=True, slots=True)
-class LateCause:
+class LateCause(Struct, frozen=True):
     """What makes an asset late: the first thing above it (or itself) without which it would be on time.
 
     kind: `source` has no newer data; `unasked` had none when a run asked it last; `unavailable` is a source that is not
@@ -83,8 +83,7 @@ class LateCause:
         return {"kind": str(self.kind), "asset": self.asset, "run": self.run, "text": self.words}
 
 
-@dataclass(frozen=True, slots=True)
-class LateRoot:
+class LateRoot(Struct, frozen=True):
     """One cause with all the late assets that it explains."""
 
     cause: LateCause

@@ -8,16 +8,16 @@ pooling adjacent violators). Every step is a fixed number of passes over assets 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 _SWEEPS = 12
 _BOX_GAP = 62.0
 _STOP_GAP = 22.0
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Layer and height (of the middle) of each node, and for each edge the stops between its ends as such pairs."""
 
     layers: list[int]

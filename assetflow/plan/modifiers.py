@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from assetflow.model.policies import FORWARD
 from assetflow.model.records import Head
@@ -16,8 +16,7 @@ WORDS = (
 """Every modifier, in the order in which they are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Modifier:
+class Modifier(Struct, frozen=True):
     """One thing to be said of an asset: a word of `WORDS`, and what it is about."""
 
     word: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.errors import NoSuchVersion, UsageError
 from assetflow.model.keys import AssetKey, slot, split_slot
@@ -24,8 +25,7 @@ _JOINING = frozenset(["or", "|"])
 """Between names it is what a space is: both."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A name as it was written: `orders[2026-01-05]@2` is an asset, maybe partitions, maybe a version."""
 
     asset: str
@@ -38,8 +38,7 @@ class Written:
         return f"{self.asset}[{self.partitions}]" if self.partitions else self.asset
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """An asset that is there, and the keys of the partitions that brackets behind it name; None without brackets."""
 
     asset: AssetKey

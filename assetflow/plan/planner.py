@@ -6,8 +6,10 @@ import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.garbage import garbage_kept
@@ -26,8 +28,7 @@ from assetflow.plan.surroundings import seen_words
 from assetflow.plan.together import by_function, joined
 
 
-@dataclass(frozen=True, slots=True)
-class SourceNow:
+class SourceNow(Struct, frozen=True):
     """What a source looks like now: its token and its data's own time (UTC seconds), or the problem of reading it."""
 
     token: str
@@ -36,8 +37,7 @@ class SourceNow:
     problem: AssetflowError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """All that a decision may depend on, gathered before planning. `lost` are assets whose current bytes are gone.
 
     `pins` are of assets that are left as they are, whatever they would need; `doubts` say which traces do not count;
@@ -74,8 +74,7 @@ class World:
         return self.heads.get(split_slot(key))
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One asset partition of a plan. `seen` says what the files are now that its function was seen to open."""
 
     spec: AssetSpec
@@ -138,8 +137,7 @@ class Step:
         }
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """What `materialize` would do, in topological order. Sources are in `steps` too, but are never run."""
 
     env: str

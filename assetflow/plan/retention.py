@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.model.records import VersionUse
 
 DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """How long versions stay that are not needed: the newest `keep` of an asset partition, and `keep_days` at least.
 
     Nothing goes that was made, or was current, less than `grace_s` ago: somebody may still be reading it.
@@ -27,8 +27,7 @@ class Retention:
     grace_s: float = DAY_S
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Which versions go, oldest first, and why each other one stays: current, input, newest or young."""
 
     going: tuple[VersionUse, ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+from msgspec import Struct
 
 from assetflow.errors import PlanMoved, UsageError
 from assetflow.plan.planner import Plan, Step
@@ -15,8 +16,7 @@ from assetflow.plan.staleness import input_key
 SCHEMA = "assetflow.saved-plan/1"
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True):
     """A plan that was written to a file. `steps` has for each asset what its decision rests on."""
 
     env: str

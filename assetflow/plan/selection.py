@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import Protocol
+
+from msgspec import Struct
 
 from assetflow.errors import SelectionSyntaxError, VersionInSelection, did_you_mean, near_names
 from assetflow.model.keys import AssetKey, last_name
@@ -94,8 +95,7 @@ class NoFacts:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """A selection that was read; `str(selection)` is text that reads back to an equal one."""
 
     expression: Expression

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 ALL = -1
 """As the number of levels of a `Walk`: no limit."""
@@ -16,46 +17,40 @@ NULL = "<null>"
 """As the value of an attribute: the asset has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """Assets by key or last name; `*` stands for any characters and `?` for one."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(Struct, frozen=True):
     """Everything on a way from `start` down to `end`, both included."""
 
     start: Name
     end: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """Assets with a tag; a `value` of None takes any value."""
 
     key: str
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(Struct, frozen=True):
     """Assets by group, kind, owner, path, io, is, why or last."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """The selection that the project file saved under a name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """`operand` with what is `up` levels above and `down` levels below it; `ALL` is no limit."""
 
     operand: Expression
@@ -63,30 +58,26 @@ class Walk:
     down: int
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """`roots` or `sinks`: those of the argument that have nothing else of it above (or below) them."""
 
     name: str
     argument: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """Every asset that is not in `operand`."""
 
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     """What is in all of two or more operands."""
 
     operands: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     """What is in any of two or more operands."""
 
     operands: tuple[Expression, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assetflow.errors import AssetflowError, SelectionSyntaxError, VersionInSelection, near_names
 from assetflow.plan.selection_words import ATTRIBUTES
@@ -19,8 +20,7 @@ _SIGNS = {"(": "(", ")": ")", "+": "+", "&": "and", "|": "or", "!": "not"}
 _WORDS = ("and", "or", "not")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A piece of the text. `spaced` tells whether whitespace stands before it; `text` is without quotes.
 
     kinds: name, string, number, attribute, value, `=`, saved, and, or, not, `(`, `)`, `+`, `..`, end.

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
@@ -39,8 +41,7 @@ STAYS = (Action.CURRENT, Action.PINNED, Action.UNDECIDED)
 """What these are done with is nothing: others read what there is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why an asset is not current. `code` is from the closed list, `text` a phrase for people, `data` its facts.
 
     The codes are `REASONS` of `plan/selection_words.py`. Without all that the root reasons speak of, an asset would be
@@ -57,8 +58,7 @@ class Reason:
         return {"code": self.code, "text": self.text, "root": self.is_root, **self.data}
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """What is known of an upstream's content: of the version that is current, or that a source would get."""
 
     data_hash: str
@@ -72,8 +72,7 @@ class Content:
         return cls(version.data_hash, version.rows, version.columns, version.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The answer for one asset partition; `key` is None while an upstream is not settled."""
 
     action: Action

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.model.policies import ASK, FORWARD, REBUILD, Cue
 from assetflow.model.records import UNKNOWN, Discovered, Doubt, Trace
@@ -23,8 +25,7 @@ THOROUGH = Cue()
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """A package that has another version than a trace recorded."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.policies import ASK, REBUILD

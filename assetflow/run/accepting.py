@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from assetflow.fingerprint.hashing import SCHEME
 from assetflow.model.keys import AssetKey, split_slot

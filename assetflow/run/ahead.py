@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from assetflow.io.handover import LARGEST_BYTES, LEAST_BYTES
 from assetflow.model.keys import AssetKey
@@ -30,8 +31,7 @@ _DEEP_BYTES = 64 << 20
 """With more than this in memory that is not published, nothing starts on what was itself started ahead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(Struct, frozen=True):
     """What a step has made and not yet published, by output, as versions without a number.
 
     Their `location` is no place in the store: only who takes the value from memory can use them.
@@ -77,8 +77,7 @@ class Denied(BaseException):
     """What was computed ahead is to be thrown away. Never seen by anybody's code."""
 
 
-@dataclass(slots=True)
-class Started:
+class Started(Struct):
     """A function that was started ahead, on these versions. `held` is its result, if it came before the permit."""
 
     versions: Mapping[AssetKey, Version]

@@ -6,7 +6,8 @@ The texts that were kept with the old digests are compared with those of now. Wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.fingerprint.hashing import SCHEME

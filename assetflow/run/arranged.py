@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
@@ -31,8 +32,7 @@ if TYPE_CHECKING:  # most projects have no partitions, and load nothing of them
     from assetflow.run.settled import Settled
 
 
-@dataclass(frozen=True, slots=True)
-class Arranged:
+class Arranged(Struct, frozen=True):
     """The slots of a verb, what was found of the current partitions, and the sums of those (only when asked for)."""
 
     slots: Slots
@@ -40,8 +40,7 @@ class Arranged:
     totals: Mapping[AssetKey, SlotTotals] | None = None
 
 
-@dataclass(slots=True)
-class Arranging:
+class Arranging(Struct):
     """How the assets of a project become the slots of a verb. `load` gives the live project, if that may be asked.
 
     `looked` is what was seen of the sources above partitions: what they were asked then, a verb does not ask again.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import random
+
+from msgspec import Struct, field
 
 from assetflow.errors import DamagedVersion
 from assetflow.io.storage import Storage
@@ -26,8 +27,7 @@ from assetflow.run.reports import Inbox
 from assetflow.run.task import NodeResult
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
+class RunSettings(Struct, frozen=True):
     """What one run is given besides the plan. `log_folder` gets a file for each attempt, `inbox` what steps tell.
 
     `chance` gives numbers from 0 up to 1 for the jitter of retries. When more than `may_fail` assets have failed,
@@ -47,8 +47,7 @@ class RunSettings:
     is_apart: bool = False
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """The state of one node (one function) within the run."""
 
     keys: list[AssetKey]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, CheckFailed
 from assetflow.io.forms import value_words

@@ -6,9 +6,10 @@ import os
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+
+from msgspec import Struct
 
 from assetflow.errors import AssetDied
 from assetflow.model.durations import words
@@ -35,8 +36,7 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(Struct, frozen=True):
     """What is known of the end of a child.
 
     `status` is the wait status, None when nobody could be asked. `why` is `timeout`, `memory` or `lost` (it could not

@@ -11,9 +11,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assetflow.errors import SourceMissing
 from assetflow.files import Files, storage_error

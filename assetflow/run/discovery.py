@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
 from typing import Protocol, cast
+
+from msgspec import Struct, field
 
 from assetflow.model.spec import AssetSpec
 from assetflow.run.capture import StepLog, current_log, own_log
@@ -31,8 +32,7 @@ _ON_THE_WAY = re.compile(r".*[/\\](pathlib|runpy|tokenize|codecs)(\.py|[/\\]\w+\
 _MOST_FRAMES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where paths count: below `root` (without links: `real_root`), and not in `own`, which is relative to it."""
 
     root: str
@@ -62,8 +62,7 @@ class Place:
         return None if _FOREIGN.intersection(name.split("/")) else name
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """What one step did, by paths below the root. `opened` has the times of each file when it was first opened.
 
     They are None for a file that was not there. `written` are files that the step itself wrote, moved or removed;

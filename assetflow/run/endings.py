@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Attempt, NewTrace, Version

@@ -9,9 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
+
+from msgspec import Struct
 
 from assetflow.run.ahead import Announce, Announced
 from assetflow.run.interrupt import Interrupts
@@ -38,8 +39,7 @@ def nothing() -> None:
     """What runs in this process cannot be ended from outside."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """What an executor is made of: a way to carry out a task, and how many at a time.
 
     `cancel` ends what `work` has started elsewhere, such as child processes, so that the calls return. A `strict`

@@ -5,10 +5,11 @@ from __future__ import annotations
 import linecache
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import cast
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetFailed, AssetflowError, DamagedVersion, ProjectLoadError, Superseded
 from assetflow.model.keys import AssetKey

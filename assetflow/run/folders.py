@@ -11,8 +11,9 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.catalog.dynamic import DynamicKeys
@@ -30,8 +31,7 @@ if TYPE_CHECKING:  # as in io.hive
 _IO = "parquet"
 
 
-@dataclass(frozen=True, slots=True)
-class Unlike:
+class Unlike(Struct, frozen=True):
     """An asset whose folder does not show what is current, and in how many files."""
 
     asset: AssetKey

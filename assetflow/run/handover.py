@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from shutil import rmtree
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from assetflow.io.handover import FORMS, LARGEST_BYTES, OnFile, unless_the_disk_refuses
 from assetflow.model.keys import AssetKey

@@ -7,9 +7,11 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.rows import Row
 from assetflow.catalog.slots import SlotColumns, SlotCount, SlotRows, SlotTotals
@@ -35,8 +37,7 @@ _Columns = tuple[Sequence[int], Sequence[str], Sequence[str], Sequence[str], Seq
 """Those of `Held`, in any order of the partitions."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Struct, frozen=True):
     """Partitions by ordinal, with the names of their folders; as they came if one is of an earlier definition."""
 
     partitions: Sequence[str]

@@ -9,10 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.io.connection import turn
 from assetflow.model.hooks import Event
@@ -41,8 +43,7 @@ _NAMES = {
 """The event that each state of an outcome is; the other states are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookSetup:
+class HookSetup(Struct, frozen=True):
     """What hooks need to know of the project: its folder, that of all runs, and the function of each asset."""
 
     root: Path

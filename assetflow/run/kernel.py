@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _PROC = Path("/proc")
 IS_LINUX = sys.platform == "linux"
@@ -21,8 +22,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _ROUNDS_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """One line of the table of processes. `state` is the letter of the kernel: `Z` has ended and is not collected."""
 
     pid: int

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
+
+from msgspec import Struct, field
 
 from assetflow.errors import AssetDied, AssetflowError, ImportFailed, UsageError
 from assetflow.load.modules import ProjectPath
@@ -41,8 +42,7 @@ class NoChild(Exception):
         self.told = told
 
 
-@dataclass(slots=True)
-class Child:
+class Child(Struct):
     """A process that carries out one task at a time. `owner` marks what it stages; `ended` is how it ended."""
 
     pid: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
+
+from msgspec import Struct
 
 from assetflow.catalog.database import SCHEMA_VERSION
 from assetflow.catalog.token import files_around, is_quiet
@@ -33,8 +34,7 @@ from assetflow.run.unchanged import (
 _MOST_ANSWERS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(Struct, frozen=True):
     """What was taken before anything was looked at: what changes meanwhile then makes it another one."""
 
     manifest: str
@@ -52,8 +52,7 @@ class Before:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """From when until when an answer holds by the clock (UTC seconds); None where that has no say."""
 
     since: float | None = None
@@ -63,8 +62,7 @@ class Clock:
 ALWAYS = Clock()
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """All that answers rest on which need nothing but what is current, and when they hold."""
 
     settings: Settings

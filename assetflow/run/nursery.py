@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, cast
+
+from msgspec import Struct
 
 from assetflow.load.definitions import load_project
 from assetflow.load.live import Loaded
@@ -40,8 +41,7 @@ START = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Struct, frozen=True):
     """What is loaded: the settings as JSON, config overrides as a pickle, and where Python looks for modules."""
 
     settings: Mapping[str, object]
@@ -50,28 +50,24 @@ class Project:
     parent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(Struct, frozen=True):
     """The first answer: the project is loaded, or what is wrong. `threads` says that children cannot be forked."""
 
     error: StepError | None = None
     threads: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bear:
+class Bear(Struct, frozen=True):
     """Make a child; its connection, output and stack file come along with the message. The answer is its pid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(Struct, frozen=True):
     """Collect a child that has ended, and end what it left. The answer is `Buried`, or None while it lives."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Buried:
+class Buried(Struct, frozen=True):
     """How a child ended: its wait status and its largest resident set."""
 
     status: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from assetflow.errors import AssetFailed, AssetflowError, did_you_mean, error_classes
 from assetflow.model.durations import words
@@ -28,8 +29,7 @@ Debugger = Callable[[AssetKey, BaseException], None]
 """Called with an exception of the user's code and the asset that it failed, while its frames are still there."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepError:
+class StepError(Struct, frozen=True):
     """Why a step failed, without the exception itself, so that it can be stored and cross processes.
 
     `frame` holds line numbers and texts around the failing line of the user's code; `text` is the traceback from the
@@ -61,8 +61,7 @@ class StepError:
         return cls(what, facts=self.facts, fix=self.fix)
 
 
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
+class StepOutcome(Struct, frozen=True):
     """What happened to one asset in a run.
 
     state: materialized (a new version), unchanged (computed, same content), linked (an earlier result fits again),
@@ -114,8 +113,7 @@ class StepOutcome:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """What `materialize` did. `run_id` is None when there was nothing to do and so no run.
 
     `current` counts assets that were current already; `saved_s` is how long everything that did not run took last time.
@@ -184,8 +182,7 @@ class RunResult:
         return result_html(self)
 
 
-@dataclass(frozen=True, slots=True)
-class NextTry:
+class NextTry(Struct, frozen=True):
     """A failed asset is tried again: as attempt `number` of at most `of`, in `wait_s` seconds, because of `error`.
 
     `failed` is what became of the attempt before.

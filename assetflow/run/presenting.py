@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.keeping import Keeping

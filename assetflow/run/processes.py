@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetDied, AssetflowError
 from assetflow.io.storage import Storage

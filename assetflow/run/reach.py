@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from assetflow.model.code import CodeSource
 from assetflow.model.spec import AssetSpec
 from assetflow.run.seen import CodeNow
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """The code that a definition is made of: whole files, and lines of files. `whole` means all of the project."""
 
     whole: bool

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.catalog.commit_times import CommitTime, note_commit_times
@@ -28,8 +30,7 @@ _TIMES_AT_ONCE = 500
 """How long commits took is recorded after so many, and at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """An outcome on its way. With a `trace`, it is true when that is committed: then `done` says how.
 
     `kept` is the version of the head when no new one is stored; `lost` are versions whose bytes are gone,

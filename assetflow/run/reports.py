@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+
+from msgspec import Struct
 
 from assetflow.model.records import SpanTime
 
@@ -20,8 +21,7 @@ _NAMES = 500
 _OTHERS = "(others)"
 
 
-@dataclass(frozen=True, slots=True)
-class Progressed:
+class Progressed(Struct, frozen=True):
     """How far a step is: `done` of `total`, which may not be known. `message` is one line."""
 
     node: str
@@ -36,8 +36,7 @@ class Progressed:
         return min(1.0, max(0.0, self.done / self.total)) if self.total is not None and self.total > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
+class Stepped(Struct, frozen=True):
     """The totals so far of one span of a step. `place` tells the order in which spans first began."""
 
     node: str

@@ -7,7 +7,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.io.sources import Observation

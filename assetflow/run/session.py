@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.catalog.backups import back_up
 from assetflow.catalog.catalog import Catalog
@@ -64,8 +66,7 @@ _REMOVAL_S = 600.0
 """How long a run waits for gc, which holds the store only while it removes files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What was asked of `materialize`, and at which monotonic time it `began`."""
 
     expression: str | None = None
@@ -240,8 +241,7 @@ def _begin(
     return run_id
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(Struct):
     """How the run is written down if nothing else is learned: an exception of ours leaves it failed."""
 
     state: str = "failed"

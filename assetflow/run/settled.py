@@ -13,10 +13,12 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers
@@ -52,8 +54,7 @@ Contents = Callable[[AssetKey, InputSpec], str | None]
 """The digest of what an asset without partitions holds, as an input depends on it; None while that is not settled."""
 
 
-@dataclass(slots=True)
-class _Note:
+class _Note(Struct):
     """What an earlier look found of one asset."""
 
     rests_on: str
@@ -62,8 +63,7 @@ class _Note:
     folder_ns: int
 
 
-@dataclass(slots=True)
-class Settled:
+class Settled(Struct):
     """The partitions of each asset that are current, and what is needed to note them for the next look."""
 
     path: Path
@@ -127,8 +127,7 @@ class Settled:
         return stored
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
+class _Noted(Struct, frozen=True):
     """What an earlier look found of all assets, after which commit, and which trace was the newest then."""
 
     seq: int = 0
@@ -407,8 +406,7 @@ class Settling:
                 result.found.update(dict.fromkeys(keys, common))
 
 
-@dataclass(frozen=True)
-class _Inputs:
+class _Inputs(Struct, frozen=True, dict=True):
     """What an asset with partitions reads: as a whole, and in partitions."""
 
     key: AssetKey

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, UsageError, WrongReturn
 from assetflow.io.rows import Coding, Rows

@@ -9,9 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assetflow.errors import AssetFailed, AssetflowError, WrongReturn
 from assetflow.files import fresh_name, is_of_the_disk
@@ -46,8 +48,7 @@ from assetflow.run.task import Made, NodeResult, Task
 from assetflow.run.timing import Timer
 
 
-@dataclass(frozen=True, slots=True)
-class Workbench:
+class Workbench(Struct, frozen=True):
     """What a worker needs besides the task: the loaded project, the storage, the resources of the run.
 
     Without `discovery` it is not noted what functions open. `report` takes what steps tell while they run, from any
@@ -74,8 +75,7 @@ class Workbench:
             self.debugger(asset, error)
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     """One call in progress: its clock and what it holds for a moment. `asset` is what the function or check is for.
 
     `turn` is held until the function is done with the connection that others share. `seen` is what the function does
@@ -98,8 +98,7 @@ class _Call:
         return Timer(self.seconds, part)
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(Struct):
     """One output that is not yet published. `handed` is its value where others take it from memory."""
 
     output: LiveOutput

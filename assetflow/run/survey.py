@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
 from assetflow.catalog.keeping import Keeping
@@ -38,8 +40,7 @@ if TYPE_CHECKING:
     from assetflow.load.live import Loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """The world of one verb.
 
     `asked` are the answers of the version functions that were called just now, `times` those of the as_of functions.
@@ -56,8 +57,7 @@ class Survey:
     current: Current | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(Struct, frozen=True):
     """The heads of an environment: of assets without partitions, and of `parts`.
 
     `journaled` is how many transactions the journal had before they were read: while it has as many, so are the heads.

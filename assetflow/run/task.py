@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from assetflow.io.handover import OnFile
 from assetflow.io.publishing import Prepared
@@ -17,8 +18,7 @@ from assetflow.run.ahead import Permit
 from assetflow.run.outcome import StepError, inputs_words
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What an output is a function of, as its trace will record it. `as_of` is the time of the oldest data it reads."""
 
     input_key: str
@@ -52,8 +52,7 @@ class Origin:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One call of one function. `versions` and `observations` are what it reads, pinned by the coordinator.
 
     `present_hashes` are the data hashes of the outputs' current versions: content that equals them is not stored again.
@@ -95,8 +94,7 @@ class Task:
         return "".join([f"input  {words}\n" for words in inputs_words(inputs.values(), self.input_rows)])
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """One output of a call. `version` is None when the content equals the current version's.
 
     With an `error` a check refused it: then `version` is kept to be looked at, or `rejected` is the number of one that
@@ -119,8 +117,7 @@ class Made:
     """What is to be published before `version` is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeResult:
+class NodeResult(Struct, frozen=True):
     """What one call gave: `outputs`, or an error for all of them, or the reason of a skip.
 
     `is_denied`: it was started ahead on what did not come to be, and must be thought about anew.

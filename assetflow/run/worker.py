@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, NoReturn, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assetflow.errors import PlanMoved
 from assetflow.load.live import Loaded, make_resource
@@ -49,8 +51,7 @@ _HIGH = 200
 """Our files get numbers from here on: code that closes "all" files often means the first few."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """One task for a child. `owner` marks what it writes; `alone` means that the child ends with the task."""
 
     task: Task
@@ -58,8 +59,7 @@ class Order:
     alone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The answer to an order. `left_behind` names what is not as it was, `warnings` what did not fail the task."""
 
     result: NodeResult
@@ -67,15 +67,13 @@ class Done:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Something that a step tells while it runs."""
 
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
-class Goodbye:
+class Goodbye(Struct, frozen=True):
     """The child has put its resources away and ends."""
 
     warnings: tuple[str, ...] = ()

@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec import Struct
 
 from assetflow.errors import UsageError
 from assetflow.io.storage import Storage
@@ -84,8 +85,7 @@ def long() -> int:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """What an executor under test is made of.
 
     `means.work` carries out a task in this process. Executors that work elsewhere load the project of `settings` there;

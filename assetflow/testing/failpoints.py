@@ -11,9 +11,10 @@ import io
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Never, cast
+
+from msgspec import Struct, field
 
 Action = Literal["kill", "kill after", "torn", "short", "error"]
 """What happens at the point: die before it, after it, in the middle of a write; write half; raise."""
@@ -24,8 +25,7 @@ DESCRIPTOR = ("fsync", "fdatasync", "ftruncate", "write", "pwrite")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-@dataclass(slots=True)
-class Failpoints:
+class Failpoints(Struct):
     """Counts the operations below `folder`; at number `at` (from 1) `action` happens, when `lasting` from then on.
 
     `error` makes the exception of the action `error`. With `reads`, opening files to read them is a point as well.

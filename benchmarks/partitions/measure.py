@@ -180,7 +180,7 @@ def fill(project: Project, partitions: int) -> None:
 
 def revise(project: Project, day: str) -> None:
     """Give one day another content."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from assetflow.catalog.catalog import Catalog
     from assetflow.model.keys import AssetKey
@@ -226,7 +226,7 @@ def _hash(key: str, partition: str) -> str:
 
 
 def _inputs(spec: AssetSpec, partition: str, first: str) -> list[tuple[Any, Content, TraceInput]]:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from assetflow.model.keys import slot
     from assetflow.model.records import TraceInput
@@ -245,7 +245,7 @@ def _inputs(spec: AssetSpec, partition: str, first: str) -> list[tuple[Any, Cont
 
 
 def _trace(spec: AssetSpec, partition: str, first: str, like: Any, digest: str = "") -> NewTrace:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from assetflow.model.keys import slot
     from assetflow.model.records import NewTrace, NewVersion

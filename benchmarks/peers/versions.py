@@ -101,7 +101,7 @@ def _commit(store: Catalog, number: int, heads: Sequence[Head]) -> None:
 
 
 def _trace(head: Head, hashes: dict[Any, str], now: float) -> NewTrace:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from assetflow.model.records import NewTrace, NewVersion
 

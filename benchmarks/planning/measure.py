@@ -20,8 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head, Trace, TraceInput, Version

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pythons import libraries, version_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 HELPERS = """
@@ -61,7 +63,7 @@ def total(orders: list) -> int:
 
 SCRIPT = """
 import json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[2]]
+sys.path[:0] = sys.argv[1:]
 import assets
 from assetflow.fingerprint.code import code_fingerprint
 found = {name: code_fingerprint(getattr(assets, name), [sys.argv[2]]) for name in ("orders", "total")}
@@ -86,8 +88,8 @@ def fingerprints(folder: Path, *, python: str = sys.executable, cwd: Path = ROOT
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [python, "-c", SCRIPT, str(ROOT), str(folder)], cwd=cwd, env=environment, capture_output=True, text=True,
-        check=False,
+        [python, "-c", SCRIPT, str(ROOT), str(folder), libraries(version_of(python))],
+        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

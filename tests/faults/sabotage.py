@@ -206,7 +206,7 @@ def _errors_unmapped() -> None:
 
 
 def _gc_ignores_references() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from assetflow.care import removal
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assetflow.model.spec import AssetSpec
 from tests.model.story import Function, Input

@@ -7,9 +7,10 @@ import shutil
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+
+from msgspec.structs import replace
 
 from assetflow import Project
 from assetflow.care.restoring import restore

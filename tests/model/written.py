@@ -10,9 +10,11 @@ import json
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
+
+from msgspec.structs import replace
 
 from assetflow import Config, In, asset, assets, check, source
 from assetflow.errors import SourceMissing

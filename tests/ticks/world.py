@@ -7,9 +7,10 @@ import random
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec.structs import replace
 
 from assetflow.automation.locks import job_lock
 from assetflow.automation.rounds import JobState, look, resume, see, take

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from assetflow.automation.due import ON_TIME_S, decide, due_ticks, next_ticks, settled
 from assetflow.model.jobs import Tick

@@ -7,11 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from msgspec.structs import replace
 
 from assetflow.automation.requests import take_request
 from assetflow.automation.sensing import Looked, record, record_failure, state_of

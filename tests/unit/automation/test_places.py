@@ -203,7 +203,7 @@ def test_the_daemon_starts_as_many_processes_as_may_be_at_work(tmp_path: Path) -
         "from assetflow.automation.rounds import take_up\n"
         "from assetflow.load.settings import read_settings\n"
         "from assetflow.model.jobs import jobs_of\n"
-        "from dataclasses import replace\n"
+        "from msgspec.structs import replace\n"
         "settings = read_settings(Path(sys.argv[1]), environment={})\n"
         "def run(tick):\n"
         "    (Path(sys.argv[1]) / f'at-{tick.scheduled}').touch()\n"

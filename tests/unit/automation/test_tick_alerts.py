@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from assetflow.automation.daemon import ALERTS_S, Daemon, Work
 from assetflow.automation.declared import Declared

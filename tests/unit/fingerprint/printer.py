@@ -1,4 +1,4 @@
-"""Writes the fingerprints of a project's functions as JSON; needs only the standard library and assetflow's text.
+"""Writes the fingerprints of a project's functions as JSON; needs the standard library, msgspec and assetflow's text.
 
 Run as `python printer.py CHECKOUT ROOT MODULE...` by the interpreters that the stability test finds.
 """

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pythons import libraries, version_of
+
 HERE = Path(__file__).parent
 GOLDEN = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
 """A project in all shapes of code, and the fingerprint of each of its functions.
@@ -34,16 +36,11 @@ def tokens(python: str, root: Path, seed: str) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     checkout = HERE.parents[2]
-    environment = {"PYTHONHASHSEED": seed, "PATH": os.environ["PATH"]}
+    environment = {"PYTHONHASHSEED": seed, "PATH": os.environ["PATH"], "PYTHONPATH": libraries(version_of(python))}
     command = [python, "-s", str(HERE / "printer.py"), str(checkout), str(root), *GOLDEN["modules"]]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def version_of(python: str) -> str:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])

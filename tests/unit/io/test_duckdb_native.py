@@ -369,7 +369,7 @@ def test_a_folder_in_which_duckdb_would_open_another_file_is_refused(tmp_path: P
 
 
 def test_two_assets_whose_names_differ_in_case_alone_are_told(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     storage = Storage(tmp_path / "store", warehouse=tmp_path / "warehouse.duckdb")
     version = put(storage, pa.table({"a": [1]}))

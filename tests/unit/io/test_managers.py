@@ -481,7 +481,7 @@ def test_views_show_the_current_version_under_the_name_of_the_asset(tmp_path: Pa
 
 
 def test_an_asset_of_a_schema_is_shown_in_it(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     manager = warehouse(tmp_path)
     version, path = Place(manager, tmp_path).put(pa.table({"a": [1]}))

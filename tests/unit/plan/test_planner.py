@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
@@ -188,7 +189,7 @@ def test_an_asset_that_reads_other_columns_than_changed_is_cut_off() -> None:
 def with_code(project: Project, name: str, code: int) -> Project:
     return Project(
         project.sources,
-        [replace(one, code=code if one.name == name else one.code) for one in project.functions.values()],
+        [dataclasses.replace(one, code=code if one.name == name else one.code) for one in project.functions.values()],
     )
 
 
@@ -448,7 +449,7 @@ def test_the_estimate_is_what_the_last_computation_took() -> None:
     project = built(shop())
     memory = project.current["rates"]
     slow = replace(memory.head, trace=replace(memory.head.trace, started_at=10.0, finished_at=12.5))
-    project.current["rates"] = replace(memory, head=slow)
+    project.current["rates"] = dataclasses.replace(memory, head=slow)
     project.functions["report"].inputs = takes("orders")
     project.current.pop("orders")
     plan = planned(project)

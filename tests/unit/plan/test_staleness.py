@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head, Trace, TraceInput, Version

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from assetflow.model.policies import Cue
 from assetflow.model.records import Discovered, Doubt

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from assetflow.run.ahead import Announce, Announced
 from assetflow.run.executor import Executor, InlineExecutor, Means, ThreadExecutor

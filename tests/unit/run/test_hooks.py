@@ -21,7 +21,7 @@ import json
 def tell(event, by=""):
     path = Path(__file__).parent / "told.jsonl"
     with path.open("a") as file:
-        facts = {name: getattr(event, name) for name in event.__dataclass_fields__ if name not in ("check", "checks")}
+        facts = {name: getattr(event, name) for name in event.__struct_fields__ if name not in ("check", "checks")}
         facts |= {"by": by, "check": event.check and event.check.name, "checks": [c.name for c in event.checks]}
         file.write(json.dumps(facts, default=str) + "\\n")
 """
