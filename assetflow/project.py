@@ -308,7 +308,7 @@ class Project(
             selection_text(expression), force, with_upstream, executor, workers, fail_fast, wait_s, began, saved,
             retries, timeout_s, config or {}, debugger, tick, partitions, max_failures, cause, rebuild,
         )  # fmt: skip
-        found, arranging = None, self._arranging(ask=True, now=now)
+        earlier, arranging = None, self._arranging(ask=True, now=now)
         if not config:
             found, plan, is_tidy = self._look(request, arranging)
             if saved is not None:
@@ -317,6 +317,7 @@ class Project(
                 remember_if_possible(self.settings.catalog_path, self.env, found)
                 self._present_again()
                 return nothing_to_do(plan, began)
+            earlier = found, plan
         loaded = self._load(config)
         graph = keyed(AssetGraph(loaded.specs), self.settings)
         targets = self._select(graph, expression)
@@ -326,7 +327,7 @@ class Project(
         def arrange(catalog: Catalog) -> Slots:
             return anew(graph, targets, partitions, catalog, force=force, rebuild=rebuild).slots
 
-        result = run_session(self.settings, loaded, arrange, self.storage, request, observer, found)
+        result = run_session(self.settings, loaded, arrange, self.storage, request, observer, earlier)
         if not config and any(spec.partitions is not None for spec in graph.specs.values()):
             with suppress(AssetflowError), self._catalog() as catalog:  # it only saves time later
                 anew.note_anew(graph, catalog)

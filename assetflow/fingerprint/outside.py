@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import takewhile
 from types import ModuleType
 
 WITHOUT_MEANING = frozenset(["_thread.lock", "_thread.RLock", "builtins.object", "threading.Condition", "os._Environ"])
@@ -57,12 +60,53 @@ def distributions(references: Iterable[str]) -> dict[str, str]:
 def _distributions_of(top: str) -> tuple[tuple[str, str], ...]:
     if not top or top in sys.stdlib_module_names or top not in sys.modules or not _is_installed(sys.modules[top]):
         return ()
+    if (found := _stated_version(top)) is not None:  # most packages are called like their module
+        return ((top, found),)
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return ((top, version(top)),)  # most packages are called like their module, and this reads one file only
+        return ((top, version(top)),)
     except PackageNotFoundError:
         return tuple((name, version(name)) for name in sorted(set(_by_package().get(top, ()))))
+
+
+def _stated_version(name: str) -> str | None:
+    """The version that an installed distribution states, or None where `importlib.metadata` has to look for it.
+
+    That would import the packages for e-mail, and parse all of a description for one line of its head.
+    """
+    folders = _metadata_folders().get(_normalized(name), [])
+    if len(folders) != 1:
+        return None
+    try:
+        with open(os.path.join(folders[0], "METADATA"), encoding="utf-8") as lines:  # noqa: PTH118
+            head = takewhile(str.strip, lines)
+            return next((line[8:].strip() for line in head if line.startswith("Version:")), None)
+    except (OSError, ValueError):
+        return None
+
+
+@cache
+def _metadata_folders() -> Mapping[str, list[str]]:
+    """The folders with the metadata of distributions, by normalized name, of the first place that has the name."""
+    found: dict[str, list[str]] = {}
+    for place in dict.fromkeys(sys.path):
+        here: dict[str, list[str]] = {}
+        try:
+            entries = os.listdir(place or ".")  # noqa: PTH208 - a Path for each entry costs more than the listing
+        except OSError:
+            continue  # no folder, or one that cannot be read
+        for entry in entries:
+            if entry.endswith((".dist-info", ".egg-info")):
+                name = _normalized(entry.rpartition(".")[0].partition("-")[0])
+                here.setdefault(name, []).append(f"{place}{os.sep}{entry}")
+        found = {**here, **found}
+    return found
+
+
+def _normalized(name: str) -> str:
+    """A name of a distribution as all of its spellings share it (the packaging guide's name normalization)."""
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _is_installed(module: object) -> bool:

@@ -28,19 +28,21 @@ _IS = r"""["']?\s*[:=]\s*["']?"""
 _TYPES = r"(?!(?:str|bytes|int|Any|None|object|Secret|SecretStr|Optional)\b)"
 _VALUE = r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|["']?[^\s,;&"'`)\]}]+)"""
 
-_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
-    (("private key-----",), re.compile(rf"{_BEGIN}(?:(?:[\w+/=\s:,.\\]|-(?!----))*{_END}|[\w+/=\s\\]*)"), STARS),
-    (("akia", "asia", "abia", "acca"), re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"), STARS),
-    (("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), STARS),
-    (("://",), re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@"), rf"\1{STARS}@"),
-    (("authorization",), re.compile(rf"(?i)(\bauthorization{_IS}(?:\w+\s+)?)[^\s\"',]+"), rf"\1{STARS}"),
+_PATTERNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("private key-----",), rf"{_BEGIN}(?:(?:[\w+/=\s:,.\\]|-(?!----))*{_END}|[\w+/=\s\\]*)", STARS),
+    (("akia", "asia", "abia", "acca"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", STARS),
+    (("eyj",), r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*", STARS),
+    (("://",), r"(\b[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#\"'<>]+@", rf"\1{STARS}@"),
+    (("authorization",), rf"(?i)(\bauthorization{_IS}(?:\w+\s+)?)[^\s\"',]+", rf"\1{STARS}"),
     (
         ("pass", "pwd", "secret", "key", "token"),
-        re.compile(rf"(?i)((?:\b|_)(?:{_NAME})[\"']?\]?(?:\s*=\s*|\s*:\s*{_TYPES})){_VALUE}"),
+        rf"(?i)((?:\b|_)(?:{_NAME})[\"']?\]?(?:\s*=\s*|\s*:\s*{_TYPES})){_VALUE}",
         rf"\1{STARS}",
     ),
 )  # fmt: skip
-"""Words without which a pattern cannot fit (in lower case), the pattern, and what stands in its place."""
+"""Words without which a pattern cannot fit (in lower case), the pattern, and what stands in its place.
+
+`re` keeps them when one is first needed, which in most runs none is: compiling them takes milliseconds."""
 
 
 class Redactor:
@@ -90,7 +92,7 @@ class Redactor:
         for words, pattern, stars in _PATTERNS:
             for word in words:
                 if word in lower:
-                    text = pattern.sub(stars, text)
+                    text = re.sub(pattern, stars, text)
                     break
         return text
 
@@ -111,7 +113,7 @@ class Redactor:
             self._compile()
         known = () if self._pattern is None else (self._pattern,)
         for pattern in (*known, *(pattern for _, pattern, _ in _PATTERNS)):
-            for match in pattern.finditer(text):
+            for match in re.finditer(pattern, text):
                 if match.start() < at < match.end():
                     at = match.start()
         return at

@@ -27,7 +27,7 @@ from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import Slots
-from assetflow.plan.planner import Plan, make_plan
+from assetflow.plan.planner import Plan, make_plan, means_the_same
 from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.plan.undecided import undecided_names
@@ -102,9 +102,11 @@ def run_session(
     storage: Storage,
     request: Request,
     observer: Observer | None,
-    earlier: Survey | None = None,
+    earlier: tuple[Survey, Plan] | None = None,
 ) -> RunResult:
-    """Plan under the lock of the environment and carry the plan out. `earlier` is what the verb has seen before.
+    """Plan under the lock of the environment and carry the plan out.
+
+    `earlier` is what the verb has seen before, and what it would have done.
 
     `arrange` says what the run is about, as the catalog is when the lock is held.
 
@@ -129,7 +131,7 @@ def _carry_out(
     storage: Storage,
     request: Request,
     watcher: Observer,
-    earlier: Survey | None,
+    earlier: tuple[Survey, Plan] | None,
 ) -> RunResult:
     with ExitStack() as stack:
         stack.enter_context(environment_lock(settings, request.wait_s, on_wait=watcher.queued))
@@ -141,12 +143,13 @@ def _carry_out(
         if any(spec.env_vars for spec in graph.specs.values()):
             make_salt(settings.catalog_path)  # before anything is recorded that depends on it
         found = survey(
-            slots, settings.env, catalog, storage, lambda: loaded, earlier, root=settings.root,
+            slots, settings.env, catalog, storage, lambda: loaded, earlier and earlier[0], root=settings.root,
             code=loaded.code_sources, discover=settings.discover,
         )  # fmt: skip
         remember(catalog, settings.env, found)
         forced = frozenset(targets) if request.force else frozenset[AssetKey]()
-        plan, world, loaded = in_batches(_plan(settings, request, found, targets, forced), found.world, loaded)
+        plan = _plan(settings, request, found, targets, forced, earlier)
+        plan, world, loaded = in_batches(plan, found.world, loaded)
         alerts = _alerts(settings, loaded, catalog)
         if is_quiet(plan):
             _tidy_up(settings, catalog, storage, watcher, alerts)
@@ -196,15 +199,31 @@ def _discovery(settings: Settings, loaded: Loaded, found: Survey) -> Discovery |
 
 
 def _plan(
-    settings: Settings, request: Request, found: Survey, targets: tuple[AssetKey, ...], forced: frozenset[AssetKey]
-) -> Plan:  # fmt: skip
-    plan = make_plan(
-        found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
-        forced=forced, workers=_workers(settings, request),
-    )  # fmt: skip
+    settings: Settings,
+    request: Request,
+    found: Survey,
+    targets: tuple[AssetKey, ...],
+    forced: frozenset[AssetKey],
+    earlier: tuple[Survey, Plan] | None,
+) -> Plan:
+    workers = _workers(settings, request)
+    if earlier is not None and _still_holds(*earlier, found, targets):
+        plan = replace(earlier[1], workers=workers)
+    else:
+        plan = make_plan(
+            found.world, targets, selection=request.expression or "", with_upstream=request.with_upstream,
+            forced=forced, workers=workers,
+        )  # fmt: skip
     if request.saved is not None:
         request.saved.must_be(plan)
     return plan
+
+
+def _still_holds(before: Survey, plan: Plan, now: Survey, targets: tuple[AssetKey, ...]) -> bool:
+    """Whether the plan made before the lock was held is the one of now; one that links to other bytes is made again."""
+    if plan.targets != targets or any(step.link is not None for step in plan):
+        return False
+    return means_the_same(before.world, now.world)
 
 
 def _alerts(settings: Settings, loaded: Loaded, catalog: Catalog) -> RunAlerts | None:

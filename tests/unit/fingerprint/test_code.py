@@ -6,11 +6,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from assetflow.fingerprint import outside
 from assetflow.fingerprint.code import CodeFingerprint, code_fingerprint
 
 Fingerprint = Callable[..., CodeFingerprint]
@@ -235,3 +237,34 @@ def test_digest_is_the_same_in_every_process_and_version(fingerprint: Fingerprin
                 return helper(x)["k"], RATES, lambda q: q
     """
     assert fingerprint(text).digest == "7ebbf3719b931eb46b75361d89b29895"
+
+
+def test_the_versions_of_distributions_are_those_that_their_metadata_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "site-packages"
+    for folder, head in (
+        ("Own.Made-1.2_3.dist-info", "Metadata-Version: 2.1\nName: Own.Made\nVersion: 1.2-3\n\nVersion: of the text\n"),
+        ("twice-1.0.dist-info", "Metadata-Version: 2.1\nName: twice\nVersion: 1.0\n"),
+        ("old-0.9.egg-info", ""),
+    ):
+        (place / folder).mkdir(parents=True)
+        (place / folder / "METADATA").write_text(head)
+    (place / "old-0.9.egg-info" / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: old\nVersion: 0.9\n")
+    for name in ("own_made", "twice", "old"):
+        (place / f"{name}.py").touch()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(place))
+    for name in ("own_made", "twice", "old"):
+        importlib.import_module(name)
+    outside._metadata_folders.cache_clear()
+    importlib.import_module("dateutil")
+
+    assert outside.distributions(["module own_made.x", "function twice.y", "class old.Z"]) == {
+        "own_made": "1.2-3", "twice": "1.0", "old": "0.9",
+    }  # fmt: skip
+    assert outside.distributions(["module pandas.DataFrame", "function dateutil.parser.parse", "builtin os.stat"]) == {
+        "pandas": metadata.version("pandas"),
+        "python-dateutil": metadata.version("python-dateutil"),
+    }
+    outside._metadata_folders.cache_clear()

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from assetflow.model.keys import AssetKey
-from assetflow.model.records import Head
+from assetflow.model.records import Discovered, Doubt, Head, Pin
 from assetflow.model.spec import InputSpec
-from assetflow.plan.planner import Plan, World, make_plan
+from assetflow.plan.planner import Plan, World, make_plan, means_the_same
 from tests.unit.plan.simulated import Function, Project
 
 
@@ -558,3 +558,32 @@ def best_time(project: Project) -> float:
         times.append(time.process_time() - began)
     gc.enable()
     return min(times)
+
+
+def test_a_plan_is_made_again_when_anything_that_it_goes_by_has_changed() -> None:
+    project = built(shop())
+    key, world = AssetKey("rates"), project.world()
+    project.functions["report"].inputs = takes("orders")
+    others = [
+        replace(world, **change)
+        for change in (
+            {"graph": project.graph()},
+            {"env": "prod"},
+            {"heads": {**world.heads, (key, ""): replace(world.heads[key, ""], seq=99)}},
+            {"sources": {**world.sources, AssetKey("fx"): replace(world.sources[AssetKey("fx")], token="t1")}},
+            {"lost": frozenset([key])},
+            {"pins": {key: Pin(key, "", "pin", "ann", 0.0)}},
+            {"doubts": {key: Doubt(3, "invalidate", "ann", 0.0)}},
+            {"unsteady": frozenset([(key, "k")])},
+            {"discovered": Discovered({"a.csv": "1"}, {})},
+            {"settled": frozenset([key])},
+            {"current": {key: 1}},
+            {"crowds": {key: None}},
+            {"unmet": {key: takes("fx")[0]}},
+        )
+    ]
+
+    assert means_the_same(world, replace(world, at=world.at + 1, traces=lambda keys: {}))
+    assert [means_the_same(world, other) for other in others] == [False] * len(others)
+    looked_up = {"traces", "durations", "linkable", "at"}
+    assert len(others) == len(set(World.__struct_fields__) - looked_up)
