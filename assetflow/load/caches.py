@@ -19,17 +19,26 @@ def write_cache(path: Path | str, stored: object, texts: Sequence[str] = ()) -> 
 
     `texts` are lines that follow as they are, for who will want them so.
     """
+    try:
+        lines = [json.dumps(stored, separators=(",", ":")), *texts]
+        data = "\n".join(lines).encode()
+    except (TypeError, ValueError):
+        return -1
+    return write_sealed(path, data)
+
+
+def write_sealed(path: Path | str, data: bytes) -> int:
+    """Keep bytes in a cache file, by atomic replacement; its size, or -1 when they cannot be kept."""
     target = str(path)
     temporary = f"{target}.{os.getpid()}"
     try:
-        lines = [json.dumps(stored, separators=(",", ":")), *texts]
-        content = sealed("\n".join(lines).encode())
+        content = sealed(data)
         make_cache_folder(os.path.dirname(target))  # noqa: PTH120
-        # Readable by its owner alone, as config values are in it.
+        # Readable by its owner alone, as config values and what stands in modules are in it.
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
             stream.write(content)
         os.replace(temporary, target)  # noqa: PTH105
-    except (OSError, TypeError, ValueError):
+    except (OSError, ValueError):
         # Without a cache the next command does the work again, which is slower and just as right.
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108

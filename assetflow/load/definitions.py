@@ -64,7 +64,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
     """
     known = read_indexes(settings)
     with indexing_beside(settings.root, () if known else settings.modules) as beside:
-        imported = import_project(settings.root, settings.modules)
+        imported = import_project(settings.root, settings.modules, settings.state_path / "cache")
         indexes = {**known, **beside.rows()}
     files = ProjectFiles(imported.files.roots, {path: one.content for path, one in imported.sources.items()}, indexes)
     project = Project(settings, files, collect(imported.modules), problems=list(imported.problems))

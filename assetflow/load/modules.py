@@ -1,7 +1,8 @@
 """Importing the user's modules: afresh, from their text, with what they print and read kept in view.
 
 Compiled files (`.pyc`) are not used for the project's own modules: they are matched to the source by second and size,
-so an edit within a second could run the old code under the fingerprint of the new.
+so an edit within a second could run the old code under the fingerprint of the new. Their compiled code is kept in the
+cache folder instead and matched by all of the text that was read (`load/compiled.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from msgspec import Struct, field
 
 from assetflow.errors import DefinitionError, ImportFailed, Location, near_names
 from assetflow.fingerprint.files import ProjectFiles
+from assetflow.load.compiled import CompiledModules
 from assetflow.load.reads import Reads, watch_reads
 
 _NOT_IMPORTED = frozenset(["__main__", "conftest", "tests", "test", "setup"])
@@ -51,24 +53,26 @@ class ProjectPath(str):
 class FreshLoader(SourceFileLoader):
     """Loads a module from its text and keeps the text. A module loaded by it belongs to a loaded project."""
 
-    def __init__(self, fullname: str, path: str, sources: dict[str, ReadSource]) -> None:
+    def __init__(self, fullname: str, path: str, sources: dict[str, ReadSource], compiled: CompiledModules) -> None:
         super().__init__(fullname, path)
         self._sources = sources
+        self._compiled = compiled
 
     def get_code(self, fullname: str) -> object:  # type: ignore[override]
-        """The code compiled from the text, never from a `.pyc`."""
+        """The code compiled from the text, now or by an earlier load, never from a `.pyc`."""
         path = self.get_filename(fullname)
         found = Path(path).stat()
         content = self.get_data(path)
         self._sources[path] = ReadSource(content, (found.st_size, found.st_mtime_ns, found.st_ino))
-        return self.source_to_code(content, path)
+        return self._compiled.code(path, content, lambda: self.source_to_code(content, path))
 
 
 class _Finder(MetaPathFinder):
     """Finds the project's modules as Python would, and loads them with `FreshLoader`."""
 
-    def __init__(self, imported: Imported) -> None:
+    def __init__(self, imported: Imported, compiled: CompiledModules) -> None:
         self._imported = imported
+        self._compiled = compiled
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -79,12 +83,14 @@ class _Finder(MetaPathFinder):
             return None
         if not self._imported.files.is_project(spec.origin):
             return None
-        spec.loader = FreshLoader(fullname, spec.origin, self._imported.sources)
+        spec.loader = FreshLoader(fullname, spec.origin, self._imported.sources, self._compiled)
         return spec
 
 
-def import_project(root: Path, names: Sequence[str]) -> Imported:
+def import_project(root: Path, names: Sequence[str], cache: Path) -> Imported:
     """Import the modules and packages (with all their submodules) of the project at `root`.
+
+    Their compiled code is kept in a folder in `cache`.
 
     The search path keeps the project's folders first, because asset functions may import when they run. What a module
     prints goes to stderr. A module that fails is a problem in the answer and does not stop the others.
@@ -95,7 +101,8 @@ def import_project(root: Path, names: Sequence[str]) -> Imported:
     tops = [name.partition(".")[0] for name in names]
     imported = Imported(ProjectFiles([*reversed(folders), *_homes_outside(tops, folders)]))
     _forget(imported.files, tops)
-    finder = _Finder(imported)
+    compiled = CompiledModules(cache / "compiled")
+    finder = _Finder(imported, compiled)
     sys.meta_path.insert(0, finder)
     try:
         with redirect_stdout(sys.stderr), watch_reads(root, imported.reads), _loaded_modules_kept(imported):
@@ -103,6 +110,7 @@ def import_project(root: Path, names: Sequence[str]) -> Imported:
                 _import_tree(name, imported, root)
     finally:
         sys.meta_path.remove(finder)
+    compiled.keep(is_whole=not imported.problems)
     unique = {(str(one.where), one.what): one for one in imported.problems}
     imported.problems[:] = unique.values()
     return imported
