@@ -114,14 +114,17 @@ def test_what_was_damaged_is_compiled_again(write: Write, damage: Callable[[byte
     assert second["compiled"] == ["shop.py"]
 
 
-def test_the_file_of_another_module_is_not_taken(write: Write) -> None:
-    root = write('modules = ["works"]\n', works__a=SHOP, works__b=SHOP.replace("total", "other"))
-    first, _ = loaded_apart(root)
-    one, two = (path.read_bytes() for path in kept(root))
-    for path, data in zip(kept(root), (two, one), strict=True):
+def test_the_file_of_another_module_is_not_taken(load: Load, tmp_path: Path) -> None:
+    helper = "def where():\n    raise ValueError\n"
+    load('modules = ["works"]\n', works__a=SHOP, works__one=helper, works__two=helper)
+    contents = [path.read_bytes() for path in kept(tmp_path)]
+    for path, data in zip(kept(tmp_path), contents[1:] + contents[:1], strict=True):
         path.write_bytes(data)
+    load('modules = ["works"]\n')
 
-    assert loaded_apart(root)[0] == first
+    assert sys.modules["works.a"].total() == 1
+    assert code_of("works.one").co_filename == str(tmp_path / "works" / "one.py")
+    assert code_of("works.two").co_filename == str(tmp_path / "works" / "two.py")
 
 
 def test_each_of_two_modules_of_one_text_has_its_own_file_in_tracebacks(load: Load, tmp_path: Path) -> None:
@@ -196,10 +199,15 @@ def test_modules_that_are_gone_leave_no_files(write: Write) -> None:
         loaded_apart(root)
     assert len(kept(root)) == 3
 
-    (root / "works" / "c.py").write_text("def (:\n")
-    (root / "works" / "b5.py").write_text("1\n")
+
+def test_a_load_that_failed_takes_nothing_from_modules_that_it_did_not_reach(write: Write) -> None:
+    root = write('modules = ["shop", "works"]\n', **{"works/__init__": "RIGHT = 1\n"}, works__a=SHOP, shop="")
+    loaded_apart(root)
+    write('modules = ["shop", "works"]\n', **{"works/__init__": "1 / 0\n"}, shop="RIGHT = 1\n")
     assert loaded_apart(root)[0]["problems"]
-    assert len(kept(root)) == 3  # of a load that failed it is not known which modules there are
+    write('modules = ["shop", "works"]\n', **{"works/__init__": "RIGHT = 1\n"})
+
+    assert loaded_apart(root)[0]["compiled"] == ["__init__.py"]
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(write: Write) -> None:
