@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
+from types import FunctionType
 
 from msgspec import Struct, field
 
+from assetflow.fingerprint.alone import Alone, alone
 from assetflow.fingerprint.duckdb import shares_duckdb
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.graph import closure_digests, reachable
@@ -69,10 +71,17 @@ class Fingerprinter:
     Args:
         files: the files of the project.
         value_digest: gives plain data for values of numpy, pandas, pyarrow and polars, or None.
+        texts: code that was reached before, by local digest; without it what is known of functions is not made use of.
     """
 
-    def __init__(self, files: ProjectFiles, value_digest: ValueDigest | None = None) -> None:
-        self._files = files
+    def __init__(
+        self,
+        files: ProjectFiles,
+        value_digest: ValueDigest | None = None,
+        texts: Mapping[str, CodeSource] | None = None,
+    ) -> None:
+        self._files, self._texts = files, texts or {}
+        self._kept: dict[str, CodeSource] = {}
         self._graph = Resolver(files, value_digest)
         self._variants: dict[tuple[bool, bool, bool], _Variant] = {}
         self._edges: list[list[tuple[str, int]]] = []
@@ -83,6 +92,8 @@ class Fingerprinter:
 
     def of(self, function: Callable[..., object]) -> CodeFingerprint:
         """The fingerprint of `function`."""
+        if (known := self._known(function)) is not None:
+            return known
         module = getattr(function, "__module__", None) or ""
         origin = Origin(getattr(getattr(function, "__code__", None), "co_filename", ""), module, "function")
         reference = self._graph.resolve(function, origin)
@@ -97,7 +108,7 @@ class Fingerprinter:
         variant.reached.update(members)
         noted = [member for member in members if member in self._noted]
         nodes = self._graph.nodes
-        return CodeFingerprint(
+        found = CodeFingerprint(
             variant.closures[reference],
             self._parts(members, module, variant.local),
             {variant.local[member]: variant.sources[member] for member in members},
@@ -105,10 +116,37 @@ class Fingerprinter:
             distributions(name for member in noted for _, name in nodes[member].outside),
             not self._sharing.isdisjoint(noted),
         )
+        if members == [reference] and isinstance(function, FunctionType):
+            self._keep(function, nodes[reference], found)
+        return found
+
+    def _known(self, function: Callable[..., object]) -> CodeFingerprint | None:
+        """What an earlier load found, of a function of which it still holds."""
+        if not self._texts or not isinstance(function, FunctionType):
+            return None
+        code = function.__code__
+        rows, key = self._files.alone(code)
+        if key not in rows:
+            return None
+        one = Alone.from_row(rows[key])
+        source, place = self._texts.get(one.local), (self._files.relative(code.co_filename), code.co_firstlineno)
+        if source is None or (source.file, source.line) != place or not one.holds(function, self._graph):
+            return None
+        self._kept[one.local] = source
+        sources, packages = {one.local: source}, distributions(one.outside)
+        return CodeFingerprint(one.digest, {one.name: one.local}, sources, (), packages, one.shares_duckdb)
+
+    def _keep(self, function: FunctionType, node: Node, found: CodeFingerprint) -> None:
+        ((name, local),) = found.parts.items()
+        one = alone(function, node, self._graph, (found.digest, local, name, found.shares_duckdb))
+        if one is not None:
+            rows, key = self._files.alone(function.__code__)
+            rows[key] = one.row()
+            self._files.has_more = True
 
     def sources(self) -> dict[str, CodeSource]:
         """The texts of all that the fingerprints reached so far, by local digest."""
-        return {
+        return self._kept | {
             one.local[member]: one.sources[member] for one in self._variants.values() for member in sorted(one.reached)
         }
 

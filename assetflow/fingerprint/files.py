@@ -10,7 +10,7 @@ from types import CodeType, ModuleType
 from typing import cast
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.fingerprint.index import FORMAT, Earlier, FileIndex, Piece, index_of, tree_digest
+from assetflow.fingerprint.index import FORMAT, Earlier, FileIndex, Piece, index_of, place_key, tree_digest
 from assetflow.fingerprint.scopes import ImportedName
 
 _ASSETFLOW = str(Path(__file__).parents[1]) + os.sep
@@ -115,6 +115,11 @@ class ProjectFiles:
         if len(pieces) < 2:
             return pieces
         return _with_span(pieces, code) or [one for one in pieces if self._may_be(one, code)] or pieces
+
+    def alone(self, code: CodeType) -> tuple[dict[str, object], str]:
+        """What is kept of functions of a file that reach nothing of the project, and the key of this one's code."""
+        found = self.index(code.co_filename)
+        return {} if found is None else found.alone, place_key(code.co_qualname, code.co_firstlineno)
 
     def _may_be(self, piece: Piece, code: CodeType) -> bool:
         """Whether a lambda compiles to this code: Python 3.12 gives no places for a body of one constant."""

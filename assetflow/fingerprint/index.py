@@ -21,7 +21,7 @@ from assetflow.fingerprint.spoken import spoken_in
 from assetflow.fingerprint.trees import children, walk
 from assetflow.fingerprint.values import encode_value
 
-FORMAT = "index-3"
+FORMAT = "index-4"
 """Part of the key under which indexes are kept; another form of them needs another."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -79,17 +79,19 @@ _RowParts = tuple[
 class FileIndex:
     """The index of one file. `row` is its JSON form; pieces are read out of it when they are asked for.
 
-    First in it is the digest of the whole file, once somebody has asked `ProjectFiles.tree` for it.
+    First in it is the digest of the whole file, once somebody has asked `ProjectFiles.tree` for it. `alone` is what is
+    kept of functions that reach nothing of the project (`alone.py`), by name and line.
     """
 
     def __init__(self, row: list[object]) -> None:
-        _, imports, names, patches, accessors, pieces, _ = row
+        _, imports, names, patches, accessors, pieces, _, alone = row
         self.row = row
         self.imports = tuple(ImportedName(*one) for one in cast("list[tuple[int, str, str, str]]", imports))
         self.names = cast("dict[str, list[object]]", names)
         self.patches = tuple(cast("list[str]", patches))
         self.accessors = cast("list[list[str]]", accessors)
         self._rows = cast("list[Row]", pieces)
+        self.alone = cast("dict[str, object]", alone)
         self._functions: dict[tuple[str, int], list[int]] = {}
         self._classes: dict[str, list[int]] = {}
         for place, found in enumerate(self._rows):
@@ -129,19 +131,31 @@ class Earlier:
     """The rows of functions and classes in indexes that were made before, by the digest of their text."""
 
     def __init__(self, rows: Iterable[Sequence[object]]) -> None:
-        self._known: dict[str, tuple[int, list[Row]]] = {}
+        self._known: dict[str, tuple[int, list[Row], dict[str, object]]] = {}
         for row in rows:
-            pieces = cast("list[Row]", row[5])
+            pieces, alone = cast("list[Row]", row[5]), cast("dict[str, object]", row[7])
             for text, line, start, end in cast("list[tuple[str, int, int, int]]", row[6]):
-                self._known[text] = line, pieces[start:end]
+                self._known[text] = line, pieces[start:end], alone
 
-    def rows(self, text: str, line: int) -> list[Row] | None:
-        """The rows of what is in a statement with this text that starts on `line`; None when there was none such."""
+    def rows(self, text: str, line: int, alone: dict[str, object]) -> list[Row] | None:
+        """The rows of what is in a statement with this text that starts on `line`; None when there was none such.
+
+        What is known of functions alone goes along where the line is the same, into `alone`.
+        """
         found = self._known.get(text)
         if found is None:
             return None
-        before, rows = found
-        return rows if before == line else [_moved(row, line - before) for row in rows]
+        before, rows, known = found
+        if before != line:
+            return [_moved(row, line - before) for row in rows]
+        names = (place_key(cast("str", row[0]), cast("int", row[1])) for row in rows)
+        alone.update((name, known[name]) for name in names if name in known)
+        return rows
+
+
+def place_key(name: str, line: int) -> str:
+    """What a function with this qualified name that starts on this line is kept under."""
+    return f"{name}:{line}"
 
 
 def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -> FileIndex:
@@ -156,9 +170,10 @@ def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -
     pieces: list[Row] = []
     texts: list[list[object]] = []
     known: dict[int, bytes] = {}
+    alone: dict[str, object] = {}
     for place, statement in reversed(list(enumerate(tree.body))):
         line, text = _text_of(statement, lines, marks)
-        rows = earlier.rows(text, line) if earlier is not None and text else None
+        rows = earlier.rows(text, line, alone) if earlier is not None and text else None
         if rows is None:
             nodes = leave_out_policies(statement)
             kinds = set(map(type, nodes))
@@ -183,7 +198,7 @@ def index_of(tree: ast.Module, content: bytes, earlier: Earlier | None = None) -
     imports.sort(key=itemgetter(0, 1))  # those further out first, as the last one of a name is taken
     named = [[one.level, one.module, one.name, one.bound] for one in imports_in(one for _, _, one in imports)]
     names = {name: [line, signs] for name, line, signs in _names(tree)}
-    return FileIndex(["", named, names, sorted(patches), accessors, pieces, texts])
+    return FileIndex(["", named, names, sorted(patches), accessors, pieces, texts, alone])
 
 
 def tree_digest(tree: ast.Module) -> str:

@@ -50,11 +50,7 @@ class Names(Values):
                 continue
             if first in bound:
                 self._follow_import(node, chain, bound[first], piece, origin)
-            key = (id(names), chain)
-            if key not in self._met:
-                value = names.get(first, UNSET)  # what is no global is built in, or fails: its name says it all
-                self._met[key] = None if value is UNSET else self._follow(chain, value, self.place_of(first, origin))
-            met = self._met[key]
+            met = self._meet(chain, names, origin)
             if met is not None:
                 self._note(node, met, chain, piece)
         for imported in piece.imports:
@@ -64,6 +60,19 @@ class Names(Values):
         if piece.signs:
             self._heed(node, piece, names, origin)
         self._read_patched(node, piece)
+
+    def leads_to(self, chain: str, names: dict[str, object], origin: Origin) -> Reference | None:
+        """What a chain of globals means; None for a name that is built in, or that nothing has."""
+        met = self._meet(chain, names, origin)
+        return None if met is None else met[1]
+
+    def _meet(self, chain: str, names: dict[str, object], origin: Origin) -> Met | None:
+        key = (id(names), chain)
+        if key not in self._met:
+            first = chain.partition(".")[0]
+            value = names.get(first, UNSET)  # what is no global is built in, or fails: its name says it all
+            self._met[key] = None if value is UNSET else self._follow(chain, value, self.place_of(first, origin))
+        return self._met[key]
 
     def _read_words(
         self, node: Node, piece: Piece, chains: Iterable[str], cells: Mapping[str, object],
@@ -231,15 +240,23 @@ class Names(Values):
 
     def _read_patched(self, node: Node, piece: Piece) -> None:
         """What the project put on objects of others by one of these names: `frame.total` may be ours."""
-        if self._patched is None:
-            self._patched = self._find_patched()
-        if not self._patched:
+        if not (patched := self._all_patched()):
             return
         alone = (chain for chain in piece.chains if "." not in chain)  # such a name may be put on `builtins`
         read = piece.attributes.union(alone)
-        for name in sorted(read & self._patched.keys()):
-            for label, value, origin in self._patched[name]:
+        for name in sorted(read & patched.keys()):
+            for label, value, origin in patched[name]:
                 node.rest += self.refer(node, label, self.resolve(value, origin))
+
+    @property
+    def has_patches(self) -> bool:
+        """Whether the project put anything on objects of others."""
+        return bool(self._all_patched())
+
+    def _all_patched(self) -> dict[str, list[tuple[str, object, Origin]]]:
+        if self._patched is None:
+            self._patched = self._find_patched()
+        return self._patched
 
     def _find_patched(self) -> dict[str, list[tuple[str, object, Origin]]]:
         found: dict[str, list[tuple[str, object, Origin]]] = {}

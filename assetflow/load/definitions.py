@@ -37,6 +37,7 @@ from assetflow.load.modules import Imported, import_project
 from assetflow.load.partitioned import partition_problems
 from assetflow.load.resolve import NotDeclared, Project, Resolver
 from assetflow.load.settings import Settings
+from assetflow.load.texts import earlier_sources
 from assetflow.load.values import resource_tables
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
@@ -84,7 +85,7 @@ def load_project(settings: Settings, config_overrides: Overrides | None = None) 
         project.problems += auto_problems(specs)
     chosen = () if project.problems else with_assets(hooks, specs, settings, project.problems)
     _raise_problems(project.problems)
-    fingerprinter = fingerprinter_of(files)
+    fingerprinter = fingerprinter_of(files, earlier_sources(settings) if known else {})
     fingerprinted, texts, nodes = with_code(specs, project.nodes, project.sources, fingerprinter)
     chosen = sharing_hooks(chosen, fingerprinter)
     write_indexes(settings, files, known)

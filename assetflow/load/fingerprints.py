@@ -28,9 +28,9 @@ from assetflow.model.spec import AssetSpec
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 
-def fingerprinter_of(files: ProjectFiles) -> Fingerprinter:
+def fingerprinter_of(files: ProjectFiles, texts: Mapping[str, CodeSource]) -> Fingerprinter:
     """Makes the fingerprints of one load; each piece of code is looked at once, whatever reaches it."""
-    return Fingerprinter(files, constant_content)
+    return Fingerprinter(files, constant_content, texts)
 
 
 def with_code(

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from assetflow.fingerprint.hashing import digest
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.settings import Settings
-from assetflow.load.texts import StoredSources, write_sources
+from assetflow.load.texts import StoredSources, sources_path, write_sources
 from assetflow.load.untouched import (
     FORMAT,
     environment,
@@ -74,7 +74,7 @@ def read_manifest(settings: Settings) -> Manifest | None:
             return None  # another process is about to write its head
         specs = tuple(spec_from_json(spec) for spec in cast("list[dict[str, object]]", found["specs"]))
         size, digest_of_sources = cast("tuple[int, str]", stored["sources"])
-        sources = StoredSources(_sources_path(settings), size, digest_of_sources)
+        sources = StoredSources(sources_path(settings), size, digest_of_sources)
         if not sources.is_there():
             return None
         files = tuple(cast("list[str]", stored["files"]))
@@ -131,7 +131,7 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
         },
         "content": manifest.content,
     }
-    stored["sources"] = write_sources(_sources_path(settings), loaded.code_sources)
+    stored["sources"] = write_sources(sources_path(settings), loaded.code_sources)
     specs = [spec_to_json(spec) for spec in loaded.specs]
     found = {"content": manifest.content, "specs": specs, "automation": declared.to_json()}
     write_cache(_specs_path(settings), found)
@@ -155,10 +155,6 @@ def _path(settings: Settings) -> Path:
 
 def _specs_path(settings: Settings) -> Path:
     return settings.state_path / "cache" / "manifest-specs.json"
-
-
-def _sources_path(settings: Settings) -> Path:
-    return settings.state_path / "cache" / "code-sources.json"
 
 
 def _key(settings: Settings) -> list[object]:

@@ -9,6 +9,7 @@ from typing import cast
 
 from assetflow.fingerprint.hashing import digest
 from assetflow.load.caches import read_cache, write_cache
+from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource, source_from_json, sources_to_json
 
 
@@ -51,6 +52,20 @@ class StoredSources(Mapping[str, CodeSource]):
                 with suppress(OSError):
                     self._path.unlink(missing_ok=True)
         return self._found
+
+
+def earlier_sources(settings: Settings) -> Mapping[str, CodeSource]:
+    """The texts that the last load found; none when they are not there."""
+    try:
+        stored = cast("dict[str, Sequence[object]]", read_cache(sources_path(settings)))
+        return {key: source_from_json(one) for key, one in stored.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
+def sources_path(settings: Settings) -> Path:
+    """The file of the texts."""
+    return settings.state_path / "cache" / "code-sources.json"
 
 
 def write_sources(path: Path, sources: Mapping[str, CodeSource]) -> tuple[int, str]:

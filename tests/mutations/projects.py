@@ -14,6 +14,7 @@ from pathlib import Path
 from assetflow.fingerprint.code import CodeFingerprint, Fingerprinter
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.constants import constant_content
+from assetflow.model.code import CodeSource
 from tests.mutations.noise import NOISE
 from tests.mutations.shapes import Shape, all_shapes
 
@@ -94,11 +95,12 @@ def _noise(rng: random.Random, shape: str, file: str, text: str) -> list[Edit]:
 
 
 class World:
-    """One project on disk, and what importing it gives. Indexes of files are kept, as a load keeps them."""
+    """One project on disk, and what importing it gives. Indexes of files and texts are kept, as a load keeps them."""
 
     def __init__(self, root: Path, project: Generated) -> None:
         self.root, self.project = root, project
         self.known: dict[str, object] = {}
+        self.texts: dict[str, CodeSource] = {}
         for file, text in project.files.items():
             path = root / file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,10 +115,11 @@ class World:
         try:
             assets = self._import()
             files = ProjectFiles([self.root], None, self.known)  # type: ignore[arg-type]
-            printer = Fingerprinter(files, constant_content)
+            printer = Fingerprinter(files, constant_content, self.texts)
             prints = {name: printer.of(function) for name, function in assets.items()}
             if edit is None:
                 self.known.update(files.indexes)
+                self.texts = printer.sources()
             values = {name: _value(function) for name, function in assets.items()} if run else {}
             return prints, values
         finally:
