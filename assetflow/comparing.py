@@ -18,12 +18,12 @@ from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Trace, TraceInput, Version
 from assetflow.model.spec import AssetSpec
-from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
 
 if TYPE_CHECKING:
     from assetflow.io.diff import Ask
     from assetflow.io.diff_results import Cause, CodeChange, InputChange, TableDiff, ValueDiff
+    from assetflow.model.versions import VersionName
 
 
 class Comparing:

@@ -9,15 +9,12 @@ from contextlib import AbstractContextManager
 from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.keeping import Keeping
 from assetflow.errors import UsageError
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Attempt, Head, Run, Version
-from assetflow.plan.freshness import FreshnessState, Timeliness, data_times, freshness_state, turns_at
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.lateness import late_causes
 from assetflow.plan.named import Named, apart, named, one_partition, written
 from assetflow.plan.planner import Plan, World
 from assetflow.run.arranged import Arranging
@@ -98,6 +95,8 @@ class Looking:
         Raises:
             UsageError: there are no such partitions, or different ones are named of several assets.
         """
+        from assetflow.catalog.keeping import Keeping
+
         now = time.time() if now is None else now
         expression, partitions = apart(self.graph, expression, None)
         self._ground = None
@@ -221,6 +220,8 @@ class Looking:
 
 def _clock(rows: Sequence[AssetStatus], now: float) -> Clock | None:
     """How long these rows stay as they are; None when something of them is another thing in every moment."""
+    from assetflow.plan.freshness import Timeliness, turns_at
+
     fresh = [(row.spec.freshness, row.freshness) for row in rows if row.spec.freshness is not None]
     if any(state.timeliness is Timeliness.OVERDUE for _, state in fresh):
         return None
@@ -231,6 +232,8 @@ def _clock(rows: Sequence[AssetStatus], now: float) -> Clock | None:
 def _timeless(row: AssetStatus) -> AssetStatus:
     if not row.step.partition:
         return row
+    from assetflow.plan.freshness import FreshnessState, Timeliness
+
     fresh = FreshnessState(Timeliness.NO_POLICY, row.freshness.as_of)
     return replace(row, spec=replace(row.spec, freshness=None), freshness=fresh, late=None)
 
@@ -238,6 +241,9 @@ def _timeless(row: AssetStatus) -> AssetStatus:
 def _statuses(
     world: World, plan: Plan, attempts: Mapping[tuple[AssetKey, str], Attempt], now: float
 ) -> Sequence[AssetStatus]:
+    from assetflow.plan.freshness import data_times, freshness_state
+    from assetflow.plan.lateness import late_causes
+
     times, states = data_times(world), content_states(plan, attempts)
     last = {step.asset: attempts.get(split_slot(step.asset)) for step in plan}
     fresh = {step.asset: freshness_state(step.spec.freshness, times.get(step.asset), now) for step in plan}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.marks import Marks, Said
 from assetflow.catalog.pointers import Repoint, by_name
 from assetflow.errors import Superseded, UsageError
 from assetflow.io.storage import Storage
@@ -22,13 +21,13 @@ from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.named import has_partitions, named_partitions, slots_named, with_partitions
 from assetflow.plan.planner import Plan, World, make_plan
 from assetflow.plan.staleness import Action
-from assetflow.run.accepting import missing_inputs, standing
 from assetflow.run.declared import make_salt
 from assetflow.run.locks import environment_lock, user_name
 from assetflow.run.survey import survey
 from assetflow.views import Expression, selection_text
 
 if TYPE_CHECKING:
+    from assetflow.catalog.marks import Said
     from assetflow.load.live import Loaded
 
 
@@ -97,6 +96,8 @@ class Marking:
             UsageError: the selection names a source, or nothing.
             RunConflict: a run is going on in this environment, for longer than `wait_s`.
         """
+        from assetflow.catalog.marks import Marks
+
         meant = self._partitions(selection) or self._own_assets(selection)
         said = self._said("accept revoked", reason)
         moves: list[Repoint] = []
@@ -157,6 +158,8 @@ class Marking:
     # -- how
 
     def _accept(self, selection: Expression, did: str, reason: str, wait_s: float) -> Marked:
+        from assetflow.run.accepting import standing
+
         meant = self._partitions(selection) or self._own_assets(selection)
         loaded = self._load()  # the code of now is recorded with what is said of it
         env, said = self.settings.env, self._said(did, reason)
@@ -197,6 +200,8 @@ class Marking:
             catalog.commit(self.settings.env, None, new, now)
 
     def _invalidate(self, selection: Expression, did: str, reason: str, wait_s: float) -> Marked:
+        from assetflow.catalog.marks import Marks
+
         keys = self._partitions(selection) or self._own_assets(selection)
         if (parted := next((key for key in keys if has_partitions(self.graph, key)), None)) is not None:
             raise UsageError(f"{parted} has partitions", fix=f'name those that are meant: "{parted}[*]"')
@@ -220,6 +225,8 @@ class Marking:
         return closing(Catalog(self.settings.catalog_path, write=True))
 
     def _said(self, did: str, reason: str) -> Said:
+        from assetflow.catalog.marks import Said
+
         tail = f": {' '.join(reason.split())}" if reason.strip() else ""
         return Said(f"{did}{tail}", f"{user_name()}@{platform.node()}", time.time())
 
@@ -264,6 +271,8 @@ def _to_accept(
     world: World, plan: Plan, keys: Iterable[AssetKey]
 ) -> tuple[list[tuple[AssetKey, Head]], list[tuple[AssetKey, str]]]:
     """The heads that are to stand for the code and the inputs of now, and what is left alone, with why."""
+    from assetflow.run.accepting import missing_inputs
+
     found: list[tuple[AssetKey, Head]] = []
     left: list[tuple[AssetKey, str]] = []
     for key in keys:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,8 +19,6 @@ from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Pin
-from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
-from assetflow.moves import Aim, Chosen, Confirm, PointerMoves
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.named import (
     bracketed,
@@ -33,6 +32,10 @@ from assetflow.plan.named import (
 )
 from assetflow.run.locks import environment_lock, user_name
 from assetflow.views import Expression, selection_text
+
+if TYPE_CHECKING:
+    from assetflow.model.versions import VersionName
+    from assetflow.moves import Aim, Chosen, Confirm, PointerMoves
 
 
 class Pointing:
@@ -155,6 +158,8 @@ class Pointing:
     def _rollback_aims(
         self, catalog: Catalog, chosen: Chosen, name: VersionName, *, downstream: bool
     ) -> tuple[list[Aim], list[tuple[AssetKey, str]]]:
+        from assetflow.moves import Aim
+
         env, pointers, keys = self.settings.env, Pointers(catalog), chosen.keys
         cut = pointers.cut(env, name) if name.kind in ("time", "run") else None
         if cut is not None and cut.env != env:
@@ -227,6 +232,8 @@ class Pointing:
     def _pin_aims(
         self, catalog: Catalog, wanted: dict[AssetKey, VersionName | None]
     ) -> tuple[list[Aim], list[tuple[AssetKey, str]]]:
+        from assetflow.moves import Aim
+
         env, pointers = self.settings.env, Pointers(catalog)
         heads = by_name(catalog.heads(env))
         aims: list[Aim] = []
@@ -281,6 +288,8 @@ class Pointing:
         confirm: Confirm | None = None,
         pins_all: bool = False,
     ) -> PointerMoves:
+        from assetflow.moves import PointerMoves
+
         with self._catalog() as catalog:
             aims, left = aim(catalog)
             self._check_bytes(Pointers(catalog), aims, reads=True)
@@ -321,6 +330,8 @@ class Pointing:
     # -- what was asked for
 
     def _target(self, to: int | str | datetime | date) -> VersionName:
+        from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
+
         if isinstance(to, int):
             return VersionName("number", str(to), to)
         name = (
@@ -365,6 +376,8 @@ class Pointing:
 
     def _pinned(self, word: str) -> tuple[tuple[AssetKey, ...], VersionName | None]:
         """What `orders@3` or `orders[2026-01-05]@2` means: assets or partitions, and their version if it is named."""
+        from assetflow.model.versions import parse_version, zone_named
+
         parts = written(word)
         found = named(self.graph, parts.name)
         if found.partitions is None and has_partitions(self.graph, found.asset):
@@ -382,6 +395,8 @@ class Pointing:
         Raises:
             UsageError: a source is named, or there is nothing else.
         """
+        from assetflow.moves import Chosen
+
         every = self._chosen(selection)
         if bracketed(selection):
             self._refuse_sources((split_slot(key)[0] for key in every), what)

@@ -25,7 +25,6 @@ from assetflow.load.settings import Settings, read_settings
 from assetflow.looking import Looking
 from assetflow.marking import Marking
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import Attempt, Run
 from assetflow.observing import Observing
@@ -50,6 +49,7 @@ from assetflow.views import (
 
 if TYPE_CHECKING:
     from assetflow.load.live import Loaded
+    from assetflow.model.jobs import Occasion
     from assetflow.plan.saved import SavedPlan
     from assetflow.run.outcome import Debugger, Observer, RunResult
     from assetflow.run.requests import Asked

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.pointers import Pointers, advising, by_key, history_of
 from assetflow.errors import ContractBroken, DamagedVersion, NoSuchVersion, SourceUnreadable, UsageError
-from assetflow.io.columns import OF_INPUTS
 from assetflow.io.storage import Storage
 from assetflow.load.settings import Settings
 from assetflow.model.keys import AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Version
 from assetflow.model.spec import AssetSpec, SourceSpec
-from assetflow.model.versions import VersionName, parse_version, time_name, zone_named
 from assetflow.plan.graph import AssetGraph, Slots
 from assetflow.plan.named import one_partition, written
 from assetflow.run.survey import Survey
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from assetflow.io.sources import Observation
     from assetflow.io.sql import QueryResult, TableRef
     from assetflow.load.live import Loaded
+    from assetflow.model.versions import VersionName
     from assetflow.partitions.definition import Definition
     from assetflow.partitions.ordinals import Ordinals
 
@@ -184,6 +183,7 @@ class Reading:
             NoSuchVersion: the query names an asset that had no version then.
         """
         from assetflow.io.sql import query
+        from assetflow.model.versions import zone_named
 
         then = _one_of(None, as_of, run, zone_named(self.settings.tz))
         heads: list[Mapping[AssetKey, Head]] = []
@@ -274,6 +274,8 @@ class Reading:
         self, key: str, version: int | str | None = None, as_of: When | None = None, run: int | None = None
     ) -> tuple[AssetKey, VersionName | None]:
         """The asset that is meant, and the version: in the name itself, or given beside it; None is the current one."""
+        from assetflow.model.versions import parse_version, zone_named
+
         parts = written(key)
         name, text = parts.name, parts.version
         if text is not None and not (version is None and as_of is None and run is None):
@@ -381,6 +383,8 @@ def _asked_for(key: AssetKey, otherwise: str) -> Generator[None]:
 
     `otherwise` is what to do when the value has not the form that is needed.
     """
+    from assetflow.io.columns import OF_INPUTS
+
     try:
         yield
     except (ContractBroken, SourceUnreadable) as error:
@@ -397,6 +401,8 @@ def _one_of(version: int | str | None, as_of: When | None, run: int | None, zone
     Raises:
         UsageError: there are several.
     """
+    from assetflow.model.versions import VersionName, parse_version, time_name
+
     if sum(one is not None for one in (version, as_of, run)) > 1:
         raise UsageError("version, as_of and run each name a version", fix="give one of them")
     if as_of is not None:

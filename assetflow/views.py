@@ -14,10 +14,7 @@ from msgspec.structs import replace
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, CheckOutcome, Head, Run
 from assetflow.model.spec import AssetSpec
-from assetflow.plan.freshness import FreshnessState, Timeliness, worst
 from assetflow.plan.graph import AssetGraph
-from assetflow.plan.lateness import LateCause, LateRoot, late_roots
-from assetflow.plan.modifiers import Modifier
 from assetflow.plan.planner import Plan, Step
 from assetflow.plan.staleness import STAYS, Action, Reason
 from assetflow.plan.tried import FAILED, is_of_another
@@ -26,6 +23,9 @@ if TYPE_CHECKING:
     from assetflow.catalog.catalog import Catalog
     from assetflow.catalog.slots import SlotTotals
     from assetflow.io.sql import TableRef
+    from assetflow.plan.freshness import FreshnessState
+    from assetflow.plan.lateness import LateCause, LateRoot
+    from assetflow.plan.modifiers import Modifier
 
 
 class AssetStatus(Struct, frozen=True):
@@ -68,6 +68,8 @@ class AssetStatus(Struct, frozen=True):
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its content; `failed` and `blocked` are of the last attempt."""
+        from assetflow.plan.modifiers import Modifier
+
         last: list[Modifier] = []
         if self.state in ("failed", "blocked") and self.attempt is not None and self.content != "blocked":
             last.append(Modifier(self.state, f"in run #{self.attempt.run_id}"))
@@ -105,11 +107,15 @@ class Status(Struct, frozen=True):
     @property
     def overdue(self) -> tuple[AssetKey, ...]:
         """The assets whose data is older than their policy allows, the latest first."""
+        from assetflow.plan.freshness import worst
+
         return tuple(worst({row.spec.key: row.freshness for row in self.rows}))
 
     @property
     def late_roots(self) -> tuple[LateRoot, ...]:
         """What makes assets late, with the assets that it explains; what explains most comes first."""
+        from assetflow.plan.lateness import late_roots
+
         return late_roots({row.spec.key: row.late for row in self.rows if row.late is not None})
 
 
@@ -227,6 +233,8 @@ def rolled_up(
 
 def _of_no_partition(spec: AssetSpec) -> AssetStatus:
     """The row of an asset of which no partition exists yet."""
+    from assetflow.plan.freshness import FreshnessState, Timeliness
+
     reason = Reason("never_materialized", "no partition exists yet")
     step = Step(spec, UNPARTITIONED, Action.CURRENT, (reason,), None)
     return AssetStatus(spec, "missing", step, None, FreshnessState(Timeliness.UNKNOWN), None, {}, None)

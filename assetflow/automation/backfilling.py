@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assetflow.automation.locks import acquired
-from assetflow.catalog.backfills import Backfills
 from assetflow.catalog.catalog import Catalog
 from assetflow.catalog.locks import FileLock
 from assetflow.errors import RunConflict, UsageError
@@ -40,6 +38,7 @@ from assetflow.views import Expression, selection_text
 
 if TYPE_CHECKING:  # every command has a project, and few of them a backfill: partitions are a fifth of what is imported
     from assetflow.automation.chunks import BackfillPlan, Chunk
+    from assetflow.catalog.backfills import Backfills
     from assetflow.run.outcome import Observer, RunResult
 
 _WAIT_S = 86_400.0
@@ -210,6 +209,8 @@ class Backfilling:
 
     def backfills(self, limit: int = 20) -> tuple[Backfill, ...]:
         """The newest backfills of all environments, newest first. One whose process is gone is shown as died."""
+        from assetflow.catalog.backfills import Backfills
+
         with self._catalog() as catalog:
             return tuple(self._seen_living(one) for one in Backfills(catalog).newest(limit))
 
@@ -361,6 +362,8 @@ class Backfilling:
             )  # fmt: skip
 
     def _backfill(self, number: int) -> Backfill:
+        from assetflow.catalog.backfills import Backfills
+
         with self._catalog() as catalog:
             found = Backfills(catalog).get(number)
         if found is None:
@@ -369,12 +372,16 @@ class Backfilling:
 
     @contextmanager
     def _backfills(self) -> Generator[Backfills]:
+        from assetflow.catalog.backfills import Backfills
+
         with closing(Catalog(self.settings.catalog_path, write=True)) as catalog:
             yield Backfills(catalog)
 
     @contextmanager
     def _held(self, backfill: Backfill) -> Generator[None]:
         """Hold a backfill: that is how others know that somebody is at it."""
+        from assetflow.automation.locks import acquired
+
         with acquired(self._lock(backfill), "a backfill", time.time()) as is_mine:
             if not is_mine:
                 number = backfill.backfill_id

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from assetflow.catalog.database import Database
 from assetflow.catalog.inputs import add_inputs
-from assetflow.catalog.occasions import begin_occasion
 from assetflow.catalog.rows import (
     Row,
     attempt_facts,
@@ -35,9 +34,11 @@ from assetflow.catalog.rows import (
 from assetflow.catalog.token import token_of
 from assetflow.errors import Superseded
 from assetflow.model.code import CodeSource
-from assetflow.model.jobs import Occasion
 from assetflow.model.keys import UNPARTITIONED, AssetKey, split_slot
 from assetflow.model.records import Attempt, Doubt, Head, NewTrace, NewVersion, Run, Version
+
+if TYPE_CHECKING:
+    from assetflow.model.jobs import Occasion
 
 Slot = tuple[AssetKey, str]
 """An asset partition: key and partition key."""
@@ -220,7 +221,10 @@ class Catalog:
             dead = self._end_dead_runs(env_id, at, on_dead)
             row = self.database.row("add_run", env_id, selection, at, user, host, pid, cause)
             run_id = cast("tuple[int]", row)[0]
-            begin_occasion(self.database, tick, run_id)
+            if tick is not None:
+                from assetflow.catalog.occasions import begin_occasion
+
+                begin_occasion(self.database, tick, run_id)
         return run_id, dead
 
     def end_dead_runs(self, env: str, at: float, on_dead: OnDead | None = None) -> list[int]:

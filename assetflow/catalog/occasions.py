@@ -7,7 +7,7 @@ from assetflow.errors import Superseded
 from assetflow.model.jobs import Occasion, Tick
 
 
-def begin_occasion(database: Database, tick: Occasion | None, run_id: int) -> None:
+def begin_occasion(database: Database, tick: Occasion, run_id: int) -> None:
     """Note the run in what it was begun for. The caller owns the transaction.
 
     Raises:
@@ -17,7 +17,7 @@ def begin_occasion(database: Database, tick: Occasion | None, run_id: int) -> No
         done = database.change("tick_begins", run_id, tick.job, tick.scheduled, tick.tries)
         if not done:
             raise Superseded(f"this tick of `{tick.job}` has been taken up by another process")
-    elif tick is not None:
+    else:
         done = database.change("request_begins", run_id, tick.request_id, tick.tries)
         if not done:
             raise Superseded(f"this request of `{tick.sensor}` has been taken up by another process")

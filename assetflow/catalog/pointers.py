@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
@@ -16,7 +16,9 @@ from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Pin, TraceInput, Version
-from assetflow.model.versions import FORMS, VersionName
+
+if TYPE_CHECKING:
+    from assetflow.model.versions import VersionName
 
 
 class Cut(Struct, frozen=True):
@@ -117,6 +119,8 @@ class Pointers:
         Raises:
             NoSuchVersion: there is no such run or environment.
         """
+        from assetflow.model.versions import FORMS
+
         if name.kind == "time":
             return Cut(env, self._number("seq_at", env, name.moment))
         if name.kind == "run":

@@ -16,7 +16,6 @@ from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, arguments_of, split_slot
 from assetflow.model.records import Head
-from assetflow.model.versions import VersionName
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.named import apart, written
 from assetflow.plan.planner import Plan
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from assetflow.explaining.answer import Why, WhyNot
     from assetflow.explaining.evidence import Library
     from assetflow.io.diff_results import TableDiff, ValueDiff
+    from assetflow.model.versions import VersionName
     from assetflow.views import HistoryEntry, Status
 
 

@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, StorageFailed
 from assetflow.files import Files, storage_error
-from assetflow.io.parts import PARTITION_COLUMN
 from assetflow.io.warehouse import (
     FORMAT,
     OWN_SCHEMA,
@@ -315,6 +314,8 @@ def _name(
 
 def _partitioned(current: Sequence[tuple[Version, Origin]]) -> str:
     """The rows of all partitions by their Parquet files, with the key of each, unless they have such a column."""
+    from assetflow.io.parts import PARTITION_COLUMN
+
     files = ", ".join(found.chosen.removeprefix("[").removesuffix("]") for _, found in current)
     read = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false"
     if any(PARTITION_COLUMN in version.schema for version, _ in current):

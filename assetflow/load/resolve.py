@@ -22,7 +22,6 @@ from assetflow.errors import (
     near_names,
 )
 from assetflow.fingerprint.files import ProjectFiles
-from assetflow.io.checks import check_arguments
 from assetflow.io.forms import kind_badge
 from assetflow.io.sources import check_options, format_of, plain_format
 from assetflow.load.binding import Bound, Names, Taker, bind, function_place
@@ -322,6 +321,8 @@ class Resolver:
     # ------------------------------------------------------------------------------------------ checks
 
     def _ready_check(self, check: ReadyCheck, key: str, label: str, where: Location) -> ReadyCheck | None:
+        from assetflow.io.checks import check_arguments
+
         if not isinstance(check, ReadyCheck):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
             what = f'{label}: checks= takes ready-made checks such as not_null("id"), not {check!r}'
             fix = "a function of your own becomes a check with @check(asset)"

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetflow.catalog.calls import UNCALLED, attempts_in, last_call
 from assetflow.catalog.catalog import Catalog
 from assetflow.errors import UsageError
 from assetflow.load.settings import Settings
@@ -72,6 +71,8 @@ class Observing:
         Raises:
             UsageError: there is no such run, or none yet; or no such partition.
         """
+        from assetflow.catalog.calls import attempts_in
+
         with self._catalog() as catalog:
             if run_id is not None and catalog.run(run_id) is None:
                 raise UsageError(f"there is no run #{run_id}", fix="`assetflow runs` lists the runs")
@@ -165,6 +166,8 @@ class Observing:
 
     def _has_run(self, attempt: Attempt) -> bool:
         """Whether a function was called, so that there may have been output."""
+        from assetflow.catalog.calls import UNCALLED
+
         spec = self.graph.specs.get(attempt.asset)
         return attempt.state not in UNCALLED and (spec is None or not spec.is_source)
 
@@ -184,6 +187,8 @@ class Observing:
 
     def _last_call(self, catalog: Catalog, asset: Named) -> int | None:
         """The last run of this environment that called its function, or if there is none, of any."""
+        from assetflow.catalog.calls import last_call
+
         here = last_call(catalog, self.settings.env, asset.asset, asset.partitions)
         return last_call(catalog, None, asset.asset, asset.partitions) if here is None else here
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -18,15 +19,17 @@ from assetflow.model.inputs import LAST_GOOD
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
 from assetflow.model.spec import AssetSpec, InputSpec
-from assetflow.plan.causes import RootCause, root_causes
-from assetflow.plan.crowds import Crowd, decided_together, without_names
 from assetflow.plan.estimate import Estimate, Work, estimate
 from assetflow.plan.graph import AssetGraph
 from assetflow.plan.members import members_of
-from assetflow.plan.modifiers import Modifier, modifiers
 from assetflow.plan.staleness import Action, Content, Decision, Reason, decide
 from assetflow.plan.surroundings import seen_words
 from assetflow.plan.together import by_function, joined
+
+if TYPE_CHECKING:
+    from assetflow.plan.causes import RootCause
+    from assetflow.plan.crowds import Crowd
+    from assetflow.plan.modifiers import Modifier
 
 
 class SourceNow(Struct, frozen=True):
@@ -105,6 +108,8 @@ class Step(Struct, frozen=True):
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its state."""
+        from assetflow.plan.modifiers import Modifier, modifiers
+
         found = modifiers(self.spec, self.head, is_lost=self.is_lost, is_unsteady=self.is_unsteady)
         good = [Modifier(LAST_GOOD, f"reads {one.asset}@{one.number}, as it cannot be built") for one in self.last_good]
         return (*good, *found)
@@ -250,6 +255,8 @@ class Plan(Struct, frozen=True, dict=True):
     @cached_property
     def root_causes(self) -> tuple[RootCause, ...]:
         """What makes assets run, and how much of the plan each of them explains."""
+        from assetflow.plan.causes import root_causes
+
         planned = {step.asset: step.reasons for step in (*self.run, *self.maybe, *self.link, *self.blocked)}
         crowds = {step.asset: step for step in self if step.crowd is not None}
         below: defaultdict[AssetKey, list[AssetKey]] = defaultdict(list)
@@ -421,6 +428,8 @@ def _decide(
         at=world.at,
     )
     if world.crowds and (crowded := [one.upstream for one in spec.inputs if one.upstream in world.crowds]):
+        from assetflow.plan.crowds import without_names
+
         decision = without_names(decision, spec, crowded)
     reasons = tuple([_rooted(reason, steps) for reason in decision.reasons])
     return decision if reasons == decision.reasons else replace(decision, reasons=reasons)
@@ -487,6 +496,8 @@ def _crowd_step(world: World, key: AssetKey, steps: Mapping[AssetKey, Step]) -> 
         decision = Decision(Action.BLOCKED, (_blocked(step.asset, step),))
     else:
         waiting = [step.asset for _, step in above if step.action in (Action.RUN, Action.MAYBE)]
+        from assetflow.plan.crowds import decided_together
+
         decision = decided_together(waiting, None if like is None else Decision(like.action, like.reasons))
     head = None if like is None else like.head
     return Step(spec, split_slot(key)[1], decision.action, decision.reasons, head, crowd=crowd)

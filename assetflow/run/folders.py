@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog, Slot
-from assetflow.catalog.dynamic import DynamicKeys
 from assetflow.catalog.slots import SlotRows
 from assetflow.errors import UsageError
 from assetflow.io.hive import PartitionFolders, Place, names_for
@@ -115,6 +114,8 @@ def _definitions(
     }
     if not any(dynamic_in(one) for one in parted.values()):
         return parted
+    from assetflow.catalog.dynamic import DynamicKeys
+
     keys = DynamicKeys(catalog).all()
     return {key: filled(definition, keys) for key, definition in parted.items()}
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from assetflow.load.live import Loaded, make_resource
 from assetflow.run.capture import capturing
 from assetflow.run.events import EventFile
-from assetflow.run.hooks import HookSetup, HookThread
 from assetflow.run.resources import ResourcePool
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from assetflow.model.keys import AssetKey
     from assetflow.plan.planner import Plan
     from assetflow.plan.staleness import Reason
+    from assetflow.run.hooks import HookThread
     from assetflow.run.outcome import NextTry, Observer, RunResult, StepOutcome
     from assetflow.run.reports import Progressed
 
@@ -30,6 +30,8 @@ def followed(watcher: Observer, settings: Settings, loaded: Loaded) -> Generator
     runs = settings.state_path / "runs"
     hooks: HookThread | None = None
     if loaded.hooks:
+        from assetflow.run.hooks import HookSetup, HookThread
+
         setup = HookSetup(settings.root, runs, {spec.key: spec.node for spec in loaded.specs})
         # Hooks outlive the resources of assets: they are told how the run ended.
         resources = ResourcePool(lambda cls: make_resource(cls, loaded.resources.get(cls, {})))

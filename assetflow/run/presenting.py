@@ -11,7 +11,6 @@ from contextlib import closing
 from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
 from assetflow.errors import AssetflowError
 from assetflow.io.duckdb_views import Surface, ViewFiles
@@ -67,6 +66,8 @@ def present_everywhere(
     settings: Settings, specs: Mapping[AssetKey, AssetSpec], catalog: Catalog, storage: Storage
 ) -> str:
     """Show what is there in every environment, after versions were removed; why that failed, or nothing."""
+    from assetflow.catalog.keeping import Keeping
+
     environments = Keeping(catalog.database).environments()
     problems = [present(replace(settings, env=env), specs, catalog, storage) for env in environments]
     return next((one for one in problems if one), "")

@@ -23,12 +23,10 @@ from assetflow.io.storage import Storage
 from assetflow.load.live import Loaded, make_resource
 from assetflow.load.settings import Settings
 from assetflow.load.slotted import with_slots
-from assetflow.model.jobs import Occasion
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import Slots
 from assetflow.plan.planner import Plan, make_plan, means_the_same
-from assetflow.plan.saved import SavedPlan
 from assetflow.plan.staleness import Action
 from assetflow.plan.undecided import undecided_names
 from assetflow.run.ahead import Announce
@@ -54,6 +52,8 @@ from assetflow.run.survey import Survey, remember, survey
 from assetflow.run.task import NodeResult, Task
 
 if TYPE_CHECKING:
+    from assetflow.model.jobs import Occasion
+    from assetflow.plan.saved import SavedPlan
     from assetflow.run.alerting import RunAlerts
     from assetflow.run.processes import Children
 

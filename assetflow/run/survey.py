@@ -17,12 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, FileRow, Slot
-from assetflow.catalog.keeping import Keeping
 from assetflow.catalog.pointers import Pointers
 from assetflow.catalog.slots import with_traces
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing, StorageFailed
 from assetflow.io.forms import value_words
-from assetflow.io.inspect import way_back
 from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
@@ -196,7 +194,12 @@ class Remembered:
 
 def _storage_must_be_there(catalog: Catalog, storage: Storage) -> None:
     """Refuse to take versions on a disk that is away for lost: they would be made again, and forgotten."""
-    if storage.root.exists() or not (stored := len(Keeping(catalog.database).versions("live"))):
+    if storage.root.exists():
+        return
+    from assetflow.catalog.keeping import Keeping
+    from assetflow.io.inspect import way_back
+
+    if not (stored := len(Keeping(catalog.database).versions("live"))):
         return
     raise StorageFailed(
         f"the storage folder {storage.root} is not there; is its disk mounted?",
