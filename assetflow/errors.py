@@ -11,7 +11,6 @@ The docstring of a class is the page that `assetflow explain CODE` prints. Exit 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -474,6 +473,8 @@ class InternalError(AssetflowError):
 
 def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names most like `name`, best first; a match on the last part of a dotted key counts too."""
+    from difflib import get_close_matches
+
     candidates = list(known)
     tails = {key.rpartition(".")[2]: key for key in candidates}
     found = get_close_matches(name, candidates, n=count, cutoff=0.6)

@@ -8,7 +8,6 @@ connection meet in WAL mode, and with one writer at a time they cannot meet. It 
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import sqlite3
 import time
@@ -290,6 +289,8 @@ class Database:
 
     def _must_be_new(self) -> None:
         """Refuse to take a catalog that was lost for one that has yet to begin."""
+        import glob
+
         if self.journal.last_numbers()[0] > 0:
             raise DamagedCatalog(
                 f"the catalog {self.path} is gone or empty, but its journal is there",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from assetflow.cli.answer import Answer, JsonText
 from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
 from assetflow.cli.folding import Folding
-from assetflow.cli.glancing import question
 from assetflow.cli.render_current import no_op_line
 from assetflow.cli.render_plan import empty_facts, plan_lines, plan_table, undecided_lines
 from assetflow.cli.table import jsonable
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
+    from assetflow.cli.glancing import question
+
     if getattr(options, "against", None):
         return _against(session, options)
     project = session.project()
@@ -82,6 +83,8 @@ def _against(session: Session, options: Namespace) -> Answer:
 
 def _data(session: Session, options: Namespace, found: Plan) -> JsonText:
     """The plan for programs; an empty one is kept for the next time."""
+    from assetflow.cli.glancing import question
+
     project = session.project()
     text = json.dumps(jsonable({"project": project.name, **found.to_json()}), ensure_ascii=False)
     if found.is_empty:
@@ -227,6 +230,8 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
 
 def _keep(options: Namespace, project: Project, result: RunResult) -> None:
     """Keep the answer that there was nothing to do, where nobody is to be told of anything either."""
+    from assetflow.cli.glancing import question
+
     if project.settings.alerts or options.plan or options.set:
         return
     document = {"project": project.name, **result.to_json()}

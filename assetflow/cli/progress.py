@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.cli.render_run import Running, live_lines, outcome_line
-from assetflow.cli.render_waiting import Waiting, waiting_lines
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import cells
 from assetflow.run.events import EventStream
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from assetflow.cli.render import LiveLines, Screen
+    from assetflow.cli.render_waiting import Waiting
     from assetflow.model.keys import AssetKey
     from assetflow.plan.planner import Plan
     from assetflow.plan.staleness import Reason
@@ -261,12 +261,16 @@ class LiveWatcher(Watcher):
 
     def retrying(self, asset: AssetKey, again: NextTry) -> None:
         """Show below what is running when it is tried again."""
+        from assetflow.cli.render_waiting import Waiting
+
         self._running.pop(asset, None)
         self._waiting[asset] = Waiting(asset, until=time.monotonic() + again.wait_s, again=again)
         self._draw(at_once=True)
 
     def waiting(self, asset: AssetKey, reason: str) -> None:
         """Show below what is running what it waits for."""
+        from assetflow.cli.render_waiting import Waiting
+
         self._waiting[asset] = Waiting(asset, reason)
         self._draw(at_once=True)
 
@@ -314,6 +318,8 @@ class LiveWatcher(Watcher):
         now = time.monotonic()
         if self._live is None or (now - self._drawn < _FRAME_S and not at_once):
             return
+        from assetflow.cli.render_waiting import waiting_lines
+
         self._drawn = now
         running = [
             Running(str(key), now - since, self._usual_s(key), self._progress.get(key))

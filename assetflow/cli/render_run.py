@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from assetflow.cli.folding import Folding, alike
 from assetflow.cli.render_current import outcome_columns
-from assetflow.cli.render_errors import code_lines, local_paths, shown_path
 from assetflow.cli.table import Table, cell
 from assetflow.cli.text import (
     BLANK,
@@ -101,6 +100,8 @@ def _warnings(outcome: StepOutcome) -> str:
 
 
 def _first_words(outcome: StepOutcome, root: str = "") -> str:
+    from assetflow.cli.render_errors import local_paths
+
     error = outcome.error
     if outcome.state == "rejected":
         names = [check.name for check in outcome.checks if check.blocking and not check.passed]
@@ -150,6 +151,8 @@ def failure_lines(outcomes: Sequence[StepOutcome], plan: Plan | None, root: str,
 
     Partitions of it that failed in the same way are told together, by what came of the first.
     """
+    from assetflow.cli.render_errors import code_lines, local_paths, shown_path
+
     outcome = outcomes[0]
     took = f"   {words(outcome.total_s)}" if outcome.seconds and len(outcomes) == 1 else ""
     many = f"   {len(outcomes):,} failed" if len(outcomes) > 1 else ""

@@ -13,7 +13,6 @@ from assetflow.cli.command import Command, command_of, parser_of
 from assetflow.cli.render import Screen
 from assetflow.cli.short import VERBS as SHORT
 from assetflow.cli.verbs import SHOWN, Verb
-from assetflow.cli.zones import moment_words, zone_of
 from assetflow.errors import ProjectNotFound, UsageError, near_names
 
 if TYPE_CHECKING:
@@ -178,6 +177,8 @@ class Session:
             if name is None and known is not None and known.tz != "local":
                 name = known.tz
             if name is not None:
+                from assetflow.cli.zones import zone_of
+
                 self._zone = zone_of(name)
         return self._zone
 
@@ -188,6 +189,8 @@ class Session:
 
     def clock(self, moment: float | None) -> str:
         """`13:40 today`, `22 Nov 13:40`, or `22 Nov 2025` for another year; a dash for nothing."""
+        from assetflow.cli.zones import moment_words
+
         return "–" if moment is None else moment_words(moment, self.now, self.zone())
 
     def clock_in(self, moment: float | None, zone: str, *, is_named: bool = False) -> str:
@@ -195,6 +198,8 @@ class Session:
         if moment is None or not zone:
             return self.clock(moment)
         from datetime import UTC, datetime
+
+        from assetflow.cli.zones import moment_words, zone_of
 
         found = zone_of(zone)
         text = moment_words(moment, self.now, found)

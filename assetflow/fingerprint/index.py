@@ -19,7 +19,6 @@ from assetflow.fingerprint.scopes import ImportedName, free_chains, imports_in, 
 from assetflow.fingerprint.signs import constant_imports, signs_of, statement_signs
 from assetflow.fingerprint.spoken import spoken_in
 from assetflow.fingerprint.trees import children, walk
-from assetflow.fingerprint.values import encode_value
 
 FORMAT = "index-4"
 """Part of the key under which indexes are kept; another form of them needs another."""
@@ -400,6 +399,7 @@ def literal_digest(value: object) -> str:
     Raises:
         Opaque: it is more than plain data.
     """
+    from assetflow.fingerprint.values import encode_value
 
     def found(inner: object, path: str) -> bytes:
         raise Opaque(f"{type(inner).__qualname__} at {path}")

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from assetflow.fingerprint.atoms import Opaque
 from assetflow.fingerprint.files import ProjectFiles
@@ -15,9 +15,11 @@ from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.nodes import Graph, Node, Origin
 from assetflow.fingerprint.outside import WITHOUT_MEANING, name_of
 from assetflow.fingerprint.readable import is_secret, readable
-from assetflow.fingerprint.values import ValueEncoder
 from assetflow.fingerprint.wrapped import file_of, is_wrapper
 from assetflow.model.code import CodeNote
+
+if TYPE_CHECKING:
+    from assetflow.fingerprint.values import ValueEncoder
 
 ValueDigest = Callable[[object], object]
 """Plain data that stands for a value of numpy, pandas, pyarrow or polars; None when it does not know the value."""
@@ -50,6 +52,7 @@ class Values(Graph):
         Raises:
             Opaque: it cannot be looked into.
         """
+        from assetflow.fingerprint.values import ValueEncoder
 
         def part(inner: object, path: str) -> bytes:
             return self._part(node, inner, origin.inside(path), encoder, path)

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from assetflow.errors import AssetflowError, CannotStore, ContractBroken, NotExact, WrongReturn
 from assetflow.io.base import Want
-from assetflow.io.columns import require_columns
 from assetflow.io.forms import TABLE_FORMS, form_of, form_words, value_words
 from assetflow.io.hashing import BLOCK_ROWS, PANDAS_EXTENSIONS, batches_of, column_types, type_name
 from assetflow.io.layout import has_wide_decimals, is_logical, logical_type, plain_array, values_check
@@ -244,9 +243,10 @@ def project(schema: pa.Schema, columns: Sequence[str] | None, key: str) -> pa.Sc
     """
     if columns is None:
         return schema
-    require_columns(columns, schema.names, f"`{key}`")
+    from assetflow.io.columns import require_columns
     from assetflow.io.frames import project_metadata
 
+    require_columns(columns, schema.names, f"`{key}`")
     return project_metadata(schema, columns)
 
 

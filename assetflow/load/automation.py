@@ -16,7 +16,6 @@ from assetflow.load.live import Binding, LiveAutomation, LiveCall
 from assetflow.model.automation import JobDefinition, SensorDefinition, automation_of
 from assetflow.model.keys import parse_label
 from assetflow.model.sensors import Automation, SensorSpec
-from assetflow.model.zones import is_zone
 
 if TYPE_CHECKING:
     from assetflow.load.settings import Settings
@@ -65,6 +64,7 @@ def auto_problems(specs: Iterable[AssetSpec]) -> Iterator[DefinitionError]:
             continue
         where, label = Location(spec.file, spec.line), f"asset `{spec.key}`: auto="
         if spec.auto.cron:
+            from assetflow.model.zones import is_zone
             from assetflow.partitions.cron import check_cron
 
             if problem := check_cron(spec.auto.cron):

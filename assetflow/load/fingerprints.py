@@ -13,7 +13,6 @@ from assetflow.fingerprint.code import CodeFingerprint, Fingerprinter
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import SCHEME, digest
 from assetflow.fingerprint.index import FORMAT
-from assetflow.fingerprint.values import encode_value
 from assetflow.io.constants import constant_content
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.live import LiveHook, LiveNode, LiveOutput
@@ -90,6 +89,8 @@ def _with_its_code(
         code = by_node[spec.node]
         known["code"] = code.digest
     else:
+        from assetflow.fingerprint.values import encode_value
+
         load = sources[spec.key].load
         code = None if load is None else fingerprinter.of(load)
         reading = {"format": spec.source.format, "options": dict(spec.source.options)}

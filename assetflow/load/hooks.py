@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 from assetflow.errors import AssetflowError, BadDeclaration, DefinitionError, Location, near_names
 from assetflow.fingerprint.files import ProjectFiles
-from assetflow.load.audience import DeclaredFacts
 from assetflow.load.binding import (
     Taker,
     annotations_of,
@@ -60,6 +59,8 @@ def with_assets(
         if selection is None:
             chosen.append(hook)
             continue
+        from assetflow.load.audience import DeclaredFacts
+
         graph = AssetGraph(tuple(specs)) if graph is None else graph
         facts = DeclaredFacts({} if settings is None else settings.selections)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
@@ -23,7 +22,6 @@ from assetflow.errors import (
 )
 from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.forms import kind_badge
-from assetflow.io.sources import check_options, format_of, plain_format
 from assetflow.load.binding import Bound, Names, Taker, bind, function_place
 from assetflow.load.collect import Collected
 from assetflow.load.given import Unmet, told_in_memory
@@ -43,7 +41,6 @@ from assetflow.model.declare import (
 from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
 from assetflow.model.policies import NO_LIMITS, Freshness, Limits
 from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
-from assetflow.model.zones import is_zone
 from assetflow.plan.surroundings import POLICIES
 
 T = TypeVar("T")
@@ -184,6 +181,8 @@ class Resolver:
     # ------------------------------------------------------------------------------------------ sources
 
     def _source(self, definition: SourceDefinition, module: str) -> None:
+        from assetflow.io.sources import check_options, format_of, plain_format
+
         where = self._place(definition)
         label = f"source `{definition.key}`"
         self._labels(definition.group, definition.tags, definition.freshness, label, where)
@@ -472,6 +471,8 @@ def _check_specs(live: LiveOutput, custom: Iterable[_CustomCheck]) -> tuple[Chec
 
 
 def _freshness_problems(freshness: Freshness, label: str, where: Location) -> list[DefinitionError]:
+    from assetflow.model.zones import is_zone
+
     problems: list[DefinitionError] = []
     if freshness.by is not None:
         from croniter import croniter
@@ -490,4 +491,6 @@ def _absolute(root: Path, path: str) -> str:
     """The path or glob below the project's folder, whose own name is no pattern whatever it contains."""
     if Path(path).is_absolute() or not any(mark in path for mark in "*?["):
         return str(root / path)
+    import glob
+
     return f"{glob.escape(str(root))}/{path}"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from assetflow.errors import BadConfig, BadDeclaration, DefinitionError, Location, did_you_mean
-from assetflow.load.canonical import field_text
 from assetflow.load.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ def config_texts(config: Config, label: str, where: Location, problems: list[Def
     """
     from pydantic import SecretBytes, SecretStr
     from pydantic_core import PydanticSerializationError
+
+    from assetflow.load.canonical import field_text
 
     found: dict[str, str] = {}
     declared = type(config).model_fields

@@ -417,16 +417,9 @@ def _decide(
             text = f"{given.upstream} has no version"
             return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
     decision = decide(
-        spec,
-        world.head(key),
-        contents,
-        traces.get(split_slot(key), {}),
-        is_forced=key in forced,
-        is_lost=key in world.lost,
-        doubt=world.doubts.get(key),
-        now=world.discovered,
-        at=world.at,
-    )
+        spec, world.head(key), contents, traces.get(split_slot(key), {}), is_forced=key in forced,
+        is_lost=key in world.lost, doubt=world.doubts.get(key), now=world.discovered, at=world.at,
+    )  # fmt: skip
     if world.crowds and (crowded := [one.upstream for one in spec.inputs if one.upstream in world.crowds]):
         from assetflow.plan.crowds import without_names
 

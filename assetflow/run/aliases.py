@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, Slot
 from assetflow.fingerprint.hashing import SCHEME
-from assetflow.fingerprint.migrate import same_meaning
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import slot
 from assetflow.model.records import Head, Trace
@@ -36,6 +35,8 @@ def aliased(
     }
     if not other:
         return {}
+    from assetflow.fingerprint.migrate import same_meaning
+
     kept = catalog.sources(digest for head in other.values() for digest in head.trace.code_parts.values())
     found: dict[Slot, Head] = {}
     for names, head in other.items():

@@ -6,21 +6,23 @@ lies beside the catalog and nowhere else.
 
 from __future__ import annotations
 
-import glob
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from assetflow.errors import SourceMissing
 from assetflow.files import Files, storage_error
-from assetflow.io.sources import FileState, observe_files
 from assetflow.model.spec import AssetSpec
 from assetflow.run.variables import salt_path, variable_digest
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState
 
 _SALT_BYTES = 32
 
@@ -66,6 +68,8 @@ class DeclaredNow:
 
     def pattern(self, declared: str) -> str:
         """The path or glob, absolute, of the files that a declaration means."""
+        import glob
+
         path = self._root / declared
         if path.is_dir():
             return f"{glob.escape(str(path))}/**/*"
@@ -73,6 +77,8 @@ class DeclaredNow:
         return f"{glob.escape(str(self._root))}/{declared}" if has_pattern else str(path)
 
     def _digest(self, declared: str) -> str:
+        from assetflow.io.sources import observe_files
+
         pattern = self.pattern(declared)
         remembered = self._remembered()
         try:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from assetflow.io.sources import FileState, Observation
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource
 from assetflow.model.records import NOTHING_DISCOVERED, UNKNOWN, Discovered
 from assetflow.model.spec import AssetSpec
 from assetflow.run.discovery import Place, Seen
-from assetflow.run.reach import Reach, files_of_modules, with_imports
 from assetflow.run.seen import UNREADABLE, CodeNow, FilesNow, Times
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState, Observation
+    from assetflow.run.reach import Reach
 
 
 class Discovery:
@@ -69,6 +71,8 @@ class Discovery:
         """The modules that ran and that the definition does not reach, with what they say."""
         if not (seen.code or seen.modules):
             return {}
+        from assetflow.run.reach import files_of_modules, with_imports
+
         strange = {place: step for place, step in dict(seen.code).items() if not self._is_reached(seen, *place)}
         names = {
             place[0]: None
@@ -90,6 +94,8 @@ class Discovery:
         if spec is None:
             return False
         if spec.node not in self._reaches:
+            from assetflow.run.reach import Reach
+
             self._reaches[spec.node] = Reach.of(spec, self._sources)
         return self._reaches[spec.node].covers(name, line)
 
@@ -112,6 +118,8 @@ def _then(before: Times | None, digest: str, after: Times | None) -> str:
 
 def _matching(root: Path, declared: Iterable[str], names: Iterable[str]) -> set[str]:
     """Those of the names that are declared: outright, below a folder, or by a pattern."""
+    import glob
+
     found: set[str] = set()
     plain = [one.removeprefix("./").rstrip("/") for one in declared if not any(mark in one for mark in "*?[")]
     for one in declared:

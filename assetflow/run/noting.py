@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
 from assetflow.catalog.database import SCHEMA_VERSION
 from assetflow.catalog.token import files_around, is_quiet
 from assetflow.errors import AssetflowError
-from assetflow.io.sources import FileState
 from assetflow.io.storage import Storage
 from assetflow.load.caches import read_cache, write_cache
 from assetflow.load.manifest import settings_digest
@@ -30,6 +29,9 @@ from assetflow.run.unchanged import (
     key_of,
     stamp,
 )
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState
 
 _MOST_ANSWERS = 32
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from assetflow.fingerprint.hashing import SCHEME
 from assetflow.io.handover import FORMS
-from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Head, TraceInput, Version
@@ -19,6 +19,9 @@ from assetflow.plan.staleness import Content, digest_of, input_key
 from assetflow.run.ahead import Started
 from assetflow.run.steplog import log_path
 from assetflow.run.task import Origin, Task
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import Observation
 
 NOTHING: Mapping[AssetKey, Version] = {}
 

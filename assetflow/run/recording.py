@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,7 +14,6 @@ from assetflow.catalog.catalog import Catalog, Committed
 from assetflow.catalog.commit_times import CommitTime, note_commit_times
 from assetflow.errors import AssetflowError, Superseded
 from assetflow.io.publishing import Prepared
-from assetflow.io.sources import FileState, Observation
 from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, split_slot
@@ -25,6 +25,9 @@ from assetflow.run.interrupt import Interrupts
 from assetflow.run.outcome import RunResult, StepOutcome
 from assetflow.run.survey import file_row
 from assetflow.run.task import Made, NodeResult, Origin
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState, Observation
 
 _TIMES_AT_ONCE = 500
 """How long commits took is recorded after so many, and at the end."""

@@ -7,11 +7,11 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from assetflow.catalog.catalog import Catalog, Committed
-from assetflow.io.sources import Observation
 from assetflow.load.live import Loaded
 from assetflow.model.durations import words
 from assetflow.model.keys import AssetKey, split_slot
@@ -39,6 +39,9 @@ from assetflow.run.recording import (
 from assetflow.run.reports import Progressed
 from assetflow.run.retrying import next_try
 from assetflow.run.task import NodeResult
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import Observation
 
 _TICK_S = 0.1
 _CANCEL_S, _GIVE_UP_S = 3.0, 1.0

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetflow.errors import SourceChanged, SourceMissing, SourceUnreadable
-from assetflow.io.sources import FileState, observe_file
 from assetflow.model.records import ABSENT, UNKNOWN, Discovered, Head
 
 if TYPE_CHECKING:
     from assetflow.fingerprint.files import ProjectFiles
+    from assetflow.io.sources import FileState
 
 Times = tuple[int, int, int, int]
 """Size, time of change, inode, and when that changed, in nanoseconds: when all are equal, so is the content."""
@@ -45,6 +45,8 @@ class FilesNow(Mapping[str, str]):
         path = f"{self._root}{os.sep}{name.replace('/', os.sep)}"
         if not os.path.lexists(path):  # an error of a source would first look for files of a similar name
             return ABSENT, None
+        from assetflow.io.sources import observe_file
+
         known = self._remembered().get(path)
         try:
             state = observe_file(path, known, self._now_ns)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,9 +19,7 @@ from assetflow.errors import AssetFailed, AssetflowError, WrongReturn
 from assetflow.files import fresh_name, is_of_the_disk
 from assetflow.io.base import Want
 from assetflow.io.handover import FORMS, Handed
-from assetflow.io.parts import read_parts
 from assetflow.io.publishing import Prepared
-from assetflow.io.sources import FileState, read_source, read_sources
 from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.load.slotted import node_of
@@ -46,6 +44,9 @@ from assetflow.run.returned import given_metadata, is_lazy, json_metadata, split
 from assetflow.run.steplog import LOG_LIMIT
 from assetflow.run.task import Made, NodeResult, Task
 from assetflow.run.timing import Timer
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState
 
 
 class Workbench(Struct, frozen=True):
@@ -189,6 +190,9 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
             raise Denied  # it gave way to others, and is not in the store yet
         return read_upstream(bench, task, binding.upstream, want) if kept is None else kept
     if binding.parts:
+        from assetflow.io.parts import read_parts
+        from assetflow.io.sources import read_sources
+
         want = Want(binding.form or "python", binding.columns, call.connection)
         if (first := binding.parts[0]) not in task.observations:
             return read_parts(bench.storage, [task.versions[one] for one in binding.parts], want)
@@ -219,6 +223,8 @@ def read_upstream(bench: Workbench, task: Task, upstream: AssetKey, want: Want) 
     if source.load is not None:
         with bench.storage.turn() if split_slot(upstream)[0] in bench.loaded.sharing else nullcontext():
             return bench.storage.convert(source.load(), want, key=upstream)
+    from assetflow.io.sources import read_source
+
     return read_source(_files_of(bench, upstream), observation, want)
 
 

@@ -21,7 +21,6 @@ from assetflow.catalog.pointers import Pointers
 from assetflow.catalog.slots import with_traces
 from assetflow.errors import AssetflowError, DiskFull, NotWritable, SourceMissing, StorageFailed
 from assetflow.io.forms import value_words
-from assetflow.io.sources import FileState, Observation, observe_files
 from assetflow.io.storage import Storage
 from assetflow.model.code import CodeSource
 from assetflow.model.keys import AssetKey, slot, split_slot
@@ -35,6 +34,7 @@ from assetflow.run.declared import DeclaredNow
 from assetflow.run.seen import discovered_now
 
 if TYPE_CHECKING:
+    from assetflow.io.sources import FileState, Observation
     from assetflow.load.live import Loaded
 
 
@@ -188,6 +188,8 @@ class Remembered:
     def __call__(self) -> Mapping[str, FileState]:
         """The states by path."""
         if self._states is None:
+            from assetflow.io.sources import FileState
+
             self._states = {row[0]: FileState(*row) for row in self._catalog.file_states().values()}
         return self._states
 
@@ -282,6 +284,8 @@ class _SourceObserver:
         return head.trace.as_of if head is not None and is_same else None
 
     def _files(self, key: AssetKey, path: str) -> Observation:
+        from assetflow.io.sources import observe_files
+
         remembered = self._remembered()
         try:
             observation = observe_files(path, remembered, time.time_ns())
@@ -294,6 +298,8 @@ class _SourceObserver:
         return observation
 
     def _token(self, spec: AssetSpec, ttl_s: float | None) -> Observation:
+        from assetflow.io.sources import Observation
+
         head = self._heads.get((spec.key, ""))
         is_held = head is not None and ttl_s is not None and time.time() - head.verified_at < ttl_s
         if head is not None and (is_held or self._load is None):
@@ -305,6 +311,8 @@ class _SourceObserver:
         return self.asked[spec.key]
 
     def _ask(self, spec: AssetSpec, loaded: Loaded, head: Head | None) -> Observation:
+        from assetflow.io.sources import Observation
+
         definition = loaded.sources[spec.key]
         assert definition.version is not None, "a source without a path has a version function"
         token = _called(spec, "version", definition.version)

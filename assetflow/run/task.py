@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from assetflow.io.handover import OnFile
 from assetflow.io.publishing import Prepared
-from assetflow.io.sources import FileState, Observation
 from assetflow.model.code import CodeNote, note_to_json
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, TraceInput, Version
 from assetflow.model.spec import AssetSpec
 from assetflow.run.ahead import Permit
 from assetflow.run.outcome import StepError, inputs_words
+
+if TYPE_CHECKING:
+    from assetflow.io.sources import FileState, Observation
 
 
 class Origin(Struct, frozen=True):
