@@ -10,7 +10,6 @@ from assetflow.cli.answer import Answer, JsonText
 from assetflow.cli.command import Command, add_selection, natural, positive, selection_text
 from assetflow.cli.folding import Folding
 from assetflow.cli.render_current import no_op_line
-from assetflow.cli.render_plan import empty_facts, plan_lines, plan_table, undecided_lines
 from assetflow.cli.table import jsonable
 from assetflow.cli.text import shell
 from assetflow.errors import AssetFailed, AssetflowError, UsageError, error_classes
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 def plan(session: Session, options: Namespace) -> Answer:
     """What would run, and why."""
     from assetflow.cli.glancing import question
+    from assetflow.cli.render_plan import empty_facts, plan_lines, plan_table
 
     if getattr(options, "against", None):
         return _against(session, options)
@@ -216,12 +216,17 @@ def _answer(session: Session, options: Namespace, project: Project, watcher: Wat
         text = ""
         if result.run_id is None and isinstance(watcher, JsonWatcher):
             watcher.nothing_to_do(result)
+    hints = render_run.next_lines(result, _logged(project, result))
+    if result.undecided:
+        from assetflow.cli.render_plan import undecided_lines
+
+        hints = [*hints, *undecided_lines(result.undecided)]
     return Answer(
         lambda: {"project": project.name, **result.to_json()},
         lines,
         render_run.outcome_table(result),
         text=text,
-        hints=(*render_run.next_lines(result, _logged(project, result)), *undecided_lines(result.undecided)),
+        hints=hints,
         exit_code=_exit_code(result),
         failure=failure_of(result, is_alone=options.only, plan=watcher.plan),
         ending=(f"{_cut_short(result)}: run #{result.run_id}; what was built is kept",) if result.interrupted else (),

@@ -14,7 +14,6 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import digest
 from assetflow.fingerprint.nodes import Graph, Node, Origin
 from assetflow.fingerprint.outside import WITHOUT_MEANING, name_of
-from assetflow.fingerprint.readable import is_secret, readable
 from assetflow.fingerprint.wrapped import file_of, is_wrapper
 from assetflow.model.code import CodeNote
 
@@ -71,6 +70,8 @@ class Values(Graph):
         node.notes.append(CodeNote(kind, origin.name, f"{why}: {instead} counts"))
 
     def _fill_value(self, node: Node, value: object, origin: Origin) -> None:
+        from assetflow.fingerprint.readable import is_secret, readable
+
         node.module, node.name = origin.module, origin.name
         signs = self._place_value(node, origin)
         try:
@@ -210,4 +211,8 @@ def _key_text(key: object) -> str:
         return f"class {name_of(key)}"
     if callable(key):
         return f"function {getattr(key, '__module__', '')}.{getattr(key, '__qualname__', '')}"
-    return readable(key, ()) if not isinstance(key, PurePath) else key.name
+    if isinstance(key, PurePath):
+        return key.name
+    from assetflow.fingerprint.readable import readable
+
+    return readable(key, ())

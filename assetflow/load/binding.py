@@ -23,12 +23,11 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.io.forms import form_of
 from assetflow.load.given import Unmet
 from assetflow.load.live import Binding
-from assetflow.model.context import Context, Partition
 from assetflow.model.declare import SourceDefinition, place_of
-from assetflow.model.inputs import In
 from assetflow.model.keys import AssetKey, last_name
 
 if TYPE_CHECKING:
+    from assetflow.model.inputs import In
     from assetflow.model.settings import Config
 
 _CONTEXT_TEXTS = ("Context", "af.Context", "assetflow.Context")
@@ -219,13 +218,16 @@ class _Binder:
     def _special(self, name: str, annotation: object) -> Binding | None:
         """The binding of a parameter that its annotation alone decides."""
         plain = without_none(annotation)
-        if plain is Context or getattr(plain, "__forward_arg__", None) in _CONTEXT_TEXTS:
+        text = getattr(plain, "__forward_arg__", None)
+        # When nothing imported the module of a class, nobody has it; the same goes for the settings below.
+        context = sys.modules.get("assetflow.model.context")
+        if text in _CONTEXT_TEXTS or (context is not None and plain is context.Context):
             return Binding(name, "context")
-        if plain is Partition or getattr(plain, "__forward_arg__", None) in _PARTITION_TEXTS:
+        if text in _PARTITION_TEXTS or (context is not None and plain is context.Partition):
             return Binding(name, "partition")
         if form_of(annotation) == "connection":
             return Binding(name, "connection", form="connection")
-        settings = sys.modules.get("assetflow.model.settings")  # when nothing imported it, nobody has such a class
+        settings = sys.modules.get("assetflow.model.settings")
         if settings is None or not isinstance(plain, type):
             return None
         if issubclass(plain, settings.Resource):
@@ -363,7 +365,12 @@ def with_default(function: FunctionType, code: CodeType) -> set[str]:
 
 def _in_of(annotation: object) -> In | None:
     """The `In(...)` in `Annotated[X, In(...)]`."""
-    return next((one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, In)), None)
+    said: tuple[object, ...] = getattr(annotation, "__metadata__", ())
+    if not said:
+        return None
+    from assetflow.model.inputs import In
+
+    return next((one for one in said if isinstance(one, In)), None)
 
 
 def without_none(annotation: object) -> object:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from assetflow.errors import BadConfig, ProjectLoadError
 from assetflow.model.checks import ReadyCheck
 from assetflow.model.code import CodeSource
-from assetflow.model.context import Partition
 from assetflow.model.declare import SourceDefinition
 from assetflow.model.keys import AssetKey
 from assetflow.model.policies import Limits, Retry
@@ -21,6 +20,7 @@ from assetflow.model.spec import AssetSpec
 
 if TYPE_CHECKING:
     from assetflow.load.modules import Imported
+    from assetflow.model.context import Partition
     from assetflow.model.settings import Config, Resource
     from assetflow.partitions.definition import Definition
     from assetflow.partitions.mappings import Mapping as PartitionMapping, Needs

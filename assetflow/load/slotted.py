@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
 from assetflow.load.live import Batch, Binding, LiveNode, LiveOutput, Loaded
-from assetflow.model.context import Partition
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.spec import AssetSpec, InputSpec
+
+if TYPE_CHECKING:
+    from assetflow.model.context import Partition
 
 
 def with_slots(loaded: Loaded, specs: Iterable[AssetSpec]) -> Loaded:
@@ -81,6 +84,8 @@ def _range_of(made: Sequence[Partition | None]) -> Partition | None:
     first, last = made[0], made[-1]
     if first is None or last is None:
         return None
+    from assetflow.model.context import Partition
+
     if len(made) == 1:
         return replace(first, keys=(first.key,))
     common = {name: key for name, key in first.axes.items() if all(one and one.axes[name] == key for one in made)}
@@ -117,6 +122,7 @@ def partition_of(spec: AssetSpec) -> Partition | None:
     key = split_slot(spec.key)[1]
     if not key or spec.partitions is None:
         return None
+    from assetflow.model.context import Partition
     from assetflow.partitions.multi import Multi
     from assetflow.partitions.windows import TimeDefinition
 

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from assetflow.errors import AssetflowError, AssetPinned
 from assetflow.model.garbage import garbage_kept
-from assetflow.model.inputs import LAST_GOOD
 from assetflow.model.keys import AssetKey, slot, split_slot
 from assetflow.model.records import Discovered, Doubt, Head, Pin, Version
 from assetflow.model.spec import AssetSpec, InputSpec
@@ -108,6 +107,7 @@ class Step(Struct, frozen=True):
     @property
     def modifiers(self) -> tuple[Modifier, ...]:
         """What is to be said of the asset beside its state."""
+        from assetflow.model.inputs import LAST_GOOD
         from assetflow.plan.modifiers import Modifier, modifiers
 
         found = modifiers(self.spec, self.head, is_lost=self.is_lost, is_unsteady=self.is_unsteady)
@@ -343,13 +343,14 @@ def _refuse_forced_pins(pinned: frozenset[AssetKey]) -> None:
         keys = sorted(pinned)
         names = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
         verb = "is" if len(keys) == 1 else "are"
-        raise AssetPinned(
-            f"{names} {verb} pinned, and so cannot be forced to run", fix=f"assetflow unpin {shlex.join(keys[:5])}"
-        )
+        fix = f"assetflow unpin {shlex.join(keys[:5])}"
+        raise AssetPinned(f"{names} {verb} pinned, and so cannot be forced to run", fix=fix)
 
 
 def accepts_last_good(world: World, given: InputSpec) -> bool:
     """Whether an earlier version of an upstream will do when it cannot be built, and there is one with its bytes."""
+    from assetflow.model.inputs import LAST_GOOD
+
     up = given.upstream
     is_there = world.head(up) is not None and up not in world.lost and not world.graph.specs[up].is_source
     return given.accept == LAST_GOOD and is_there
@@ -394,13 +395,9 @@ def _pass(
 
 
 def _decide(
-    world: World,
-    key: AssetKey,
-    steps: Mapping[AssetKey, Step],
-    traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]],
-    forced: frozenset[AssetKey],
-    with_upstream: bool,
-) -> Decision:
+    world: World, key: AssetKey, steps: Mapping[AssetKey, Step],
+    traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]], forced: frozenset[AssetKey], with_upstream: bool,
+) -> Decision:  # fmt: skip
     spec = world.graph.specs[key]
     if key in world.pins:
         return _pinned(world.pins[key], world.head(key), is_lost=key in world.lost)

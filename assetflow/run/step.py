@@ -24,7 +24,6 @@ from assetflow.io.storage import Staged, Storage
 from assetflow.load.live import Binding, LiveCheck, LiveNode, LiveOutput, Loaded
 from assetflow.load.slotted import node_of
 from assetflow.model.checks import ReadyCheck
-from assetflow.model.context import Context
 from assetflow.model.declare import Result, Skip
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.records import NOTHING_DISCOVERED, CheckOutcome, Discovered, NewVersion, Version
@@ -202,6 +201,8 @@ def _argument(bench: Workbench, call: _Call, binding: Binding) -> object:
     if binding.kind == "partition":
         return call.node.partition
     if binding.kind == "context":
+        from assetflow.model.context import Context
+
         logger = logging.getLogger(f"assetflow.asset.{call.asset}")
         asset, partition = split_slot(call.asset)[0], call.node.partition
         return Context(asset, logger, task.run_id, task.env, task.attempt, call.metadata, call.teller, partition)

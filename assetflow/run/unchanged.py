@@ -19,7 +19,6 @@ from typing import Any, cast
 
 from assetflow.catalog.token import files_around, token_now
 from assetflow.fingerprint.hashing import digest
-from assetflow.io.matching import is_as_known, matching
 from assetflow.load.caches import read_cache, read_with_texts
 from assetflow.load.finding import Found
 from assetflow.load.untouched import head_of, own_code, packages_of
@@ -143,6 +142,8 @@ def _is_the_same_world(project: Found, ground: Mapping[str, Any]) -> bool:
 
 def _is_same_set(pattern: str, files: Sequence[Sequence[object]]) -> bool:
     """Whether a path or glob means these files, each as it is known."""
+    from assetflow.io.matching import is_as_known, matching
+
     if not files and not os.path.lexists(pattern):
         return True if not any(mark in pattern for mark in "*?[") else not matching(pattern)
     return sorted(matching(pattern)) == sorted(str(known[0]) for known in files) and all(map(is_as_known, files))
