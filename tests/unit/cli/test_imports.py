@@ -117,6 +117,56 @@ def test_what_was_said_before_is_said_with_next_to_nothing(project: Path, argume
     assert found.isdisjoint([*HEAVY, *USERS, "dataclasses", "inspect", "argparse", "pathlib", "difflib", "logging"])
 
 
+FRAMES = """
+import pandas as pd
+
+from assetflow import asset
+
+
+@asset
+def numbers() -> pd.DataFrame:
+    return pd.DataFrame({"n": [1, 2, 3]})
+
+
+@asset
+def shifted(numbers: pd.DataFrame) -> pd.DataFrame:
+    return numbers.assign(n=numbers.n + 1)
+"""
+
+PLAIN_RUN = 196
+"""So many modules of ours does a run after an edit take: of frames without partitions, on threads of one process."""
+
+NOT_PLAIN = {
+    f"assetflow.{name}"
+    for name in (
+        "automation.locks", "catalog.backfills", "catalog.calls", "catalog.dynamic", "catalog.keeping",
+        "catalog.marks", "catalog.occasions", "cli.glancing", "cli.render_errors", "cli.render_glance",
+        "cli.render_plan", "cli.render_waiting", "cli.zones", "fingerprint.migrate", "fingerprint.readable",
+        "fingerprint.values", "io.checks", "io.columns", "io.inspect", "io.matching", "io.parts", "io.sources",
+        "load.audience", "load.canonical", "model.context", "model.inputs", "model.jobs", "model.versions",
+        "model.zones", "moves", "partitions", "plan.causes", "plan.crowds", "plan.freshness", "plan.lateness",
+        "plan.modifiers", "plan.saved", "run.accepting", "run.hooks", "run.reach",
+    )
+}  # fmt: skip
+"""What only other verbs take, or assets that declare more."""
+
+
+def test_a_run_after_an_edit_imports_only_what_plain_assets_take(tmp_path: Path) -> None:
+    module = tmp_path / "frames.py"
+    module.write_text(FRAMES)
+    (tmp_path / "assetflow.toml").write_text('modules = ["frames"]\n')
+    verb = ["materialize", "--quiet", "--executor", "threads"]
+    imported(tmp_path, *verb)
+    module.write_text(FRAMES.replace("+ 1", "+ 22"))
+
+    found = imported(tmp_path, *verb)
+
+    ours = {name for name in found if name.split(".")[0] == "assetflow"}
+    assert "pandas" in found, "the functions ran in this process"
+    assert ours & NOT_PLAIN == set()
+    assert len(ours) <= PLAIN_RUN, sorted(ours)
+
+
 def test_only_the_module_of_a_verb_is_imported(built: Path) -> None:
     found = imported(built, "runs")
 
