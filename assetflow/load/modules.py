@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, redirect_stdout
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -67,7 +66,7 @@ class FreshLoader(SourceFileLoader):
         return self._compiled.code(path, content, lambda: self.source_to_code(content, path))
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds the project's modules as Python would, and loads them with `FreshLoader`."""
 
     def __init__(self, imported: Imported, compiled: CompiledModules) -> None:
