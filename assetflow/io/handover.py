@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from assetflow.io.base import Want
 from assetflow.model.keys import UNPARTITIONED, AssetKey
@@ -40,8 +39,7 @@ LARGEST_BYTES = 128 << 20
 time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
+class Handed(Struct, frozen=True, eq=False):
     """One table in memory that nobody else can change."""
 
     key: str
@@ -50,9 +48,9 @@ class Handed:
     size_bytes: int
     data_hash: str
     columns: Mapping[str, str]
-    frames: list[Any] = field(default_factory=list[Any], compare=False, repr=False)
+    frames: list[Any] = field(default_factory=list[Any])
     """The table as a pandas frame which is only given away as copies, when there is one."""
-    sealed: Frame | None = field(default=None, compare=False, repr=False)
+    sealed: Frame | None = None
     """The table in memory that can be given away without a copy, when it is there."""
 
     @property
