@@ -14,7 +14,7 @@ from assetflow.fingerprint.files import ProjectFiles
 from assetflow.fingerprint.hashing import SCHEME, digest
 from assetflow.fingerprint.index import FORMAT
 from assetflow.io.constants import constant_content
-from assetflow.load.caches import read_cache, write_cache
+from assetflow.load.caches import read_plain, write_plain
 from assetflow.load.live import LiveHook, LiveNode, LiveOutput
 from assetflow.load.settings import Settings
 from assetflow.load.untouched import own_code
@@ -105,7 +105,7 @@ def _with_its_code(
 
 def read_indexes(settings: Settings) -> Mapping[str, list[object]]:
     """The indexes of files that earlier loads made, by the digest of the file's content."""
-    stored = read_cache(_path(settings))
+    stored = read_plain(_path(settings))
     if not isinstance(stored, dict):
         return {}
     found = cast("dict[str, object]", stored)
@@ -117,7 +117,7 @@ def read_indexes(settings: Settings) -> Mapping[str, list[object]]:
 def write_indexes(settings: Settings, files: ProjectFiles, known: Mapping[str, list[object]]) -> None:
     """Keep the indexes that were used, when they are not what is kept already."""
     if files.has_more or files.indexes.keys() != known.keys():
-        write_cache(_path(settings), {"key": _key(), "files": files.indexes})
+        write_plain(_path(settings), {"key": _key(), "files": files.indexes})
 
 
 def _path(settings: Settings) -> Path:

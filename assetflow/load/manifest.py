@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec import Struct, field
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.load.caches import read_cache, write_cache
+from assetflow.load.caches import exact, read_plain, write_cache, write_plain
 from assetflow.load.settings import Settings
 from assetflow.load.texts import StoredSources, sources_path, write_sources
 from assetflow.load.untouched import (
@@ -68,7 +68,7 @@ def read_manifest(settings: Settings) -> Manifest | None:
     if stored is None:
         return None
     try:
-        found = cast("dict[str, object]", read_cache(_specs_path(settings)))
+        found = cast("dict[str, object]", read_plain(_specs_path(settings)))
         content = cast("str", stored["content"])
         if found["content"] != content:
             return None  # another process is about to write its head
@@ -132,11 +132,36 @@ def write_manifest(settings: Settings, loaded: Loaded) -> Manifest:
         "content": manifest.content,
     }
     stored["sources"] = write_sources(sources_path(settings), loaded.code_sources)
-    specs = [spec_to_json(spec) for spec in loaded.specs]
-    found = {"content": manifest.content, "specs": specs, "automation": declared.to_json()}
-    write_cache(_specs_path(settings), found)
+    _write_specs(_specs_path(settings), manifest)
     write_cache(_path(settings), stored)
     return manifest
+
+
+def _write_specs(path: Path, manifest: Manifest) -> None:
+    try:
+        specs = [_with_exact_parts(spec_to_json(spec)) for spec in manifest.specs]
+        automation = exact(manifest.automation.to_json())
+    except (TypeError, ValueError, RecursionError):
+        return  # as when the file cannot be written
+    write_plain(path, {"content": manifest.content, "specs": specs, "automation": automation})
+
+
+_PLAIN = frozenset((
+    "key", "kind", "node", "inputs", "group", "io", "file", "line", "code", "code_parts", "config", "kinds", "retries",
+    "code_notes", "packages", "files", "env_vars", "package_policy",
+))  # fmt: skip
+"""The parts of a spec in which there are only texts and whole numbers, whatever a user passes."""
+_PLAIN_INPUT = 5
+"""What is said of an input beyond that is about partitions: how many are needed may be a share."""
+
+
+def _with_exact_parts(spec: dict[str, object]) -> dict[str, object]:
+    for name in () if _PLAIN.issuperset(spec) else spec.keys() - _PLAIN:
+        spec[name] = exact(spec[name])
+    inputs = cast("list[list[object]]", spec["inputs"])
+    if any(len(one) > _PLAIN_INPUT for one in inputs):
+        spec["inputs"] = exact(inputs)
+    return spec
 
 
 def settings_digest(settings: Settings) -> str:

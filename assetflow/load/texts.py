@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from assetflow.fingerprint.hashing import digest
-from assetflow.load.caches import read_cache, write_cache
+from assetflow.load.caches import read_plain, write_plain
 from assetflow.load.settings import Settings
 from assetflow.model.code import CodeSource, source_from_json, sources_to_json
 
@@ -41,7 +41,7 @@ class StoredSources(Mapping[str, CodeSource]):
 
     def _read(self) -> dict[str, CodeSource]:
         if self._found is None:
-            stored = read_cache(self._path)
+            stored = read_plain(self._path)
             try:
                 found = cast("dict[str, Sequence[object]]", stored)
                 self._found = {key: source_from_json(one) for key, one in found.items()}
@@ -57,7 +57,7 @@ class StoredSources(Mapping[str, CodeSource]):
 def earlier_sources(settings: Settings) -> Mapping[str, CodeSource]:
     """The texts that the last load found; none when they are not there."""
     try:
-        stored = cast("dict[str, Sequence[object]]", read_cache(sources_path(settings)))
+        stored = cast("dict[str, Sequence[object]]", read_plain(sources_path(settings)))
         return {key: source_from_json(one) for key, one in stored.items()}
     except (AttributeError, TypeError, ValueError):
         return {}
@@ -70,7 +70,7 @@ def sources_path(settings: Settings) -> Path:
 
 def write_sources(path: Path, sources: Mapping[str, CodeSource]) -> tuple[int, str]:
     """Keep the texts; the size of the file and a digest by which it is known again."""
-    return write_cache(path, sources_to_json(sources)), _digest_of(sources)
+    return write_plain(path, sources_to_json(sources)), _digest_of(sources)
 
 
 def _digest_of(sources: Mapping[str, CodeSource]) -> str:

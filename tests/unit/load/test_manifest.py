@@ -318,3 +318,20 @@ def test_a_variable_that_an_import_sets_is_recorded_as_it_was_before(
     monkeypatch.setenv("MODE", "prod")
 
     assert read(root) is None
+
+
+def test_what_users_pass_comes_back_as_it_was(write: Write) -> None:
+    """Also floats that are no numbers, where texts belong, and texts that are no Unicode."""
+    root = write(
+        assets="""
+            from assetflow import *
+            raw = source("raw", path="raw.csv", nulls=["-", "ü"])
+
+            @asset(tags={"half": "\\ud800", "top": float("inf")}, freshness=Freshness(within="90m"), description="ü")
+            def one(raw: list): ...
+        """
+    )
+    written = record(root)
+
+    assert read(root) == written
+    assert written.specs[1].tags == {"half": "\ud800", "top": float("inf")}
