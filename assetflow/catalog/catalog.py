@@ -23,7 +23,7 @@ from assetflow.catalog.rows import (
     definition_texts,
     details_and_shape,
     discovered_json,
-    head_from_row,
+    heads_from_rows,
     inputs_by_trace,
     median,
     node_row,
@@ -187,7 +187,7 @@ class Catalog:
         # The rows are one consistent state, because one query gave them. What their traces read may be asked for
         # afterwards: a trace never changes, whatever is committed in between.
         inputs = inputs_by_trace(self.database.rows("inputs_of", json.dumps([row[2] for row in rows])))
-        return [head_from_row(row, env, inputs) for row in rows]
+        return heads_from_rows(rows, env, inputs)
 
     # -- writing
 

@@ -10,7 +10,7 @@ from typing import cast
 from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace
+from assetflow.catalog.rows import Row, heads_from_rows, inputs_by_trace
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Head
 
@@ -37,7 +37,6 @@ def _made(catalog: Catalog, env: str, rows: Sequence[Row]) -> Mapping[AssetKey, 
     numbers = json.dumps([*counts])
     inputs = inputs_by_trace(catalog.database.rows("inputs_of", numbers))
     found: defaultdict[AssetKey, list[Made]] = defaultdict(list)
-    for row in catalog.database.rows("traces_by_number", numbers):
-        head = head_from_row(row, env, inputs)
+    for head in heads_from_rows(catalog.database.rows("traces_by_number", numbers), env, inputs):
         found[head.trace.asset].append(Made(head, counts[head.trace.trace_id]))
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from msgspec import Struct
 
 from assetflow.catalog.catalog import Catalog, Slot
-from assetflow.catalog.rows import Row, head_from_row, inputs_by_trace, run_from_row, version_from_row
+from assetflow.catalog.rows import Row, heads_from_rows, inputs_by_trace, run_from_row, version_from_row
 from assetflow.errors import DamagedVersion, NoSuchVersion, Superseded, did_you_mean
 from assetflow.model.keys import UNPARTITIONED, AssetKey, arguments_of, slot, split_slot
 from assetflow.model.records import Head, Pin, TraceInput, Version
@@ -227,7 +227,7 @@ class Pointers:
 
     def _heads(self, rows: Sequence[Row], env: str) -> dict[Slot, Head]:
         inputs = inputs_by_trace(self._database.rows("inputs_of", json.dumps([row[2] for row in rows])))
-        heads = [head_from_row(row, env, inputs) for row in rows]
+        heads = heads_from_rows(rows, env, inputs)
         return {(head.trace.asset, head.trace.partition): head for head in heads}
 
     # -- writing

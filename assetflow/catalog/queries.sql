@@ -16,21 +16,21 @@ INSERT INTO env (name) VALUES (?) RETURNING env_id
 SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM head h
 JOIN env e USING (env_id)
 JOIN asset a ON a.asset_id = h.asset_id
 JOIN part p ON p.part_id = h.part_id
 JOIN trace t ON t.trace_id = h.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?
 
 -- heads_in: what is current in an environment (?1) of assets without partitions, and of these partitions (?2)
 SELECT a.key, p.key, h.trace_id, h.seq, h.changed_seq, h.verified_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM (
     SELECT w.* FROM env e CROSS JOIN asset o CROSS JOIN head w ON w.env_id = e.env_id AND w.asset_id = o.asset_id AND w.part_id = 0
     WHERE e.name = ?1
@@ -44,7 +44,7 @@ CROSS JOIN asset a ON a.asset_id = h.asset_id
 CROSS JOIN part p ON p.part_id = h.part_id
 CROSS JOIN trace t ON t.trace_id = h.trace_id
 CROSS JOIN fp f ON f.fp_id = t.fp_id
-CROSS JOIN stored_version v ON v.version_id = t.version_id
+CROSS JOIN version v ON v.version_id = t.version_id
 
 -- slots_with_key: those of these asset partitions (a JSON list of triples: two keys and an input key) that have such a trace
 SELECT DISTINCT wanted.value ->> 0, wanted.value ->> 1
@@ -59,7 +59,7 @@ CROSS JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id AND t.in
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM json_each(?) wanted
 CROSS JOIN asset a ON a.key = wanted.value ->> 0
 CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
@@ -67,7 +67,7 @@ CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
 ) END
 CROSS JOIN trace t ON t.asset_id = a.asset_id AND t.part_id = p.part_id
 CROSS JOIN fp f ON f.fp_id = t.fp_id
-CROSS JOIN stored_version v ON v.version_id = t.version_id AND v.state = 'live'
+CROSS JOIN version v ON v.version_id = t.version_id AND v.state = 'live'
 WHERE t.trace_id NOT IN (SELECT trace_id FROM revoked)
 ORDER BY t.trace_id DESC
 LIMIT ?
@@ -86,13 +86,13 @@ SELECT max(trace_id), count(DISTINCT part_id) FROM trace WHERE run_id = ? GROUP 
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM json_each(?) wanted
 CROSS JOIN trace t ON t.trace_id = wanted.value
 CROSS JOIN asset a ON a.asset_id = t.asset_id
 CROSS JOIN part p ON p.part_id = t.part_id
 CROSS JOIN fp f ON f.fp_id = t.fp_id
-CROSS JOIN stored_version v ON v.version_id = t.version_id
+CROSS JOIN version v ON v.version_id = t.version_id
 ORDER BY t.trace_id DESC
 
 -- inputs_of: what these traces (a JSON list of numbers) read; a row of a range stands for each of its partitions
@@ -108,53 +108,53 @@ ORDER BY i.trace_id, i.parameter, i.up_asset_id, p.part_id
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state, l.cause
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state, l.cause
 FROM head_log l
 JOIN env e USING (env_id)
 JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?1 AND a.key = ?2 AND (?4 = 'null' OR p.key IN (SELECT value FROM json_each(?4)))
 ORDER BY l.seq DESC
 LIMIT ?3
 
 -- version: one version of an asset by its number
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
-FROM stored_version v
+       v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
+FROM version v
 JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE a.key = ? AND p.key = ? AND v.number = ?
 
 -- live_versions: the versions of these assets (a JSON list of keys) whose bytes are there, oldest first
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
+       v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM json_each(?) wanted
 JOIN asset a ON a.key = wanted.value
-JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'live'
+JOIN version v ON v.asset_id = a.asset_id AND v.state = 'live'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
 -- shown_versions: what is current in an environment (?1) of these assets (?2, a JSON list of keys), and of all that are
 -- tables in DuckDB (if ?3)
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
+       v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM env e
 JOIN head h ON h.env_id = e.env_id
 JOIN asset a ON a.asset_id = h.asset_id
 JOIN part p ON p.part_id = h.part_id
 JOIN trace t ON t.trace_id = h.trace_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 WHERE e.name = ?1 AND (a.key IN (SELECT value FROM json_each(?2)) OR (?3 AND v.io = 'duckdb'))
 
 -- rejected_versions: the versions of these assets (a JSON list of keys) that a check rejected, oldest first
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
+       v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM json_each(?) wanted
 JOIN asset a ON a.key = wanted.value
-JOIN stored_version v ON v.asset_id = a.asset_id AND v.state = 'rejected'
+JOIN version v ON v.asset_id = a.asset_id AND v.state = 'rejected'
 JOIN part p ON p.part_id = v.part_id
 ORDER BY v.version_id
 
@@ -587,8 +587,8 @@ WHERE version_id IN (SELECT value FROM json_each(?1)) AND state = ?2
 
 -- versions_in: the versions that have a place in the storage and are in one of these states (a JSON list)
 SELECT v.version_id, a.key, p.key, v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns,
-       v.details, v.created_at, v.state
-FROM stored_version v
+       v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
+FROM version v
 JOIN asset a USING (asset_id)
 JOIN part p ON p.part_id = v.part_id
 WHERE v.location <> '' AND v.state IN (SELECT value FROM json_each(?))
@@ -702,7 +702,7 @@ RETURNING asset_id
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state,
        l.cause
 FROM (
     SELECT env_id, asset_id, part_id, max(seq) AS seq FROM head_log
@@ -720,13 +720,13 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 
 -- moves_back: the last move to the version that these asset partitions (a JSON list of pairs of keys) had so many versions ago
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state,
        l.cause
 FROM (
     SELECT *, row_number() OVER (PARTITION BY asset_id, part_id ORDER BY seq DESC) - 1 AS back
@@ -747,14 +747,14 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 WHERE m.back = ?3
 
 -- moves_to: the last move of these asset partitions (a JSON list of pairs of keys) to the version with this number
 SELECT a.key, p.key, t.trace_id, l.seq, l.seq, l.moved_at,
        t.input_key, t.version_id, l.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state,
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state,
        l.cause
 FROM (
     SELECT h.env_id, h.asset_id, h.part_id, max(h.seq) AS seq
@@ -772,19 +772,19 @@ JOIN asset a ON a.asset_id = l.asset_id
 JOIN part p ON p.part_id = l.part_id
 JOIN trace t ON t.trace_id = l.trace_id
 JOIN fp f ON f.fp_id = t.fp_id
-JOIN stored_version v ON v.version_id = t.version_id
+JOIN version v ON v.version_id = t.version_id
 
 -- traces_to: the newest trace of the version with this number of these asset partitions (a JSON list of pairs of keys)
 SELECT a.key, p.key, t.trace_id, 0, 0, t.finished_at,
        t.input_key, t.version_id, t.run_id, t.kind, t.started_at, t.finished_at, t.as_of, t.metadata, t.discovered,
        f.code, f.parts, f.config, f.packages, f.files, f.env, f.notes, f.scheme, f.declared,
-       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, v.created_at, v.state
+       v.number, v.data_hash, v.io, v.location, v.row_count, v.size_bytes, v.columns, v.details, (SELECT text FROM shape WHERE shape_id = v.shape_id), v.created_at, v.state
 FROM json_each(?1) wanted
 CROSS JOIN asset a ON a.key = wanted.value ->> 0
 CROSS JOIN part p ON p.part_id = CASE wanted.value ->> 1 WHEN '' THEN 0 ELSE (
     SELECT part_id FROM part WHERE asset_id = a.asset_id AND key = wanted.value ->> 1
 ) END
-CROSS JOIN stored_version v ON v.asset_id = a.asset_id AND v.part_id = p.part_id AND v.number = ?2
+CROSS JOIN version v ON v.asset_id = a.asset_id AND v.part_id = p.part_id AND v.number = ?2
 JOIN trace t ON t.asset_id = v.asset_id AND t.trace_id = (
     SELECT max(trace_id) FROM trace WHERE asset_id = v.asset_id AND part_id = v.part_id AND version_id = v.version_id
 )

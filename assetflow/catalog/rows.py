@@ -11,6 +11,8 @@ from functools import cache, lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+from msgspec.json import Decoder
+
 from assetflow.catalog.token import query
 from assetflow.errors import DamagedCatalog
 from assetflow.model.code import CodeNote, CodeSource, note_from_json, note_to_json
@@ -74,7 +76,7 @@ def inputs_by_trace(rows: Iterable[Row]) -> Mapping[int, tuple[TraceInput, ...]]
     """Rows of `inputs_of`, grouped by trace."""
     grouped: defaultdict[int, list[TraceInput]] = defaultdict(list)
     for trace_id, parameter, upstream, partition, mode, digest, number in rows:
-        read = slot(AssetKey(upstream), partition)
+        read = slot(upstream, partition) if partition else upstream
         grouped[trace_id].append(_trace_input(parameter, read, mode, digest, number))
     return {trace_id: tuple(found) for trace_id, found in grouped.items()}
 
@@ -84,38 +86,50 @@ _trace_input = lru_cache(maxsize=4096)(TraceInput)
 
 
 @_sound
-def head_from_row(row: Row, env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> Head:
-    """One row of `heads`, `traces_in` or `history`; moves have their cause as well."""
+def heads_from_rows(rows: Iterable[Row], env: str, inputs: Mapping[int, tuple[TraceInput, ...]]) -> list[Head]:
+    """Rows of `heads`, `traces_in` or `history`; moves have their cause as well."""
+    shared = _Shared()
+    heads: list[Head] = []
+    for row in rows:
+        (
+            key, partition, trace_id, seq, changed_seq, verified_at,
+            input_key, version_id, run_id, kind, started, finished, as_of, metadata, discovered,
+            code, parts, config, packages, files, env_vars, notes, scheme, declared,
+            number, data_hash, io, location, count, size, columns, details, shape, created, state, *cause,
+        ) = row  # fmt: skip
+        version = _version((
+            version_id, key, partition, number, data_hash, io, location, count, size, columns, details, shape,
+            created, state,
+        ))  # fmt: skip
+        trace = Trace(
+            trace_id, key, partition, input_key, code, shared[parts], shared[config], inputs.get(trace_id, ()),
+            version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
+            shared[packages], shared[files], shared[env_vars], _notes(notes), scheme, declared,
+            _discovered(discovered),
+        )  # fmt: skip
+        heads.append(Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else ""))
+    return heads
+
+
+def _version(row: Row) -> Version:
     (
-        key, partition, trace_id, seq, changed_seq, verified_at,
-        input_key, version_id, run_id, kind, started, finished, as_of, metadata, discovered,
-        code, parts, config, packages, files, env_vars, notes, scheme, declared,
-        number, data_hash, io, location, rows, size, columns, details, created, state, *cause,
+        version_id, key, partition, number, data_hash, io, location, count, size, columns, details, shape,
+        created, state,
     ) = row  # fmt: skip
-    asset = AssetKey(key)
-    version = version_from_row(
-        (version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state)
-    )
-    trace = Trace(
-        trace_id, asset, partition, input_key, code, _shared(parts), _shared(config), inputs.get(trace_id, ()),
-        version_id, number, data_hash, run_id, kind, started, finished, as_of, _mapping(metadata),
-        _shared(packages), _shared(files), _shared(env_vars), _notes(notes), scheme, declared,
-        _discovered(discovered),
-    )  # fmt: skip
-    return Head(env, trace, version, seq, changed_seq, verified_at, cause[0] if cause else "")
-
-
-@_sound
-def version_from_row(row: Row) -> Version:
-    """One row of `version`."""
-    version_id, key, partition, number, data_hash, io, location, rows, size, columns, details, created, state = row
-    parsed: list[tuple[str, str, str]] = json.loads(columns) if columns != "[]" else []
+    parsed: list[tuple[str, str, str]] = _read(columns) if columns != "[]" else []
+    about = _mapping(details)
+    if shape is not None:
+        about = {**about, "schema": shape}
     return Version(
-        version_id, AssetKey(key), partition, number, data_hash, io, location, rows, size,
+        version_id, key, partition, number, data_hash, io, location, count, size,
         _schema(tuple([(name, kind) for name, kind, _ in parsed])),
         {name: digest for name, _, digest in parsed if digest},
-        _shared(details), created, state,
+        about, created, state,
     )  # fmt: skip
+
+
+version_from_row = _sound(_version)
+"""The version of one row of `version`."""
 
 
 Definition = tuple[
@@ -244,16 +258,29 @@ def _notes(text: str) -> tuple[CodeNote, ...]:
     return tuple(note_from_json(one) for one in json.loads(text)) if text != "[]" else ()
 
 
+_decode = Decoder().decode
+
+
+def _read(text: str) -> Any:
+    """The value of a JSON text."""
+    try:
+        return _decode(text)
+    except ValueError:
+        return json.loads(text)  # NaN, or half of a surrogate pair
+
+
 def _mapping(text: str) -> dict[str, Any]:
-    return json.loads(text) if text != "{}" else {}
+    return _read(text) if text != "{}" else {}
+
+
+class _Shared(dict[str, Mapping[str, Any]]):
+    """Mappings by their text, each read once, as many definitions have the same ones: nobody changes them."""
+
+    def __missing__(self, text: str) -> Mapping[str, Any]:
+        found = self[text] = _read(text)
+        return found
 
 
 @lru_cache(maxsize=1024)
 def _discovered(text: str) -> Discovered:
     return NOTHING_DISCOVERED if text == "{}" else Discovered.from_json(json.loads(text))
-
-
-@lru_cache(maxsize=1024)
-def _shared(text: str) -> Mapping[str, Any]:
-    """A mapping that many definitions have, read once: nobody changes it."""
-    return json.loads(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assetflow.catalog.catalog import Catalog
-from assetflow.errors import NotWritable
+from assetflow.errors import DamagedCatalog, NotWritable
 from assetflow.model.keys import AssetKey
 from tests.unit.catalog.build import (
     CUSTOMERS,
@@ -44,6 +44,42 @@ def test_history_has_every_move_of_the_head_newest_first(catalog: Catalog) -> No
     assert [one.trace.inputs for one in found] == [(), (read("x", REPORT),), ()]
     assert [one.seq for one in catalog.history("dev", ORDERS, limit=2)] == [5, 2]
     assert catalog.history("dev", AssetKey("unknown")) == []
+
+
+@pytest.mark.parametrize("schema", [{}, {"schema": "ARROW"}, {"schema": {"id": 1}}], ids=["none", "text", "other"])
+def test_what_texts_of_the_catalog_hold_comes_back_whatever_reads_it(
+    catalog: Catalog, schema: dict[str, object]
+) -> None:
+    details = {"top": float("inf"), "half": "\ud800", "big": 2**70, "deep": [{"a": [None, True, -0.5]}], **schema}
+    made = new_version("a", details=details, schema={"a\n\ud800": "int64", "ü": "x"}, columns={"ü": "c"})
+    commit(catalog, ORDERS, "a", version=made, metadata={"top": float("-inf")}, code_parts={"ü": "\ud800"})
+    head = catalog.heads("dev")[ORDERS, ""]
+    versions = [
+        head.version,
+        catalog.heads("dev", [])[ORDERS, ""].version,
+        catalog.history("dev", ORDERS)[0].version,
+        catalog.version(ORDERS, 1),
+        *catalog.live_versions([ORDERS]),
+    ]
+
+    assert head.trace.metadata == {"top": float("-inf")}
+    assert head.trace.code_parts == {"ü": "\ud800"}
+    assert [one and one.details for one in versions] == [details] * 5
+    assert [one and one.schema for one in versions] == [{"a\n\ud800": "int64", "ü": "x"}] * 5
+    assert [one and one.columns for one in versions] == [{"ü": "c"}] * 5
+
+
+@pytest.mark.parametrize("damage", ["details = '[1]'", "details = '{'", "columns = '[1]'", "columns = 5"])
+def test_value_that_was_never_written_is_damage(catalog: Catalog, damage: str) -> None:
+    commit(catalog, ORDERS, "a", version=new_version("a", details={"schema": "ARROW"}))
+    with sqlite3.connect(catalog.database.path) as connection:
+        connection.execute(f"UPDATE version SET {damage}")
+    connection.close()
+
+    with pytest.raises(DamagedCatalog, match="a value in it is not what was written"):
+        catalog.heads("dev")
+    with pytest.raises(DamagedCatalog, match="a value in it is not what was written"):
+        catalog.live_versions([ORDERS])
 
 
 def test_verifying_a_head_is_not_a_move(catalog: Catalog) -> None:
