@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,15 @@ class AssetSpec(Struct, frozen=True):
         return self.kind == "source"
 
 
+_OPTIONAL: tuple[tuple[str, Callable[[Any], object]], ...] = (
+    ("owners", list), ("tags", dict), ("description", lambda text: text), ("code_parts", dict), ("config", dict),
+    ("kinds", list), ("checks", lambda checks: [[one.name, one.blocking, one.description] for one in checks]),
+    ("retries", lambda times: times), ("code_notes", lambda notes: [note_to_json(one) for one in notes]),
+    ("packages", dict), ("files", list), ("env_vars", list), ("package_policy", dict),
+)  # fmt: skip
+"""What most specs say little of, and how it is told."""
+
+
 def spec_to_json(spec: AssetSpec) -> dict[str, object]:
     """The spec as JSON-able values, without what is empty."""
     found: dict[str, object] = {
@@ -133,14 +142,9 @@ def spec_to_json(spec: AssetSpec) -> dict[str, object]:
             [i.parameter, i.upstream, i.mode, list(i.columns), *_rest(i)] for i in spec.inputs
         ],
     }  # fmt: skip
-    optional: dict[str, object] = {
-        "owners": list(spec.owners), "tags": dict(spec.tags), "description": spec.description,
-        "code_parts": dict(spec.code_parts or {}), "config": dict(spec.config or {}), "kinds": list(spec.kinds),
-        "checks": [[c.name, c.blocking, c.description] for c in spec.checks], "retries": spec.retries,
-        "code_notes": [note_to_json(note) for note in spec.code_notes], "packages": dict(spec.packages),
-        "files": list(spec.files), "env_vars": list(spec.env_vars), "package_policy": dict(spec.package_policy),
-    }  # fmt: skip
-    found.update({name: value for name, value in optional.items() if value})
+    for name, form in _OPTIONAL:
+        if value := getattr(spec, name):
+            found[name] = form(value)
     if spec.freshness is not None:
         policy = spec.freshness
         found["freshness"] = [policy.within_s, policy.by, policy.tz, policy.warn_s]

@@ -366,9 +366,11 @@ def _pass(
 ) -> dict[AssetKey, Step]:
     """The step of each member; `keys` gets the input keys of those that are not current by them."""
     steps: dict[AssetKey, Step] = {}
+    known: dict[AssetKey, Content] = {}  # of what has a step: several mostly take it
+    specs = dict(world.graph.specs)
     for together in by_function(world.graph, members):
-        if world.graph.specs[together[0]].is_source:
-            steps.update((key, _source_step(world, world.graph.specs[key])) for key in together)
+        if specs[together[0]].is_source:
+            steps.update((key, _source_step(world, specs[key])) for key in together)
             continue
         if together[0] in world.settled:
             steps.update((key, _settled_step(world, key)) for key in together)
@@ -376,29 +378,29 @@ def _pass(
         if together[0] in world.crowds:
             steps.update((key, _crowd_step(world, key, steps)) for key in together)
             continue
-        decided = {key: _decide(world, key, steps, traces, forced, with_upstream) for key in together}
-        keys.update((key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT)
+        decided = {key: _decide(world, specs[key], steps, known, traces, forced, with_upstream) for key in together}
+        keys.update([(key, one.key) for key, one in decided.items() if one.key and one.action is not Action.CURRENT])
         if len(together) > 1:
             free = {key: decision for key, decision in decided.items() if key not in world.pins}
             decided.update(joined(free))
         for key, decision in decided.items():
-            head, spec = world.head(key), world.graph.specs[key]
+            head, spec = world.head(key), specs[key]
             accepted = [one.upstream for one in spec.inputs if one.accept and _is_blocked(steps.get(one.upstream))]
             steps[key] = Step(
                 spec, split_slot(key)[1], decision.action, decision.reasons, head, decision.link,
                 pin=world.pins.get(key), is_lost=key in world.lost,
                 is_unsteady=head is not None and (key, head.trace.input_key) in world.unsteady,
                 seen="" if head is None else seen_words(head.trace, world.discovered),
-                last_good=tuple(up.version for key in accepted if (up := world.head(key)) is not None),
+                last_good=tuple([up.version for key in accepted if (up := world.head(key)) is not None]),
             )  # fmt: skip
     return {key: steps[key] for key in members}
 
 
 def _decide(
-    world: World, key: AssetKey, steps: Mapping[AssetKey, Step],
+    world: World, spec: AssetSpec, steps: Mapping[AssetKey, Step], known: dict[AssetKey, Content],
     traces: Mapping[tuple[AssetKey, str], Mapping[str, Head]], forced: frozenset[AssetKey], with_upstream: bool,
 ) -> Decision:  # fmt: skip
-    spec = world.graph.specs[key]
+    key = spec.key
     if key in world.pins:
         return _pinned(world.pins[key], world.head(key), is_lost=key in world.lost)
     if (given := world.unmet.get(key)) is not None:
@@ -406,13 +408,16 @@ def _decide(
         return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
     contents: dict[AssetKey, Content | None] = {}
     for given in spec.inputs:
-        step = steps.get(given.upstream)
+        up = given.upstream
+        step = steps.get(up)
         if step is not None and step.action is Action.BLOCKED and not accepts_last_good(world, given):
-            return Decision(Action.BLOCKED, (_blocked(given.upstream, step),))
-        contents[given.upstream] = _content(world, given.upstream, step)
-        if not with_upstream and step is None and contents[given.upstream] is None and given.mode != "order":
-            text = f"{given.upstream} has no version"
-            return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": given.upstream}),))
+            return Decision(Action.BLOCKED, (_blocked(up, step),))
+        content = contents[up] = known.get(up) or _content(world, up, step)
+        if content is not None and step is not None:
+            known[up] = content
+        elif content is None and step is None and not with_upstream and given.mode != "order":
+            text = f"{up} has no version"
+            return Decision(Action.BLOCKED, (Reason("upstream_missing", text, {"input": up}),))
     decision = decide(
         spec, world.head(key), contents, traces.get(split_slot(key), {}), is_forced=key in forced,
         is_lost=key in world.lost, doubt=world.doubts.get(key), now=world.discovered, at=world.at,

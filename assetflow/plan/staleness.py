@@ -184,8 +184,13 @@ def decide(  # noqa: PLR0913 - all that a decision depends on, by keyword
     if anybody looks, `at` the time that results of a limited life are held against. The runner asks again, with fewer
     Nones, when upstreams have settled.
     """
-    waiting = [one.upstream for one in spec.inputs if one.mode != "order" and contents.get(one.upstream) is None]
-    known = [(one, content) for one in spec.inputs if (content := contents.get(one.upstream)) is not None]
+    waiting: list[AssetKey] = []
+    known: list[tuple[InputSpec, Content]] = []
+    for one in spec.inputs:
+        if (content := contents.get(one.upstream)) is not None:
+            known.append((one, content))
+        elif one.mode != "order":
+            waiting.append(one.upstream)
     key = None if waiting else input_key(spec, [(one, digest_of(one, content)) for one, content in known])
     is_plain = doubt is None and spec.cue is None and not (is_forced or is_lost)
     is_plain = is_plain and head is not None and not head.trace.discovered
@@ -414,10 +419,15 @@ _OTHER_SHAPE = Reason("code_changed", "its definition changed")
 
 
 def _hash(tag: str, parts: Iterable[str]) -> str:
-    # Every part is preceded by its length: joined texts could read the same for different parts.
-    digest = hashlib.sha256()
-    for part in (tag, *parts):
-        data = part.encode()
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()[:32]
+    # Every part is preceded by its length, in eight bytes: joined texts could read the same for different parts.
+    given = (tag, *parts)
+    try:
+        data = "".join([_LENGTHS[len(part)] + part for part in given]).encode("ascii")
+    except (IndexError, UnicodeEncodeError):  # long ones, and those with more bytes than characters
+        pieces = [part.encode() for part in given]
+        data = b"".join([len(piece).to_bytes(8, "big") + piece for piece in pieces])
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+_LENGTHS = [number.to_bytes(8, "big").decode() for number in range(128)]
+"""As most parts are short, and a hundred thousand of them are joined for a plan, their lengths are made beforehand."""

@@ -54,6 +54,27 @@ def decided(spec: AssetSpec, head: Head | None, **contents: Content | None) -> D
     return decide(spec, head, {**BOTH, **{AssetKey(key): content for key, content in contents.items()}}, {})
 
 
+# --------------------------------------------------------------------------------------------------------- input keys
+
+
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ("10", "afk1:bbf31d2021497f7c6b3d960ab745c070"),
+        ("x" * 127, "afk1:3c981f276cc755efe85c710932c0aee7"),
+        ("x" * 128, "afk1:984b5dcaca62065aab6da2c4d24a2806"),
+        ("x" * 1000, "afk1:40dbd5d8808364bb5c13041470754a25"),
+        ("ü", "afk1:6474fdb8303564eb57e9aafa00fba966"),
+        ("😀" * 40, "afk1:825eeaba2703944bbd54fe79ea3f8dd9"),
+    ],
+)
+def test_input_keys_are_those_of_earlier_versions(limit: str, key: str) -> None:
+    """Another key makes every asset of every project run again."""
+    spec = report(config={"limit": limit})
+
+    assert input_key(spec, [(TAKES_ORDERS, "hash 1"), (TAKES_RATES, "rates 1")]) == key
+
+
 # ------------------------------------------------------------------------------------------------------------ digests
 
 
