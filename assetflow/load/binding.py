@@ -49,9 +49,18 @@ class Names:
         self.unmet: dict[int, Unmet] = {}  # what was looked for in vain, by the `id` of the problem
         self.evaluated: dict[tuple[int, str], object] = {}  # of annotations that are text, by the `id` of their globals
         self.plain_forms: dict[type, str] = {}  # of classes that mean nothing but the value of an asset in this form
+        self._returned: dict[object, str | None] = {None: None}  # the forms of classes that functions say they return
         self._by_last: dict[str, list[str]] = {}
         for key in self.keys:
             self._by_last.setdefault(last_name(key), []).append(key)
+
+    def form_returned(self, annotation: object) -> str | None:
+        """The form that a function says it returns; classes, which most say, are looked at once."""
+        if annotation is not None and type(annotation) is not type:
+            return form_of(annotation)
+        if annotation not in self._returned:
+            self._returned[annotation] = form_of(annotation)
+        return self._returned[annotation]
 
     def fitting(self, name: str, own: Iterable[str] = ()) -> list[str]:
         """The keys that `name` fits: the full key, else all with this last name, other assets before `own`."""
@@ -91,7 +100,7 @@ def inner_function(function: Callable[..., object]) -> object:
 def function_place(function: Callable[..., object], files: ProjectFiles, parameter: str | None = None) -> Location:
     """The place of the `def` line of a function, or of one of its parameters."""
     inner = inner_function(function)
-    file, line = place_of(function)
+    file, line = place_of(cast("Callable[..., object]", inner))
     for piece in files.pieces(inner.__code__) if isinstance(inner, FunctionType) else ():
         is_there = parameter is not None and parameter in piece.places
         found_line, column = piece.places[parameter if is_there and parameter else ""]
@@ -115,12 +124,8 @@ def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[Definit
     defaults = with_default(cast("FunctionType", inner), code)
     binder = _Binder(taker, names, files, problems)
     found = [binder.one(name, hints.get(name), optional=name in defaults) for name in parameters]
-    returned = hints.get("return")
-    return Bound(
-        tuple(one for one in found if one is not None),
-        binder.config_class,
-        None if returned is None else form_of(returned),
-    )
+    form = names.form_returned(hints.get("return"))
+    return Bound(tuple([one for one in found if one is not None]), binder.config_class, form)
 
 
 def check_signature(
@@ -209,10 +214,11 @@ class _Binder:
                 fix=f'give the source load=, or depend on it without its data: deps=["{key}"]',
             )
             return None
+        if more is None:
+            return Binding(name, "asset", key, form, optional=optional)
         return Binding(
-            name, "asset", key, form, more.columns if more else None, optional=optional,
-            accept=(more.accept or "") if more else "", window=more.window if more else (0, 0),
-            partitions=more.partitions if more else None, need=more.need if more else None,
+            name, "asset", key, form, more.columns, optional=optional, accept=more.accept or "", window=more.window,
+            partitions=more.partitions, need=more.need,
         )  # fmt: skip
 
     def _special(self, name: str, annotation: object) -> Binding | None:
@@ -299,8 +305,10 @@ def annotations_of(
 
         library = importlib.import_module("annotationlib")
         raw = cast("dict[str, object]", library.getannotations_of(function, format=library.Format.STRING))
+    if not any(isinstance(value, str) for value in raw.values()):
+        return raw
     known = {} if evaluated is None else evaluated
-    inside = closure_values(function) if any(isinstance(value, str) for value in raw.values()) else {}
+    inside = closure_values(function)
     names = function.__globals__
     for parameter, value in raw.items():
         if isinstance(value, str):
@@ -358,6 +366,8 @@ class _Unseen:
 
 def with_default(function: FunctionType, code: CodeType) -> set[str]:
     """The parameters that have a default."""
+    if not (function.__defaults__ or function.__kwdefaults__):
+        return set()
     positional = code.co_varnames[: code.co_argcount]
     count = len(function.__defaults__ or ())
     return {*positional[len(positional) - count :], *(function.__kwdefaults__ or {})}

@@ -39,12 +39,12 @@ def partition_problems(
 def inputs_of(definition: AssetDefinition, bindings: Iterable[Binding]) -> list[InputSpec]:
     """The inputs that the parameters of a function are; one that is the asset itself is its previous partition."""
     found: list[InputSpec] = []
-    own = {out.key for out in definition.outputs}
+    own = {out.key for out in definition.outputs} if definition.partitions is not None else set[str]()
     for one in bindings:
         if one.upstream is None:
             continue
         mapping = one.partitions
-        if one.upstream in own and definition.partitions is not None and mapping is None and one.window == (0, 0):
+        if one.upstream in own and mapping is None and one.window == (0, 0):
             from assetflow.partitions.mappings import Previous
 
             mapping = Previous()

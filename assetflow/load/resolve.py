@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +38,7 @@ from assetflow.model.declare import (
     definition_of,
 )
 from assetflow.model.keys import AssetKey, last_name, parse_key, parse_label
-from assetflow.model.policies import NO_LIMITS, Freshness, Limits
+from assetflow.model.policies import NO_LIMITS, Freshness
 from assetflow.model.spec import AssetSpec, CheckSpec, InputSpec, SourceSpec
 from assetflow.plan.surroundings import POLICIES
 
@@ -80,6 +79,7 @@ class Resolver:
         self._project = project
         self._problems = project.problems
         self._places: dict[int, Location] = {}
+        self._defaults: dict[str, Defaults] = {}  # by group
         assets, sources, checks = _sorted_out(project.declared)
         keys = self._unique_keys(project.declared)
         kept = {id(definition) for definition in keys.values()}
@@ -206,8 +206,8 @@ class Resolver:
         self._project.specs.append(
             AssetSpec(
                 key=key, kind="source", node=key, inputs=(), group=group,
-                owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
-                tags=_all_tags(defaults, definition.tags), description=definition.description, io="",
+                owners=_first(definition.owners, defaults.owners) or (),
+                tags={**defaults.tags, **definition.tags}, description=definition.description, io="",
                 file=where.file, line=where.line, freshness=definition.freshness,
                 kinds=(source_format,) if source_format else (), partitions=definition.partitions,
                 source=SourceSpec(
@@ -230,22 +230,22 @@ class Resolver:
         if bound.config_class is not None:
             config = make_config(bound.config_class, label, keys, self._tables, self._problems)
         texts = {} if config is None else config_texts(config, label, where, self._problems)
-        for out in definition.outputs:
-            tags = {**definition.tags, **out.tags}
-            self._labels(definition.group, tags, out.freshness, label, where)
+        tags = [{**definition.tags, **out.tags} for out in definition.outputs]
+        for out, own in zip(definition.outputs, tags, strict=True):
+            self._labels(definition.group, own, out.freshness, label, where)
         inputs = self._inputs(definition, bound, label, where)
         self._check_counts(definition, label, where)
         group, defaults = self._group(definition.group, module)
         counts = definition.counts
-        retry = _first(definition.retry, *(one.retry for one in defaults))
-        bounds = reduce(Limits.over, (one.limits for one in defaults), definition.limits)
+        retry = _first(definition.retry, defaults.retry)
+        bounds = definition.limits.over(defaults.limits)
         self._problems.extend(pool_problems(bounds, self._project.settings, label, where))
         outputs = [self._output(out, definition, defaults, where) for out in definition.outputs]
         self._project.nodes[keys[0]] = LiveNode(
             definition.function, tuple(outputs), definition.several, bound.bindings,
             None if definition.several else bound.return_form, retry, config, bounds, batch=batch_of(definition),
         )  # fmt: skip
-        for out, live in zip(definition.outputs, outputs, strict=True):
+        for out, live, own in zip(definition.outputs, outputs, tags, strict=True):
             badges = [
                 None if definition.several else kind_badge(bound.return_form),
                 live.io if live.io_is_explicit else None,
@@ -253,14 +253,14 @@ class Resolver:
             self._project.specs.append(
                 AssetSpec(
                     key=live.key, kind="asset", node=keys[0], inputs=inputs, group=group, auto=definition.auto,
-                    owners=_first(definition.owners, *(one.owners for one in defaults)) or (),
-                    tags=_all_tags(defaults, {**definition.tags, **out.tags}), description=out.description or "",
+                    owners=_first(definition.owners, defaults.owners) or (),
+                    tags={**defaults.tags, **own}, description=out.description or "",
                     io=live.io, file=where.file, line=where.line, config=texts or None, freshness=out.freshness,
                     checks=_check_specs(live, self._checks.get(out.key, ())),
-                    kinds=tuple(dict.fromkeys(badge for badge in badges if badge)),
+                    kinds=tuple(dict.fromkeys(filter(None, badges))),
                     retries=retry.times if retry is not None else 0, code_version=counts.code_version, cue=counts.cue,
                     files=dict.fromkeys(counts.files, ""), env_vars=dict.fromkeys(counts.env, ""),
-                    package_policy=_policies(defaults, counts.packages),
+                    package_policy={**defaults.packages, **counts.packages},
                     limits=None if bounds == NO_LIMITS else bounds, partitions=definition.partitions,
                 )
             )  # fmt: skip
@@ -287,7 +287,7 @@ class Resolver:
     def _inputs(self, definition: AssetDefinition, bound: Bound, label: str, where: Location) -> tuple[InputSpec, ...]:
         found = inputs_of(definition, bound.bindings)
         self._problems.extend(batch_problems(definition, found, where))
-        taken = {one.upstream for one in found}
+        taken = {one.upstream for one in found} if definition.deps else set[AssetKey]()
         for dep in definition.deps:
             for key in self._lookup(dep, f"{label}: deps=", where):
                 if key not in taken:
@@ -297,10 +297,10 @@ class Resolver:
                     taken.add(AssetKey(key))
         return tuple(found)
 
-    def _output(self, out: Out, definition: AssetDefinition, defaults: list[Defaults], where: Location) -> LiveOutput:
+    def _output(self, out: Out, definition: AssetDefinition, defaults: Defaults, where: Location) -> LiveOutput:
         settings = self._project.settings
         explicit = out.io or definition.io
-        io = explicit or _first(*(one.io for one in defaults)) or (settings.io if settings is not None else "parquet")
+        io = explicit or defaults.io or (settings.io if settings is not None else "parquet")
         label = f"asset `{out.key}`"
         if io not in IO_NAMES:
             near = near_names(io, IO_NAMES, 1)
@@ -313,8 +313,8 @@ class Resolver:
             )
             self._problems.append(BadDeclaration(what, fix=fix, where=where))
         maybe = [self._ready_check(check, out.key, label, where) for check in out.checks]
-        ready = tuple(check for check in maybe if check is not None)
-        custom = tuple(self._custom_check(check) for check in self._checks.get(out.key, ()))
+        ready = tuple([check for check in maybe if check is not None])
+        custom = tuple([self._custom_check(check) for check in self._checks.get(out.key, ())])
         return LiveOutput(AssetKey(out.key), io, explicit is not None, ready, custom)
 
     # ------------------------------------------------------------------------------------------ checks
@@ -380,13 +380,16 @@ class Resolver:
         if freshness is not None:
             self._problems.extend(_freshness_problems(freshness, label, where))
 
-    def _group(self, explicit: str | None, module: str) -> tuple[str, list[Defaults]]:
-        """The group of a definition, and where it takes its defaults from: the group's first, then the project's."""
+    def _group(self, explicit: str | None, module: str) -> tuple[str, Defaults]:
+        """The group of a definition, and the defaults that it takes: the group's first, then the project's."""
         group = explicit or module.rpartition(".")[2].strip("_") or "main"
-        settings = self._project.settings
-        if settings is None:
-            return group, []
-        return group, [*filter(None, [settings.groups.get(group)]), settings.defaults]
+        found = self._defaults.get(group)
+        if found is None:
+            settings = self._project.settings
+            below = _NO_DEFAULTS if settings is None else settings.defaults
+            above = None if settings is None else settings.groups.get(group)
+            found = self._defaults[group] = below if above is None else _over(above, below)
+        return group, found
 
     def _check_group_names(self) -> None:
         settings = self._project.settings
@@ -446,22 +449,19 @@ def _module_of(file: str, module: str) -> str:
     return path.parent.name if path.stem == "__init__" else path.stem
 
 
-def _first(*values: T | None) -> T | None:
-    return next((value for value in values if value is not None), None)
+_NO_DEFAULTS = Defaults()
 
 
-def _all_tags(defaults: list[Defaults], own: Mapping[str, str]) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for one in reversed(defaults):
-        tags.update(one.tags)
-    return {**tags, **own}
+def _over(above: Defaults, below: Defaults) -> Defaults:
+    """These defaults, with those of `below` where these say nothing."""
+    return Defaults(
+        _first(above.retry, below.retry), _first(above.owners, below.owners), _first(above.io, below.io),
+        {**below.tags, **above.tags}, {**below.packages, **above.packages}, above.limits.over(below.limits),
+    )  # fmt: skip
 
 
-def _policies(defaults: list[Defaults], own: Mapping[str, str]) -> dict[str, str]:
-    policies: dict[str, str] = {}
-    for one in reversed(defaults):
-        policies.update(one.packages)
-    return {**policies, **own}
+def _first(value: T | None, other: T | None) -> T | None:
+    return other if value is None else value
 
 
 def _check_specs(live: LiveOutput, custom: Iterable[_CustomCheck]) -> tuple[CheckSpec, ...]:

@@ -191,6 +191,41 @@ def own(): ...
     assert [node.outputs[0].io_is_explicit for node in loaded.nodes.values()] == [False, False, True]
 
 
+def test_limits_and_packages_are_filled_up_from_group_and_project(load: Load) -> None:
+    loaded = load(
+        """
+        pools = { api = 3, web = 3 }
+        [defaults]
+        timeout = "10m"
+        memory = "1 GB"
+        pool = "web"
+        packages = { numpy = "exact", "*" = "minor" }
+        [groups.gold]
+        timeout = "20m"
+        pool = { api = 2 }
+        packages = { numpy = "minor" }
+        """,
+        assets=HEADER + """
+@asset
+def plain(): ...
+@asset(group="gold")
+def grouped(): ...
+@asset(group="gold", timeout="1h", packages={"pandas": "exact"})
+def own(): ...
+""",
+    )  # fmt: skip
+    limits = {key: (node.limits.timeout_s, dict(node.limits.pools)) for key, node in loaded.nodes.items()}
+    policies = {one.key: dict(one.package_policy) for one in loaded.specs}
+
+    assert limits == {"plain": (600, {"web": 1}), "grouped": (1200, {"api": 2}), "own": (3600, {"api": 2})}
+    assert len({node.limits.memory_bytes for node in loaded.nodes.values()}) == 1
+    assert policies == {
+        "plain": {"numpy": "exact", "*": "minor"},
+        "grouped": {"numpy": "minor", "*": "minor"},
+        "own": {"numpy": "minor", "*": "minor", "pandas": "exact"},
+    }
+
+
 def test_config_values_are_text_without_secrets(load: Load) -> None:
     files = {"assets": HEADER + """
 class Rates(Config):
