@@ -319,7 +319,7 @@ class Project(
                 return nothing_to_do(plan, began)
             earlier = found, plan
         loaded = self._load(config)
-        graph = keyed(AssetGraph(loaded.specs), self.settings)
+        graph = keyed(AssetGraph(loaded.specs), self.settings) if config else self.graph
         targets = self._select(graph, expression)
 
         anew = replace(arranging, code=self._code)

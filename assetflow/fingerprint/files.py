@@ -116,6 +116,15 @@ class ProjectFiles:
             return pieces
         return _with_span(pieces, code) or [one for one in pieces if self._may_be(one, code)] or pieces
 
+    def places(self, code: CodeType) -> tuple[str, Mapping[str, tuple[int, int]]] | None:
+        """The name of a piece of code and where its parameters stand: `Piece.name` and `Piece.places`."""
+        index = self.index(code.co_filename)
+        found = [] if index is None else index.places(code.co_qualname, code.co_firstlineno)
+        if len(found) < 2:
+            return found[0] if found else None
+        piece = self.pieces(code)[0]
+        return piece.name, piece.places
+
     def alone(self, code: CodeType) -> tuple[dict[str, object], str]:
         """What is kept of functions of a file that reach nothing of the project, and the key of this one's code."""
         found = self.index(code.co_filename)

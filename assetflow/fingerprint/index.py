@@ -69,6 +69,7 @@ class Piece(Struct, frozen=True):
 
 
 Row = list[object]
+_PLACES = 15  # in a row
 _RowParts = tuple[
     str, int, int, list[int], str, str, str, list[tuple[str, str, str, str]], str, str, str, str,
     list[tuple[int, str, str, str]], str, dict[str, str], dict[str, tuple[int, int]], str, str, bool,
@@ -104,6 +105,11 @@ class FileIndex:
     def functions(self, name: str, line: int) -> list[Piece]:
         """The functions with this qualified name that start on this line: several only for lambdas."""
         return [self._piece(place) for place in self._functions.get((name, line), ())]
+
+    def places(self, name: str, line: int) -> list[tuple[str, dict[str, tuple[int, int]]]]:
+        """The names and the `places` of the functions that `functions` gives, without reading out the rest of them."""
+        rows = (self._rows[place] for place in self._functions.get((name, line), ()))
+        return [(cast("str", row[0]), cast("dict[str, tuple[int, int]]", row[_PLACES])) for row in rows]
 
     def classes(self, name: str) -> list[Piece]:
         """The classes with this qualified name."""
@@ -227,8 +233,8 @@ def _moved(row: Row, by: int) -> Row:
     moved[1], moved[2] = cast("int", row[1]) + by, cast("int", row[2]) + by
     if span := cast("list[int]", row[3]):
         moved[3] = [span[0] + by, span[1], span[2] + by, span[3]]
-    places = cast("dict[str, tuple[int, int]]", row[15])
-    moved[15] = {name: [line + by, column] for name, (line, column) in places.items()}
+    places = cast("dict[str, tuple[int, int]]", row[_PLACES])
+    moved[_PLACES] = {name: [line + by, column] for name, (line, column) in places.items()}
     return moved
 
 

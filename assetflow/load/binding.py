@@ -101,13 +101,15 @@ def function_place(function: Callable[..., object], files: ProjectFiles, paramet
     """The place of the `def` line of a function, or of one of its parameters."""
     inner = inner_function(function)
     file, line = place_of(cast("Callable[..., object]", inner))
-    for piece in files.pieces(inner.__code__) if isinstance(inner, FunctionType) else ():
-        is_there = parameter is not None and parameter in piece.places
-        found_line, column = piece.places[parameter if is_there and parameter else ""]
-        name = parameter if is_there else piece.name.rpartition(".")[2]
-        length = 1 if name is None or name == "<lambda>" else len(name)
-        return Location(files.relative(file), found_line, column, length)
-    return Location(files.relative(file), line)
+    found = files.places(inner.__code__) if isinstance(inner, FunctionType) else None
+    if found is None:
+        return Location(files.relative(file), line)
+    full_name, places = found
+    is_there = parameter is not None and parameter in places
+    found_line, column = places[parameter if is_there and parameter else ""]
+    name = parameter if is_there else full_name.rpartition(".")[2]
+    length = 1 if name is None or name == "<lambda>" else len(name)
+    return Location(files.relative(file), found_line, column, length)
 
 
 def bind(taker: Taker, names: Names, files: ProjectFiles, problems: list[DefinitionError]) -> Bound:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def with_slots(loaded: Loaded, specs: Iterable[AssetSpec]) -> Loaded:
     """The project with the functions of these specs of a graph of slots, beside those of the whole assets."""
+    if all(spec.partitions is None for spec in loaded.specs):
+        return loaded
     found = dict(loaded.nodes)
     for node, together in _by_node(specs).items():
         base = split_slot(AssetKey(node))[0]
