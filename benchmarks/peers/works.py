@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
+from statistics import median
 
 from benchmarks.peers.environments import Environments
 from benchmarks.peers.figures import LEFT_OUT, Figure, Turn, WrongOutput, in_turns
@@ -16,6 +18,7 @@ from benchmarks.peers.processes import Command, ProcessFailed, run
 from benchmarks.peers.tools.base import Tool, put_away
 
 NOTHING = "python -c pass"
+IMPORTS = "imports of "
 
 
 @dataclass(slots=True)
@@ -164,9 +167,17 @@ def changes(bench: Bench, size: int, cases: Sequence[str]) -> Iterator[list[Figu
         if case == "nothing":  # what a script costs that knows beforehand that there is nothing to do
             start = Command((sys.executable, "-c", "pass"), bench.folder)
             turns.append(Turn(NOTHING, lambda start=start: start, lambda: None, NOTHING))
+        else:
+            importing = [(one, one.imports(bench.places[one.name])) for one in invited if one.name not in errors]
+            turns += [
+                Turn(f"{IMPORTS}{one.name}", lambda command=command: command, lambda: None, one.base)
+                for one, command in importing
+                if command is not None
+            ]
         figures = in_turns("tiny", case, size, turns, bench.rounds, bench.said)
         yield [
             *figures,
+            *(_besides(figures, case, size) if case != "nothing" else ()),
             *(replace(one, case=case) for one in others),
             *(
                 Figure("tiny", case, size, tool.name, tool.base, error=errors[tool.name])
@@ -175,6 +186,28 @@ def changes(bench: Bench, size: int, cases: Sequence[str]) -> Iterator[list[Figu
             ),
         ]
         errors |= {one.tool: f"failed before, in {case}" for one in figures if one.error}
+
+
+def _besides(figures: Sequence[Figure], case: str, size: int) -> list[Figure]:
+    """What a run takes besides the part that changed, in imports of its own modules.
+
+    The part is what the script takes to make it, without the imports of the script.
+    """
+    known = {one.tool: one.samples for one in figures if not one.error}
+    found: list[Figure] = []
+    for name in (one for one in known if one != "floor" and f"{IMPORTS}{one}" in known):
+        rounds = list(
+            zip(known[name], known["floor"], known[f"{IMPORTS}floor"], known[f"{IMPORTS}{name}"], strict=False)
+        )
+        if rounds:
+            facts = {
+                f"{name}, {what}": median((of(own) - of(made) + of(idle)) / of(its) for own, made, idle, its in rounds)
+                for what, of in (("wall", attrgetter("wall_s")), ("CPU", attrgetter("cpu_s")))
+            }
+            found.append(
+                Figure("tiny", f"{case}, without the part, in imports of its modules", size, name, "", facts=facts)
+            )
+    return found
 
 
 class Later:

@@ -18,6 +18,7 @@ from benchmarks.peers.graphs import Graph, layered, tiny_values
 from benchmarks.peers.processes import Command, ProcessFailed, Took, run
 from benchmarks.peers.tools.base import Tool
 from benchmarks.peers.tools.floor import Floor
+from benchmarks.peers.tools.flow import Assetflow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -175,3 +176,22 @@ def test_assetflow_makes_what_the_script_makes_and_the_figures_are_written_down(
     assert all(one["wall_s"]["median"] > 0 and one["times_cpu"]["median"] > 0 for one in figures.values())
     assert all(one["peak_mib"]["max"] > 10 for one in figures.values())
     assert "assetflow-threads (floor)" in done.stdout
+
+
+def test_a_change_is_also_told_without_its_part_in_imports_of_the_modules(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "envs")
+    tools = bench(tmp_path, Floor(environments), Assetflow(environments, "threads"))
+
+    figures = [one for found in works.changes(tools, 10, ["leaf"]) for one in found]
+
+    assert [one.error for one in figures] == [""] * len(figures)
+    by_tool = {one.tool: one.samples[0] for one in figures if one.samples}
+    assert [*by_tool] == ["floor", "assetflow-threads", "imports of floor", "imports of assetflow-threads"]
+    (beside,) = (one for one in figures if one.facts)
+    own, script = by_tool["assetflow-threads"], by_tool["floor"]
+    idle, imports = by_tool["imports of floor"], by_tool["imports of assetflow-threads"]
+    assert beside.facts == {
+        "assetflow-threads, wall": (own.wall_s - script.wall_s + idle.wall_s) / imports.wall_s,
+        "assetflow-threads, CPU": (own.cpu_s - script.cpu_s + idle.cpu_s) / imports.cpu_s,
+    }
+    assert "leaf, without the part, in imports of its modules, 10" in report.table(report.as_json(figures))

@@ -52,6 +52,10 @@ class Tool:
     def __init__(self, environments: Environments) -> None:
         self.environments = environments
 
+    def imports(self, root: Path) -> Command | None:
+        """A process that imports the project and nothing more; None where that is not measured."""
+        return None
+
     @property
     def python(self) -> str:
         """The interpreter that has the tool."""

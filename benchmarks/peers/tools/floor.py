@@ -114,6 +114,10 @@ class Floor(Tool):
         return Command((self.python, "run.py", *affected), root)
 
     @override
+    def imports(self, root: Path) -> Command:
+        return Command((self.python, "run.py", "nothing"), root)
+
+    @override
     def values(self, root: Path, graph: Graph) -> dict[str, list[int]]:
         return parquet_values({path.stem: path for path in (root / "data").glob("*.parquet")})
 

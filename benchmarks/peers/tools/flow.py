@@ -61,6 +61,12 @@ class Assetflow(ModuleTool):
         return assetflow(root, "materialize", "--quiet", "--executor", self.executor)
 
     @override
+    def imports(self, root: Path) -> Command:
+        modules = sorted(path.stem for path in (root / "works").glob("*.py") if path.stem != "__init__")
+        code = "import " + ", ".join(f"works.{module}" for module in modules)
+        return Command((self.python, "-c", code), root, {"PYTHONPATH": str(REPOSITORY)})
+
+    @override
     def looks(self, root: Path) -> Mapping[str, Command]:
         if self.name != "assetflow-threads":  # the same for all executors
             return {}
