@@ -72,11 +72,18 @@ class _Finder:
     def __init__(self, imported: Imported, compiled: CompiledModules) -> None:
         self._imported = imported
         self._compiled = compiled
+        self._known: dict[str, bool] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's spec when it is the project's, else None: then Python's own finders are asked."""
+        """The module's spec when it is the project's, else None: then Python's own finders are asked.
+
+        In folders that are not the project's nothing is looked for: all modules of other packages come by here.
+        """
+        ours = [place for place in (sys.path if path is None else path) if self._may_hold_ours(place)]
+        if not ours or (path is None and PathFinder.find_spec(fullname, ours) is None):
+            return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or not isinstance(spec.loader, SourceFileLoader) or spec.origin is None:
             return None
@@ -84,6 +91,17 @@ class _Finder:
             return None
         spec.loader = FreshLoader(fullname, spec.origin, self._imported.sources, self._compiled)
         return spec
+
+    def _may_hold_ours(self, place: object) -> bool:
+        """Whether a folder of a search path is in the project, or the project is in it."""
+        if not isinstance(place, str):
+            return False
+        full = place if place in self._known else os.path.abspath(place)  # noqa: PTH100 - "" is the folder of now
+        if full not in self._known:
+            files, inside = self._imported.files, full.rstrip(os.sep) + os.sep
+            is_around = any(one.startswith(inside) for one in files.roots)
+            self._known[full] = is_around or files.is_project(f"{inside}__init__.py")
+        return self._known[full]
 
 
 def import_project(root: Path, names: Sequence[str], cache: Path) -> Imported:

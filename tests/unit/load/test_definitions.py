@@ -422,3 +422,32 @@ def test_source_in_memory_is_a_value() -> None:
 def nothing_is_left_on_the_path() -> Iterator[None]:
     yield
     assert not any(type(one).__name__ == "_Finder" for one in sys.meta_path)
+
+
+def test_modules_of_the_project_are_found_by_any_name_that_leads_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "outer" / "finder_shop"
+    (root / "lib").mkdir(parents=True)
+    (root / "__init__.py").touch()
+    (root / "assetflow.toml").write_text('modules = ["finder_assets"]\n')
+    (root / "finder_helpers.py").write_text("RATE = 2\n")
+    (root / "lib" / "finder_deep.py").write_text("RATE = 3\n")
+    (root / "finder_assets.py").write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "sys.path.append(str(Path(__file__).parent / 'lib'))\n"
+        "import finder_deep\n"
+        "from finder_shop import finder_helpers\n"
+        "from assetflow import asset\n"
+        "@asset\n"
+        "def rates():\n"
+        "    return [finder_deep.RATE, finder_helpers.RATE]\n"
+    )
+    monkeypatch.syspath_prepend(str(root.parent))
+
+    loaded = load_project(read_settings(root))
+
+    assert set(loaded.files) == {
+        "__init__.py", "finder_assets.py", "finder_helpers.py", "lib/finder_deep.py",
+    }  # fmt: skip
