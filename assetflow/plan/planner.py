@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -75,12 +74,6 @@ class World(Struct, frozen=True):
     def head(self, key: AssetKey) -> Head | None:
         """The head of an asset, or of an asset partition by the name of its slot."""
         return self.heads.get(split_slot(key))
-
-
-_seen_of = attrgetter(
-    "env", "heads", "sources", "lost", "pins", "doubts", "unsteady", "discovered", "settled", "current", "crowds",
-    "unmet", "graph.specs",
-)  # fmt: skip
 
 
 class Step(Struct, frozen=True):
@@ -295,11 +288,6 @@ class Plan(Struct, frozen=True, dict=True):
 def partitions_in(steps: Iterable[Step]) -> int:
     """How many assets and partitions of assets these steps are about."""
     return sum(step.count for step in steps)
-
-
-def means_the_same(one: World, other: World) -> bool:
-    """Whether a plan for one is a plan for the other: all that can be seen of what decisions go by is equal."""
-    return _seen_of(one) == _seen_of(other)
 
 
 def make_plan(

@@ -26,7 +26,7 @@ from assetflow.load.slotted import with_slots
 from assetflow.model.keys import AssetKey, split_slot
 from assetflow.model.secrets import SECRETS
 from assetflow.plan.graph import Slots
-from assetflow.plan.planner import Plan, make_plan, means_the_same
+from assetflow.plan.planner import Plan, make_plan
 from assetflow.plan.staleness import Action
 from assetflow.plan.undecided import undecided_names
 from assetflow.run.ahead import Announce
@@ -48,7 +48,7 @@ from assetflow.run.resources import ResourcePool
 from assetflow.run.retrying import with_retries
 from assetflow.run.runner import Runner, RunSettings
 from assetflow.run.step import Workbench, run_step
-from assetflow.run.survey import Survey, remember, survey
+from assetflow.run.survey import Survey, means_the_same, remember, survey
 from assetflow.run.task import NodeResult, Task
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,6 +172,17 @@ def survey(  # noqa: PLR0913 - every part of the world, those of the project by 
     known = {**remembered.known, **found}
     rehashed = tuple(found.values())
     return Survey(world, observer.observations, rehashed, observer.asked, observer.times, known, current)
+
+
+_seen_of = attrgetter(
+    "env", "heads", "sources", "lost", "pins", "doubts", "unsteady", "discovered", "settled", "current", "crowds",
+    "unmet", "graph.specs",
+)  # fmt: skip
+
+
+def means_the_same(one: World, other: World) -> bool:
+    """Whether a plan for one is a plan for the other: all that can be seen of what decisions go by is equal."""
+    return _seen_of(one) == _seen_of(other)
 
 
 class Remembered:

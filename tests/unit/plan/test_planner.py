@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from assetflow.model.keys import AssetKey
 from assetflow.model.records import Discovered, Doubt, Head, Pin
 from assetflow.model.spec import InputSpec
-from assetflow.plan.planner import Plan, World, make_plan, means_the_same
+from assetflow.plan.planner import Plan, World, make_plan
+from assetflow.run.survey import means_the_same
 from tests.unit.plan.simulated import Function, Project
 
 
