@@ -7,13 +7,13 @@ followed here by the same steps as for a new fingerprint (`names.py`); whatever 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from types import FunctionType
-from typing import cast
 
 from msgspec import Struct
 
-from assetflow.fingerprint.nodes import Node, Origin
-from assetflow.fingerprint.resolve import Resolver
+from assetflow.fingerprint.nodes import Node, Origin, Reference
+from assetflow.fingerprint.resolve import OF_ASSETS, Resolver
 from assetflow.fingerprint.spoken import LOOK_UP
 from assetflow.fingerprint.wrapped import attached
 
@@ -29,32 +29,16 @@ class Alone(Struct, frozen=True):
     digest: str
     local: str
     name: str
-    outside: tuple[str, ...]
+    outside: Sequence[str]
     shares_duckdb: bool
     leads: dict[str, str | None]
     is_marked: bool
-
-    def row(self) -> list[object]:
-        """It as JSON-able values, for `from_row`."""
-        return [
-            self.digest, self.local, self.name, list(self.outside), self.shares_duckdb, self.leads,
-            self.is_marked,
-        ]  # fmt: skip
-
-    @classmethod
-    def from_row(cls, row: object) -> Alone:
-        """What `row` gave."""
-        found, local, name, outside, shares, leads, marked = cast(
-            "tuple[str, str, str, list[str], bool, dict[str, str | None], bool]", row
-        )
-        return cls(found, local, name, tuple(outside), shares, leads, marked)
 
     def holds(self, function: FunctionType, names: Resolver) -> bool:
         """Whether the function is still plain, and its names lead to where they led."""
         if not is_plain(function) or names.has_patches or self.is_marked != is_marked(function):
             return False
-        origin, given = Origin(function.__code__.co_filename, function.__module__ or "", ""), function.__globals__
-        return all(names.leads_to(chain, given, origin) == reference for chain, reference in self.leads.items())
+        return _leads(function, self.leads, names) == self.leads
 
 
 def is_plain(function: object) -> bool:
@@ -69,7 +53,7 @@ def is_plain(function: object) -> bool:
 
 def is_marked(function: FunctionType) -> bool:
     """Whether assetflow's decorators have put a definition on it."""
-    return "__assetflow__" in function.__dict__
+    return OF_ASSETS in function.__dict__
 
 
 def alone(function: FunctionType, node: Node, names: Resolver, found: tuple[str, str, str, bool]) -> Alone | None:
@@ -89,13 +73,16 @@ def alone(function: FunctionType, node: Node, names: Resolver, found: tuple[str,
     chains.update(dict.fromkeys(chain for one in piece.decorators for chain in one.chains))
     if piece.imports or piece.signs or not (LOOK_UP.isdisjoint(piece.attributes) and LOOK_UP.isdisjoint(chains)):
         return None
-    origin, given = Origin(function.__code__.co_filename, function.__module__ or "", ""), function.__globals__
-    leads: dict[str, str | None] = {}
-    for chain in chains:
-        reference = names.leads_to(chain, given, origin)
-        if isinstance(reference, int):
-            return None
-        leads[chain] = reference
+    leads = _leads(function, chains, names)
+    outside = {chain: reference for chain, reference in leads.items() if not isinstance(reference, int)}
+    if len(outside) < len(leads):
+        return None
     digest, local, name, shares = found
-    outside = tuple(dict.fromkeys(reference for _, reference in node.outside))
-    return Alone(digest, local, name, outside, shares, leads, is_marked(function))
+    references = list(dict.fromkeys(reference for _, reference in node.outside))
+    return Alone(digest, local, name, references, shares, outside, is_marked(function))
+
+
+def _leads(function: FunctionType, chains: Iterable[str], names: Resolver) -> dict[str, Reference | None]:
+    """What the chains mean in the module of the function."""
+    origin, given = Origin(function.__code__.co_filename, function.__module__ or "", ""), function.__globals__
+    return {chain: names.leads_to(chain, given, origin) for chain in chains}

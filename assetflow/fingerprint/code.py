@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from textwrap import dedent
 from types import FunctionType
+from typing import Any, cast
 
 from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from assetflow.fingerprint.alone import Alone, alone
 from assetflow.fingerprint.duckdb import shares_duckdb
@@ -128,7 +130,7 @@ class Fingerprinter:
         rows, key = self._files.alone(code)
         if key not in rows:
             return None
-        one = Alone.from_row(rows[key])
+        one = Alone(*cast("list[Any]", rows[key]))
         source, place = self._texts.get(one.local), (self._files.relative(code.co_filename), code.co_firstlineno)
         if source is None or (source.file, source.line) != place or not one.holds(function, self._graph):
             return None
@@ -141,7 +143,7 @@ class Fingerprinter:
         one = alone(function, node, self._graph, (found.digest, local, name, found.shares_duckdb))
         if one is not None:
             rows, key = self._files.alone(function.__code__)
-            rows[key] = one.row()
+            rows[key] = list(astuple(one))
             self._files.has_more = True
 
     def sources(self) -> dict[str, CodeSource]:

@@ -16,7 +16,7 @@ from assetflow.model.code import CodeNote
 
 _QUIET_HOMES = ("functools", "contextlib", "typing", "types", "builtins")
 """Where wrappers come from that make nothing of docstrings and annotations."""
-_OF_ASSETS = "__assetflow__"  # on functions whose annotations choose in what form they get their inputs
+OF_ASSETS = "__assetflow__"  # on functions whose annotations choose in what form they get their inputs
 
 
 class Resolver(Classes):
@@ -66,7 +66,7 @@ class Resolver(Classes):
         for piece in pieces:
             node.place = (code.co_filename, piece.line, piece.end)
             is_annotated, reads_docs = self.decorators(node, piece, names, cells, origin)
-            is_annotated |= _OF_ASSETS in function.__dict__
+            is_annotated |= OF_ASSETS in function.__dict__
             self.use_text(node, piece, is_annotated=is_annotated, reads_docs=reads_docs)
             self.read_names(node, piece, piece.chains, cells, names, origin)
             if piece.annotation_chains and is_annotated:
