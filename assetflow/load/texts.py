@@ -41,12 +41,7 @@ class StoredSources(Mapping[str, CodeSource]):
 
     def _read(self) -> dict[str, CodeSource]:
         if self._found is None:
-            stored = read_plain(self._path)
-            try:
-                found = cast("dict[str, Sequence[object]]", stored)
-                self._found = {key: source_from_json(one) for key, one in found.items()}
-            except (AttributeError, TypeError, ValueError):
-                self._found = {}
+            self._found = _texts_in(self._path)
             if _digest_of(self._found) != self._content:
                 self._found = {}
                 with suppress(OSError):
@@ -56,8 +51,12 @@ class StoredSources(Mapping[str, CodeSource]):
 
 def earlier_sources(settings: Settings) -> Mapping[str, CodeSource]:
     """The texts that the last load found; none when they are not there."""
+    return _texts_in(sources_path(settings))
+
+
+def _texts_in(path: Path) -> dict[str, CodeSource]:
     try:
-        stored = cast("dict[str, Sequence[object]]", read_plain(sources_path(settings)))
+        stored = cast("dict[str, Sequence[object]]", read_plain(path))
         return {key: source_from_json(one) for key, one in stored.items()}
     except (AttributeError, TypeError, ValueError):
         return {}
