@@ -194,6 +194,8 @@ def _besides(figures: Sequence[Figure], case: str, size: int) -> list[Figure]:
     The part is what the script takes to make it, without the imports of the script.
     """
     known = {one.tool: one.samples for one in figures if not one.error}
+    if not {"floor", f"{IMPORTS}floor"} <= known.keys():
+        return []
     found: list[Figure] = []
     for name in (one for one in known if one != "floor" and f"{IMPORTS}{one}" in known):
         rounds = list(
